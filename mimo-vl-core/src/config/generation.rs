@@ -1,0 +1,46 @@
+//! `generation_config.json`: when to stop, and how the authors sample.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::read_json;
+use crate::error::Result;
+
+/// What the checkpoint's authors say about generation.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct GenerationConfig {
+    /// Tokens that end an answer, in the order of the file.
+    pub eos_token_ids: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct RawGenerationConfig {
+    #[serde(default)]
+    eos_token_id: Option<OneOrMany>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl GenerationConfig {
+    /// Read `generation_config.json` of a checkpoint directory; an absent file gives the defaults.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::error::Error::Io) when the file cannot be read,
+    /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) when it is not valid.
+    pub fn load(directory: &Path) -> Result<Self> {
+        let raw: Option<RawGenerationConfig> = read_json(directory, "generation_config.json")?;
+        let eos_token_ids = match raw.and_then(|raw| raw.eos_token_id) {
+            Some(OneOrMany::One(id)) => vec![id],
+            Some(OneOrMany::Many(ids)) => ids,
+            None => Vec::new(),
+        };
+        Ok(Self { eos_token_ids })
+    }
+}

@@ -1,0 +1,105 @@
+//! `preprocessor_config.json`: how pixels become patches.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::read_json;
+use crate::error::{Error, Result};
+
+/// How an image is resized, cut and normalised.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct PreprocessConfig {
+    /// Side of a patch, in pixels.
+    pub patch_size: usize,
+    /// Frames that share one patch.
+    pub temporal_patch_size: usize,
+    /// Side of the block of patches that becomes one token.
+    pub merge_size: usize,
+    /// Fewest pixels of a resized image.
+    pub min_pixels: usize,
+    /// Most pixels of a resized image, unless the image itself states another limit.
+    pub max_pixels: usize,
+    /// Mean of each colour channel, of values between 0 and 1.
+    pub image_mean: [f32; 3],
+    /// Standard deviation of each colour channel.
+    pub image_std: [f32; 3],
+}
+
+impl Default for PreprocessConfig {
+    /// MiMo-VL-7B's values; `max_pixels` is the documented cap of 4096 tokens.
+    fn default() -> Self {
+        Self {
+            patch_size: 14,
+            temporal_patch_size: 2,
+            merge_size: 2,
+            min_pixels: 4 * 28 * 28,
+            max_pixels: 4096 * 28 * 28,
+            image_mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
+            image_std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct RawPreprocessConfig {
+    patch_size: Option<usize>,
+    temporal_patch_size: Option<usize>,
+    merge_size: Option<usize>,
+    image_mean: Option<[f32; 3]>,
+    image_std: Option<[f32; 3]>,
+}
+
+impl PreprocessConfig {
+    /// Read `preprocessor_config.json` of a checkpoint directory; an absent file gives the defaults.
+    ///
+    /// The file's own pixel limits are not taken: published files disagree with the evaluated setting, so
+    /// the limits are the caller's to choose and default to the documented 4096 tokens.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when a value is not supported.
+    pub fn load(directory: &Path) -> Result<Self> {
+        let Some(raw): Option<RawPreprocessConfig> = read_json(directory, "preprocessor_config.json")? else {
+            return Ok(Self::default());
+        };
+        let default = Self::default();
+        let config = Self {
+            patch_size: raw.patch_size.unwrap_or(default.patch_size),
+            temporal_patch_size: raw.temporal_patch_size.unwrap_or(default.temporal_patch_size),
+            merge_size: raw.merge_size.unwrap_or(default.merge_size),
+            image_mean: raw.image_mean.unwrap_or(default.image_mean),
+            image_std: raw.image_std.unwrap_or(default.image_std),
+            ..default
+        };
+        config.validate().map_err(|reason| Error::checkpoint(directory.join("preprocessor_config.json"), reason))?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let sizes = [
+            ("patch_size", self.patch_size, 14),
+            ("temporal_patch_size", self.temporal_patch_size, 2),
+            ("merge_size", self.merge_size, 2),
+        ];
+        for (field, value, supported) in sizes {
+            if value != supported {
+                return Err(format!("{field} is {value}; only {supported} is supported"));
+            }
+        }
+        if self.image_std.iter().any(|&std| !(std.is_finite() && std > 0.0)) {
+            return Err(format!("image_std is {:?}; every value must be above 0", self.image_std));
+        }
+        Ok(())
+    }
+
+    /// Side of the pixel square that becomes one token.
+    pub fn factor(&self) -> usize {
+        self.patch_size * self.merge_size
+    }
+
+    /// Values of one patch: channels × frames × rows × columns.
+    pub fn patch_values(&self) -> usize {
+        3 * self.temporal_patch_size * self.patch_size * self.patch_size
+    }
+}
