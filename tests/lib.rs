@@ -1,0 +1,1 @@
+//! Tests of mimo-vl through its public interface: one file per subject beside this one.
