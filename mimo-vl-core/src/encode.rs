@@ -1,1 +1,7 @@
 //! (being written)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    pub media: usize,
+    pub start: usize,
+    pub len: usize,
+}

@@ -65,7 +65,10 @@ impl Checkpoint {
                 read_file(&path, &mut tensors)?;
             }
             if let Some((name, file)) = map.weight_map.iter().find(|(name, _)| !tensors.contains_key(*name)) {
-                return Err(Error::checkpoint(directory.join(file), format!("the index places tensor {name} here, but it is absent")));
+                return Err(Error::checkpoint(
+                    directory.join(file),
+                    format!("the index places tensor {name} here, but it is absent"),
+                ));
             }
         } else {
             let path = directory.join(SINGLE);
@@ -127,9 +130,8 @@ fn shard_path(directory: &Path, file: &str, index: &Path) -> Result<PathBuf> {
 
 fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<()> {
     let map = map_file(path)?;
-    let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|error| {
-        Error::checkpoint(path, format!("not a whole safetensors file ({error}); fetch it again"))
-    })?;
+    let (header, metadata) = SafeTensors::read_metadata(&map)
+        .map_err(|error| Error::checkpoint(path, format!("not a whole safetensors file ({error}); fetch it again")))?;
     let start = header + 8;
     for (name, info) in metadata.tensors() {
         let (from, to) = (start + info.data_offsets.0, start + info.data_offsets.1);

@@ -20,12 +20,7 @@ impl<B: Kernels> Linear<B> {
     ///
     /// # Errors
     /// Those of the source.
-    pub fn load(
-        source: &impl TensorSource<B>,
-        name: &str,
-        [width, out]: [usize; 2],
-        has_bias: bool,
-    ) -> Result<Self> {
+    pub fn load(source: &impl TensorSource<B>, name: &str, [width, out]: [usize; 2], has_bias: bool) -> Result<Self> {
         let weight = parameter(source, &format!("{name}.weight"), [out, width])?;
         let bias = if has_bias { Some(parameter(source, &format!("{name}.bias"), [out])?) } else { None };
         Ok(Self { weight, bias })
@@ -40,6 +35,6 @@ impl<B: Kernels> Linear<B> {
     /// - `x`: `[rows, in]`
     /// - result: `[rows, out]`
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        B::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+        <B as Kernels>::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }

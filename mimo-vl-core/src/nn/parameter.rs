@@ -23,8 +23,8 @@ pub fn parameter<B: Backend, const D: usize>(
 /// The id of the parameter that holds tensor `name`: the FNV-1a hash of the name, so that it is the same in every
 /// run and optimiser state can be stored under it.
 pub fn parameter_id(name: &str) -> ParamId {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     ParamId::from(hash)
 }
