@@ -1,1 +1,21 @@
+//! The C interface of MiMo-VL: one module per noun of `include/mimo_vl.h`, which is generated from here.
+//!
+//! Every function that C calls runs inside [`boundary`]. The contract of each is its documentation in the header,
+//! together with the rules at the header's head; that is why there are no `# Safety` sections.
+#![deny(unsafe_op_in_unsafe_fn)]
+#![allow(clippy::missing_safety_doc)]
 
+pub mod abi;
+pub mod answer;
+pub mod cancel;
+pub mod error;
+pub mod image;
+pub mod model;
+pub mod options;
+pub mod prompt;
+pub mod session;
+pub mod stream;
+pub mod text;
+
+mod boundary;
+mod pointer;

@@ -1,0 +1,144 @@
+//! What the model said, and what it cost.
+
+use std::time::Duration;
+
+use crate::text::{EMPTY, Str, Text, put};
+use crate::{boundary, pointer};
+
+/// A whole answer.
+pub struct Answer {
+    text: Text,
+    thinking: Option<Text>,
+    answer: mimo_vl_core::session::Answer,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub enum StopReason {
+    /// The model had finished.
+    EndOfText = 0,
+    /// The answer had max_tokens tokens.
+    MaxTokens = 1,
+    /// The caller cancelled.
+    Cancelled = 2,
+    /// The conversation fills the context.
+    ContextFull = 3,
+}
+
+/// A part of the work whose time is measured.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub enum Stage {
+    /// Loading the checkpoint.
+    Load = 0,
+    /// Cutting pictures into patches, and the text into tokens.
+    Preprocess = 1,
+    /// Turning patches into features.
+    Encode = 2,
+    /// Reading the prompt.
+    Prefill = 3,
+    /// Writing the answer.
+    Decode = 4,
+}
+
+impl Answer {
+    pub(crate) fn new(answer: mimo_vl_core::session::Answer) -> Self {
+        Self { text: Text::new(answer.text.as_str()), thinking: answer.thinking.as_deref().map(Text::new), answer }
+    }
+
+    fn time(&self, stage: i32) -> Option<Duration> {
+        const LOAD: i32 = Stage::Load as i32;
+        const PREPROCESS: i32 = Stage::Preprocess as i32;
+        const ENCODE: i32 = Stage::Encode as i32;
+        const PREFILL: i32 = Stage::Prefill as i32;
+        const DECODE: i32 = Stage::Decode as i32;
+        let timings = &self.answer.timings;
+        match stage {
+            LOAD => Some(timings.load),
+            PREPROCESS => Some(timings.preprocess),
+            ENCODE => Some(timings.encode),
+            PREFILL => Some(timings.prefill),
+            DECODE => Some(timings.decode),
+            _ => None,
+        }
+    }
+}
+
+/// Put the answer itself, without the thinking, into `*text_out`. It lives as long as the answer. Empty for a NULL
+/// answer; nothing happens when `text_out` is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_text(answer: *const Answer, text_out: *mut Str) {
+    boundary::infallible((), || {
+        // SAFETY: NULL or a living answer, and NULL or a place for a text, by the header's rules.
+        unsafe { put(text_out, answer.as_ref().map_or(EMPTY, |answer| answer.text.lend())) }
+    });
+}
+
+/// Whether the model has thought; if so, and unless `text_out` is NULL, put what it thought into `*text_out`, which
+/// lives as long as the answer, and an empty text otherwise. False for a NULL answer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_thinking(answer: *const Answer, text_out: *mut Str) -> bool {
+    boundary::infallible(false, || {
+        // SAFETY: NULL or a living answer, and NULL or a place for a text, by the header's rules.
+        unsafe {
+            let thinking = answer.as_ref().and_then(|answer| answer.thinking.as_ref());
+            put(text_out, thinking.map_or(EMPTY, Text::lend));
+            thinking.is_some()
+        }
+    })
+}
+
+/// Why the answer ended; MIMO_VL_STOP_REASON_CANCELLED for NULL, which is no answer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_stop_reason(answer: *const Answer) -> StopReason {
+    boundary::infallible(StopReason::Cancelled, || {
+        // SAFETY: NULL or a living answer, by the header's rules.
+        match unsafe { answer.as_ref() }.map(|answer| answer.answer.stop) {
+            Some(mimo_vl_core::answer::StopReason::EndOfText) => StopReason::EndOfText,
+            Some(mimo_vl_core::answer::StopReason::MaxTokens) => StopReason::MaxTokens,
+            Some(mimo_vl_core::answer::StopReason::ContextFull) => StopReason::ContextFull,
+            Some(mimo_vl_core::answer::StopReason::Cancelled) | None => StopReason::Cancelled,
+        }
+    })
+}
+
+/// Number of tokens of the answer, thinking included; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_tokens(answer: *const Answer) -> usize {
+    // SAFETY: NULL or a living answer, by the header's rules.
+    boundary::infallible(0, || unsafe { answer.as_ref() }.map_or(0, |answer| answer.answer.tokens))
+}
+
+/// Number of tokens that the prompt added to the conversation, pictures included; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_prompt_tokens(answer: *const Answer) -> usize {
+    // SAFETY: NULL or a living answer, by the header's rules.
+    boundary::infallible(0, || unsafe { answer.as_ref() }.map_or(0, |answer| answer.answer.prompt_tokens))
+}
+
+/// How long a part of the work took, in seconds; `stage` is one of mimo_vl_stage. NaN for NULL and for another number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_seconds(answer: *const Answer, stage: i32) -> f64 {
+    boundary::infallible(f64::NAN, || {
+        // SAFETY: NULL or a living answer, by the header's rules.
+        let time = unsafe { answer.as_ref() }.and_then(|answer| answer.time(stage));
+        time.map_or(f64::NAN, |time| time.as_secs_f64())
+    })
+}
+
+/// Tokens of the answer per second of MIMO_VL_STAGE_DECODE; NaN for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_decode_tokens_per_second(answer: *const Answer) -> f64 {
+    boundary::infallible(f64::NAN, || {
+        // SAFETY: NULL or a living answer, by the header's rules.
+        unsafe { answer.as_ref() }.map_or(f64::NAN, |answer| answer.answer.timings.decode_tokens_per_second())
+    })
+}
+
+/// Free the answer and the texts read from it; NULL is ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_free(answer: *mut Answer) {
+    // SAFETY: NULL or an answer that the caller owns, by the header's rules.
+    boundary::infallible((), || unsafe { pointer::free(answer) });
+}

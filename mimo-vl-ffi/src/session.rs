@@ -1,0 +1,210 @@
+//! A conversation.
+
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mimo_vl_core::error::{Error, Result};
+use mimo_vl_core::sampling::Generate;
+
+use crate::answer::Answer;
+use crate::cancel::Cancel;
+use crate::error::{ErrorObject, Status};
+use crate::model::Model;
+use crate::options::GenerateOptions;
+use crate::prompt::Prompt;
+use crate::stream::{Running, Stream};
+use crate::{boundary, pointer};
+
+/// A conversation with a model: it remembers the questions and answers so far. It keeps the model alive.
+pub struct Session {
+    seat: Arc<Seat>,
+    cancel: mimo_vl_core::cancel::Cancel,
+}
+
+/// Where the core's session waits for work. A stream that is open holds the seat's session and the seat itself, so the
+/// handles of both can be freed in any order.
+struct Seat(Mutex<State>);
+
+enum State {
+    Idle(Box<mimo_vl_core::session::Session>),
+    Busy,
+    /// The session was given up because of a panic.
+    Broken,
+}
+
+impl Seat {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is only ever replaced as a whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to use a session; the session returns to its seat when this is dropped.
+pub(crate) struct Lease {
+    session: NonNull<mimo_vl_core::session::Session>,
+    seat: Arc<Seat>,
+}
+
+impl Lease {
+    fn take(session: &Session) -> Result<Self> {
+        let mut state = session.seat.lock();
+        match std::mem::replace(&mut *state, State::Busy) {
+            State::Idle(boxed) => {
+                // A raw pointer from here on: a `Box` that moves would end the loan of a stream that uses it.
+                Ok(Self { session: NonNull::from(Box::leak(boxed)), seat: Arc::clone(&session.seat) })
+            }
+            State::Busy => {
+                Err(pointer::refuse("session", "it is answering: finish or free its stream, or wait for the other call"))
+            }
+            State::Broken => {
+                *state = State::Broken;
+                Err(Error::Internal { reason: "the session was given up after an earlier internal error".to_owned() })
+            }
+        }
+    }
+
+    /// The session, for as long as the caller says.
+    ///
+    /// # Safety
+    /// What is borrowed ends before the lease is dropped, and nothing else is borrowed from it meanwhile.
+    pub(crate) unsafe fn session<'a>(&mut self) -> &'a mut mimo_vl_core::session::Session {
+        // SAFETY: the pointer came from a box, is valid until the lease is dropped, and only this lease has it.
+        unsafe { self.session.as_mut() }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from a box, and nothing is borrowed from it any more.
+        let session = unsafe { Box::from_raw(self.session.as_ptr()) };
+        let state = if std::thread::panicking() { State::Broken } else { State::Idle(session) };
+        *self.seat.lock() = state;
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("cancel", &self.cancel).finish_non_exhaustive()
+    }
+}
+
+/// The caller's options, or the defaults for null.
+///
+/// # Safety
+/// `options` is null or points to living options.
+unsafe fn generate(options: *const GenerateOptions) -> Generate {
+    // SAFETY: passed on to the caller.
+    unsafe { options.as_ref() }.map(|options| options.0.clone()).unwrap_or_default()
+}
+
+/// Start a conversation. Free it with mimo_vl_session_free; the model may be freed before.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_new(
+    model: *const Model,
+    session_out: *mut *mut Session,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::making(session_out, "session_out", error_out, || {
+            let session = pointer::borrow(model, "model")?.model.session();
+            let cancel = session.cancel();
+            Ok(Session { seat: Arc::new(Seat(Mutex::new(State::Idle(Box::new(session))))), cancel })
+        })
+    }
+}
+
+/// Ask, and wait for the whole answer, which becomes part of the conversation. `options` may be NULL for the
+/// defaults. Free the answer with mimo_vl_answer_free; it does not need the session any more.
+///
+/// When the call fails the conversation is as it was before.
+///
+/// Errors: MIMO_VL_STATUS_PROMPT and MIMO_VL_STATUS_IMAGE when the prompt cannot be put to the model,
+/// MIMO_VL_STATUS_CONTEXT_TOO_LONG, MIMO_VL_STATUS_CANCELLED, MIMO_VL_STATUS_OPTION for NULL arguments, an option out of
+/// its range, and while a stream of the session is open or another thread uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_ask(
+    session: *mut Session,
+    prompt: *const Prompt,
+    options: *const GenerateOptions,
+    answer_out: *mut *mut Answer,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    unsafe {
+        boundary::making(answer_out, "answer_out", error_out, || {
+            let session = pointer::borrow(session.cast_const(), "session")?;
+            let prompt = pointer::borrow(prompt, "prompt")?;
+            let mut lease = Lease::take(session)?;
+            Ok(Answer::new(lease.session().ask(&prompt.0, &generate(options))?))
+        })
+    }
+}
+
+/// Ask, and read the answer while it is written, with mimo_vl_stream_next. The prompt is read before this call
+/// returns. `options` may be NULL for the defaults.
+///
+/// Until the stream is finished or freed the session does nothing else. Free it with mimo_vl_stream_free; the session
+/// may be freed before.
+///
+/// Errors: as mimo_vl_session_ask.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_stream(
+    session: *mut Session,
+    prompt: *const Prompt,
+    options: *const GenerateOptions,
+    stream_out: *mut *mut Stream,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    unsafe {
+        boundary::making(stream_out, "stream_out", error_out, || {
+            let session = pointer::borrow(session.cast_const(), "session")?;
+            let prompt = pointer::borrow(prompt, "prompt")?;
+            Ok(Stream::new(Running::start(Lease::take(session)?, &prompt.0, &generate(options))?))
+        })
+    }
+}
+
+/// Forget the conversation and start anew.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for NULL, and while a stream of the session is open or another thread uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_reset(session: *mut Session, error_out: *mut *mut ErrorObject) -> Status {
+    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    unsafe {
+        boundary::fallible(error_out, || {
+            let session = pointer::borrow(session.cast_const(), "session")?;
+            Lease::take(session)?.session().reset();
+            Ok(())
+        })
+    }
+}
+
+/// A handle with which any thread stops the answer that the session is giving; it may be asked for at any time, also
+/// while another thread waits for an answer. Free it with mimo_vl_cancel_free, before or after the session.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_cancel_handle(
+    session: *const Session,
+    cancel_out: *mut *mut Cancel,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::making(cancel_out, "cancel_out", error_out, || {
+            Ok(Cancel(pointer::borrow(session, "session")?.cancel.clone()))
+        })
+    }
+}
+
+/// Free the session; NULL is ignored. A stream that is still open goes on and keeps what it needs.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_free(session: *mut Session) {
+    // SAFETY: NULL or a session that the caller owns, by the header's rules.
+    boundary::infallible((), || unsafe { pointer::free(session) });
+}

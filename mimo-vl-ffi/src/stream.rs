@@ -1,0 +1,154 @@
+//! An answer that is read while it is written.
+
+use std::fmt;
+
+use mimo_vl_core::answer::Event;
+use mimo_vl_core::error::Result;
+use mimo_vl_core::prompt::Prompt;
+use mimo_vl_core::sampling::Generate;
+
+use crate::answer::Answer;
+use crate::error::{ErrorObject, Status};
+use crate::session::Lease;
+use crate::text::{Str, Text};
+use crate::{boundary, pointer};
+
+/// An answer that is being written.
+pub struct Stream {
+    /// Gone when the stream has been finished, or has failed.
+    running: Option<Running>,
+    ended: bool,
+    /// The text of the last event, which C may still read.
+    text: Text,
+}
+
+/// What happened in an answer.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub enum EventKind {
+    /// More of what the model thinks before it answers.
+    Thinking = 0,
+    /// More of the answer.
+    Text = 1,
+    /// The answer is complete.
+    End = 2,
+}
+
+/// The core's stream together with the session that it borrows.
+pub(crate) struct Running {
+    // Dropped before the lease, as the fields are in this order.
+    stream: mimo_vl_core::session::Stream<'static>,
+    _lease: Lease,
+}
+
+impl Running {
+    pub(crate) fn start(mut lease: Lease, prompt: &Prompt, generate: &Generate) -> Result<Self> {
+        // SAFETY: the stream is dropped before the lease, here when it fails and in `Running` when it does not; the
+        // lease's session is used for nothing else.
+        let stream = unsafe { lease.session() }.stream(prompt, generate)?;
+        Ok(Self { stream, _lease: lease })
+    }
+}
+
+impl Stream {
+    pub(crate) fn new(running: Running) -> Self {
+        Self { running: Some(running), ended: false, text: Text::new("") }
+    }
+
+    /// The kind of the next event; its text goes to `self.text`.
+    fn next(&mut self) -> Result<EventKind> {
+        if self.ended {
+            self.text = Text::new("");
+            return Ok(EventKind::End);
+        }
+        // Taken out for the step: an error or a panic drops it, and with it ends the loan of the session.
+        let mut running = self.running.take().ok_or_else(failed)?;
+        let (kind, text) = loop {
+            match running.stream.next().transpose()? {
+                Some(Event::Thinking(text)) => break (EventKind::Thinking, text),
+                Some(Event::Text(text)) => break (EventKind::Text, text),
+                Some(Event::End(_)) | None => break (EventKind::End, String::new()),
+                // A kind of event that this interface does not know yet.
+                Some(_) => {}
+            }
+        };
+        self.ended = matches!(kind, EventKind::End);
+        self.text = Text::new(text);
+        self.running = Some(running);
+        Ok(kind)
+    }
+
+    fn finish(&mut self) -> Result<Answer> {
+        while !self.ended {
+            self.next()?;
+        }
+        let running = self.running.take().ok_or_else(|| pointer::refuse("stream", "it was finished before"))?;
+        Ok(Answer::new(running.stream.answer()?))
+    }
+}
+
+fn failed() -> mimo_vl_core::error::Error {
+    pointer::refuse("stream", "it has failed before: free it")
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("ended", &self.ended).field("text", &self.text).finish_non_exhaustive()
+    }
+}
+
+/// Wait for the next event and put its kind into `*kind_out` and its text into `*text_out`, which lives until the next
+/// call with this stream. Texts are whole UTF-8 characters; together they are the answer. After
+/// MIMO_VL_EVENT_KIND_END, whose text is empty, every further call gives it again.
+///
+/// After an error the stream is good for mimo_vl_stream_free only, and the conversation is as it was before the
+/// question. On failure `*kind_out` and `*text_out` are not changed.
+///
+/// Errors: MIMO_VL_STATUS_CANCELLED, MIMO_VL_STATUS_OPTION for NULL arguments and for a stream that has failed before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_stream_next(
+    stream: *mut Stream,
+    kind_out: *mut EventKind,
+    text_out: *mut Str,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::fallible(error_out, || {
+            let stream = pointer::borrow_mut(stream, "stream")?;
+            if kind_out.is_null() {
+                return Err(pointer::null("kind_out"));
+            }
+            if text_out.is_null() {
+                return Err(pointer::null("text_out"));
+            }
+            kind_out.write(stream.next()?);
+            text_out.write(stream.text.lend());
+            Ok(())
+        })
+    }
+}
+
+/// Wait for the end of the answer, if it has not come yet, and give the whole of it. The session is free for the next
+/// question afterwards, though the stream is still to be freed. Free the answer with mimo_vl_answer_free.
+///
+/// Errors: as mimo_vl_stream_next, and MIMO_VL_STATUS_OPTION for a stream that was finished before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_stream_finish(
+    stream: *mut Stream,
+    answer_out: *mut *mut Answer,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::making(answer_out, "answer_out", error_out, || pointer::borrow_mut(stream, "stream")?.finish())
+    }
+}
+
+/// Free the stream; NULL is ignored. If its end has not been reached the answer is given up, and the conversation is as
+/// it was before the question.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_stream_free(stream: *mut Stream) {
+    // SAFETY: NULL or a stream that the caller owns, by the header's rules.
+    boundary::infallible((), || unsafe { pointer::free(stream) });
+}
