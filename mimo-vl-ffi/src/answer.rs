@@ -20,7 +20,7 @@ pub enum StopReason {
     EndOfText = 0,
     /// The answer had max_tokens tokens.
     MaxTokens = 1,
-    /// The caller cancelled.
+    /// The caller stopped it.
     Cancelled = 2,
     /// The conversation fills the context.
     ContextFull = 3,
@@ -30,15 +30,15 @@ pub enum StopReason {
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 pub enum Stage {
-    /// Loading the checkpoint.
+    /// Loading the checkpoint, once for all its sessions.
     Load = 0,
-    /// Cutting pictures into patches, and the text into tokens.
+    /// Resizing pictures and cutting them into patches.
     Preprocess = 1,
-    /// Turning patches into features.
+    /// Pictures through the vision tower.
     Encode = 2,
-    /// Reading the prompt.
+    /// The new part of the conversation through the language model.
     Prefill = 3,
-    /// Writing the answer.
+    /// The tokens of the answer.
     Decode = 4,
 }
 
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn mimo_vl_answer_stop_reason(answer: *const Answer) -> St
             Some(mimo_vl_core::answer::StopReason::EndOfText) => StopReason::EndOfText,
             Some(mimo_vl_core::answer::StopReason::MaxTokens) => StopReason::MaxTokens,
             Some(mimo_vl_core::answer::StopReason::ContextFull) => StopReason::ContextFull,
-            Some(mimo_vl_core::answer::StopReason::Cancelled) | None => StopReason::Cancelled,
+            _ => StopReason::Cancelled,
         }
     })
 }
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn mimo_vl_answer_tokens(answer: *const Answer) -> usize {
     boundary::infallible(0, || unsafe { answer.as_ref() }.map_or(0, |answer| answer.answer.tokens))
 }
 
-/// Number of tokens that the prompt added to the conversation, pictures included; 0 for NULL.
+/// Number of tokens of the whole conversation before the answer, pictures included; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_prompt_tokens(answer: *const Answer) -> usize {
     // SAFETY: NULL or a living answer, by the header's rules.
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn mimo_vl_answer_seconds(answer: *const Answer, stage: i3
     })
 }
 
-/// Tokens of the answer per second of MIMO_VL_STAGE_DECODE; NaN for NULL.
+/// Tokens that the language model wrote per second of MIMO_VL_STAGE_DECODE, 0 when it wrote none; NaN for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_decode_tokens_per_second(answer: *const Answer) -> f64 {
     boundary::infallible(f64::NAN, || {

@@ -2,6 +2,7 @@
 
 use std::ffi::c_char;
 
+use mimo_vl_core::error::Result;
 use mimo_vl_core::sampling::Generate;
 
 use crate::error::{ErrorObject, Status};
@@ -19,6 +20,24 @@ pub enum Weights {
     Native = 0,
     /// 32-bit floats.
     F32 = 1,
+    /// 16-bit floats of IEEE 754.
+    F16 = 2,
+    /// bfloat16.
+    Bf16 = 3,
+}
+
+fn weights_format(weights: i32) -> Result<mimo_vl_core::checkpoint::Weights> {
+    const NATIVE: i32 = Weights::Native as i32;
+    const F32: i32 = Weights::F32 as i32;
+    const F16: i32 = Weights::F16 as i32;
+    const BF16: i32 = Weights::Bf16 as i32;
+    match weights {
+        NATIVE => Ok(mimo_vl_core::checkpoint::Weights::Native),
+        F32 => Ok(mimo_vl_core::checkpoint::Weights::F32),
+        F16 => Ok(mimo_vl_core::checkpoint::Weights::F16),
+        BF16 => Ok(mimo_vl_core::checkpoint::Weights::Bf16),
+        other => Err(pointer::refuse("weights", format!("{other} is none of mimo_vl_weights"))),
+    }
 }
 
 /// Options with the defaults: the CPU, weights as the checkpoint has them; NULL when memory has run out. Free them with
@@ -58,26 +77,17 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_weights(
     weights: i32,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
-    const NATIVE: i32 = Weights::Native as i32;
-    const F32: i32 = Weights::F32 as i32;
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         boundary::fallible(error_out, || {
             let options = pointer::borrow_mut(options, "options")?;
-            let weights = match weights {
-                NATIVE => mimo_vl_core::session::Weights::Native,
-                F32 => mimo_vl_core::session::Weights::F32,
-                other => {
-                    return Err(pointer::refuse("weights", format!("{other} is none of mimo_vl_weights")));
-                }
-            };
-            options.0 = options.0.clone().weights(weights);
+            options.0 = options.0.clone().weights(weights_format(weights)?);
             Ok(())
         })
     }
 }
 
-/// Set how many tokens a conversation can have, at most what the checkpoint was made for. NULL options are ignored.
+/// Set how many tokens a conversation can have, from 1 to what the checkpoint was made for. NULL options are ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_load_options_set_max_context(options: *mut LoadOptions, tokens: usize) {
     boundary::infallible((), || {
@@ -99,7 +109,8 @@ pub unsafe extern "C" fn mimo_vl_load_options_free(options: *mut LoadOptions) {
 #[derive(Debug)]
 pub struct GenerateOptions(pub(crate) Generate);
 
-/// Options with the defaults, or NULL when memory has run out. Free them with mimo_vl_generate_options_free.
+/// Options with the defaults: always the likeliest token, at most 4096 of them; NULL when memory has run out. Free them
+/// with mimo_vl_generate_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_generate_options_new() -> *mut GenerateOptions {
     boundary::infallible(std::ptr::null_mut(), || pointer::own(GenerateOptions(Generate::new())))

@@ -39,7 +39,8 @@ pub extern "C" fn mimo_vl_prompt_new_user() -> *mut Prompt {
     boundary::infallible(std::ptr::null_mut(), || pointer::own(Prompt(mimo_vl_core::prompt::Prompt::user())))
 }
 
-/// Say in `len` bytes of UTF-8 at `text` how the model is to behave. Allowed in the first prompt of a session.
+/// Say in `len` bytes of UTF-8 at `text` how the model is to behave, in place of what was said before about that, in
+/// the prompt or the conversation.
 ///
 /// Errors: MIMO_VL_STATUS_OPTION for NULL arguments and text that is not UTF-8.
 #[unsafe(no_mangle)]

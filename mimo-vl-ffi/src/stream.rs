@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mimo_vl_core::answer::Event;
-use mimo_vl_core::error::Result;
+use mimo_vl_core::error::{Error, Result};
 use mimo_vl_core::prompt::Prompt;
 use mimo_vl_core::sampling::Generate;
 
@@ -22,7 +22,7 @@ pub struct Stream {
     text: Text,
 }
 
-/// What happened in an answer.
+/// What happened in an answer. Kinds may be added.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 pub enum EventKind {
@@ -78,16 +78,26 @@ impl Stream {
         Ok(kind)
     }
 
-    fn finish(&mut self) -> Result<Answer> {
-        while !self.ended {
-            self.next()?;
+    fn stop(&mut self) -> Result<()> {
+        if let Some(running) = &mut self.running {
+            running.stream.stop();
+        } else if !self.ended {
+            return Err(failed());
         }
-        let running = self.running.take().ok_or_else(|| pointer::refuse("stream", "it was finished before"))?;
-        Ok(Answer::new(running.stream.answer()?))
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Answer> {
+        let again = "it has failed, or was finished, before: free it";
+        let running = self.running.take().ok_or_else(|| pointer::refuse("stream", again))?;
+        self.text = Text::new("");
+        let answer = running.stream.answer()?;
+        self.ended = true;
+        Ok(Answer::new(answer))
     }
 }
 
-fn failed() -> mimo_vl_core::error::Error {
+fn failed() -> Error {
     pointer::refuse("stream", "it has failed before: free it")
 }
 
@@ -127,6 +137,16 @@ pub unsafe extern "C" fn mimo_vl_stream_next(
             Ok(())
         })
     }
+}
+
+/// End the answer where it is, and keep it in the conversation. Events that are there already can still be read; the
+/// last is MIMO_VL_EVENT_KIND_END, and the answer's reason MIMO_VL_STOP_REASON_CANCELLED. Without effect after the end.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for a NULL stream and for one that has failed before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_stream_stop(stream: *mut Stream, error_out: *mut *mut ErrorObject) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { boundary::fallible(error_out, || pointer::borrow_mut(stream, "stream")?.stop()) }
 }
 
 /// Wait for the end of the answer, if it has not come yet, and give the whole of it. The session is free for the next

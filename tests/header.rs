@@ -1,0 +1,55 @@
+//! `include/mimo_vl.h` is what cbindgen makes of `mimo-vl-ffi` today. `MIMO_VL_BLESS=1` writes it anew.
+
+use std::fs;
+
+use mimo_vl_tests::source::root;
+
+/// The modules with something for C, in the order in which the header has them.
+const NOUNS: &[&str] =
+    &["abi", "text", "error", "options", "model", "image", "prompt", "session", "stream", "answer", "cancel"];
+
+fn generated() -> String {
+    let ffi = root().join("mimo-vl-ffi");
+    let config = cbindgen::Config::from_file(ffi.join("cbindgen.toml")).unwrap();
+    let builder = NOUNS
+        .iter()
+        .fold(cbindgen::Builder::new().with_config(config), |builder, noun| {
+            builder.with_src(ffi.join("src").join(format!("{noun}.rs")))
+        });
+    let mut header = Vec::new();
+    builder.generate().unwrap().write(&mut header);
+    String::from_utf8(header).unwrap()
+}
+
+#[test]
+fn the_committed_header_is_up_to_date() {
+    let path = root().join("include/mimo_vl.h");
+    let generated = generated();
+    if std::env::var_os("MIMO_VL_BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &generated).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    let differs = committed.lines().zip(generated.lines()).position(|(a, b)| a != b);
+    let line = differs.unwrap_or_else(|| committed.lines().count().min(generated.lines().count())) + 1;
+    assert!(
+        committed == generated,
+        "include/mimo_vl.h differs from mimo-vl-ffi from line {line} on: run the test with MIMO_VL_BLESS=1"
+    );
+}
+
+#[test]
+fn every_function_of_the_crate_is_in_the_header() {
+    let header = generated();
+    let sources = fs::read_dir(root().join("mimo-vl-ffi/src")).unwrap();
+    let mut count = 0;
+    for path in sources.map(|entry| entry.unwrap().path()) {
+        let source = fs::read_to_string(&path).unwrap();
+        for (_, rest) in source.match_indices("extern \"C\" fn ").map(|(at, found)| source.split_at(at + found.len())) {
+            let name = rest.split(['(', '<']).next().unwrap();
+            assert!(header.contains(&format!("{name}(")), "{name} of {} is missing", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 40, "only {count} functions were found");
+}
