@@ -1,0 +1,170 @@
+//! libmimo_vl from C: a client that uses all of the header, rightly and wrongly, under the strictest warnings and the
+//! sanitizers; `examples/c/ask.c`; and the symbols that the library shows to the world.
+#![allow(clippy::unwrap_used)]
+
+use std::env::{consts, current_exe, var_os};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use mimo_vl_core::{Generate, Image, LoadOptions, Model, Prompt, Thinking};
+use mimo_vl_tests::source::{read, root};
+
+const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror", "-pedantic", "-g"];
+const SANITIZED: &[&str] = &["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
+/// What a program with libmimo_vl.a needs of the system.
+const STATIC_NEEDS: &[&str] = &["-lpthread", "-ldl", "-lm", "-lgcc_s", "-lrt", "-lutil"];
+
+fn checkpoint() -> PathBuf {
+    root().join("tests/data/tiny")
+}
+
+fn picture() -> PathBuf {
+    root().join("tests/data/tiny/cases/two-images-turns/a.png")
+}
+
+/// The folder with the libraries: cargo puts those that a test depends on beside the test.
+fn libraries() -> PathBuf {
+    let folder = current_exe().unwrap().parent().unwrap().to_path_buf();
+    let library = folder.join(shared_library());
+    assert!(library.is_file(), "{} is missing: cargo should have built it for this test", library.display());
+    folder
+}
+
+fn shared_library() -> String {
+    format!("{}mimo_vl{}", consts::DLL_PREFIX, consts::DLL_SUFFIX)
+}
+
+/// Run a tool of the system, and explain what to do when it is missing.
+fn run(tool: &str, command: &mut Command) -> Output {
+    match command.output() {
+        Ok(output) => output,
+        Err(error) => panic!("{tool} cannot be run ({error}): install a C compiler, as gcc or clang, with its tools"),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Compile and link one source file; warnings are errors.
+fn compile(language: &str, source: &Path, program: &Path, options: &[&str], link: &[OsString]) {
+    let (default, variable) = if language.starts_with("c++") { ("c++", "CXX") } else { ("cc", "CC") };
+    let compiler = var_os(variable).unwrap_or_else(|| default.into());
+    let mut command = Command::new(&compiler);
+    command.arg(format!("-std={language}")).args(STRICT).args(options).arg("-I").arg(root().join("include"));
+    let output = run(&compiler.to_string_lossy(), command.arg(source).arg("-o").arg(program).args(link));
+    assert!(output.status.success(), "{command:?}\n{}", text(&output.stderr));
+}
+
+fn shared() -> Vec<OsString> {
+    let folder = libraries();
+    let mut path = OsString::from("-Wl,-rpath,");
+    path.push(&folder);
+    vec!["-L".into(), folder.into(), "-lmimo_vl".into(), path, "-lpthread".into(), "-lm".into()]
+}
+
+fn linked_in() -> Vec<OsString> {
+    let library = libraries().join("libmimo_vl.a");
+    assert!(library.is_file(), "{} is missing: cargo should have built it for this test", library.display());
+    std::iter::once(library.into()).chain(STATIC_NEEDS.iter().map(OsString::from)).collect()
+}
+
+/// What the core says to the question that the client puts.
+fn expected_answer() -> String {
+    let model = Model::load(checkpoint(), &LoadOptions::new()).unwrap();
+    let image = Image::open(picture()).unwrap();
+    let prompt = Prompt::user().image(image).text("What is in the picture?").thinking(Thinking::Off);
+    model.session().ask(&prompt, &Generate::new().max_tokens(12)).unwrap().text
+}
+
+fn client_passes(options: &[&str], link: &[OsString]) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("client");
+    compile("c11", &root().join("tests/c/client.c"), &program, options, link);
+    let output = run("client", Command::new(&program).arg(checkpoint()).arg(picture()));
+    assert!(output.status.success(), "{}: {}", output.status, text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(text(&output.stdout), expected_answer() + "\n");
+}
+
+#[test]
+fn client_with_the_shared_library() {
+    client_passes(&["-O2"], &shared());
+}
+
+#[test]
+fn client_under_the_sanitizers() {
+    client_passes(SANITIZED, &shared());
+}
+
+#[test]
+fn client_with_the_static_library_under_the_sanitizers() {
+    client_passes(SANITIZED, &linked_in());
+}
+
+#[test]
+fn header_is_cpp_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("version.cpp");
+    let body = "#include \"mimo_vl.h\"\nint main() { return mimo_vl_abi_version() == MIMO_VL_ABI_VERSION ? 0 : 1; }\n";
+    std::fs::write(&source, body).unwrap();
+    let program = folder.path().join("version");
+    compile("c++17", &source, &program, &[], &shared());
+    assert!(run("version", &mut Command::new(&program)).status.success());
+}
+
+#[test]
+fn ask_in_c_answers_as_the_core_does_and_fails_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("ask");
+    compile("c11", &root().join("examples/c/ask.c"), &program, SANITIZED, &shared());
+    let model = checkpoint();
+    let model = model.to_str().unwrap();
+    let image = picture();
+    let image = image.to_str().unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(arguments).current_dir(root());
+        command
+    };
+
+    let question = "What is in the picture?";
+    let answered =
+        run("ask", &mut command(&[image, question, "--model", model, "--no-think", "--max-tokens", "12"]));
+    assert!(answered.status.success(), "{}", text(&answered.stderr));
+    assert_eq!(text(&answered.stdout), expected_answer() + "\n");
+
+    let wrong: [(&[&str], i32, &str); 6] = [
+        (&["no/such.png", question, "--model", model], 1, "no/such.png"),
+        (&["tests/c/client.c", question, "--model", model], 1, "tests/c/client.c"),
+        (&[image, question, "--model", "no/such/folder"], 1, "no/such/folder"),
+        (&[image, question, "--model", model, "--device", "abacus"], 1, "abacus"),
+        (&[image, question, "--model", model, "--max-tokens", "-3"], 2, "--max-tokens"),
+        (&[], 2, "usage"),
+    ];
+    for (arguments, status, word) in wrong {
+        // A program that ends at its first error leaves its memory to the system.
+        let output = run("ask", command(arguments).env("ASAN_OPTIONS", "detect_leaks=0"));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        assert!(said.contains(word) && (status == 2 || said.lines().count() == 1), "{arguments:?}: {said}");
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn exported_symbols_are_those_of_the_header() {
+    let output = run("nm", Command::new("nm").args(["-D", "--defined-only"]).arg(libraries().join(shared_library())));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let listing = text(&output.stdout);
+    let symbols: Vec<&str> = listing.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    let foreign: Vec<_> = symbols.iter().filter(|name| !name.starts_with("mimo_vl_")).collect();
+    assert!(foreign.is_empty(), "exported beside the interface: {foreign:?}");
+    let header = read("include/mimo_vl.h");
+    for symbol in &symbols {
+        assert!(header.contains(&format!("{symbol}(")), "{symbol} is exported, and not in the header");
+    }
+    assert!(symbols.len() > 40, "only {symbols:?} are exported");
+}
