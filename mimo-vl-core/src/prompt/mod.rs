@@ -10,9 +10,9 @@ mod template;
 mod tokenizer;
 mod video;
 
-pub use image::Image;
-pub use message::{Message, Part, Prompt, Role, Thinking, strip_thinking};
-pub use stream::TokenText;
-pub use template::ChatTemplate;
-pub use tokenizer::Tokenizer;
-pub use video::Video;
+pub use self::image::Image;
+pub use self::message::{Message, Part, Prompt, Role, Thinking, strip_thinking};
+pub use self::stream::TokenText;
+pub use self::template::ChatTemplate;
+pub use self::tokenizer::Tokenizer;
+pub use self::video::Video;
