@@ -9,8 +9,8 @@ mod linear;
 
 pub use attention::Mask;
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
 
 /// The operations that a model spends its time in.
 ///
@@ -39,18 +39,26 @@ pub trait Kernels: Backend {
         x / root * linear::widened(weight).unsqueeze::<2>()
     }
 
-    /// Rotary embedding with half-split pairs: value `i` turns with value `i + head_dim/2`.
+    /// Rotary embedding with half-split pairs: value `i` of a head turns with value `i + head_dim/2`.
+    ///
+    /// The partner of every value is brought beside it by a product with a signed permutation, which is exact and
+    /// keeps every operand contiguous.
     ///
     /// # Shapes
-    /// - `x`: `[batch, len, heads, head_dim]`
-    /// - `cos`, `sin`: `[batch, len, 1, head_dim/2]`
+    /// - `x`: `[rows, heads · head_dim]`
+    /// - `cos`, `sin`: `[rows, heads · head_dim]`, the same for both halves of a head
+    /// - `partner`: `[head_dim, head_dim]`, from [`rope_partner`]
     /// - result: as `x`
-    fn rope(x: Tensor<Self, 4>, cos: Tensor<Self, 4>, sin: Tensor<Self, 4>) -> Tensor<Self, 4> {
-        let half = x.dims()[3] / 2;
-        let (a, b) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
-        let first = a.clone() * cos.clone() - b.clone() * sin.clone();
-        let second = b * cos + a * sin;
-        Tensor::cat(vec![first, second], 3)
+    fn rope(
+        x: Tensor<Self, 2>,
+        cos: Tensor<Self, 2>,
+        sin: Tensor<Self, 2>,
+        partner: Tensor<Self, 2>,
+    ) -> Tensor<Self, 2> {
+        let [rows, width] = x.dims();
+        let head_dim = partner.dims()[0];
+        let partners = x.clone().reshape([rows * width / head_dim, head_dim]).matmul(partner);
+        x * cos + partners.reshape([rows, width]) * sin
     }
 
     /// Scaled dot-product attention with grouped key and value heads: `softmax(q·kᵀ/√head_dim + mask)·v`.
@@ -63,4 +71,18 @@ pub trait Kernels: Backend {
     fn attention(q: Tensor<Self, 4>, k: Tensor<Self, 4>, v: Tensor<Self, 4>, mask: Mask) -> Tensor<Self, 4> {
         attention::attention(q, k, v, mask)
     }
+}
+
+/// The matrix that takes a head's values `(a, b)` to `(−b, a)`.
+///
+/// # Shapes
+/// - result: `[head_dim, head_dim]`
+pub fn rope_partner<B: Backend>(head_dim: usize, device: &B::Device) -> Tensor<B, 2> {
+    let half = head_dim / 2;
+    let mut values = vec![0.0_f32; head_dim * head_dim];
+    for i in 0..half {
+        values[(i + half) * head_dim + i] = -1.0;
+        values[i * head_dim + i + half] = 1.0;
+    }
+    Tensor::from_data(TensorData::new(values, [head_dim, head_dim]), device)
 }

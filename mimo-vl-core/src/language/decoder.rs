@@ -22,6 +22,7 @@ pub struct LanguageModel<B: Kernels> {
     head: Option<Linear<B>>,
     rope_theta: f64,
     mrope_section: [usize; 3],
+    heads: usize,
     kv_heads: usize,
     head_dim: usize,
 }
@@ -46,6 +47,7 @@ impl<B: Kernels> LanguageModel<B> {
             head,
             rope_theta: config.rope_theta,
             mrope_section: config.mrope_section,
+            heads: config.num_attention_heads,
             kv_heads: config.num_key_value_heads,
             head_dim: config.head_dim,
         })
@@ -91,7 +93,7 @@ impl<B: Kernels> LanguageModel<B> {
         mut cache: Option<&mut Cache<B>>,
         cancel: &Cancel,
     ) -> Result<Tensor<B, 2>> {
-        let rope = mrope_table(positions, self.rope_theta, self.mrope_section, &x.device()).for_batch(batch);
+        let rope = mrope_table(positions, self.rope_theta, self.mrope_section, self.heads, &x.device());
         for (index, layer) in self.layers.iter().enumerate() {
             cancel.check()?;
             let layer_cache = cache.as_deref_mut().map(|cache| {

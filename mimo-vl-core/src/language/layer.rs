@@ -8,10 +8,7 @@ use crate::checkpoint::TensorSource;
 use crate::config::TextConfig;
 use crate::error::Result;
 use crate::kernels::{Kernels, Mask};
-use crate::nn::{GatedMlp, Linear, RmsNorm};
-
-/// Cosines and sines, `[batch, len, 1, head_dim/2]` each.
-pub(super) type Rope<B> = (Tensor<B, 4>, Tensor<B, 4>);
+use crate::nn::{GatedMlp, Linear, RmsNorm, RopeTable};
 
 #[derive(Module, Debug)]
 pub(super) struct Layer<B: Kernels> {
@@ -50,7 +47,7 @@ impl<B: Kernels> Layer<B> {
         &self,
         x: Tensor<B, 2>,
         batch: usize,
-        rope: &Rope<B>,
+        rope: &RopeTable<B>,
         cache: Option<(&mut LayerCache<B>, usize)>,
     ) -> Tensor<B, 2> {
         let x = x.clone() + self.attention(self.norm1.forward(x), batch, rope, cache);
@@ -61,18 +58,17 @@ impl<B: Kernels> Layer<B> {
         &self,
         x: Tensor<B, 2>,
         batch: usize,
-        rope: &Rope<B>,
+        rope: &RopeTable<B>,
         cache: Option<(&mut LayerCache<B>, usize)>,
     ) -> Tensor<B, 2> {
         let [rows, _] = x.dims();
         let heads = |x: Tensor<B, 2>| {
             let heads = x.dims()[1] / self.head_dim;
-            x.reshape([batch, rows / batch, heads, self.head_dim])
+            x.reshape([batch, rows / batch, heads, self.head_dim]).swap_dims(1, 2)
         };
-        let turned = |x| B::rope(heads(x), rope.0.clone(), rope.1.clone()).swap_dims(1, 2);
-        let q = turned(self.q.forward(x.clone()));
-        let k = turned(self.k.forward(x.clone()));
-        let v = heads(self.v.forward(x)).swap_dims(1, 2);
+        let q = heads(rope.turn(self.q.forward(x.clone())));
+        let k = heads(rope.turn(self.k.forward(x.clone())));
+        let v = heads(self.v.forward(x));
         let (k, v, offset) = match cache {
             Some((cache, past)) => {
                 let (k, v) = cache.append(past, k, v);

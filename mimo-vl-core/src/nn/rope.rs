@@ -1,34 +1,43 @@
 //! Rotary position tables, computed on the host in f32 as the reference does.
 
-use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-/// Cosines and sines of every row's rotary angles.
+use crate::kernels::{Kernels, rope_partner};
+
+/// The rotary angles of every row, for a number of heads side by side.
 #[derive(Debug, Clone)]
-pub struct RopeTable<B: Backend> {
+pub struct RopeTable<B: Kernels> {
     cos: Tensor<B, 2>,
     sin: Tensor<B, 2>,
+    partner: Tensor<B, 2>,
 }
 
-impl<B: Backend> RopeTable<B> {
-    fn new(angles: &[f32], pairs: usize, device: &B::Device) -> Self {
+impl<B: Kernels> RopeTable<B> {
+    /// `angles` holds `head_dim / 2` angles for each row.
+    fn new(angles: &[f32], pairs: usize, heads: usize, device: &B::Device) -> Self {
         let table = |f: fn(f64) -> f64| {
-            let values: Vec<f32> = angles.iter().map(|&angle| f(f64::from(angle)) as f32).collect();
-            Tensor::from_data(TensorData::new(values, [angles.len() / pairs.max(1), pairs]), device)
+            let mut values = Vec::with_capacity(angles.len() * 2 * heads);
+            for row in angles.chunks_exact(pairs) {
+                let turned: Vec<f32> = row.iter().map(|&angle| f(f64::from(angle)) as f32).collect();
+                (0..2 * heads).for_each(|_| values.extend_from_slice(&turned));
+            }
+            Tensor::from_data(TensorData::new(values, [angles.len() / pairs, 2 * pairs * heads]), device)
         };
-        Self { cos: table(f64::cos), sin: table(f64::sin) }
+        Self { cos: table(f64::cos), sin: table(f64::sin), partner: rope_partner(2 * pairs, device) }
     }
 
-    /// The rows in another order.
-    pub fn select(&self, rows: Tensor<B, 1, burn::tensor::Int>) -> Self {
-        Self { cos: self.cos.clone().select(0, rows.clone()), sin: self.sin.clone().select(0, rows) }
-    }
-
-    /// Cosines and sines, shaped to turn `[batch, len, heads, head_dim]`: each `[batch, len, 1, head_dim/2]`.
-    pub fn for_batch(&self, batch: usize) -> (Tensor<B, 4>, Tensor<B, 4>) {
-        let [rows, pairs] = self.cos.dims();
-        let shape = [batch, rows / batch, 1, pairs];
-        (self.cos.clone().reshape(shape), self.sin.clone().reshape(shape))
+    /// Turn as many heads as `x` has; at most as many as the table was made for.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, heads · head_dim]`
+    /// - result: as `x`
+    pub fn turn(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let width = x.dims()[1];
+        let fitted = |table: &Tensor<B, 2>| match table.dims()[1] == width {
+            true => table.clone(),
+            false => table.clone().narrow(1, 0, width),
+        };
+        B::rope(x, fitted(&self.cos), fitted(&self.sin), self.partner.clone())
     }
 }
 
@@ -36,21 +45,26 @@ impl<B: Backend> RopeTable<B> {
 /// column; angle `p · 10000^(−2j/(head_dim/2))`.
 ///
 /// `places` holds each patch's row and column.
-pub fn vision_rope_table<B: Backend>(places: &[[u32; 2]], head_dim: usize, device: &B::Device) -> RopeTable<B> {
+pub fn vision_rope_table<B: Kernels>(
+    places: &[[u32; 2]],
+    [heads, head_dim]: [usize; 2],
+    device: &B::Device,
+) -> RopeTable<B> {
     let frequencies = inverse_frequencies(10_000.0, head_dim / 2);
     let angles: Vec<f32> =
         places.iter().flatten().flat_map(|&place| frequencies.iter().map(move |f| place as f32 * f)).collect();
-    RopeTable::new(&angles, head_dim / 2, device)
+    RopeTable::new(&angles, head_dim / 2, heads, device)
 }
 
 /// The language model's multimodal table (M-RoPE): pair `i` turns with the temporal, height or width position,
 /// whichever `sections` assigns to it; angle `p · theta^(−2i/head_dim)`.
 ///
 /// `positions` holds each token's temporal, height and width position.
-pub fn mrope_table<B: Backend>(
+pub fn mrope_table<B: Kernels>(
     positions: &[[u32; 3]],
     theta: f64,
     sections: [usize; 3],
+    heads: usize,
     device: &B::Device,
 ) -> RopeTable<B> {
     let pairs: usize = sections.iter().sum();
@@ -60,7 +74,7 @@ pub fn mrope_table<B: Backend>(
         .iter()
         .flat_map(|position| frequencies.iter().zip(&axes).map(move |(f, &axis)| position[axis] as f32 * f))
         .collect();
-    RopeTable::new(&angles, pairs, device)
+    RopeTable::new(&angles, pairs, heads, device)
 }
 
 /// `theta^(−2i/width)` for `i` in `0..width/2`.

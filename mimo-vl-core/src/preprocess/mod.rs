@@ -1,16 +1,65 @@
-//! (being written)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
-    pub t: usize,
-    pub h: usize,
-    pub w: usize,
+//! Pixels to patches: choose a size, resize, cut.
+//!
+//! The arithmetic is that of the published utilities (`qwen-vl-utils`), so that the model sees the very bytes
+//! that it was evaluated with. Normalisation is left to the vision stage: patches stay 8-bit here.
+
+mod grid;
+mod patches;
+mod resize;
+mod sample;
+mod smart_resize;
+mod transform;
+
+pub use self::grid::Grid;
+pub use self::patches::Patches;
+pub use self::resize::{Bicubic, resize};
+pub use self::sample::{Sampled, Sampling, frame_pixels, sample_frames};
+pub use self::smart_resize::smart_resize;
+pub use self::transform::Transform;
+
+use self::smart_resize::{Limits, target};
+use crate::config::PreprocessConfig;
+use crate::error::{Error, Result};
+use crate::prompt::{Image, Video};
+
+/// Fewest pixels of a video frame.
+const FRAME_MIN_PIXELS: usize = 128 * 28 * 28;
+/// Pixels that all frames of a video together may have: nine tenths of a context of 128,000 tokens.
+const VIDEO_PIXELS: f64 = 128_000.0 * 28.0 * 28.0 * 0.9;
+
+/// Cut a picture into patches; it counts as two equal frames.
+///
+/// The size follows the picture's own limits where it has some, else those of `config` that do not contradict them.
+///
+/// # Errors
+/// [`Error::Image`] when the sides differ by more than a factor of 200, or the limits contradict each other.
+pub fn image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
+    let (min, max) = image.limits();
+    let limits = Limits::new(min, max, config.min_pixels, config.max_pixels as f64);
+    let (height, width) = limits
+        .and_then(|limits| target(image.height() as usize, image.width() as usize, config.factor(), limits))
+        .map_err(|reason| Error::image(image.name(), reason))?;
+    patches::cut(std::slice::from_ref(image), (height, width), Bicubic::Picture, config)
 }
-impl Grid {
-    pub fn patches(&self) -> usize {
-        self.t * self.h * self.w
-    }
-}
-pub struct Patches {
-    pub grid: Grid,
-    pub pixels: Vec<u8>,
+
+/// Cut a video into patches, two frames at a time; after an odd number of frames the last is repeated.
+///
+/// A frame has the limits that the video states; else at least 128 tokens and at most [`frame_pixels`] of the
+/// budget of 115,200 tokens for the whole video.
+///
+/// # Errors
+/// [`Error::Image`], as for [`image()`].
+pub fn video(video: &Video, config: &PreprocessConfig) -> Result<Patches> {
+    let frames = video.frames();
+    let Some(first) = frames.first() else {
+        return Err(Error::image("video", "it has no frames"));
+    };
+    let (min, max) = video.limits();
+    let count = frames.len().next_multiple_of(config.temporal_patch_size);
+    let limits = Limits::new(min, max, FRAME_MIN_PIXELS, frame_pixels(count, VIDEO_PIXELS));
+    let (height, width) = limits
+        .and_then(|limits| target(first.height() as usize, first.width() as usize, config.factor(), limits))
+        .map_err(|reason| Error::image(format!("video of frames like {}", first.name()), reason))?;
+    let patches = patches::cut(frames, (height, width), Bicubic::Frame, config)?;
+    Ok(Patches { second_per_grid: Some(config.temporal_patch_size as f64 / video.fps()), ..patches })
 }

@@ -62,14 +62,10 @@ impl<B: Kernels> Block<B> {
     }
 
     fn attention(&self, x: Tensor<B, 2>, pass: &Pass<B>) -> Tensor<B, 2> {
-        let [rows, width] = x.dims();
-        let heads = [1, rows, self.heads, width / self.heads];
+        let width = x.dims()[1];
         let qkv = self.qkv.forward(x);
         let part = |index: usize| qkv.clone().narrow(1, index * width, width);
-        let (cos, sin) = pass.rope.for_batch(1);
-        let turned =
-            |index: usize| B::rope(part(index).reshape(heads), cos.clone(), sin.clone()).reshape([rows, width]);
-        let (q, k, v) = (turned(0), turned(1), part(2));
+        let (q, k, v) = (pass.rope.turn(part(0)), pass.rope.turn(part(1)), part(2));
         let mixed = match (&pass.reorder, self.whole_image) {
             (_, false) => self.attend(q, k, v, &pass.windows),
             (None, true) => self.attend(q, k, v, &pass.whole),

@@ -19,6 +19,7 @@ use crate::preprocess::Grid;
 pub struct VisionTower<B: Kernels> {
     patch_embed: Linear<B>,
     blocks: Vec<Block<B>>,
+    heads: usize,
     head_dim: usize,
     window_side: usize,
 }
@@ -36,6 +37,7 @@ impl<B: Kernels> VisionTower<B> {
         Ok(Self {
             patch_embed: Linear::from_weight(Param::initialized(parameter_id(name), weight)),
             blocks: (0..config.depth).map(|index| Block::load(source, config, index)).collect::<Result<_>>()?,
+            heads: config.num_heads,
             head_dim: config.hidden_size / config.num_heads,
             window_side: config.window_size / config.patch_size / config.spatial_merge_size,
         })
@@ -63,7 +65,7 @@ impl<B: Kernels> VisionTower<B> {
         let reorder = (!plan.is_identity())
             .then(|| Reorder { to_image: indices(&plan.inverse(), device), to_windows: indices(&plan.order, device) });
         let pass = Pass {
-            rope: vision_rope_table(&places, self.head_dim, device),
+            rope: vision_rope_table(&places, [self.heads, self.head_dim], device),
             windows: plan.windows,
             whole: plan.whole,
             reorder,

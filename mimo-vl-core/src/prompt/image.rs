@@ -1,0 +1,202 @@
+//! A picture of the prompt: opened from a file, decoded from memory, or taken from raw pixels.
+
+mod decode;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// Most bytes of an encoded image file.
+const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
+
+/// A decoded picture: 8-bit RGB, rows from the top, as a viewer would show it. Clones share the pixels.
+///
+/// - Files: PNG, JPEG, GIF and WebP (first frame), BMP and TIFF, recognised by their content. At most 16,384
+///   pixels a side and 512 MiB of decoded pixels; larger ones are refused from their header.
+/// - The EXIF orientation is applied, so that the model sees what the caller sees. (The reference's utilities
+///   do not apply it, and show the model a phone's portrait photo lying on its side.)
+/// - Transparency is laid on white, in every format that has it, with Pillow's 8-bit arithmetic. (The reference
+///   does so for RGBA only, and drops the alpha of palette and grey images.)
+/// - Grey becomes equal red, green and blue; 16-bit and float samples are scaled and rounded to 8 bits; colour
+///   profiles are not applied.
+#[derive(Clone)]
+pub struct Image {
+    name: Arc<str>,
+    width: u32,
+    height: u32,
+    orientation: u8,
+    /// `[height, width, 3]`, tight.
+    pixels: Arc<Vec<u8>>,
+    min_pixels: Option<u32>,
+    max_pixels: Option<u32>,
+}
+
+impl Image {
+    /// Open and decode an image file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::Image`] when it is not an image of a supported
+    /// format, is damaged or cut short, has no pixels, or exceeds the limits of [`Image`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+            .map_err(|error| Error::io(path, error))?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(Error::image(name, format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20)));
+        }
+        Self::decoded(name, &bytes)
+    }
+
+    /// Decode an image file that is in memory.
+    ///
+    /// # Errors
+    /// [`Error::Image`], as for [`Image::open`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::decoded(format!("image of {} bytes in memory", bytes.len()), bytes)
+    }
+
+    fn decoded(name: String, bytes: &[u8]) -> Result<Self> {
+        let decoded = decode::decode(bytes).map_err(|reason| Error::image(name.as_str(), reason))?;
+        Ok(Self {
+            orientation: decoded.orientation,
+            ..Self::from_tight(name, decoded.width, decoded.height, decoded.pixels)
+        })
+    }
+
+    fn from_tight(name: String, width: u32, height: u32, pixels: Vec<u8>) -> Self {
+        Self {
+            name: name.into(),
+            width,
+            height,
+            orientation: 1,
+            pixels: Arc::new(pixels),
+            min_pixels: None,
+            max_pixels: None,
+        }
+    }
+
+    /// Copy raw pixels, 3 bytes each: red, green, blue.
+    ///
+    /// `stride` is the distance between the starts of two rows in bytes, at least `3 * width`; the last row
+    /// may end after its pixels.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when a side is 0 or above 16,384, the stride is shorter than a row, or `pixels` is too short.
+    pub fn from_rgb(width: u32, height: u32, stride: usize, pixels: &[u8]) -> Result<Self> {
+        Self::from_rows(width, height, stride, pixels, 3, |row, out| out.extend_from_slice(row))
+    }
+
+    /// Copy raw pixels, 4 bytes each: red, green, blue, alpha (not premultiplied); the picture is laid on white.
+    ///
+    /// # Errors
+    /// [`Error::Image`], as for [`Image::from_rgb`], with rows of `4 * width` bytes.
+    pub fn from_rgba(width: u32, height: u32, stride: usize, pixels: &[u8]) -> Result<Self> {
+        Self::from_rows(width, height, stride, pixels, 4, decode::over_white)
+    }
+
+    /// Copy raw pixels, 4 bytes each: blue, green, red, and a byte that is ignored, as screen captures have them.
+    ///
+    /// # Errors
+    /// [`Error::Image`], as for [`Image::from_rgb`], with rows of `4 * width` bytes.
+    pub fn from_bgrx(width: u32, height: u32, stride: usize, pixels: &[u8]) -> Result<Self> {
+        Self::from_rows(width, height, stride, pixels, 4, |row, out| {
+            out.extend(row.as_chunks::<4>().0.iter().flat_map(|&[blue, green, red, _]| [red, green, blue]));
+        })
+    }
+
+    /// Check the layout of raw pixels and append every row, as RGB, with `append`.
+    fn from_rows(
+        width: u32,
+        height: u32,
+        stride: usize,
+        pixels: &[u8],
+        channels: usize,
+        append: impl Fn(&[u8], &mut Vec<u8>),
+    ) -> Result<Self> {
+        let name = format!("image of {width}x{height} raw pixels");
+        decode::check_size(width, height).map_err(|reason| Error::image(name.as_str(), reason))?;
+        let row = width as usize * channels;
+        if stride < row {
+            return Err(Error::image(
+                name,
+                format!("the stride is {stride} bytes, and a row of {width} pixels takes {row}"),
+            ));
+        }
+        let needed = stride.checked_mul(height as usize - 1).and_then(|bytes| bytes.checked_add(row));
+        if needed.is_none_or(|needed| pixels.len() < needed) {
+            return Err(Error::image(
+                name,
+                format!("{} bytes were given, too few for {height} rows of stride {stride}", pixels.len()),
+            ));
+        }
+        let mut rgb = Vec::with_capacity(width as usize * height as usize * 3);
+        for line in pixels.chunks(stride).take(height as usize) {
+            append(&line[..row], &mut rgb);
+        }
+        Ok(Self::from_tight(name, width, height, rgb))
+    }
+
+    /// Enlarge the picture to at least `pixels` pixels before it is cut into patches.
+    #[must_use]
+    pub fn min_pixels(mut self, pixels: u32) -> Self {
+        self.min_pixels = Some(pixels);
+        self
+    }
+
+    /// Shrink the picture to at most `pixels` pixels before it is cut into patches; one token covers 784.
+    #[must_use]
+    pub fn max_pixels(mut self, pixels: u32) -> Self {
+        self.max_pixels = Some(pixels);
+        self
+    }
+
+    /// Width in pixels, after the orientation was applied.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels, after the orientation was applied.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The pixels, `[height, width, 3]` without gaps between the rows.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The EXIF orientation that was applied, 1 to 8; 1 when nothing had to be turned.
+    pub fn orientation(&self) -> u8 {
+        self.orientation
+    }
+
+    /// What to call this picture in an error: its path, or what is known of it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The limits that the caller set for this picture: fewest and most pixels.
+    pub(crate) fn limits(&self) -> (Option<u32>, Option<u32>) {
+        (self.min_pixels, self.max_pixels)
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image")
+            .field("name", &self.name)
+            .field("width", &self.width)
+            .field("height", &self.height)
+            .field("orientation", &self.orientation)
+            .field("min_pixels", &self.min_pixels)
+            .field("max_pixels", &self.max_pixels)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,73 @@
+//! A video of the prompt: frames that the caller has already picked, and how fast they follow each other.
+
+use super::image::Image;
+use crate::error::{Error, Result};
+
+/// Frames of equal size, a fixed time apart. Clones share the pixels.
+#[derive(Debug, Clone)]
+pub struct Video {
+    frames: Vec<Image>,
+    fps: f64,
+    min_pixels: Option<u32>,
+    max_pixels: Option<u32>,
+}
+
+impl Video {
+    /// A video of `frames`, `fps` of which make one second.
+    ///
+    /// `fps` is the rate of the frames given, not of the file that they were picked from. Two frames share one
+    /// step in time; after an odd number the last is repeated. One frame is allowed. Limits of pixels set on the
+    /// frames themselves are not used: set them on the video.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when there is no frame or a frame differs in size from the first; [`Error::Option`] when
+    /// `fps` is not a finite number above 0.
+    pub fn from_frames(frames: Vec<Image>, fps: f64) -> Result<Self> {
+        if !(fps.is_finite() && fps > 0.0) {
+            return Err(Error::option("fps", format!("{fps} frames per second; it must be finite and above 0")));
+        }
+        let Some(first) = frames.first() else {
+            return Err(Error::image("video", "it has no frames; at least 1 is needed"));
+        };
+        let size = (first.width(), first.height());
+        for (index, frame) in frames.iter().enumerate() {
+            if (frame.width(), frame.height()) != size {
+                let (width, height) = (frame.width(), frame.height());
+                return Err(Error::image(
+                    format!("video frame {index} ({})", frame.name()),
+                    format!("{width}x{height} pixels, and the first frame has {}x{}", size.0, size.1),
+                ));
+            }
+        }
+        Ok(Self { frames, fps, min_pixels: None, max_pixels: None })
+    }
+
+    /// Enlarge every frame to at least `pixels` pixels before it is cut into patches.
+    #[must_use]
+    pub fn min_pixels(mut self, pixels: u32) -> Self {
+        self.min_pixels = Some(pixels);
+        self
+    }
+
+    /// Shrink every frame to at most `pixels` pixels; without it the limit falls as the number of frames grows.
+    #[must_use]
+    pub fn max_pixels(mut self, pixels: u32) -> Self {
+        self.max_pixels = Some(pixels);
+        self
+    }
+
+    /// The frames in the order of time.
+    pub fn frames(&self) -> &[Image] {
+        &self.frames
+    }
+
+    /// How many of the frames make one second.
+    pub fn fps(&self) -> f64 {
+        self.fps
+    }
+
+    /// The limits that the caller set for every frame: fewest and most pixels.
+    pub(crate) fn limits(&self) -> (Option<u32>, Option<u32>) {
+        (self.min_pixels, self.max_pixels)
+    }
+}
