@@ -11,11 +11,9 @@ const NOUNS: &[&str] =
 fn generated() -> String {
     let ffi = root().join("mimo-vl-ffi");
     let config = cbindgen::Config::from_file(ffi.join("cbindgen.toml")).unwrap();
-    let builder = NOUNS
-        .iter()
-        .fold(cbindgen::Builder::new().with_config(config), |builder, noun| {
-            builder.with_src(ffi.join("src").join(format!("{noun}.rs")))
-        });
+    let builder = NOUNS.iter().fold(cbindgen::Builder::new().with_config(config), |builder, noun| {
+        builder.with_src(ffi.join("src").join(format!("{noun}.rs")))
+    });
     let mut header = Vec::new();
     builder.generate().unwrap().write(&mut header);
     String::from_utf8(header).unwrap()

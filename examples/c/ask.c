@@ -43,10 +43,10 @@ static void wrong_usage(const char *option, const char *reason) {
 }
 
 /* Ends the program with the library's message unless `status` is OK. */
-static void check(mimo_vl_status status, mimo_vl_error *error) {
+static void check(mimo_vl_status status, mimo_vl_error **error) {
     if (status != MIMO_VL_STATUS_OK) {
         mimo_vl_str message;
-        mimo_vl_error_message(error, &message);
+        mimo_vl_error_message(*error, &message);
         fprintf(stderr, "ask: %s\n", message.data);
         exit(1);
     }
@@ -129,8 +129,8 @@ static mimo_vl_model *load(const struct arguments *arguments) {
     mimo_vl_error *error;
     mimo_vl_model *model;
     mimo_vl_load_options *options = mimo_vl_load_options_new();
-    check(mimo_vl_load_options_set_device(options, arguments->device, &error), error);
-    check(mimo_vl_model_load(arguments->model, options, &model, &error), error);
+    check(mimo_vl_load_options_set_device(options, arguments->device, &error), &error);
+    check(mimo_vl_model_load(arguments->model, options, &model, &error), &error);
     mimo_vl_load_options_free(options);
     return model;
 }
@@ -140,16 +140,16 @@ static mimo_vl_prompt *build_prompt(const struct arguments *arguments) {
     mimo_vl_prompt *prompt = mimo_vl_prompt_new_user();
     for (int at = 0; at < arguments->image_count; at++) {
         mimo_vl_image *image;
-        check(mimo_vl_image_from_path(arguments->images[at], &image, &error), error);
+        check(mimo_vl_image_from_path(arguments->images[at], &image, &error), &error);
         if (arguments->max_pixels != 0) {
             mimo_vl_image_set_max_pixels(image, arguments->max_pixels);
         }
-        check(mimo_vl_prompt_add_image(prompt, image, &error), error);
+        check(mimo_vl_prompt_add_image(prompt, image, &error), &error);
         mimo_vl_image_free(image);
     }
-    check(mimo_vl_prompt_add_text(prompt, arguments->question, strlen(arguments->question), &error), error);
+    check(mimo_vl_prompt_add_text(prompt, arguments->question, strlen(arguments->question), &error), &error);
     int thinking = arguments->no_think ? MIMO_VL_THINKING_OFF : MIMO_VL_THINKING_AUTO;
-    check(mimo_vl_prompt_set_thinking(prompt, thinking, &error), error);
+    check(mimo_vl_prompt_set_thinking(prompt, thinking, &error), &error);
     return prompt;
 }
 
@@ -160,7 +160,7 @@ static void print_answer(mimo_vl_stream *stream, bool show_thinking) {
     mimo_vl_str text;
     bool terminal = isatty(STDOUT_FILENO), thought = false;
     do {
-        check(mimo_vl_stream_next(stream, &kind, &text, &error), error);
+        check(mimo_vl_stream_next(stream, &kind, &text, &error), &error);
         if (kind == MIMO_VL_EVENT_KIND_THINKING && (terminal || show_thinking)) {
             fputs(terminal ? "\033[2m" : "", stdout);
             fwrite(text.data, 1, text.len, stdout);
@@ -197,10 +197,10 @@ int main(int argc, char **argv) {
     mimo_vl_session *session;
     mimo_vl_stream *stream;
     mimo_vl_answer *answer;
-    check(mimo_vl_session_new(model, &session, &error), error);
-    check(mimo_vl_session_stream(session, prompt, arguments.generate, &stream, &error), error);
+    check(mimo_vl_session_new(model, &session, &error), &error);
+    check(mimo_vl_session_stream(session, prompt, arguments.generate, &stream, &error), &error);
     print_answer(stream, arguments.show_thinking);
-    check(mimo_vl_stream_finish(stream, &answer, &error), error);
+    check(mimo_vl_stream_finish(stream, &answer, &error), &error);
     if (arguments.stats) {
         print_stats(answer);
     }

@@ -44,9 +44,7 @@ fn weights_format(weights: i32) -> Result<mimo_vl_core::checkpoint::Weights> {
 /// mimo_vl_load_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_load_options_new() -> *mut LoadOptions {
-    boundary::infallible(std::ptr::null_mut(), || {
-        pointer::own(LoadOptions(mimo_vl_core::session::LoadOptions::new()))
-    })
+    boundary::infallible(std::ptr::null_mut(), || pointer::own(LoadOptions(mimo_vl_core::session::LoadOptions::new())))
 }
 
 /// Set the device by name: "cpu", "ndarray" or "cuda:0". Whether it exists shows when a model is loaded.
@@ -167,10 +165,7 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_min_p(options: *mut Genera
 
 /// Make tokens that were there before less likely by this factor; 1 for no change. NULL options are ignored.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_repetition_penalty(
-    options: *mut GenerateOptions,
-    penalty: f32,
-) {
+pub unsafe extern "C" fn mimo_vl_generate_options_set_repetition_penalty(options: *mut GenerateOptions, penalty: f32) {
     // SAFETY: the argument keeps the header's rules.
     unsafe { change(options, |generate| generate.repetition_penalty(penalty)) };
 }

@@ -54,9 +54,10 @@ impl Lease {
                 // A raw pointer from here on: a `Box` that moves would end the loan of a stream that uses it.
                 Ok(Self { session: NonNull::from(Box::leak(boxed)), seat: Arc::clone(&session.seat) })
             }
-            State::Busy => {
-                Err(pointer::refuse("session", "it is answering: finish or free its stream, or wait for the other call"))
-            }
+            State::Busy => Err(pointer::refuse(
+                "session",
+                "it is answering: finish or free its stream, or wait for the other call",
+            )),
             State::Broken => {
                 *state = State::Broken;
                 Err(Error::Internal { reason: "the session was given up after an earlier internal error".to_owned() })

@@ -160,9 +160,7 @@ pub unsafe extern "C" fn mimo_vl_stream_finish(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        boundary::making(answer_out, "answer_out", error_out, || pointer::borrow_mut(stream, "stream")?.finish())
-    }
+    unsafe { boundary::making(answer_out, "answer_out", error_out, || pointer::borrow_mut(stream, "stream")?.finish()) }
 }
 
 /// Free the stream; NULL is ignored. If its end has not been reached the answer is given up, and the conversation is as

@@ -20,16 +20,16 @@ static const char *checkpoint;
 static const char *picture;
 
 /* A call that must succeed. */
-static void ok_at(int line, mimo_vl_status status, mimo_vl_error *error) {
+static void ok_at(int line, mimo_vl_status status, mimo_vl_error **error) {
     if (status != MIMO_VL_STATUS_OK) {
         mimo_vl_str message;
-        mimo_vl_error_message(error, &message);
+        mimo_vl_error_message(*error, &message);
         fprintf(stderr, "%s:%d: status %d: %s\n", __FILE__, line, (int)status, message.data);
         exit(1);
     }
-    CHECK(error == NULL);
+    CHECK(*error == NULL);
 }
-#define OK(call) ok_at(__LINE__, (call), error)
+#define OK(call) ok_at(__LINE__, (call), &error)
 
 /* A call that must fail with `expected` and a message that names `word`; frees the error. */
 static void fails_at(int line, mimo_vl_status status, mimo_vl_status expected, const char *word, mimo_vl_error **error) {
@@ -436,6 +436,7 @@ static void bad_prompts_are_refused(const mimo_vl_model *model) {
     mimo_vl_generate_options_set_seed(options, 7);
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     mimo_vl_answer_free(answer);
+    mimo_vl_session_free(session);
 
     FAILS(mimo_vl_session_new(NULL, &session, &error), MIMO_VL_STATUS_OPTION, "model");
     CHECK(session == NULL);
