@@ -1,1 +1,319 @@
-//! (being written)
+//! The vision-language model: encode media, prefill a prompt, decode step by step. It knows tensors and token
+//! ids, no text and no sampler.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
+
+use crate::cancel::Cancel;
+use crate::checkpoint::{Checkpoint, TensorSource, Weights};
+use crate::config::{ModelConfig, PreprocessConfig};
+use crate::device::{WithBackend, dispatch};
+use crate::encode::Slot;
+use crate::error::{Error, Result};
+use crate::kernels::Kernels;
+use crate::language::{Cache, LanguageModel};
+use crate::preprocess::{Grid, Patches};
+use crate::projector::Projector;
+use crate::splice::splice;
+use crate::vision::VisionTower;
+
+/// Most tokens of a prompt that go through the layers at once.
+const PREFILL_CHUNK: usize = 512;
+
+/// The three parts of the network.
+#[derive(Module, Debug)]
+pub struct VisionLanguageModel<B: Kernels> {
+    vision: VisionTower<B>,
+    projector: Projector<B>,
+    language: LanguageModel<B>,
+}
+
+impl<B: Kernels> VisionLanguageModel<B> {
+    /// Take every tensor of the model from the source.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn load(source: &impl TensorSource<B>, config: &ModelConfig) -> Result<Self> {
+        Ok(Self {
+            vision: VisionTower::load(source, &config.vision)?,
+            projector: Projector::load(source, &config.vision)?,
+            language: LanguageModel::load(source, &config.text)?,
+        })
+    }
+
+    /// The features of several images and videos, in one pass.
+    ///
+    /// # Shapes
+    /// - `pixels`: rows of 1176 values, the patches of all grids
+    /// - result: `[tokens of all grids, hidden]`
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub fn features(
+        &self,
+        pixels: &[u8],
+        grids: &[Grid],
+        preprocess: &PreprocessConfig,
+        device: &B::Device,
+        cancel: &Cancel,
+    ) -> Result<Tensor<B, 2>> {
+        Ok(self.projector.forward(self.vision.forward(pixels, grids, preprocess, device, cancel)?))
+    }
+
+    /// The language model.
+    pub fn language(&self) -> &LanguageModel<B> {
+        &self.language
+    }
+}
+
+/// The features of one image or video, in host memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    /// `[tokens, width]`, row by row.
+    pub values: Vec<f32>,
+    /// The language model's width.
+    pub width: usize,
+}
+
+/// Tokens that a sequence is to take in next.
+#[derive(Debug, Clone)]
+pub struct Segment<'a> {
+    /// The tokens, with a media token in every place that holds a feature.
+    pub ids: &'a [u32],
+    /// Temporal, height and width position of each token.
+    pub positions: &'a [[u32; 3]],
+    /// Runs of media tokens, relative to the start of `ids`, and what stands there.
+    pub media: Vec<(Slot, &'a Features)>,
+}
+
+/// A loaded model on its device, whatever backend that is.
+pub trait Engine: Send + Sync {
+    /// The shapes of the model.
+    fn config(&self) -> &ModelConfig;
+
+    /// The features of one image or video.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; [`Error::Internal`] for a defect of this library.
+    fn encode(&self, patches: &Patches, cancel: &Cancel) -> Result<Features>;
+
+    /// A new, empty sequence.
+    fn sequence(&self) -> Box<dyn Sequence>;
+}
+
+/// One conversation's state on the device.
+pub trait Sequence: Send {
+    /// Tokens taken in so far.
+    fn len(&self) -> usize;
+
+    /// Whether nothing was taken in yet.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Allocate for `tokens` tokens in all, so that no step has to.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the memory cannot be had.
+    fn reserve(&mut self, tokens: usize) -> Result<()>;
+
+    /// Forget every token from `len` on.
+    fn truncate(&mut self, len: usize);
+
+    /// Take in tokens, `chunk` at a time; `all` asks for the logits of every token, else only of the last.
+    ///
+    /// # Shapes
+    /// - result: `[tokens or 1, vocabulary]`, row by row
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], and then nothing was taken in; [`Error::Internal`] for a defect of this library.
+    fn prefill(&mut self, segment: &Segment<'_>, chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>>;
+
+    /// Take in the default number of tokens at a time, and give the logits of the last.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    fn extend(&mut self, segment: &Segment<'_>, cancel: &Cancel) -> Result<Vec<f32>> {
+        self.prefill(segment, PREFILL_CHUNK, false, cancel)
+    }
+
+    /// Take in one token at the same position on all axes, and give the logits after it.
+    ///
+    /// # Errors
+    /// As [`prefill`](Self::prefill).
+    fn step(&mut self, id: u32, position: u32, cancel: &Cancel) -> Result<Vec<f32>> {
+        let segment = Segment { ids: &[id], positions: &[[position; 3]], media: Vec::new() };
+        self.prefill(&segment, 1, false, cancel)
+    }
+}
+
+/// Load a checkpoint onto a device.
+///
+/// # Errors
+/// [`Error::Device`] when the device cannot be used, [`Error::Tensor`] when a tensor is missing or misshapen.
+pub fn load(
+    checkpoint: &Checkpoint,
+    config: &ModelConfig,
+    preprocess: &PreprocessConfig,
+    device: &str,
+    weights: Weights,
+) -> Result<Box<dyn Engine>> {
+    dispatch(device, Load { checkpoint, config, preprocess, weights })
+}
+
+struct Load<'a> {
+    checkpoint: &'a Checkpoint,
+    config: &'a ModelConfig,
+    preprocess: &'a PreprocessConfig,
+    weights: Weights,
+}
+
+impl WithBackend for Load<'_> {
+    type Output = Box<dyn Engine>;
+
+    fn run<B: Kernels>(self, device: B::Device) -> Result<Self::Output> {
+        let model = guarded(|| {
+            let source = self.checkpoint.source::<B>(self.weights, &device);
+            VisionLanguageModel::load(&source, self.config)
+        })?;
+        Ok(Box::new(Loaded {
+            shared: Arc::new(Shared { model, device }),
+            config: self.config.clone(),
+            preprocess: self.preprocess.clone(),
+        }))
+    }
+}
+
+struct Loaded<B: Kernels> {
+    shared: Arc<Shared<B>>,
+    config: ModelConfig,
+    preprocess: PreprocessConfig,
+}
+
+/// What a model and its sequences share.
+struct Shared<B: Kernels> {
+    model: VisionLanguageModel<B>,
+    device: B::Device,
+}
+
+impl<B: Kernels> Engine for Loaded<B> {
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn encode(&self, patches: &Patches, cancel: &Cancel) -> Result<Features> {
+        guarded(|| {
+            let Shared { model, device } = &*self.shared;
+            let features = model.features(&patches.pixels, &[patches.grid], &self.preprocess, device, cancel)?;
+            let width = features.dims()[1];
+            Ok(Features { values: to_host(features)?, width })
+        })
+    }
+
+    fn sequence(&self) -> Box<dyn Sequence> {
+        Box::new(CachedSequence { cache: self.shared.model.language.cache(), shared: Arc::clone(&self.shared) })
+    }
+}
+
+struct CachedSequence<B: Kernels> {
+    shared: Arc<Shared<B>>,
+    cache: Cache<B>,
+}
+
+impl<B: Kernels> CachedSequence<B> {
+    fn embeddings(&self, segment: &Segment<'_>) -> Tensor<B, 2> {
+        let Shared { model, device } = &*self.shared;
+        let embeddings = model.language.embed(segment.ids, device);
+        if segment.media.is_empty() {
+            return embeddings;
+        }
+        let width = embeddings.dims()[1];
+        let slots: Vec<Slot> = segment.media.iter().map(|(slot, _)| slot.clone()).collect();
+        let features: Vec<f32> = segment.media.iter().flat_map(|(_, features)| &features.values).copied().collect();
+        let rows = features.len() / width;
+        splice(embeddings, Tensor::from_data(TensorData::new(features, [rows, width]), device), &slots)
+    }
+
+    fn run(&mut self, segment: &Segment<'_>, chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>> {
+        let (len, chunk) = (segment.ids.len(), chunk.max(1));
+        let embeddings = self.embeddings(segment);
+        let Shared { model, device } = &*self.shared;
+        let needed = self.cache.len() + len;
+        model.language.reserve(&mut self.cache, needed, device);
+        let mut logits = Vec::new();
+        for start in (0..len).step_by(chunk) {
+            let count = chunk.min(len - start);
+            let x = embeddings.clone().narrow(0, start, count);
+            let positions = &segment.positions[start..start + count];
+            let hidden = model.language.forward(x, positions, 1, Some(&mut self.cache), cancel)?;
+            if all {
+                logits.extend(to_host(model.language.logits(hidden))?);
+            } else if start + count == len {
+                logits = to_host(model.language.logits(hidden.narrow(0, count - 1, 1)))?;
+            }
+        }
+        Ok(logits)
+    }
+}
+
+impl<B: Kernels> Sequence for CachedSequence<B> {
+    fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    fn reserve(&mut self, tokens: usize) -> Result<()> {
+        guarded(|| {
+            self.shared.model.language.reserve(&mut self.cache, tokens, &self.shared.device);
+            Ok(())
+        })
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.cache.truncate(len);
+    }
+
+    fn prefill(&mut self, segment: &Segment<'_>, chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>> {
+        check(segment)?;
+        let before = self.cache.len();
+        let result = guarded(|| self.run(segment, chunk, all, cancel));
+        if result.is_err() {
+            self.cache.truncate(before);
+        }
+        result
+    }
+}
+
+/// A panic inside the tensor library is a defect of ours: it becomes an error, and the process lives.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Error::internal(said.unwrap_or("a tensor operation failed")))
+    })
+}
+
+fn to_host<B: Kernels, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {
+    let data = tensor.try_into_data().map_err(|error| Error::internal(format!("reading a tensor back: {error:?}")))?;
+    data.into_vec().map_err(|error| Error::internal(format!("reading a tensor back: {error:?}")))
+}
+
+/// Positions, slots and features must fit the tokens: the tensor library would panic or read the wrong rows.
+fn check(segment: &Segment<'_>) -> Result<()> {
+    let tokens = segment.ids.len();
+    if tokens == 0 {
+        return Err(Error::prompt("no token to take in"));
+    }
+    if segment.positions.len() != tokens {
+        return Err(Error::prompt(format!("{} positions for {tokens} tokens", segment.positions.len())));
+    }
+    for (slot, features) in &segment.media {
+        let rows = features.values.len() / features.width.max(1);
+        if rows != slot.len || slot.start + slot.len > tokens {
+            return Err(Error::prompt(format!("{rows} features for the slot {slot:?} of {tokens} tokens")));
+        }
+    }
+    Ok(())
+}

@@ -1,1 +1,9 @@
-//! (being written)
+//! Named tensors of a checkpoint directory, read through a memory map and pulled one at a time.
+
+mod files;
+mod save;
+mod source;
+
+pub use files::Checkpoint;
+pub use save::save;
+pub use source::{FloatType, TensorSource, Weights};

@@ -1,1 +1,8 @@
-//! (being written)
+//! The language model: a sequence and its positions to logits, over a preallocated cache.
+
+mod cache;
+mod decoder;
+mod layer;
+
+pub use cache::Cache;
+pub use decoder::LanguageModel;

@@ -1,1 +1,14 @@
-//! (being written)
+//! Training on the same model code that answers.
+
+mod batch;
+mod gradients;
+mod init;
+mod loss;
+mod save;
+mod schedule;
+mod trainer;
+
+pub use batch::{Batch, Example};
+pub use init::RandomSource;
+pub use schedule::Schedule;
+pub use trainer::{Dataset, StepReport, TrainOptions, Trainer};

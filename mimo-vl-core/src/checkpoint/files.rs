@@ -1,0 +1,159 @@
+//! The files of a checkpoint: one `model.safetensors`, or shards with an index.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+
+use super::source::FloatType;
+use crate::error::{Error, Result};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// An opened checkpoint directory. Nothing but the headers is read until a tensor is asked for.
+#[derive(Debug)]
+pub struct Checkpoint {
+    directory: PathBuf,
+    tensors: HashMap<String, Place>,
+}
+
+/// Where a tensor lies.
+#[derive(Debug, Clone)]
+struct Place {
+    file: PathBuf,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Bytes,
+}
+
+/// A tensor's values as stored.
+pub(super) struct Stored {
+    pub(super) shape: Vec<usize>,
+    pub(super) float: FloatType,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: HashMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Map the safetensors files of `directory`, and check that they are whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file cannot be read; [`Error::Checkpoint`] when there are no weights, a shard that
+    /// the index names is missing or truncated, or a header is broken.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
+        let directory = directory.as_ref();
+        let index = directory.join(INDEX);
+        let mut tensors = HashMap::new();
+        if index.is_file() {
+            let text = std::fs::read_to_string(&index).map_err(|error| Error::io(&index, error))?;
+            let map: Index =
+                serde_json::from_str(&text).map_err(|error| Error::checkpoint(&index, error.to_string()))?;
+            let mut files: Vec<&String> = map.weight_map.values().collect();
+            files.sort();
+            files.dedup();
+            for file in files {
+                let path = shard_path(directory, file, &index)?;
+                read_file(&path, &mut tensors)?;
+            }
+            if let Some((name, file)) = map.weight_map.iter().find(|(name, _)| !tensors.contains_key(*name)) {
+                return Err(Error::checkpoint(
+                    directory.join(file),
+                    format!("the index places tensor {name} here, but it is absent"),
+                ));
+            }
+        } else {
+            let path = directory.join(SINGLE);
+            if !path.is_file() {
+                return Err(Error::checkpoint(directory, format!("no weights: neither {SINGLE} nor {INDEX}")));
+            }
+            read_file(&path, &mut tensors)?;
+        }
+        Ok(Self { directory: directory.to_path_buf(), tensors })
+    }
+
+    /// The directory that was opened.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Bytes of all tensors together.
+    pub fn bytes(&self) -> usize {
+        self.tensors.values().map(|place| place.bytes.len()).sum()
+    }
+
+    /// The tensor `name`, given in the older family of names (`visual.*`, `model.*`), whichever family the files use.
+    pub(super) fn stored(&self, name: &str) -> Result<Stored> {
+        let place = self
+            .tensors
+            .get(name)
+            .or_else(|| self.tensors.get(&newer_name(name)))
+            .ok_or_else(|| Error::tensor(name, format!("missing from {}", self.directory.display())))?;
+        let float = match place.dtype {
+            Dtype::F32 => FloatType::F32,
+            Dtype::F16 => FloatType::F16,
+            Dtype::BF16 => FloatType::Bf16,
+            other => {
+                let reason = format!("type {other:?} in {}; F32, F16 and BF16 are supported", place.file.display());
+                return Err(Error::tensor(name, reason));
+            }
+        };
+        Ok(Stored { shape: place.shape.clone(), float, bytes: place.bytes.clone() })
+    }
+}
+
+/// The name that newer releases of the reference give to the same tensor.
+fn newer_name(name: &str) -> String {
+    match name.strip_prefix("model.") {
+        Some(rest) => format!("model.language_model.{rest}"),
+        None if name.starts_with("visual.") => format!("model.{name}"),
+        None => name.to_owned(),
+    }
+}
+
+/// A shard's path; the index may only name files of its own directory.
+fn shard_path(directory: &Path, file: &str, index: &Path) -> Result<PathBuf> {
+    if Path::new(file).file_name().is_none_or(|name| name != file) {
+        return Err(Error::checkpoint(index, format!("names {file:?}, which is not a file of this directory")));
+    }
+    let path = directory.join(file);
+    if path.is_file() { Ok(path) } else { Err(Error::checkpoint(path, "missing; the index names it")) }
+}
+
+fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<()> {
+    let map = map_file(path)?;
+    let (header, metadata) = SafeTensors::read_metadata(&map)
+        .map_err(|error| Error::checkpoint(path, format!("not a whole safetensors file ({error}); fetch it again")))?;
+    let start = header + 8;
+    for (name, info) in metadata.tensors() {
+        let (from, to) = (start + info.data_offsets.0, start + info.data_offsets.1);
+        if from > to || to > map.len() {
+            return Err(Error::checkpoint(path, format!("truncated: {} bytes, tensor {name} ends at {to}", map.len())));
+        }
+        let place = Place {
+            file: path.to_path_buf(),
+            dtype: info.dtype,
+            shape: info.shape.clone(),
+            bytes: map.slice(from..to),
+        };
+        tensors.insert(name, place);
+    }
+    Ok(())
+}
+
+fn map_file(path: &Path) -> Result<Bytes> {
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    // SAFETY: the map is read-only and private to this process. Another program that cuts the file short while it
+    // is in use can end this process with SIGBUS, as with every library that maps its weights.
+    #[allow(unsafe_code)]
+    let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io(path, error))?;
+    Ok(Bytes::from_owner(map))
+}

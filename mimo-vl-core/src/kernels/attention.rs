@@ -1,0 +1,67 @@
+//! Portable attention: scores of a bounded number of queries at a time.
+
+use burn::tensor::activation::softmax;
+use burn::tensor::backend::Backend;
+use burn::tensor::{Bool, Tensor, TensorData};
+
+/// Which keys a query may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mask {
+    /// Every key.
+    Full,
+    /// Query `i` sees keys `0..=offset + i`.
+    Causal {
+        /// Keys that come before the first query.
+        offset: usize,
+    },
+}
+
+/// At most this many scores exist at once (256 MiB of f32).
+const MAX_SCORES: usize = 1 << 26;
+
+pub(super) fn attention<B: Backend>(q: Tensor<B, 4>, k: Tensor<B, 4>, v: Tensor<B, 4>, mask: Mask) -> Tensor<B, 4> {
+    let [batch, heads, q_len, _] = q.dims();
+    let k_len = k.dims()[2];
+    let step = (MAX_SCORES / (batch * heads * k_len).max(1)).max(1);
+    if step >= q_len {
+        return attend(q, k, v, mask);
+    }
+    let parts = (0..q_len).step_by(step).map(|start| {
+        let len = step.min(q_len - start);
+        let queries = q.clone().narrow(2, start, len);
+        match mask {
+            Mask::Full => attend(queries, k.clone(), v.clone(), mask),
+            Mask::Causal { offset } => {
+                let seen = (offset + start + len).min(k_len);
+                let (k, v) = (k.clone().narrow(2, 0, seen), v.clone().narrow(2, 0, seen));
+                attend(queries, k, v, Mask::Causal { offset: offset + start })
+            }
+        }
+    });
+    Tensor::cat(parts.collect(), 2)
+}
+
+/// The query heads of one key head become rows of one product, so keys and values are never repeated.
+fn attend<B: Backend>(q: Tensor<B, 4>, k: Tensor<B, 4>, v: Tensor<B, 4>, mask: Mask) -> Tensor<B, 4> {
+    let [batch, heads, q_len, head_dim] = q.dims();
+    let [_, kv_heads, k_len, _] = k.dims();
+    let group = heads / kv_heads;
+    let rows = q.mul_scalar((head_dim as f64).powf(-0.5)).reshape([batch, kv_heads, group * q_len, head_dim]);
+    let mut scores = rows.matmul(k.transpose());
+    if let Mask::Causal { offset } = mask
+        && offset + 1 < k_len
+    {
+        let hidden = hidden_keys::<B>(offset, q_len, k_len, &scores.device());
+        scores = scores
+            .reshape([batch * kv_heads, group, q_len, k_len])
+            .mask_fill(hidden.unsqueeze::<4>(), f32::NEG_INFINITY)
+            .reshape([batch, kv_heads, group * q_len, k_len]);
+    }
+    softmax(scores, 3).matmul(v).reshape([batch, heads, q_len, head_dim])
+}
+
+/// `[q_len, k_len]`, true where a key lies after the query.
+fn hidden_keys<B: Backend>(offset: usize, q_len: usize, k_len: usize, device: &B::Device) -> Tensor<B, 2, Bool> {
+    let hidden: Vec<bool> = (0..q_len).flat_map(|i| (0..k_len).map(move |j| j > offset + i)).collect();
+    Tensor::from_data(TensorData::new(hidden, [q_len, k_len]), device)
+}

@@ -1,0 +1,103 @@
+//! Keys and values of the tokens so far.
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+
+/// The key and value cache of one sequence, allocated ahead and filled in place.
+#[derive(Debug)]
+pub struct Cache<B: Backend> {
+    layers: Vec<LayerCache<B>>,
+    len: usize,
+    capacity: usize,
+}
+
+/// One layer's keys and values, `[1, kv_heads, capacity, head_dim]`; `None` until the first allocation.
+#[derive(Debug)]
+pub(super) struct LayerCache<B: Backend> {
+    keys: Option<Tensor<B, 4>>,
+    values: Option<Tensor<B, 4>>,
+}
+
+impl<B: Backend> Cache<B> {
+    /// An empty cache for `layers` layers.
+    pub fn new(layers: usize) -> Self {
+        let layers = (0..layers).map(|_| LayerCache { keys: None, values: None }).collect();
+        Self { layers, len: 0, capacity: 0 }
+    }
+
+    /// Tokens that are held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no token is held.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Tokens that fit before the next allocation.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Forget every token from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Make room for `tokens` tokens in all; the held ones are kept.
+    pub fn reserve(&mut self, tokens: usize, kv_heads: usize, head_dim: usize, device: &B::Device) {
+        if tokens <= self.capacity {
+            return;
+        }
+        for layer in &mut self.layers {
+            for store in [&mut layer.keys, &mut layer.values] {
+                let fresh = Tensor::zeros([1, kv_heads, tokens, head_dim], device);
+                *store = Some(match store.take() {
+                    Some(old) if self.len > 0 => {
+                        let held = [0..1, 0..kv_heads, 0..self.len, 0..head_dim];
+                        fresh.slice_assign(held.clone(), old.slice(held))
+                    }
+                    _ => fresh,
+                });
+            }
+        }
+        self.capacity = tokens;
+    }
+
+    /// The layers, and the number of tokens they hold.
+    pub(super) fn layers(&mut self) -> (&mut [LayerCache<B>], usize) {
+        (&mut self.layers, self.len)
+    }
+
+    /// Count `tokens` more as held, after every layer took them in.
+    pub(super) fn advance(&mut self, tokens: usize) {
+        self.len += tokens;
+    }
+}
+
+impl<B: Backend> LayerCache<B> {
+    /// Write the new keys and values after the first `past` ones, and give all of them.
+    ///
+    /// # Shapes
+    /// - `keys`, `values`: `[1, kv_heads, new, head_dim]`
+    /// - result: two of `[1, kv_heads, past + new, head_dim]`
+    pub(super) fn append(
+        &mut self,
+        past: usize,
+        keys: Tensor<B, 4>,
+        values: Tensor<B, 4>,
+    ) -> (Tensor<B, 4>, Tensor<B, 4>) {
+        let write = |store: &mut Option<Tensor<B, 4>>, new: Tensor<B, 4>| {
+            let [_, kv_heads, count, head_dim] = new.dims();
+            // The store is taken out, so that it is unshared and the assignment happens in place.
+            let full = match store.take() {
+                Some(held) => held.slice_assign([0..1, 0..kv_heads, past..past + count, 0..head_dim], new),
+                None => new,
+            };
+            *store = Some(full.clone());
+            full.narrow(2, 0, past + count)
+        };
+        (write(&mut self.keys, keys), write(&mut self.values, values))
+    }
+}

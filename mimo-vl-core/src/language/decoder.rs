@@ -1,0 +1,122 @@
+//! The language model as a whole.
+
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Int, Tensor, TensorData};
+
+use super::cache::Cache;
+use super::layer::Layer;
+use crate::cancel::Cancel;
+use crate::checkpoint::TensorSource;
+use crate::config::TextConfig;
+use crate::error::Result;
+use crate::kernels::Kernels;
+use crate::nn::{Linear, RmsNorm, mrope_table, parameter};
+
+/// Token embedding, layers, final norm and output layer.
+#[derive(Module, Debug)]
+pub struct LanguageModel<B: Kernels> {
+    embed: Param<Tensor<B, 2>>,
+    layers: Vec<Layer<B>>,
+    norm: RmsNorm<B>,
+    /// `None` when the output layer is the token embedding.
+    head: Option<Linear<B>>,
+    rope_theta: f64,
+    mrope_section: [usize; 3],
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+impl<B: Kernels> LanguageModel<B> {
+    /// Take `model.*` and `lm_head.weight` from the source.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn load(source: &impl TensorSource<B>, config: &TextConfig) -> Result<Self> {
+        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
+        let head = match config.tie_word_embeddings {
+            true => None,
+            false => Some(Linear::load(source, "lm_head", [hidden, vocab], false)?),
+        };
+        Ok(Self {
+            embed: parameter(source, "model.embed_tokens.weight", [vocab, hidden])?,
+            layers: (0..config.num_hidden_layers)
+                .map(|index| Layer::load(source, config, index))
+                .collect::<Result<_>>()?,
+            norm: RmsNorm::load(source, "model.norm", hidden, config.rms_norm_eps)?,
+            head,
+            rope_theta: config.rope_theta,
+            mrope_section: config.mrope_section,
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+        })
+    }
+
+    /// The embeddings of tokens, as f32.
+    ///
+    /// # Shapes
+    /// - result: `[ids, hidden]`
+    pub fn embed(&self, ids: &[u32], device: &B::Device) -> Tensor<B, 2> {
+        let rows: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
+        let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [ids.len()]), device);
+        let embeddings = self.embed.val().select(0, rows);
+        if embeddings.dtype() == DType::F32 { embeddings } else { embeddings.cast(DType::F32) }
+    }
+
+    /// An empty cache for this model.
+    pub fn cache(&self) -> Cache<B> {
+        Cache::new(self.layers.len())
+    }
+
+    /// Make room in `cache` for `tokens` tokens in all.
+    pub fn reserve(&self, cache: &mut Cache<B>, tokens: usize, device: &B::Device) {
+        cache.reserve(tokens, self.kv_heads, self.head_dim, device);
+    }
+
+    /// Run the layers and the final norm over `batch` sequences of equal length; with a cache, over the next
+    /// tokens of its one sequence.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch · len, hidden]`
+    /// - `positions`: temporal, height and width position of each row
+    /// - result: as `x`
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled), asked for before each layer; the cache then still
+    /// counts the tokens it had.
+    pub fn forward(
+        &self,
+        mut x: Tensor<B, 2>,
+        positions: &[[u32; 3]],
+        batch: usize,
+        mut cache: Option<&mut Cache<B>>,
+        cancel: &Cancel,
+    ) -> Result<Tensor<B, 2>> {
+        let rope = mrope_table(positions, self.rope_theta, self.mrope_section, self.heads, &x.device());
+        for (index, layer) in self.layers.iter().enumerate() {
+            cancel.check()?;
+            let layer_cache = cache.as_deref_mut().map(|cache| {
+                let (layers, past) = cache.layers();
+                (&mut layers[index], past)
+            });
+            x = layer.forward(x, batch, &rope, layer_cache);
+        }
+        if let Some(cache) = cache {
+            cache.advance(positions.len());
+        }
+        Ok(self.norm.forward(x))
+    }
+
+    /// The scores of every token of the vocabulary.
+    ///
+    /// # Shapes
+    /// - `hidden`: `[rows, hidden]`, from [`forward`](Self::forward)
+    /// - result: `[rows, vocabulary]`
+    pub fn logits(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+        match &self.head {
+            Some(head) => head.forward(hidden),
+            None => <B as Kernels>::linear(hidden, self.embed.val(), None),
+        }
+    }
+}

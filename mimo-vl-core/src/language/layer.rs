@@ -1,0 +1,82 @@
+//! One layer of the language model.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::cache::LayerCache;
+use crate::checkpoint::TensorSource;
+use crate::config::TextConfig;
+use crate::error::Result;
+use crate::kernels::{Kernels, Mask};
+use crate::nn::{GatedMlp, Linear, RmsNorm, RopeTable};
+
+#[derive(Module, Debug)]
+pub(super) struct Layer<B: Kernels> {
+    norm1: RmsNorm<B>,
+    q: Linear<B>,
+    k: Linear<B>,
+    v: Linear<B>,
+    out: Linear<B>,
+    norm2: RmsNorm<B>,
+    mlp: GatedMlp<B>,
+    head_dim: usize,
+}
+
+impl<B: Kernels> Layer<B> {
+    pub(super) fn load(source: &impl TensorSource<B>, config: &TextConfig, index: usize) -> Result<Self> {
+        let (name, hidden) = (format!("model.layers.{index}"), config.hidden_size);
+        let query_width = config.num_attention_heads * config.head_dim;
+        let key_width = config.num_key_value_heads * config.head_dim;
+        let project = |part: &str, out| Linear::load(source, &format!("{name}.self_attn.{part}"), [hidden, out], true);
+        Ok(Self {
+            norm1: RmsNorm::load(source, &format!("{name}.input_layernorm"), hidden, config.rms_norm_eps)?,
+            q: project("q_proj", query_width)?,
+            k: project("k_proj", key_width)?,
+            v: project("v_proj", key_width)?,
+            out: Linear::load(source, &format!("{name}.self_attn.o_proj"), [query_width, hidden], false)?,
+            norm2: RmsNorm::load(source, &format!("{name}.post_attention_layernorm"), hidden, config.rms_norm_eps)?,
+            mlp: GatedMlp::load(source, &format!("{name}.mlp"), [hidden, config.intermediate_size], false)?,
+            head_dim: config.head_dim,
+        })
+    }
+
+    /// # Shapes
+    /// - `x`: `[batch · len, hidden]`
+    /// - result: as `x`
+    pub(super) fn forward(
+        &self,
+        x: Tensor<B, 2>,
+        batch: usize,
+        rope: &RopeTable<B>,
+        cache: Option<(&mut LayerCache<B>, usize)>,
+    ) -> Tensor<B, 2> {
+        let x = x.clone() + self.attention(self.norm1.forward(x), batch, rope, cache);
+        x.clone() + self.mlp.forward(self.norm2.forward(x))
+    }
+
+    fn attention(
+        &self,
+        x: Tensor<B, 2>,
+        batch: usize,
+        rope: &RopeTable<B>,
+        cache: Option<(&mut LayerCache<B>, usize)>,
+    ) -> Tensor<B, 2> {
+        let [rows, _] = x.dims();
+        let heads = |x: Tensor<B, 2>| {
+            let heads = x.dims()[1] / self.head_dim;
+            x.reshape([batch, rows / batch, heads, self.head_dim]).swap_dims(1, 2)
+        };
+        let q = heads(rope.turn(self.q.forward(x.clone())));
+        let k = heads(rope.turn(self.k.forward(x.clone())));
+        let v = heads(self.v.forward(x));
+        let (k, v, offset) = match cache {
+            Some((cache, past)) => {
+                let (k, v) = cache.append(past, k, v);
+                (k, v, past)
+            }
+            None => (k, v, 0),
+        };
+        let mixed = <B as Kernels>::attention(q, k, v, Mask::Causal { offset });
+        self.out.forward(mixed.swap_dims(1, 2).reshape([rows as i32, -1]))
+    }
+}

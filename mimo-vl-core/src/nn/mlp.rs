@@ -1,0 +1,44 @@
+//! The gated feed-forward layer.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::activation::silu;
+
+use super::Linear;
+use crate::checkpoint::TensorSource;
+use crate::error::Result;
+use crate::kernels::Kernels;
+
+/// `down(silu(gate(x)) · up(x))` (Shazeer, "GLU Variants Improve Transformer", 2020).
+#[derive(Module, Debug)]
+pub struct GatedMlp<B: Kernels> {
+    gate: Linear<B>,
+    up: Linear<B>,
+    down: Linear<B>,
+}
+
+impl<B: Kernels> GatedMlp<B> {
+    /// Take `name.{gate,up,down}_proj` from the source.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn load(
+        source: &impl TensorSource<B>,
+        name: &str,
+        [width, intermediate]: [usize; 2],
+        has_bias: bool,
+    ) -> Result<Self> {
+        Ok(Self {
+            gate: Linear::load(source, &format!("{name}.gate_proj"), [width, intermediate], has_bias)?,
+            up: Linear::load(source, &format!("{name}.up_proj"), [width, intermediate], has_bias)?,
+            down: Linear::load(source, &format!("{name}.down_proj"), [intermediate, width], has_bias)?,
+        })
+    }
+
+    /// # Shapes
+    /// - `x`: `[rows, width]`
+    /// - result: `[rows, width]`
+    pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.down.forward(silu(self.gate.forward(x.clone())) * self.up.forward(x))
+    }
+}

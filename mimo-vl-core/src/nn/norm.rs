@@ -1,0 +1,33 @@
+//! The root-mean-square norm.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use super::parameter;
+use crate::checkpoint::TensorSource;
+use crate::error::Result;
+use crate::kernels::Kernels;
+
+/// RMSNorm over the last dimension.
+#[derive(Module, Debug)]
+pub struct RmsNorm<B: Kernels> {
+    weight: Param<Tensor<B, 1>>,
+    eps: f64,
+}
+
+impl<B: Kernels> RmsNorm<B> {
+    /// Take `name.weight` from the source.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn load(source: &impl TensorSource<B>, name: &str, width: usize, eps: f64) -> Result<Self> {
+        Ok(Self { weight: parameter(source, &format!("{name}.weight"), [width])?, eps })
+    }
+
+    /// # Shapes
+    /// - `x`: `[rows, width]`
+    /// - result: `[rows, width]`
+    pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        B::rms_norm(x, self.weight.val(), self.eps)
+    }
+}

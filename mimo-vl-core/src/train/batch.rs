@@ -1,0 +1,76 @@
+//! Conversations as tensors' contents: token ids, positions, what to learn, and patches.
+
+use crate::encode::Slot;
+use crate::error::{Error, Result};
+use crate::preprocess::{Grid, Patches};
+
+/// One tokenised conversation.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// The tokens, every media slot expanded.
+    pub ids: Vec<u32>,
+    /// Temporal, height and width position of each token.
+    pub positions: Vec<[u32; 3]>,
+    /// For each token, whether the model is to learn to say it.
+    pub learn: Vec<bool>,
+    /// Where the features of `patches` stand, in their order.
+    pub slots: Vec<Slot>,
+    /// The media.
+    pub patches: Vec<Patches>,
+}
+
+/// Several examples side by side, padded at the end to one length.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Number of examples.
+    pub size: usize,
+    /// `[size · len]` token ids.
+    pub ids: Vec<u32>,
+    /// `[size · len]` positions.
+    pub positions: Vec<[u32; 3]>,
+    /// Slots over all rows of the batch.
+    pub slots: Vec<Slot>,
+    /// Rows whose next token is to be learned, and that token.
+    pub targets: Vec<(u32, u32)>,
+    /// The patches of all media.
+    pub pixels: Vec<u8>,
+    /// The grids of all media.
+    pub grids: Vec<Grid>,
+}
+
+impl Batch {
+    /// Join examples; each must have as many positions and flags as tokens.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when an example's parts do not fit each other.
+    pub fn new(examples: &[Example]) -> Result<Self> {
+        let len = examples.iter().map(|example| example.ids.len()).max().unwrap_or(0);
+        let mut batch = Self { size: examples.len(), ..Self::default() };
+        for (index, example) in examples.iter().enumerate() {
+            let tokens = example.ids.len();
+            if example.positions.len() != tokens
+                || example.learn.len() != tokens
+                || example.slots.len() != example.patches.len()
+            {
+                return Err(Error::prompt(format!(
+                    "example {index}: ids, positions, flags or media do not fit each other"
+                )));
+            }
+            let start = index * len;
+            let padding = len - tokens;
+            batch.ids.extend(example.ids.iter().copied().chain(std::iter::repeat_n(0, padding)));
+            batch.positions.extend(example.positions.iter().copied().chain(std::iter::repeat_n([0; 3], padding)));
+            for (row, (&id, _)) in
+                example.ids.iter().zip(&example.learn).enumerate().skip(1).filter(|(_, (_, learn))| **learn)
+            {
+                batch.targets.push(((start + row - 1) as u32, id));
+            }
+            for (slot, patches) in example.slots.iter().zip(&example.patches) {
+                batch.slots.push(Slot { media: batch.grids.len(), start: start + slot.start, len: slot.len });
+                batch.pixels.extend_from_slice(&patches.pixels);
+                batch.grids.push(patches.grid);
+            }
+        }
+        Ok(batch)
+    }
+}

@@ -1,0 +1,238 @@
+//! The training loop: batches ahead in a thread, gradients of several batches at once, one optimiser step.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use burn::optim::adaptor::OptimizerAdaptor;
+use burn::optim::{AdamW, AdamWConfig, GradientsAccumulator, GradientsParams, Optimizer};
+use burn::tensor::ElementConversion;
+use burn_autodiff::Autodiff;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::batch::Batch;
+use super::gradients::{clip, detached};
+use super::loss::negative_log_likelihood;
+use super::save;
+use super::schedule::Schedule;
+use crate::cancel::Cancel;
+use crate::checkpoint::TensorSource;
+use crate::config::{ModelConfig, PreprocessConfig};
+use crate::error::{Error, Result};
+use crate::kernels::Kernels;
+use crate::model::VisionLanguageModel;
+
+/// Where batches come from. The same index must always give the same batch, so that a run can be resumed.
+pub trait Dataset: Sync {
+    /// Batch number `index`, from 0.
+    ///
+    /// # Errors
+    /// Whatever making it can meet; training stops with it.
+    fn batch(&self, index: u64) -> Result<Batch>;
+}
+
+/// How to train.
+#[derive(Debug, Clone)]
+pub struct TrainOptions {
+    /// The learning rate over time, and with it the number of steps.
+    pub schedule: Schedule,
+    /// Batches whose gradients are added up to one step.
+    pub batches_per_step: usize,
+    /// Batches that are worked on at once, each on a thread of its own; 1 lets every operation use all cores.
+    pub workers: usize,
+    /// AdamW's decay rates of the two moments.
+    pub betas: [f32; 2],
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f32,
+    /// Largest joint norm of the gradients.
+    pub clip: f64,
+    /// Where the state is kept that a run resumes from.
+    pub state: PathBuf,
+    /// Steps between two saves of the state.
+    pub save_every: u64,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, Copy)]
+pub struct StepReport {
+    /// Steps done so far.
+    pub step: u64,
+    /// Mean negative log-likelihood of a target token.
+    pub loss: f64,
+    /// Share of target tokens that were the model's first choice.
+    pub accuracy: f64,
+    /// Joint norm of the gradients before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Examples of the step.
+    pub examples: usize,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+type Model<B> = VisionLanguageModel<Autodiff<B>>;
+
+/// A model in training.
+pub struct Trainer<B: Kernels> {
+    model: Model<B>,
+    optimizer: OptimizerAdaptor<AdamW, Model<B>, Autodiff<B>>,
+    names: save::Names,
+    options: TrainOptions,
+    preprocess: PreprocessConfig,
+    device: B::Device,
+    pools: Vec<ThreadPool>,
+    step: u64,
+}
+
+/// What a worker gives back for one batch.
+struct Part {
+    loss: f64,
+    right: i64,
+    grads: GradientsParams,
+}
+
+impl<B: Kernels> Trainer<B> {
+    /// Start from the tensors of `source`, or go on from the state in `options.state` when there is one.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when the state cannot be read; [`Error::Option`] when the worker threads cannot be had.
+    pub fn new(
+        source: &impl TensorSource<Autodiff<B>>,
+        config: &ModelConfig,
+        options: TrainOptions,
+        preprocess: PreprocessConfig,
+        device: B::Device,
+    ) -> Result<Self> {
+        let adamw = AdamWConfig::new()
+            .with_beta_1(options.betas[0])
+            .with_beta_2(options.betas[1])
+            .with_weight_decay(options.weight_decay);
+        let pools = match options.workers {
+            0 | 1 => Vec::new(),
+            workers => (0..workers).map(|_| single_thread()).collect::<Result<_>>()?,
+        };
+        let source = save::Remembering::new(source);
+        let mut model = VisionLanguageModel::load(&source, config)?;
+        let mut optimizer = adamw.init();
+        let step = save::load_state(&options.state, &mut model, &mut optimizer, &device)?.unwrap_or(0);
+        Ok(Self { model, optimizer, names: source.into_names(), options, preprocess, device, pools, step })
+    }
+
+    /// Steps done so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Train to the end of the schedule; `on_step` hears of every step. The state is saved at intervals, at the
+    /// end, and when `cancel` is raised.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; [`Error::Io`] when the state cannot be saved; those of the dataset.
+    pub fn run(&mut self, dataset: &impl Dataset, cancel: &Cancel, mut on_step: impl FnMut(&StepReport)) -> Result<()> {
+        let per_step = self.options.batches_per_step as u64;
+        let (first, last) = (self.step * per_step, self.options.schedule.steps * per_step);
+        std::thread::scope(|scope| {
+            let (sender, batches) = mpsc::sync_channel(2 * self.options.batches_per_step);
+            scope.spawn(move || {
+                for index in first..last {
+                    if sender.send(dataset.batch(index)).is_err() {
+                        break;
+                    }
+                }
+            });
+            while self.step < self.options.schedule.steps {
+                if cancel.is_cancelled() {
+                    self.save_state()?;
+                    return Err(Error::Cancelled);
+                }
+                let step: Vec<Batch> = batches.iter().take(self.options.batches_per_step).collect::<Result<_>>()?;
+                let report = self.train(&step)?;
+                on_step(&report);
+                if self.step % self.options.save_every.max(1) == 0 {
+                    self.save_state()?;
+                }
+            }
+            self.save_state()
+        })
+    }
+
+    /// One optimiser step over `batches`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the loss is no number.
+    pub fn train(&mut self, batches: &[Batch]) -> Result<StepReport> {
+        let started = Instant::now();
+        let targets: usize = batches.iter().map(|batch| batch.targets.len()).sum();
+        let mut accumulator = GradientsAccumulator::new();
+        let (mut loss, mut right) = (0.0, 0);
+        for part in self.parts(batches, targets)? {
+            loss += part.loss;
+            right += part.right;
+            accumulator.accumulate(&self.model, part.grads);
+        }
+        if !loss.is_finite() {
+            return Err(Error::internal(format!("the loss of step {} is {loss}", self.step)));
+        }
+        let (grads, gradient_norm) = clip(&self.model, accumulator.grads(), self.options.clip);
+        let rate = self.options.schedule.rate(self.step);
+        self.model = self.optimizer.step(rate, self.model.clone(), grads);
+        self.step += 1;
+        Ok(StepReport {
+            step: self.step,
+            loss,
+            accuracy: right as f64 / targets.max(1) as f64,
+            gradient_norm,
+            rate,
+            examples: batches.iter().map(|batch| batch.size).sum(),
+            duration: started.elapsed(),
+        })
+    }
+
+    /// Loss and gradients of every batch, in order, several at a time.
+    fn parts(&self, batches: &[Batch], targets: usize) -> Result<Vec<Part>> {
+        if self.pools.is_empty() {
+            return batches.iter().map(|batch| self.part(self.model.clone(), batch, targets)).collect();
+        }
+        let mut parts = Vec::with_capacity(batches.len());
+        for group in batches.chunks(self.pools.len()) {
+            let done: Vec<Result<Part>> = std::thread::scope(|scope| {
+                let work = group.iter().zip(&self.pools).map(|(batch, pool)| {
+                    let model = detached(&self.model);
+                    scope.spawn(move || pool.install(|| self.part(model, batch, targets)))
+                });
+                let work: Vec<_> = work.collect();
+                let defect = || Err(Error::internal("a training thread panicked"));
+                work.into_iter().map(|thread| thread.join().unwrap_or_else(|_| defect())).collect()
+            });
+            for part in done {
+                parts.push(part?);
+            }
+        }
+        Ok(parts)
+    }
+
+    fn part(&self, model: Model<B>, batch: &Batch, targets: usize) -> Result<Part> {
+        let (sum, right) = negative_log_likelihood(&model, batch, &self.preprocess, &self.device, &Cancel::new())?;
+        let loss = sum.div_scalar(targets.max(1) as f64);
+        let value: f64 = loss.clone().into_scalar().elem();
+        let grads = GradientsParams::from_grads(loss.backward(), &model);
+        Ok(Part { loss: value, right: right.into_scalar().elem(), grads })
+    }
+
+    fn save_state(&self) -> Result<()> {
+        save::save_state(&self.options.state, &self.model, &self.optimizer, self.step)
+    }
+
+    /// Write the weights as a checkpoint's `model.safetensors`, in bf16.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be written.
+    pub fn save_weights(&self, directory: &Path) -> Result<()> {
+        save::save_weights(&self.model, &self.names, directory)
+    }
+}
+
+fn single_thread() -> Result<ThreadPool> {
+    ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| Error::option("workers", error.to_string()))
+}

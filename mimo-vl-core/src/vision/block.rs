@@ -1,0 +1,95 @@
+//! One block of the tower.
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+
+use super::windows::Segments;
+use crate::checkpoint::TensorSource;
+use crate::config::VisionConfig;
+use crate::error::Result;
+use crate::kernels::{Kernels, Mask};
+use crate::nn::{GatedMlp, Linear, RmsNorm, RopeTable};
+
+/// The norms of the tower have this constant whatever the configuration says, as in the reference.
+const EPS: f64 = 1e-6;
+
+/// What the blocks of one pass share.
+pub(super) struct Pass<B: Kernels> {
+    /// Angles of the rows in window order.
+    pub(super) rope: RopeTable<B>,
+    pub(super) windows: Vec<Segments>,
+    pub(super) whole: Vec<Segments>,
+    /// Image order from window order and back; `None` when they are the same.
+    pub(super) reorder: Option<Reorder<B>>,
+}
+
+pub(super) struct Reorder<B: Kernels> {
+    pub(super) to_image: Tensor<B, 1, Int>,
+    pub(super) to_windows: Tensor<B, 1, Int>,
+}
+
+#[derive(Module, Debug)]
+pub(super) struct Block<B: Kernels> {
+    norm1: RmsNorm<B>,
+    qkv: Linear<B>,
+    out: Linear<B>,
+    norm2: RmsNorm<B>,
+    mlp: GatedMlp<B>,
+    heads: usize,
+    whole_image: bool,
+}
+
+impl<B: Kernels> Block<B> {
+    pub(super) fn load(source: &impl TensorSource<B>, config: &VisionConfig, index: usize) -> Result<Self> {
+        let (name, width) = (format!("visual.blocks.{index}"), config.hidden_size);
+        Ok(Self {
+            norm1: RmsNorm::load(source, &format!("{name}.norm1"), width, EPS)?,
+            qkv: Linear::load(source, &format!("{name}.attn.qkv"), [width, 3 * width], true)?,
+            out: Linear::load(source, &format!("{name}.attn.proj"), [width, width], true)?,
+            norm2: RmsNorm::load(source, &format!("{name}.norm2"), width, EPS)?,
+            mlp: GatedMlp::load(source, &format!("{name}.mlp"), [width, config.intermediate_size], true)?,
+            heads: config.num_heads,
+            whole_image: config.fullatt_block_indexes.contains(&index),
+        })
+    }
+
+    /// # Shapes
+    /// - `x`: `[patches, hidden]` in window order
+    /// - result: as `x`
+    pub(super) fn forward(&self, x: Tensor<B, 2>, pass: &Pass<B>) -> Tensor<B, 2> {
+        let x = x.clone() + self.attention(self.norm1.forward(x), pass);
+        x.clone() + self.mlp.forward(self.norm2.forward(x))
+    }
+
+    fn attention(&self, x: Tensor<B, 2>, pass: &Pass<B>) -> Tensor<B, 2> {
+        let width = x.dims()[1];
+        let qkv = self.qkv.forward(x);
+        let part = |index: usize| qkv.clone().narrow(1, index * width, width);
+        let (q, k, v) = (pass.rope.turn(part(0)), pass.rope.turn(part(1)), part(2));
+        let mixed = match (&pass.reorder, self.whole_image) {
+            (_, false) => self.attend(q, k, v, &pass.windows),
+            (None, true) => self.attend(q, k, v, &pass.whole),
+            (Some(reorder), true) => {
+                let to_image = |x: Tensor<B, 2>| x.select(0, reorder.to_image.clone());
+                let mixed = self.attend(to_image(q), to_image(k), to_image(v), &pass.whole);
+                mixed.select(0, reorder.to_windows.clone())
+            }
+        };
+        self.out.forward(mixed)
+    }
+
+    /// Attention inside each segment.
+    fn attend(&self, q: Tensor<B, 2>, k: Tensor<B, 2>, v: Tensor<B, 2>, segments: &[Segments]) -> Tensor<B, 2> {
+        let [_, width] = q.dims();
+        let parts = segments.iter().map(|&Segments { start, count, len }| {
+            let heads = |x: &Tensor<B, 2>| {
+                let rows = x.clone().narrow(0, start, count * len);
+                rows.reshape([count, len, self.heads, width / self.heads]).swap_dims(1, 2)
+            };
+            let mixed = <B as Kernels>::attention(heads(&q), heads(&k), heads(&v), Mask::Full);
+            mixed.swap_dims(1, 2).reshape([count * len, width])
+        });
+        let mut parts: Vec<_> = parts.collect();
+        if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 0) }
+    }
+}
