@@ -1,7 +1,18 @@
-//! (being written)
+//! What the caller says, up to token ids: messages with pictures and videos, the checkpoint's chat template, and
+//! its tokenizer.
 
+mod guard;
 mod image;
+mod literals;
+mod message;
+mod stream;
+mod template;
+mod tokenizer;
 mod video;
 
 pub use self::image::Image;
+pub use self::message::{Message, Part, Prompt, Role, Thinking, strip_thinking};
+pub use self::stream::TokenText;
+pub use self::template::ChatTemplate;
+pub use self::tokenizer::Tokenizer;
 pub use self::video::Video;

@@ -1,1 +1,8 @@
-//! (being written)
+//! Logits to the next token.
+
+mod generate;
+mod random;
+mod sampler;
+
+pub use generate::Generate;
+pub use sampler::Sampler;

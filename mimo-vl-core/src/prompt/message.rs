@@ -1,0 +1,292 @@
+//! Messages, and the prompt that one question adds to a conversation.
+
+use super::image::Image;
+use super::video::Video;
+use crate::error::{Error, Result};
+
+/// Asks the model to answer at once. Only as the very last characters of the user's turn it is obeyed reliably.
+const NO_THINK: &str = " /no_think";
+
+/// Who says a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Instructions for the whole conversation.
+    System,
+    /// The one who asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Role {
+    /// The role's name in chat templates.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// One piece of a message.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Part {
+    /// Text, put to the model as it is. Names of special tokens in it are ordinary text.
+    Text(String),
+    /// A picture.
+    Image(Image),
+    /// A video.
+    Video(Video),
+}
+
+/// What one side says at a time: parts in the order in which the model sees them.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// What is said.
+    pub parts: Vec<Part>,
+}
+
+impl Message {
+    /// A message without parts.
+    pub fn new(role: Role) -> Self {
+        Self { role, parts: Vec::new() }
+    }
+
+    /// Add text at the end.
+    #[must_use]
+    pub fn text(self, text: impl Into<String>) -> Self {
+        self.part(Part::Text(text.into()))
+    }
+
+    /// Add a picture at the end.
+    #[must_use]
+    pub fn image(self, image: Image) -> Self {
+        self.part(Part::Image(image))
+    }
+
+    /// Add a video at the end.
+    #[must_use]
+    pub fn video(self, video: Video) -> Self {
+        self.part(Part::Video(video))
+    }
+
+    fn part(mut self, part: Part) -> Self {
+        self.parts.push(part);
+        self
+    }
+
+    /// Whether there is neither a picture, nor a video, nor a visible character.
+    fn is_empty(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Text(text) if text.trim().is_empty()))
+    }
+
+    fn ends_with(&self, end: &str) -> bool {
+        matches!(self.parts.last(), Some(Part::Text(text)) if text.ends_with(end))
+    }
+}
+
+/// Whether the model thinks before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Thinking {
+    /// Say nothing about it: the checkpoint's own habit.
+    #[default]
+    Auto,
+    /// Think. MiMo-VL does so when nothing is said, and the prompt is the same as for [`Thinking::Auto`].
+    On,
+    /// Answer at once: ` /no_think` follows as the last characters of the user's turn, after all media.
+    Off,
+}
+
+/// What one question adds to a conversation.
+///
+/// A picture goes best before the text that asks about it: so were the published weights trained.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    messages: Vec<Message>,
+    thinking: Thinking,
+}
+
+impl Prompt {
+    /// A user's turn that is still empty.
+    pub fn user() -> Self {
+        Self::from_messages(vec![Message::new(Role::User)])
+    }
+
+    /// Several messages at once, an earlier conversation for example. The last one must be the user's.
+    pub fn from_messages(messages: Vec<Message>) -> Self {
+        Self { messages, thinking: Thinking::Auto }
+    }
+
+    /// Set the system message, which comes first and replaces the template's own one.
+    #[must_use]
+    pub fn system(mut self, text: impl Into<String>) -> Self {
+        let message = Message::new(Role::System).text(text);
+        match self.messages.first_mut() {
+            Some(first) if first.role == Role::System => *first = message,
+            _ => self.messages.insert(0, message),
+        }
+        self
+    }
+
+    /// Add text to the last message.
+    #[must_use]
+    pub fn text(self, text: impl Into<String>) -> Self {
+        self.part(Part::Text(text.into()))
+    }
+
+    /// Add a picture to the last message.
+    #[must_use]
+    pub fn image(self, image: Image) -> Self {
+        self.part(Part::Image(image))
+    }
+
+    /// Add a video to the last message.
+    #[must_use]
+    pub fn video(self, video: Video) -> Self {
+        self.part(Part::Video(video))
+    }
+
+    /// Choose whether the model thinks first. It does not matter when in the chain this is called.
+    #[must_use]
+    pub fn thinking(mut self, thinking: Thinking) -> Self {
+        self.thinking = thinking;
+        self
+    }
+
+    /// The messages as they were given.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The messages as they are put to the model: checked, and with what [`Prompt::thinking`] adds to the last one.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when there is no message, the last one is not the user's, or it is empty.
+    pub fn turn(&self) -> Result<Vec<Message>> {
+        let mut messages = self.messages.clone();
+        let Some(last) = messages.last_mut() else {
+            return Err(Error::prompt("it has no message: add a user's message with text, an image or a video"));
+        };
+        if last.role != Role::User {
+            let role = last.role.as_str();
+            return Err(Error::prompt(format!("its last message is the {role}'s: it must end with the user's")));
+        }
+        if last.is_empty() {
+            return Err(Error::prompt("it is empty: add text, an image or a video"));
+        }
+        if self.thinking == Thinking::Off && !last.ends_with(NO_THINK) {
+            last.parts.push(Part::Text(NO_THINK.to_owned()));
+        }
+        Ok(messages)
+    }
+
+    fn part(mut self, part: Part) -> Self {
+        match self.messages.last_mut() {
+            Some(last) => last.parts.push(part),
+            None => self.messages.push(Message::new(Role::User).part(part)),
+        }
+        self
+    }
+}
+
+/// An answer without the thinking that it starts with: `<think>…</think>` and the line ends after it are left out.
+///
+/// Earlier answers are put to the model in this form. Thinking that never ends takes the whole text with it; tags
+/// further inside the answer are left alone, since an answer may well speak about them.
+pub fn strip_thinking(answer: &str) -> &str {
+    let mut rest = answer;
+    while let Some(thinking) = rest.trim_start().strip_prefix("<think>") {
+        rest = match thinking.split_once("</think>") {
+            Some((_, after)) => after.trim_start_matches(['\n', '\r']),
+            None => "",
+        };
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn picture() -> Image {
+        Image::from_rgb(1, 1, 3, &[9, 8, 7]).unwrap()
+    }
+
+    fn last_text(messages: &[Message]) -> &str {
+        match messages.last().unwrap().parts.last().unwrap() {
+            Part::Text(text) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_think_is_last_whatever_the_order_of_calls() {
+        let prompt = Prompt::user().thinking(Thinking::Off).text("what?").image(picture());
+        let turn = prompt.turn().unwrap();
+        assert_eq!(turn[0].parts.len(), 3);
+        assert_eq!(last_text(&turn), " /no_think");
+        assert_eq!(prompt.messages()[0].parts.len(), 2, "the caller's messages stay as they were");
+    }
+
+    #[test]
+    fn no_think_is_not_said_twice() {
+        let turn = Prompt::user().text("what? /no_think").thinking(Thinking::Off).turn().unwrap();
+        assert_eq!(turn[0].parts.len(), 1);
+        assert_eq!(last_text(&turn), "what? /no_think");
+    }
+
+    #[test]
+    fn thinking_on_and_auto_add_nothing() {
+        for thinking in [Thinking::On, Thinking::Auto] {
+            let turn = Prompt::user().text("what?").thinking(thinking).turn().unwrap();
+            assert_eq!(last_text(&turn), "what?");
+        }
+    }
+
+    #[test]
+    fn system_comes_first_and_only_once() {
+        let prompt = Prompt::user().text("a").system("one").system("two").text("b");
+        let roles: Vec<_> = prompt.messages().iter().map(|message| message.role).collect();
+        assert_eq!(roles, [Role::System, Role::User]);
+        assert!(matches!(&prompt.messages()[0].parts[..], [Part::Text(text)] if text == "two"));
+        assert_eq!(prompt.messages()[1].parts.len(), 2);
+    }
+
+    #[test]
+    fn prompts_that_ask_nothing_are_errors() {
+        let empty = [
+            Prompt::user(),
+            Prompt::user().text(""),
+            Prompt::user().text(" \n\t"),
+            Prompt::user().thinking(Thinking::Off),
+            Prompt::from_messages(Vec::new()),
+            Prompt::from_messages(vec![Message::new(Role::Assistant).text("hello")]),
+        ];
+        for prompt in empty {
+            assert!(matches!(prompt.turn(), Err(Error::Prompt { .. })), "{prompt:?}");
+        }
+        assert!(Prompt::user().image(picture()).turn().is_ok());
+    }
+
+    #[test]
+    fn thinking_is_stripped_from_answers() {
+        for (answer, expected) in [
+            ("plain", "plain"),
+            ("<think>\nfoo\n</think>\n\nbar\n", "bar\n"),
+            ("\n<think>foo</think>bar", "bar"),
+            ("<think>a</think>\n<think>b</think>\r\nc", "c"),
+            ("<think>\nnever ends", ""),
+            ("the tag <think> opens, </think> closes", "the tag <think> opens, </think> closes"),
+            ("", ""),
+        ] {
+            assert_eq!(strip_thinking(answer), expected, "{answer:?}");
+        }
+    }
+}

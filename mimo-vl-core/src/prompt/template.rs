@@ -1,0 +1,264 @@
+//! The checkpoint's chat template: messages to the one string that the model was trained on.
+
+use std::path::Path;
+
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{Environment, ErrorKind, Value, context};
+use minijinja_contrib::pycompat;
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+
+use super::guard::Guard;
+use super::message::{Message, Part, Role, strip_thinking};
+use super::tokenizer::Tokenizer;
+use crate::error::{Error, Result};
+
+const NAME: &str = "chat";
+
+/// A chat template in the dialect of Jinja that transformers gives to templates.
+#[derive(Debug, Clone)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    source: String,
+    vision_ids: bool,
+}
+
+impl ChatTemplate {
+    /// Read the template of a checkpoint directory: `chat_template.jinja`, or else the entry `chat_template` of
+    /// `chat_template.json` or `tokenizer_config.json`. Of several templates the one named `default` is taken.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when there is none, or it is not valid; [`Error::Io`] when a file cannot be read.
+    pub fn load(directory: impl AsRef<Path>) -> Result<Self> {
+        let directory = directory.as_ref();
+        let path = directory.join("chat_template.jinja");
+        if let Some(source) = read(&path)? {
+            return Self::parse(source).map_err(|reason| Error::checkpoint(path, reason));
+        }
+        for file in ["chat_template.json", "tokenizer_config.json"] {
+            let path = directory.join(file);
+            let Some(text) = read(&path)? else { continue };
+            let json = serde_json::from_str(&text).map_err(|error| Error::checkpoint(&path, error.to_string()))?;
+            if let Some(source) = entry(&json).map_err(|reason| Error::checkpoint(&path, reason))? {
+                return Self::parse(source).map_err(|reason| Error::checkpoint(path, reason));
+            }
+        }
+        let reason = "no chat template: it must be here, in chat_template.json or in tokenizer_config.json";
+        Err(Error::checkpoint(path, reason))
+    }
+
+    fn parse(source: String) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| error.to_string())?);
+        environment.set_unknown_method_callback(pycompat::unknown_method_callback);
+        environment.add_filter("tojson", to_json);
+        environment.add_function("raise_exception", raise_exception);
+        environment.add_template_owned(NAME, source.clone()).map_err(|error| format!("chat template: {error}"))?;
+        Ok(Self { environment, source, vision_ids: false })
+    }
+
+    /// Number the pictures and videos (`Picture 1: `), if the template knows how to.
+    #[must_use]
+    pub fn vision_ids(mut self, vision_ids: bool) -> Self {
+        self.vision_ids = vision_ids;
+        self
+    }
+
+    /// The prompt as text, with one pad token for each picture or video. `add_generation_prompt` opens the answer.
+    ///
+    /// What users typed is in it as it is: give messages to [`ChatTemplate::encode`] to get token ids.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when there is no message or the template refuses them.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        self.render_with(messages, add_generation_prompt, str::to_owned)
+    }
+
+    /// The prompt as token ids, with one pad token for each picture or video. Special tokens come from the template
+    /// only: their names in the messages are ordinary text.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] as for [`ChatTemplate::render`].
+    pub fn encode(&self, tokenizer: &Tokenizer, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>> {
+        let guard = Guard::new(texts(messages).chain([self.source.as_str()]))?;
+        let protect = |text: &str| guard.protect(text, tokenizer.literals()).into_owned();
+        let rendered = self.render_with(messages, add_generation_prompt, protect)?;
+        tokenizer.encode_guarded(&rendered, guard)
+    }
+
+    fn render_with(&self, messages: &[Message], open_answer: bool, write: impl Fn(&str) -> String) -> Result<String> {
+        if messages.is_empty() {
+            return Err(Error::prompt("it has no message"));
+        }
+        let messages: Vec<Value> = messages
+            .iter()
+            .map(|message| context! { role => message.role.as_str(), content => content(message, &write) })
+            .collect();
+        let context = context! {
+            messages => messages,
+            add_generation_prompt => open_answer,
+            add_vision_id => self.vision_ids,
+        };
+        let template = self.environment.get_template(NAME).map_err(|error| Error::internal(error.to_string()))?;
+        template.render(context).map_err(|error| Error::prompt(format!("the chat template refuses it: {error}")))
+    }
+}
+
+/// Text alone is a string to the template; with media it is a list of parts.
+fn content(message: &Message, write: &impl Fn(&str) -> String) -> Value {
+    let texts: Option<Vec<&str>> = message
+        .parts
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Image(_) | Part::Video(_) => None,
+        })
+        .collect();
+    if let Some(texts) = texts {
+        let text = texts.concat();
+        return Value::from(write(if message.role == Role::Assistant { strip_thinking(&text) } else { &text }));
+    }
+    let parts = message.parts.iter().map(|part| match part {
+        Part::Text(text) => context! { type => "text", text => write(text) },
+        Part::Image(_) => context! { type => "image" },
+        Part::Video(_) => context! { type => "video" },
+    });
+    Value::from(parts.collect::<Vec<_>>())
+}
+
+fn texts(messages: &[Message]) -> impl Iterator<Item = &str> {
+    messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
+        Part::Text(text) => Some(text.as_str()),
+        Part::Image(_) | Part::Video(_) => None,
+    })
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path, error)),
+    }
+}
+
+/// The template in a JSON file: a string, or a list of named ones.
+fn entry(json: &serde_json::Value) -> Result<Option<String>, &'static str> {
+    match json.get("chat_template") {
+        None | Some(serde_json::Value::Null) => Ok(None),
+        Some(serde_json::Value::String(source)) => Ok(Some(source.clone())),
+        Some(serde_json::Value::Array(list)) => {
+            let default = list.iter().find(|item| item.get("name").and_then(|name| name.as_str()) == Some("default"));
+            let source = default.and_then(|item| item.get("template")).and_then(|source| source.as_str());
+            source.map(|source| Some(source.to_owned())).ok_or("chat_template has no entry named \"default\"")
+        }
+        Some(_) => Err("chat_template must be a string or a list"),
+    }
+}
+
+/// Templates refuse messages with this.
+fn raise_exception(message: String) -> Result<Value, minijinja::Error> {
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+}
+
+/// JSON as Python's `json.dumps(value, ensure_ascii=False, indent=indent)` writes it. Jinja's own filter escapes
+/// for HTML, which models were not trained on.
+fn to_json(value: Value, options: Kwargs) -> Result<Value, minijinja::Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    if options.get::<Option<bool>>("ensure_ascii")? == Some(true) {
+        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, "tojson: ensure_ascii=true is not supported"));
+    }
+    options.assert_all_used()?;
+    let json = plain(&value)?;
+    let spaces = " ".repeat(indent.unwrap_or(0));
+    let text = match indent {
+        Some(_) => write_json(&json, PrettyFormatter::with_indent(spaces.as_bytes())),
+        None => write_json(&json, Spaced),
+    };
+    text.map(Value::from).map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))
+}
+
+/// A template's value as JSON.
+fn plain(value: &Value) -> Result<serde_json::Value, minijinja::Error> {
+    Ok(match value.kind() {
+        ValueKind::Undefined | ValueKind::None => serde_json::Value::Null,
+        ValueKind::Bool => value.is_true().into(),
+        ValueKind::Number => match (i64::try_from(value.clone()), u64::try_from(value.clone())) {
+            (Ok(number), _) if value.is_integer() => number.into(),
+            (_, Ok(number)) if value.is_integer() => number.into(),
+            _ => f64::try_from(value.clone())?.into(),
+        },
+        ValueKind::Seq | ValueKind::Iterable => {
+            serde_json::Value::Array(value.try_iter()?.map(|item| plain(&item)).collect::<Result<_, _>>()?)
+        }
+        ValueKind::Map => {
+            let entries = value.try_iter()?.map(|key| Ok((key.to_string(), plain(&value.get_item(&key)?)?)));
+            serde_json::Value::Object(entries.collect::<Result<_, minijinja::Error>>()?)
+        }
+        _ => value.to_string().into(),
+    })
+}
+
+fn write_json(json: &serde_json::Value, formatter: impl Formatter) -> Result<String, Box<dyn std::error::Error>> {
+    let mut bytes = Vec::new();
+    json.serialize(&mut Serializer::with_formatter(&mut bytes, formatter))?;
+    Ok(String::from_utf8(bytes)?)
+}
+
+/// Python's default layout: one line, a space after every comma and colon.
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn rendered(source: &str, text: &str) -> Result<String> {
+        let template = ChatTemplate::parse(source.to_owned()).unwrap();
+        template.render(&[Message::new(Role::User).text(text)], true)
+    }
+
+    #[test]
+    fn json_is_written_as_python_does() {
+        let source = "{{ {'a': [1, 2.5, none, true], 'b': messages[0].content} | tojson }}";
+        assert_eq!(rendered(source, "<é'\"&>").unwrap(), r#"{"a": [1, 2.5, null, true], "b": "<é'\"&>"}"#);
+        assert_eq!(rendered("{{ [1, []] | tojson(indent=2) }}", "").unwrap(), "[\n  1,\n  []\n]");
+    }
+
+    #[test]
+    fn blocks_and_methods_follow_transformers() {
+        let source = "{% for m in messages %}\n  {% if m.content.startswith('x') %}\n{{ m.content.strip() }}\n  {% endif %}\n{% endfor %}\n";
+        assert_eq!(rendered(source, "x <b> ").unwrap(), "x <b>\n");
+    }
+
+    #[test]
+    fn a_template_can_refuse_messages() {
+        let refused = rendered("{{ raise_exception('roles must alternate') }}", "x");
+        assert!(matches!(refused, Err(Error::Prompt { reason }) if reason.contains("roles must alternate")));
+        let nobody = ChatTemplate::parse(String::new()).unwrap().render(&[], true);
+        assert!(matches!(nobody, Err(Error::Prompt { .. })));
+    }
+
+    #[test]
+    fn thinking_leaves_the_history() {
+        let template = ChatTemplate::parse("{% for m in messages %}[{{ m.content }}]{% endfor %}".to_owned()).unwrap();
+        let said = |role| Message::new(role).text("<think>hm").text("</think>\n\nyes");
+        let text = template.render(&[said(Role::Assistant), said(Role::User)], false).unwrap();
+        assert_eq!(text, "[yes][<think>hm</think>\n\nyes]");
+    }
+}

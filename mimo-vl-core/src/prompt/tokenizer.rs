@@ -1,0 +1,157 @@
+//! `tokenizer.json`: text to token ids and back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokenizers::{AddedToken, DecoderWrapper};
+
+use super::guard::Guard;
+use super::literals::{Literals, Piece};
+use super::stream::{TokenBytes, TokenText};
+use crate::error::{Error, Result};
+
+const FILE: &str = "tokenizer.json";
+
+/// What a message must never be able to write, even if a checkpoint lists one of them as an ordinary added token.
+const RESERVED: [&str; 8] = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+];
+
+/// A checkpoint's tokenizer: byte-level BPE. Clones share the vocabulary.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Takes special tokens for ordinary text: `literals` finds those that are meant.
+    encoder: tokenizers::Tokenizer,
+    literals: Literals,
+    bytes: Arc<TokenBytes>,
+}
+
+impl Tokenizer {
+    /// Read `tokenizer.json` of a checkpoint directory.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] when the file is missing, is not a tokenizer, or is of a kind that is not supported
+    /// (byte-level BPE is); [`Error::Io`] when it cannot be read.
+    pub fn load(directory: impl AsRef<Path>) -> Result<Self> {
+        let path = directory.as_ref().join(FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::checkpoint(path, "no tokenizer.json: copy it from the checkpoint's origin"));
+            }
+            Err(error) => return Err(Error::io(path, error)),
+        };
+        let encoder = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|error| Error::checkpoint(&path, format!("not a tokenizer: {error}")))?;
+        Self::new(encoder, path)
+    }
+
+    fn new(mut encoder: tokenizers::Tokenizer, path: PathBuf) -> Result<Self> {
+        let unsupported = |reason: String| Err(Error::checkpoint(&path, reason));
+        if !matches!(encoder.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
+            return unsupported("its decoder is not ByteLevel: only byte-level BPE is supported".into());
+        }
+        encoder.with_padding(None);
+        if let Err(error) = encoder.with_truncation(None) {
+            return unsupported(format!("its truncation cannot be switched off: {error}"));
+        }
+        let mut specials = Vec::new();
+        for (id, mut token) in encoder.get_added_tokens_decoder() {
+            token.special |= RESERVED.contains(&token.content.as_str());
+            if !token.special {
+                continue;
+            }
+            if token.lstrip || token.rstrip || token.single_word || token.content.chars().nth(1).is_none() {
+                let text = token.content;
+                return unsupported(format!(
+                    "special token {text:?} takes in spaces, stands only between words, or is a single character: \
+                     this is not supported"
+                ));
+            }
+            specials.push((id, token));
+        }
+        let tokens: Vec<AddedToken> = specials.iter().map(|(_, token)| token.clone()).collect();
+        encoder.add_special_tokens(&tokens);
+        encoder.set_encode_special_tokens(true);
+        let literals = Literals::new(specials.into_iter().map(|(id, token)| (token.content, id)));
+        let bytes = Arc::new(TokenBytes::new(&encoder));
+        Ok(Self { inner: Arc::new(Inner { encoder, literals, bytes }) })
+    }
+
+    /// The ids of a rendered prompt, in which the text of a special token stands for that token.
+    ///
+    /// Not for anything that a user typed: [`ChatTemplate::encode`](super::template::ChatTemplate::encode) keeps
+    /// the two apart.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when the tokenizer cannot encode the text.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode_pieces(text, None)
+    }
+
+    /// The ids of `text` as ordinary text: no special token comes out, whatever it contains.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when the tokenizer cannot encode the text.
+    pub fn encode_text(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encoder.encode_fast(text, false);
+        let encoding = encoding.map_err(|error| Error::prompt(format!("its text cannot be tokenized: {error}")))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The ids of a rendered prompt whose messages are protected by `guard`.
+    pub(super) fn encode_guarded(&self, rendered: &str, guard: Guard) -> Result<Vec<u32>> {
+        self.encode_pieces(rendered, Some(guard))
+    }
+
+    fn encode_pieces(&self, text: &str, guard: Option<Guard>) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        for piece in self.inner.literals.split(text) {
+            match (piece, guard) {
+                (Piece::Special(id), _) => ids.push(id),
+                (Piece::Text(text), None) => ids.extend(self.encode_text(text)?),
+                (Piece::Text(text), Some(guard)) => ids.extend(self.encode_text(&guard.restore(text))?),
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The texts that stand for special tokens.
+    pub(super) fn literals(&self) -> &Literals {
+        &self.inner.literals
+    }
+
+    /// The text of `ids`, without special tokens and ids that have no token. Bytes that form no character become
+    /// U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.inner.bytes.get(id)).copied().collect();
+        String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+
+    /// Decode an answer while it comes in.
+    pub fn stream(&self) -> TokenText {
+        TokenText::new(Arc::clone(&self.inner.bytes))
+    }
+
+    /// The id of the token that is written `token`.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.encoder.token_to_id(token)
+    }
+
+    /// How many tokens there are, added ones included. A model's embedding may have more rows.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.encoder.get_vocab_size(true)
+    }
+}
