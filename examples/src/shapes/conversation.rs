@@ -44,6 +44,8 @@ pub struct Turn {
 /// A picture and the turns about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
+    /// What the picture shows.
+    pub scene: Scene,
     /// What the first turn shows before its question.
     pub picture: Picture,
     /// The turns, in order; only the last one can contain thinking, as a history never does.
@@ -82,7 +84,8 @@ impl Conversation {
                 Turn { question: text, no_think: true, reply: answer, learn: true }
             }
         };
-        Self { picture, turns: questions.iter().enumerate().map(turn).collect() }
+        let turns = questions.iter().enumerate().map(turn).collect();
+        Self { scene, picture, turns }
     }
 
     /// The conversation in the text format of the checkpoints, cut where learning starts and stops. One

@@ -9,6 +9,8 @@ mod caption;
 mod checkpoint;
 mod choose;
 mod conversation;
+#[cfg(feature = "train")]
+mod dataset;
 mod draw;
 mod figure;
 mod palette;
@@ -22,6 +24,8 @@ pub use ask::{Answer, Kind, Question, Subject, is_right};
 pub use caption::Order;
 pub use checkpoint::{Dimensions, write_checkpoint_files};
 pub use conversation::{Conversation, Piece, Recipe, Turn};
+#[cfg(feature = "train")]
+pub use dataset::{PATCH_CLASSES, ShapesDataset};
 pub use draw::{Picture, draw};
 pub use random::Random;
 pub use scene::{Colour, Limits, Object, Scene, Shape};

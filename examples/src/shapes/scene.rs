@@ -74,8 +74,10 @@ pub struct Scene {
 /// The ranges a random scene is taken from; every pair includes both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Width and height of the picture, in pixels.
-    pub side: (u32, u32),
+    /// Width of the picture, in pixels.
+    pub width: (u32, u32),
+    /// Height of the picture, in pixels.
+    pub height: (u32, u32),
     /// Size of an object's box, in pixels; not above the picture's smallest side.
     pub size: (u32, u32),
     /// Number of objects.
@@ -84,7 +86,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { side: (140, 224), size: (24, 56), objects: (1, 5) }
+        Self { width: (140, 224), height: (140, 224), size: (24, 56), objects: (1, 5) }
     }
 }
 
@@ -99,8 +101,8 @@ impl Scene {
     /// Larger numbers of objects come somewhat more often, for they are harder. Where a crowded picture
     /// has no place left for an object it is made smaller, and in the end left out.
     pub fn random(rng: &mut Random, limits: &Limits) -> Self {
-        let side = |rng: &mut Random| rng.within(limits.side.0 as i32, limits.side.1 as i32) as u32;
-        let (width, height) = (side(rng), side(rng));
+        let mut side = |(low, high): (u32, u32)| rng.within(low as i32, high as i32) as u32;
+        let (width, height) = (side(limits.width), side(limits.height));
         let (fewest, most) = limits.objects;
         let weights: Vec<u32> = (fewest..=most).map(|count| 8 + 2 * count.min(6) as u32).collect();
         let count = fewest + rng.weighted(&weights);
