@@ -1,4 +1,4 @@
-//! libmimo_vl from C: a client that uses all of the header, rightly and wrongly, under the strictest warnings and the
+//! libmimo_vl from C: clients that use all of the header, rightly and wrongly, under the strictest warnings and the
 //! sanitizers; `examples/c/ask.c`; and the symbols that the library shows to the world.
 #![allow(clippy::unwrap_used)]
 
@@ -80,29 +80,32 @@ fn expected_answer() -> String {
     model.session().ask(&prompt, &Generate::new().max_tokens(12)).unwrap().text
 }
 
-fn client_passes(options: &[&str], link: &[OsString]) {
+/// Both clients, built and linked as `options` and `link` say, find everything as the header says.
+fn clients_pass(options: &[&str], link: &[OsString]) {
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("client");
-    compile("c11", &root().join("tests/c/client.c"), &program, options, link);
-    let output = run("client", Command::new(&program).arg(checkpoint()).arg(picture()));
-    assert!(output.status.success(), "{}: {}", output.status, text(&output.stderr));
-    assert_eq!(text(&output.stderr), "");
-    assert_eq!(text(&output.stdout), expected_answer() + "\n");
+    for (name, expected) in [("client", expected_answer() + "\n"), ("refusals", String::new())] {
+        let program = folder.path().join(name);
+        compile("c11", &root().join(format!("tests/c/{name}.c")), &program, options, link);
+        let output = run(name, Command::new(&program).arg(checkpoint()).arg(picture()));
+        assert!(output.status.success(), "{name}: {}: {}", output.status, text(&output.stderr));
+        assert_eq!(text(&output.stderr), "");
+        assert_eq!(text(&output.stdout), expected);
+    }
 }
 
 #[test]
-fn client_with_the_shared_library() {
-    client_passes(&["-O2"], &shared());
+fn clients_with_the_shared_library() {
+    clients_pass(&["-O2"], &shared());
 }
 
 #[test]
-fn client_under_the_sanitizers() {
-    client_passes(SANITIZED, &shared());
+fn clients_under_the_sanitizers() {
+    clients_pass(SANITIZED, &shared());
 }
 
 #[test]
-fn client_with_the_static_library_under_the_sanitizers() {
-    client_passes(SANITIZED, &linked_in());
+fn clients_with_the_static_library_under_the_sanitizers() {
+    clients_pass(SANITIZED, &linked_in());
 }
 
 #[test]

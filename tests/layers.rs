@@ -10,9 +10,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("cancel", &[]),
     ("config", &[]),
-    ("device", &[]),
     ("checkpoint", &[]),
     ("kernels", &[]),
+    ("device", &["kernels"]),
     ("nn", &["config", "checkpoint", "kernels"]),
     ("prompt", &["config"]),
     ("preprocess", &["config", "prompt"]),
@@ -39,7 +39,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("sampling", &["config"]),
     ("answer", &[]),
-    ("session", &["config", "device", "prompt", "preprocess", "encode", "model", "sampling", "answer"]),
+    ("session", &["config", "checkpoint", "device", "prompt", "preprocess", "encode", "model", "sampling", "answer"]),
     (
         "train",
         &[

@@ -33,6 +33,13 @@ enum State {
     Broken,
 }
 
+impl Session {
+    fn new(session: mimo_vl_core::session::Session) -> Self {
+        let cancel = session.cancel();
+        Self { seat: Arc::new(Seat(Mutex::new(State::Idle(Box::new(session))))), cancel }
+    }
+}
+
 impl Seat {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is only ever replaced as a whole.
@@ -111,9 +118,7 @@ pub unsafe extern "C" fn mimo_vl_session_new(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         boundary::making(session_out, "session_out", error_out, || {
-            let session = pointer::borrow(model, "model")?.model.session();
-            let cancel = session.cancel();
-            Ok(Session { seat: Arc::new(Seat(Mutex::new(State::Idle(Box::new(session))))), cancel })
+            Ok(Session::new(pointer::borrow(model, "model")?.model.session()))
         })
     }
 }
@@ -208,4 +213,52 @@ pub unsafe extern "C" fn mimo_vl_session_cancel_handle(
 pub unsafe extern "C" fn mimo_vl_session_free(session: *mut Session) {
     // SAFETY: NULL or a session that the caller owns, by the header's rules.
     boundary::infallible((), || unsafe { pointer::free(session) });
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use mimo_vl_core::session::LoadOptions;
+
+    use super::*;
+
+    fn session() -> Session {
+        let checkpoint = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny");
+        let model = mimo_vl_core::session::Model::load(checkpoint, &LoadOptions::new()).unwrap();
+        Session::new(model.session())
+    }
+
+    #[test]
+    fn one_lease_at_a_time() {
+        let session = session();
+        let lease = Lease::take(&session).unwrap();
+        assert!(matches!(Lease::take(&session), Err(Error::Option { option: "session", .. })));
+        drop(lease);
+        assert!(Lease::take(&session).is_ok());
+    }
+
+    #[test]
+    fn a_lease_outlives_its_session() {
+        let session = session();
+        let mut lease = Lease::take(&session).unwrap();
+        drop(session);
+        // SAFETY: nothing else is borrowed from the lease, and the loan ends with the statement.
+        unsafe { lease.session() }.reset();
+    }
+
+    #[test]
+    fn a_panic_closes_the_session_for_good() {
+        let session = session();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _lease = Lease::take(&session).unwrap();
+            panic!("while the session is in use");
+        }));
+        assert!(panicked.is_err());
+        for _ in 0..2 {
+            assert!(matches!(Lease::take(&session), Err(Error::Internal { .. })));
+        }
+    }
 }

@@ -1,0 +1,163 @@
+/* A client of libmimo_vl that does everything wrong: what must be refused is refused with the right status and a message
+ * that names what is at fault, and does no harm.
+ *
+ *     refusals CHECKPOINT PICTURE */
+#include <math.h>
+
+#include "check.h"
+
+static void bad_loads_are_refused(void) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_model *model = (mimo_vl_model *)&error;
+    mimo_vl_load_options *options = mimo_vl_load_options_new();
+    FAILS(mimo_vl_model_load(NULL, options, &model, &error), MIMO_VL_STATUS_OPTION, "path");
+    CHECK(model == NULL);
+    FAILS(mimo_vl_model_load(checkpoint, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "model_out");
+    FAILS(mimo_vl_model_load("no/such/folder", NULL, &model, &error), MIMO_VL_STATUS_IO, "no/such/folder");
+    CHECK(mimo_vl_model_load("no/such/folder", NULL, &model, NULL) == MIMO_VL_STATUS_IO && model == NULL);
+
+    FAILS(mimo_vl_load_options_set_device(options, NULL, &error), MIMO_VL_STATUS_OPTION, "device");
+    FAILS(mimo_vl_load_options_set_device(NULL, "cpu", &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_device(options, "cp\xff", &error), MIMO_VL_STATUS_OPTION, "UTF-8");
+    FAILS(mimo_vl_load_options_set_weights(options, 99, &error), MIMO_VL_STATUS_OPTION, "weights");
+    FAILS(mimo_vl_load_options_set_weights(NULL, MIMO_VL_WEIGHTS_F32, &error), MIMO_VL_STATUS_OPTION, "options");
+    OK(mimo_vl_load_options_set_device(options, "abacus:0", &error));
+    FAILS(mimo_vl_model_load(checkpoint, options, &model, &error), MIMO_VL_STATUS_DEVICE, "abacus:0");
+    CHECK(model == NULL);
+    OK(mimo_vl_load_options_set_device(options, "cpu", &error));
+    mimo_vl_load_options_set_max_context(options, 0);
+    FAILS(mimo_vl_model_load(checkpoint, options, &model, &error), MIMO_VL_STATUS_OPTION, "max_context");
+    mimo_vl_load_options_free(options);
+}
+
+static void bad_images_are_refused(void) {
+    static const uint8_t pixels[12] = {0};
+    mimo_vl_error *error = NULL;
+    mimo_vl_image *image = (mimo_vl_image *)&error;
+    FAILS(mimo_vl_image_from_path(NULL, &image, &error), MIMO_VL_STATUS_OPTION, "path");
+    CHECK(image == NULL);
+    FAILS(mimo_vl_image_from_path("no/such/picture.png", &image, &error), MIMO_VL_STATUS_IO, "no/such/picture.png");
+    FAILS(mimo_vl_image_from_path(picture, NULL, &error), MIMO_VL_STATUS_OPTION, "image_out");
+    FAILS(mimo_vl_image_from_bytes(pixels, sizeof pixels, &image, &error), MIMO_VL_STATUS_IMAGE, "image");
+    FAILS(mimo_vl_image_from_bytes(pixels, 0, &image, &error), MIMO_VL_STATUS_IMAGE, "image");
+    FAILS(mimo_vl_image_from_bytes(NULL, 12, &image, &error), MIMO_VL_STATUS_OPTION, "data");
+    FAILS(mimo_vl_image_from_bytes(pixels, SIZE_MAX, &image, &error), MIMO_VL_STATUS_OPTION, "data");
+    FAILS(mimo_vl_image_from_rgb(2, 2, 6, pixels, 11, &image, &error), MIMO_VL_STATUS_IMAGE, "too few");
+    FAILS(mimo_vl_image_from_rgb(2, 2, 5, pixels, 12, &image, &error), MIMO_VL_STATUS_IMAGE, "stride");
+    FAILS(mimo_vl_image_from_rgb(0, 2, 6, pixels, 12, &image, &error), MIMO_VL_STATUS_IMAGE, "0x2");
+    FAILS(mimo_vl_image_from_rgb(2, 2, SIZE_MAX, pixels, 12, &image, &error), MIMO_VL_STATUS_IMAGE, "stride");
+    FAILS(mimo_vl_image_from_rgb(2, 2, 6, NULL, 12, &image, &error), MIMO_VL_STATUS_OPTION, "pixels");
+    CHECK(mimo_vl_image_from_rgb(2, 2, 6, NULL, 12, &image, NULL) == MIMO_VL_STATUS_OPTION && image == NULL);
+}
+
+static void bad_prompts_are_refused(const mimo_vl_model *model) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_session *session = open_session(model);
+    mimo_vl_prompt *prompt = mimo_vl_prompt_new_user();
+    mimo_vl_generate_options *options = at_most(4);
+    mimo_vl_answer *answer;
+    mimo_vl_stream *stream;
+    mimo_vl_event_kind kind;
+    mimo_vl_str text;
+    FAILS(mimo_vl_session_ask(session, prompt, NULL, &answer, &error), MIMO_VL_STATUS_PROMPT, "empty");
+    FAILS(mimo_vl_session_stream(session, prompt, NULL, &stream, &error), MIMO_VL_STATUS_PROMPT, "empty");
+    CHECK(answer == NULL && stream == NULL);
+    FAILS(mimo_vl_prompt_add_text(prompt, "ab\xc3", 3, &error), MIMO_VL_STATUS_OPTION, "UTF-8");
+    FAILS(mimo_vl_prompt_add_text(prompt, NULL, 3, &error), MIMO_VL_STATUS_OPTION, "text");
+    FAILS(mimo_vl_prompt_add_text(NULL, "a", 1, &error), MIMO_VL_STATUS_OPTION, "prompt");
+    FAILS(mimo_vl_prompt_set_system(prompt, "\xff", 1, &error), MIMO_VL_STATUS_OPTION, "UTF-8");
+    FAILS(mimo_vl_prompt_set_system(NULL, "a", 1, &error), MIMO_VL_STATUS_OPTION, "prompt");
+    FAILS(mimo_vl_prompt_add_image(prompt, NULL, &error), MIMO_VL_STATUS_OPTION, "image");
+    FAILS(mimo_vl_prompt_set_thinking(prompt, -1, &error), MIMO_VL_STATUS_OPTION, "thinking");
+    FAILS(mimo_vl_prompt_set_thinking(NULL, MIMO_VL_THINKING_ON, &error), MIMO_VL_STATUS_OPTION, "prompt");
+
+    /* Refused texts have left nothing behind, and errors have not harmed the session. */
+    FAILS(mimo_vl_session_ask(session, prompt, NULL, &answer, &error), MIMO_VL_STATUS_PROMPT, "empty");
+    OK(mimo_vl_prompt_set_system(prompt, "Be brief.", strlen("Be brief."), &error));
+    OK(mimo_vl_prompt_add_text(prompt, "<|image_pad|> is text", strlen("<|image_pad|> is text"), &error));
+    OK(mimo_vl_prompt_add_text(prompt, NULL, 0, &error));
+    mimo_vl_generate_options_set_temperature(options, -1.0f);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "temperature");
+    mimo_vl_generate_options_set_temperature(options, 0.7f);
+    mimo_vl_generate_options_set_top_k(options, 20);
+    mimo_vl_generate_options_set_top_p(options, 1.5f);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "top_p");
+    mimo_vl_generate_options_set_top_p(options, 0.9f);
+    mimo_vl_generate_options_set_min_p(options, 0.05f);
+    mimo_vl_generate_options_set_repetition_penalty(options, 1.1f);
+    mimo_vl_generate_options_set_seed(options, 7);
+    OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
+    mimo_vl_answer_free(answer);
+    mimo_vl_session_free(session);
+
+    FAILS(mimo_vl_session_new(NULL, &session, &error), MIMO_VL_STATUS_OPTION, "model");
+    CHECK(session == NULL);
+    FAILS(mimo_vl_session_ask(NULL, prompt, NULL, &answer, &error), MIMO_VL_STATUS_OPTION, "session");
+    session = open_session(model);
+    FAILS(mimo_vl_session_ask(session, NULL, NULL, &answer, &error), MIMO_VL_STATUS_OPTION, "prompt");
+    FAILS(mimo_vl_session_ask(session, prompt, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "answer_out");
+    FAILS(mimo_vl_session_stream(session, prompt, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "stream_out");
+    OK(mimo_vl_session_stream(session, prompt, options, &stream, &error));
+    FAILS(mimo_vl_stream_next(stream, NULL, &text, &error), MIMO_VL_STATUS_OPTION, "kind_out");
+    FAILS(mimo_vl_stream_next(stream, &kind, NULL, &error), MIMO_VL_STATUS_OPTION, "text_out");
+    OK(mimo_vl_stream_finish(stream, &answer, &error));
+    mimo_vl_answer_free(answer);
+    mimo_vl_stream_free(stream);
+    mimo_vl_session_free(session);
+    mimo_vl_prompt_free(prompt);
+    mimo_vl_generate_options_free(options);
+}
+
+static void null_handles_do_no_harm(void) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_cancel *cancel;
+    mimo_vl_answer *answer;
+    mimo_vl_event_kind kind;
+    mimo_vl_str text;
+    CHECK(mimo_vl_error_code(NULL) == MIMO_VL_STATUS_OK);
+    mimo_vl_error_message(NULL, &text);
+    CHECK(text.data != NULL && text.len == 0 && text.data[0] == '\0');
+    mimo_vl_error_message(NULL, NULL);
+    mimo_vl_model_device(NULL, &text);
+    CHECK(text.len == 0);
+    mimo_vl_answer_text(NULL, &text);
+    CHECK(text.len == 0);
+    CHECK(!mimo_vl_answer_thinking(NULL, NULL));
+    CHECK(mimo_vl_answer_stop_reason(NULL) == MIMO_VL_STOP_REASON_CANCELLED);
+    CHECK(mimo_vl_answer_tokens(NULL) == 0 && mimo_vl_answer_prompt_tokens(NULL) == 0);
+    CHECK(isnan(mimo_vl_answer_seconds(NULL, MIMO_VL_STAGE_LOAD)));
+    CHECK(isnan(mimo_vl_answer_decode_tokens_per_second(NULL)));
+    CHECK(mimo_vl_image_width(NULL) == 0 && mimo_vl_image_height(NULL) == 0);
+    FAILS(mimo_vl_stream_next(NULL, &kind, &text, &error), MIMO_VL_STATUS_OPTION, "stream");
+    FAILS(mimo_vl_stream_stop(NULL, &error), MIMO_VL_STATUS_OPTION, "stream");
+    FAILS(mimo_vl_stream_finish(NULL, &answer, &error), MIMO_VL_STATUS_OPTION, "stream");
+    FAILS(mimo_vl_session_reset(NULL, &error), MIMO_VL_STATUS_OPTION, "session");
+    FAILS(mimo_vl_session_cancel_handle(NULL, &cancel, &error), MIMO_VL_STATUS_OPTION, "session");
+    mimo_vl_image_set_min_pixels(NULL, 1);
+    mimo_vl_image_set_max_pixels(NULL, 1);
+    mimo_vl_load_options_set_max_context(NULL, 1);
+    mimo_vl_generate_options_set_max_tokens(NULL, 1);
+    mimo_vl_generate_options_set_seed(NULL, 1);
+    mimo_vl_cancel_cancel(NULL);
+    mimo_vl_error_free(NULL);
+    mimo_vl_load_options_free(NULL);
+    mimo_vl_generate_options_free(NULL);
+    mimo_vl_model_free(NULL);
+    mimo_vl_image_free(NULL);
+    mimo_vl_prompt_free(NULL);
+    mimo_vl_session_free(NULL);
+    mimo_vl_stream_free(NULL);
+    mimo_vl_answer_free(NULL);
+    mimo_vl_cancel_free(NULL);
+}
+
+int main(int count, char **arguments) {
+    read_arguments(count, arguments);
+    null_handles_do_no_harm();
+    bad_loads_are_refused();
+    bad_images_are_refused();
+    mimo_vl_model *model = load();
+    bad_prompts_are_refused(model);
+    mimo_vl_model_free(model);
+    return 0;
+}
