@@ -89,7 +89,7 @@ fn encoded(model: &Model, messages: &[Message]) -> (Encoded, Vec<Features>) {
 fn segment<'a>(encoded: &'a Encoded, features: &'a [Features], start: usize) -> Segment<'a> {
     let slots = encoded.slots.iter().filter(|slot| slot.start >= start);
     let media = slots.map(|slot| {
-        let mut moved = *slot;
+        let mut moved = slot.clone();
         moved.start -= start;
         (moved, &features[slot.media])
     });
