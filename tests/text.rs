@@ -201,7 +201,7 @@ fn positions_are_the_references() {
                 assert_eq!(encoded.delta, case["delta"].as_i64().unwrap(), "{name}");
             }
             Some((_, starts, delta)) => {
-                let slot = encoded.slots[0];
+                let slot = &encoded.slots[0];
                 let video = &encoded.positions[slot.start..slot.start + slot.len];
                 let times: Vec<u32> = video.iter().step_by(4).map(|[time, _, _]| *time).collect();
                 assert_eq!(times, *starts, "{name}");

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::preprocess::Grid;
 
 /// Where the features of one picture or video go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Slot {
     /// Which picture or video: its place among all media of the prompt, from 0.
