@@ -33,6 +33,8 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
         timings.encode.as_secs_f64(),
         timings.prefill.as_secs_f64(),
         timings.decode.as_secs_f64(),
+        timings.cached_tokens,
+        timings.prefill_tokens_per_second(),
         timings.decode_tokens_per_second(),
     ))?;
     class!(py, "Answer")?.call1((

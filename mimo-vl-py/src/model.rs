@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::mpsc;
 
+use mimo_vl_core::checkpoint::Weights;
 use mimo_vl_core::error::Error;
-use mimo_vl_core::session::{self, LoadOptions, Weights};
+use mimo_vl_core::session::{self, LoadOptions};
 use pyo3::prelude::*;
 
 use crate::error::{OrRaise, exception, no_pickle};
@@ -16,7 +17,6 @@ use crate::worker;
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Model {
     model: session::Model,
-    path: PathBuf,
 }
 
 #[pymethods]
@@ -51,11 +51,10 @@ impl Model {
             options = options.max_context(tokens);
         }
         let (results, mut result) = mpsc::channel();
-        let folder = path.clone();
         // After Ctrl-C nobody listens any more, and the thread drops what it has loaded.
-        worker::spawn(py, move || drop(results.send(session::Model::load(folder, &options))))?;
+        worker::spawn(py, move || drop(results.send(session::Model::load(path, &options))))?;
         let model = worker::wait(py, &mut result)?.or_raise(py)?;
-        Ok(Self { model, path })
+        Ok(Self { model })
     }
 
     /// Open a conversation. It is a context manager that gives the memory back at its end.
@@ -66,7 +65,13 @@ impl Model {
     /// The folder that it was loaded from.
     #[getter]
     fn path(&self) -> PathBuf {
-        self.path.clone()
+        self.model.directory().to_path_buf()
+    }
+
+    /// Most tokens of a conversation with its answer.
+    #[getter]
+    fn max_context(&self) -> usize {
+        self.model.max_context()
     }
 
     /// The device that it runs on.
@@ -76,7 +81,7 @@ impl Model {
     }
 
     fn __repr__(&self) -> String {
-        format!("<mimo_vl.Model {:?} on {}>", self.path, self.device())
+        format!("<mimo_vl.Model {:?} on {}>", self.model.directory(), self.device())
     }
 
     fn __reduce__(&self) -> PyResult<()> {

@@ -21,7 +21,7 @@ enum Step {
     Started,
     Event(Event),
     /// The last event, and the answer as a whole. The session is free again.
-    End(Event, Answer),
+    End(Event, Box<Answer>),
     /// The turn failed and was rolled back. The session is free again.
     Failed(Error),
     /// The stream was closed early.
@@ -84,9 +84,8 @@ fn turn(
     while let Some(event) = stream.next() {
         match event? {
             end @ Event::End(_) => {
-                let answer = stream.answer().cloned();
-                let missing = || Error::Internal { reason: "a stream ended without an answer".to_owned() };
-                return Ok(Step::End(end, answer.ok_or_else(missing)?));
+                let answer = stream.answer()?;
+                return Ok(Step::End(end, Box::new(answer)));
             }
             event => {
                 if events.send(Step::Event(event)).is_err() || pulled.recv().is_err() {
@@ -115,7 +114,7 @@ impl Stream {
         loop {
             // A loop in C, list(stream) for example, looks for no signals of its own.
             py.check_signals()?;
-            if !lock(&self.pulls).as_ref().is_some_and(|pull| pull.send(()).is_ok()) {
+            if lock(&self.pulls).as_ref().is_none_or(|pull| pull.send(()).is_err()) {
                 return Ok(None);
             }
             let step = match wait(py, &mut steps) {
@@ -134,7 +133,7 @@ impl Stream {
                 }
                 Step::End(event, answer) => {
                     self.end();
-                    *lock(&self.answer) = Some(answer);
+                    *lock(&self.answer) = Some(*answer);
                     return answer::event(py, event);
                 }
                 Step::Failed(error) => {
@@ -162,12 +161,7 @@ impl Stream {
     }
 
     #[pyo3(signature = (exc_type, exc_value, traceback))]
-    fn __exit__(
-        &self,
-        exc_type: &Bound<'_, PyAny>,
-        exc_value: &Bound<'_, PyAny>,
-        traceback: &Bound<'_, PyAny>,
-    ) {
+    fn __exit__(&self, exc_type: &Bound<'_, PyAny>, exc_value: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>) {
         let _ = (exc_type, exc_value, traceback);
         self.end();
     }

@@ -20,20 +20,24 @@ class StopReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long each stage took, in seconds. `dataclasses.asdict` makes a dict of it."""
+    """How long the stages of one answer took, in seconds. `dataclasses.asdict` makes a dict of it."""
 
     load: float
     """Loading the model, once for all its sessions."""
     preprocess: float
-    """From pixels to patches."""
+    """Resizing images and video frames, and cutting them into patches."""
     encode: float
-    """From patches to features: the vision tower."""
+    """Images and videos through the vision tower and the projector."""
     prefill: float
-    """The language model on the prompt."""
+    """The new part of the conversation through the language model, up to the first token of the answer."""
     decode: float
-    """The language model on the answer, token by token."""
+    """The tokens of the answer."""
+    cached_tokens: int
+    """How many tokens of the conversation earlier turns had computed already."""
+    prefill_tokens_per_second: float
+    """Tokens of the conversation that went through the language model in one second; 0 when none did."""
     decode_tokens_per_second: float
-    """Tokens of the answer per second of `decode`."""
+    """Tokens of the answer that went through the language model in one second; 0 when none did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,9 @@ class Answer:
     stop_reason: StopReason
     """Why the answer ended."""
     tokens: int
-    """Tokens that the model produced, thinking included."""
+    """How many tokens the answer has, thinking included."""
     prompt_tokens: int
-    """Tokens of the prompt, images and template included."""
+    """How many tokens the whole conversation before it has."""
     timings: Timings
     """How long each stage took."""
 
