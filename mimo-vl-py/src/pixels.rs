@@ -24,7 +24,7 @@ pub(crate) fn from_encoded(data: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
     let bytes = match data.cast::<PyBytes>() {
         Ok(bytes) => bytes.clone(),
         Err(_) => {
-            let view = PyMemoryView::from(data)?;
+            let view = buffer(data)?;
             if view.getattr("ndim")?.extract::<usize>()? != 1 || view.getattr("itemsize")?.extract::<usize>()? != 1 {
                 return Err(PyTypeError::new_err("an image file in memory is a flat buffer of bytes"));
             }
@@ -37,12 +37,7 @@ pub(crate) fn from_encoded(data: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
 
 /// Copy the pixels of `array`: uint8, shape `(height, width, 3 or 4)`, any strides.
 pub(crate) fn from_array(array: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
-    let view = match PyMemoryView::from(array) {
-        Ok(view) => view,
-        // Tensors of other libraries are no buffers, but turn themselves into one.
-        Err(_) if array.hasattr("__array__")? => PyMemoryView::from(&array.call_method0("__array__")?)?,
-        Err(_) => return Err(unknown(array)?),
-    };
+    let view = buffer(array)?;
     let shape: Vec<usize> = view.getattr("shape")?.extract()?;
     let format: String = view.getattr("format")?.extract()?;
     let &[height, width, channels @ (3 | 4)] = shape.as_slice() else {
@@ -91,9 +86,19 @@ pub(crate) fn from_any(source: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
         }
         return from_encoded(&data);
     }
-    match PyMemoryView::from(source) {
-        Ok(view) if view.getattr("ndim")?.extract::<usize>()? == 1 => from_encoded(source),
+    match buffer(source)?.getattr("ndim")?.extract::<usize>()? {
+        1 => from_encoded(source),
         _ => from_array(source),
+    }
+}
+
+/// A view of what `source` holds.
+fn buffer<'py>(source: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyMemoryView>> {
+    match PyMemoryView::from(source) {
+        Ok(view) => Ok(view),
+        // Tensors of other libraries are no buffers, but turn themselves into one.
+        Err(_) if source.hasattr("__array__")? => PyMemoryView::from(&source.call_method0("__array__")?),
+        Err(_) => Err(PyTypeError::new_err(format!("{} is not an image: {ACCEPTED}", source.get_type().name()?))),
     }
 }
 
@@ -118,9 +123,4 @@ fn raw(py: Python<'_>, width: usize, height: usize, channels: usize, rows: &[u8]
 fn layout(source: &Bound<'_, PyAny>, reason: String) -> PyErr {
     let what = source.get_type().name().map_or_else(|_| "array".to_owned(), |name| name.to_string());
     crate::error::exception(source.py(), &Error::Image { what, reason })
-}
-
-fn unknown(source: &Bound<'_, PyAny>) -> PyResult<PyErr> {
-    let name = source.get_type().name()?;
-    Ok(PyTypeError::new_err(format!("{name} is not an image: {ACCEPTED}")))
 }

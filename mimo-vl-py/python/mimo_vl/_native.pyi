@@ -25,6 +25,8 @@ class _Array(Protocol):
 _ImageLike: TypeAlias = Image | os.PathLike[str] | Buffer | _BinaryFile | _PilImage | _Array
 _Part: TypeAlias = str | Video | _ImageLike
 
+__all__ = ["Image", "Model", "Session", "Stream", "Video", "__version__"]
+
 __version__: Final[str]
 
 @final
@@ -34,7 +36,9 @@ class Image:
         path: str | os.PathLike[str], *, min_pixels: int | None = None, max_pixels: int | None = None
     ) -> Image: ...
     @staticmethod
-    def from_bytes(data: Buffer, *, min_pixels: int | None = None, max_pixels: int | None = None) -> Image: ...
+    def from_bytes(
+        data: Buffer | _Array, *, min_pixels: int | None = None, max_pixels: int | None = None
+    ) -> Image: ...
     @staticmethod
     def from_array(
         array: Buffer | _Array, *, min_pixels: int | None = None, max_pixels: int | None = None
