@@ -2,6 +2,7 @@
 
 use mimo_vl_core::answer::{Event, StopReason};
 use mimo_vl_core::session::Answer;
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -49,10 +50,11 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
 
 fn stop_reason<'py>(py: Python<'py>, reason: StopReason) -> PyResult<Bound<'py, PyAny>> {
     let name = match reason {
+        StopReason::EndOfText => "end_of_text",
         StopReason::MaxTokens => "max_tokens",
         StopReason::Cancelled => "cancelled",
         StopReason::ContextFull => "context_full",
-        _ => "end_of_text",
+        other => return Err(PyNotImplementedError::new_err(format!("an answer ended by {other:?}"))),
     };
     class!(py, "StopReason")?.call1((name,))
 }
