@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mimo_vl_core::encode::{Encoded, encode};
@@ -11,6 +12,7 @@ use mimo_vl_core::{
     Answer, Cancel, Error, ErrorCode, Event, Generate, Image, LoadOptions, Message, Model, Part, Prompt, Role, Session,
     StopReason, Thinking, Video, Weights,
 };
+use safetensors::SafeTensors;
 
 /// Largest allowed distance of logits, relative to their norm.
 const BAR: f64 = 2e-5;
@@ -321,25 +323,26 @@ fn cancel_rolls_back() {
 }
 
 #[test]
-fn cancel_from_another_thread_ends_a_long_answer() {
+fn cancel_from_another_thread_ends_an_answer() {
     let mut session = model().session();
-    let cancel = session.cancel();
-    let canceller = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(200));
-        cancel.cancel();
+    let (cancel, done) = (session.cancel(), AtomicBool::new(false));
+    let cancelled = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                cancel.cancel();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        // An answer takes many milliseconds; only one that happens to end at once can get through.
+        let cancelled = (0..20).any(|seed| {
+            let generate = Generate::new().max_tokens(2000).temperature(2.0).seed(seed);
+            matches!(session.ask(&Prompt::user().text("Count."), &generate), Err(Error::Cancelled))
+        });
+        done.store(true, Ordering::Relaxed);
+        cancelled
     });
-    // The longest answer this checkpoint can give takes far longer than the other thread waits.
-    let mut asked = session.ask(&Prompt::user().text("Count."), &Generate::new().max_tokens(30_000).temperature(2.0));
-    while matches!(&asked, Ok(answer) if answer.stop == StopReason::EndOfText) && !canceller.is_finished() {
-        asked = session.ask(&Prompt::user().text("Count."), &Generate::new().max_tokens(30_000).temperature(2.0));
-    }
-    canceller.join().unwrap();
-    let answered = session.messages().len();
-    match asked {
-        Err(Error::Cancelled) => assert_eq!(answered % 2, 0),
-        Ok(answer) => assert_eq!(answer.stop, StopReason::EndOfText),
-        Err(other) => panic!("{other}"),
-    }
+    assert!(cancelled);
+    assert_eq!(session.messages().len() % 2, 0);
     assert!(session.ask(&Prompt::user().text("Go on."), &short()).is_ok(), "a new call lowers the flag");
 }
 
@@ -426,14 +429,43 @@ fn context_is_bounded_by_the_checkpoint() {
     }
 }
 
-#[test]
-fn a_tokenizer_of_another_checkpoint_is_refused() {
+/// The checkpoint's files in a folder of their own, to be damaged.
+fn copy_of_checkpoint() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(checkpoint()).unwrap().map(Result::unwrap) {
         if entry.file_type().unwrap().is_file() {
             std::fs::copy(entry.path(), directory.path().join(entry.file_name())).unwrap();
         }
     }
+    directory
+}
+
+#[test]
+fn an_internal_error_closes_the_session() {
+    let directory = copy_of_checkpoint();
+    let shard = directory.path().join("model-00001-of-00002.safetensors");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    let norm = SafeTensors::deserialize(&bytes).unwrap();
+    let norm = norm.tensor("model.norm.weight").unwrap().data();
+    let place = norm.as_ptr().addr() - bytes.as_ptr().addr();
+    bytes[place..place + 2].copy_from_slice(&0x7FC0_u16.to_le_bytes());
+    std::fs::write(&shard, bytes).unwrap();
+
+    // Weights that are not a number give logits that are not either.
+    let broken = Model::load(directory.path(), &LoadOptions::new()).unwrap();
+    let mut session = broken.session();
+    let mut reason = || match session.ask(&Prompt::user().text("What?"), &short()) {
+        Err(Error::Internal { reason }) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert!(reason().contains("NaN"));
+    assert!(reason().contains("open a new one"));
+    assert!(model().session().ask(&Prompt::user().text("What?"), &short()).is_ok());
+}
+
+#[test]
+fn a_tokenizer_of_another_checkpoint_is_refused() {
+    let directory = copy_of_checkpoint();
     let config = directory.path().join("config.json");
     let text = std::fs::read_to_string(&config).unwrap();
     for (from, to, said) in [

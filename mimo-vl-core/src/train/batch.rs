@@ -55,7 +55,8 @@ impl Batch {
             if example.positions.len() != tokens
                 || example.learn.len() != tokens
                 || example.slots.len() != example.patches.len()
-                || ![0, example.patches.iter().map(|media| media.grid.patches()).sum()].contains(&example.patch_labels.len())
+                || ![0, example.patches.iter().map(|media| media.grid.patches()).sum::<usize>()]
+                    .contains(&example.patch_labels.len())
             {
                 return Err(Error::prompt(format!(
                     "example {index}: ids, positions, flags or media do not fit each other"
@@ -77,7 +78,9 @@ impl Batch {
                 batch.grids.push(patches.grid);
             }
         }
-        if !batch.patch_labels.is_empty() && batch.patch_labels.len() != batch.grids.iter().map(Grid::patches).sum() {
+        if !batch.patch_labels.is_empty()
+            && batch.patch_labels.len() != batch.grids.iter().map(Grid::patches).sum::<usize>()
+        {
             return Err(Error::prompt("patches are labelled in some examples of a batch and not in others"));
         }
         Ok(batch)

@@ -99,7 +99,13 @@ impl<B: Kernels> Learner<B> {
     }
 
     /// Labelled patches weigh 1/2 together and the others 2, each kind evenly.
-    fn patch_loss(&self, features: Tensor<B, 2>, labels: &[u32], amount: Amount, device: &B::Device) -> Option<Tensor<B, 1>> {
+    fn patch_loss(
+        &self,
+        features: Tensor<B, 2>,
+        labels: &[u32],
+        amount: Amount,
+        device: &B::Device,
+    ) -> Option<Tensor<B, 1>> {
         let probe = self.probe.as_ref().filter(|_| !labels.is_empty())?;
         let scores = probe.forward(features);
         let [tokens, width] = scores.dims();
