@@ -1,0 +1,55 @@
+"""MiMo-VL, the vision-language model, inside your program: open an image, ask a question, get an answer.
+
+    import pathlib, mimo_vl
+
+    with mimo_vl.Model.load().session() as session:
+        answer = session.ask([pathlib.Path("picture.png"), "How many circles are there?"])
+        print(answer.text)
+
+`Model.load()` without a path loads mimo-vl-tiny, a small model that comes with the package.
+"""
+
+from ._native import Image, Model, Session, Stream, Video, __version__
+from .answer import Answer, End, Event, StopReason, Text, Thinking, Timings
+from .errors import (
+    CancelledError,
+    CheckpointError,
+    ContextTooLongError,
+    DeviceError,
+    ErrorCode,
+    ImageError,
+    InternalError,
+    IoError,
+    MimoVlError,
+    OptionError,
+    PromptError,
+    TensorError,
+)
+
+__all__ = [
+    "Answer",
+    "CancelledError",
+    "CheckpointError",
+    "ContextTooLongError",
+    "DeviceError",
+    "End",
+    "ErrorCode",
+    "Event",
+    "Image",
+    "ImageError",
+    "InternalError",
+    "IoError",
+    "MimoVlError",
+    "Model",
+    "OptionError",
+    "PromptError",
+    "Session",
+    "StopReason",
+    "Stream",
+    "TensorError",
+    "Text",
+    "Thinking",
+    "Timings",
+    "Video",
+    "__version__",
+]

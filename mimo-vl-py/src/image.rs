@@ -1,0 +1,133 @@
+//! `mimo_vl.Image`.
+
+use mimo_vl_core::prompt;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::error::no_pickle;
+use crate::pixels;
+use crate::prompt::unsigned;
+
+/// A decoded picture: 8-bit RGB, as a viewer would show it.
+///
+/// Files (png, jpeg, gif, webp, bmp, tiff) are turned by their EXIF orientation. PIL images and arrays are taken as
+/// they are. Transparency is laid on white. `min_pixels` and `max_pixels` bound the size at which the model sees the
+/// picture; one token covers 28x28 = 784 pixels.
+#[pyclass(frozen, module = "mimo_vl")]
+pub(crate) struct Image {
+    image: prompt::Image,
+    min_pixels: Option<u32>,
+    max_pixels: Option<u32>,
+}
+
+impl Image {
+    fn new(
+        py: Python<'_>,
+        mut image: prompt::Image,
+        min_pixels: Option<i64>,
+        max_pixels: Option<i64>,
+    ) -> PyResult<Self> {
+        let min_pixels = unsigned(py, "min_pixels", min_pixels)?;
+        let max_pixels = unsigned(py, "max_pixels", max_pixels)?;
+        if let Some(pixels) = min_pixels {
+            image = image.min_pixels(pixels);
+        }
+        if let Some(pixels) = max_pixels {
+            image = image.max_pixels(pixels);
+        }
+        Ok(Self { image, min_pixels, max_pixels })
+    }
+
+    /// The core's picture; its clones share the pixels.
+    pub(crate) fn core(&self) -> prompt::Image {
+        self.image.clone()
+    }
+}
+
+#[pymethods]
+impl Image {
+    /// Open and decode the image file at `path`, a str or a path object.
+    #[staticmethod]
+    #[pyo3(signature = (path, *, min_pixels=None, max_pixels=None))]
+    fn open(path: &Bound<'_, PyAny>, min_pixels: Option<i64>, max_pixels: Option<i64>) -> PyResult<Self> {
+        Self::new(path.py(), pixels::from_path(path)?, min_pixels, max_pixels)
+    }
+
+    /// Decode an image file that is in memory: bytes, bytearray, memoryview, ...
+    #[staticmethod]
+    #[pyo3(signature = (data, *, min_pixels=None, max_pixels=None))]
+    fn from_bytes(data: &Bound<'_, PyAny>, min_pixels: Option<i64>, max_pixels: Option<i64>) -> PyResult<Self> {
+        Self::new(data.py(), pixels::from_encoded(data)?, min_pixels, max_pixels)
+    }
+
+    /// Copy raw pixels: a numpy array, or any buffer, of uint8 and shape (height, width, 3 or 4).
+    #[staticmethod]
+    #[pyo3(signature = (array, *, min_pixels=None, max_pixels=None))]
+    fn from_array(array: &Bound<'_, PyAny>, min_pixels: Option<i64>, max_pixels: Option<i64>) -> PyResult<Self> {
+        Self::new(array.py(), pixels::from_array(array)?, min_pixels, max_pixels)
+    }
+
+    /// Copy the pixels of a PIL image of any 8-bit mode.
+    #[staticmethod]
+    #[pyo3(signature = (image, *, min_pixels=None, max_pixels=None))]
+    fn from_pil(image: &Bound<'_, PyAny>, min_pixels: Option<i64>, max_pixels: Option<i64>) -> PyResult<Self> {
+        Self::new(image.py(), pixels::from_pil(image)?, min_pixels, max_pixels)
+    }
+
+    /// Width in pixels, after the orientation was applied.
+    #[getter]
+    fn width(&self) -> u32 {
+        self.image.width()
+    }
+
+    /// Height in pixels, after the orientation was applied.
+    #[getter]
+    fn height(&self) -> u32 {
+        self.image.height()
+    }
+
+    /// The EXIF orientation that was applied, 1 to 8; 1 when nothing had to be turned.
+    #[getter]
+    fn orientation(&self) -> u8 {
+        self.image.orientation()
+    }
+
+    /// The caller's lower limit of pixels, if any.
+    #[getter]
+    fn min_pixels(&self) -> Option<u32> {
+        self.min_pixels
+    }
+
+    /// The caller's upper limit of pixels, if any.
+    #[getter]
+    fn max_pixels(&self) -> Option<u32> {
+        self.max_pixels
+    }
+
+    /// A copy of the pixels: red, green, blue, row by row from the top, without gaps.
+    fn tobytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.image.pixels())
+    }
+
+    fn __repr__(&self) -> String {
+        let mut text = format!("<mimo_vl.Image {}x{}", self.width(), self.height());
+        for (name, limit) in [("min_pixels", self.min_pixels), ("max_pixels", self.max_pixels)] {
+            if let Some(limit) = limit {
+                text += &format!(" {name}={limit}");
+            }
+        }
+        text + ">"
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        no_pickle("Image", "send its path or the bytes of its file, and open it there")
+    }
+}
+
+/// A `mimo_vl.Image`, or anything that can become one.
+pub(crate) fn as_image(source: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+    match source.cast::<Image>() {
+        Ok(image) => Ok(image.get().core()),
+        Err(_) => pixels::from_any(source),
+    }
+}

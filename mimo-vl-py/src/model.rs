@@ -1,0 +1,96 @@
+//! `mimo_vl.Model`.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+use mimo_vl_core::checkpoint::Weights;
+use mimo_vl_core::error::Error;
+use mimo_vl_core::session::{self, LoadOptions};
+use pyo3::prelude::*;
+
+use crate::error::{OrRaise, exception, no_pickle};
+use crate::prompt::unsigned;
+use crate::session::Session;
+use crate::worker;
+
+/// A loaded checkpoint. Any number of sessions, on any threads, share its weights.
+#[pyclass(frozen, module = "mimo_vl")]
+pub(crate) struct Model {
+    model: session::Model,
+}
+
+#[pymethods]
+impl Model {
+    /// Load the checkpoint in the folder `path`: config.json, safetensors, tokenizer.json, ...
+    ///
+    /// Without a path: mimo-vl-tiny, a small model that comes with the package. `device` is "cpu", "ndarray" or
+    /// "cuda:0". `weights` is "native", the type in the files, or "f32". `max_context` bounds the tokens of a
+    /// conversation, and with them its memory.
+    #[staticmethod]
+    #[pyo3(signature = (path=None, *, device="cpu", weights="native", max_context=None))]
+    fn load(
+        py: Python<'_>,
+        path: Option<PathBuf>,
+        device: &str,
+        weights: &str,
+        max_context: Option<i64>,
+    ) -> PyResult<Self> {
+        let path = match path {
+            Some(path) => path,
+            None => bundled(py)?,
+        };
+        let mut options = LoadOptions::new().device(device).weights(match weights {
+            "native" => Weights::Native,
+            "f32" => Weights::F32,
+            _ => {
+                let reason = format!("{weights:?} is neither \"native\" nor \"f32\"");
+                return Err(exception(py, &Error::Option { option: "weights", reason }));
+            }
+        });
+        if let Some(tokens) = unsigned(py, "max_context", max_context)? {
+            options = options.max_context(tokens);
+        }
+        let (results, mut result) = mpsc::channel();
+        // After Ctrl-C nobody listens any more, and the thread drops what it has loaded.
+        worker::spawn(py, move || drop(results.send(session::Model::load(path, &options))))?;
+        let model = worker::wait(py, &mut result)?.or_raise(py)?;
+        Ok(Self { model })
+    }
+
+    /// Open a conversation. It is a context manager that gives the memory back at its end.
+    fn session(&self, py: Python<'_>) -> Session {
+        py.detach(|| Session::new(self.model.session()))
+    }
+
+    /// The folder that it was loaded from.
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.model.directory().to_path_buf()
+    }
+
+    /// Most tokens of a conversation with its answer.
+    #[getter]
+    fn max_context(&self) -> usize {
+        self.model.max_context()
+    }
+
+    /// The device that it runs on.
+    #[getter]
+    fn device(&self) -> &str {
+        self.model.device()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<mimo_vl.Model {:?} on {}>", self.model.directory(), self.device())
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        no_pickle("Model", "load it in each process; the weights are memory-mapped, so processes share them")
+    }
+}
+
+/// The folder of the model that comes with the package.
+fn bundled(py: Python<'_>) -> PyResult<PathBuf> {
+    let package: PathBuf = py.import("mimo_vl")?.getattr("__file__")?.extract()?;
+    Ok(package.with_file_name("models").join("mimo-vl-tiny"))
+}

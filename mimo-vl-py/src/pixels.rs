@@ -1,0 +1,126 @@
+//! Pictures as other Python libraries hold them, by their looks: nothing is imported, so nothing is required.
+
+use mimo_vl_core::error::{Error, Result};
+use mimo_vl_core::prompt;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView, PyString};
+
+use crate::error::OrRaise;
+
+const ACCEPTED: &str = "an image is a pathlib.Path, the bytes of an image file, an open binary file, a PIL image, or \
+                        an array of uint8 of shape (height, width, 3 or 4)";
+
+/// Open the image file at `path`.
+pub(crate) fn from_path(path: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+    let py = path.py();
+    let path: std::path::PathBuf = path.extract()?;
+    py.detach(|| prompt::Image::open(&path)).or_raise(py)
+}
+
+/// Decode the image file that `data`, any flat buffer of bytes, holds.
+pub(crate) fn from_encoded(data: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+    let py = data.py();
+    let bytes = match data.cast::<PyBytes>() {
+        Ok(bytes) => bytes.clone(),
+        Err(_) => {
+            let view = buffer(data)?;
+            if view.getattr("ndim")?.extract::<usize>()? != 1 || view.getattr("itemsize")?.extract::<usize>()? != 1 {
+                return Err(PyTypeError::new_err("an image file in memory is a flat buffer of bytes"));
+            }
+            view.call_method0("tobytes")?.cast_into::<PyBytes>()?
+        }
+    };
+    let bytes = bytes.as_bytes();
+    py.detach(|| prompt::Image::from_bytes(bytes)).or_raise(py)
+}
+
+/// Copy the pixels of `array`: uint8, shape `(height, width, 3 or 4)`, any strides.
+pub(crate) fn from_array(array: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+    let view = buffer(array)?;
+    let shape: Vec<usize> = view.getattr("shape")?.extract()?;
+    let format: String = view.getattr("format")?.extract()?;
+    let &[height, width, channels @ (3 | 4)] = shape.as_slice() else {
+        return Err(layout(array, format!("its shape is {shape:?}; (height, width, 3 or 4) is needed")));
+    };
+    if format != "B" {
+        return Err(layout(array, format!("its items are of format {format:?}; 8-bit unsigned ones are needed")));
+    }
+    let rows = view.call_method0("tobytes")?.cast_into::<PyBytes>()?;
+    raw(array.py(), width, height, channels, rows.as_bytes())
+}
+
+/// Copy the pixels of a PIL image of any 8-bit mode; transparency is laid on white.
+pub(crate) fn from_pil(image: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+    let mode: String = image.getattr("mode")?.extract()?;
+    if mode.starts_with('I') || mode.starts_with('F') {
+        let reason = format!("a PIL image of mode {mode} has no range that is known: convert it to L or RGB first");
+        return Err(layout(image, reason));
+    }
+    let clear = matches!(mode.as_str(), "RGBA" | "RGBa" | "LA" | "La" | "PA")
+        || image.getattr("info")?.contains("transparency")?;
+    let (target, channels) = if clear { ("RGBA", 4) } else { ("RGB", 3) };
+    let image = if mode == target { image.clone() } else { image.call_method1("convert", (target,))? };
+    let (width, height): (usize, usize) = image.getattr("size")?.extract()?;
+    let rows = image.call_method0("tobytes")?.cast_into::<PyBytes>()?;
+    raw(image.py(), width, height, channels, rows.as_bytes())
+}
+
+/// The picture that `source` is, whatever it is; a `str` is none, because in a prompt it is text.
+pub(crate) fn from_any(source: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+    if source.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err(
+            "a str is text; for the image file at that path use pathlib.Path(...) or mimo_vl.Image.open(...)",
+        ));
+    }
+    if source.hasattr("__fspath__")? {
+        return from_path(source);
+    }
+    if source.hasattr("mode")? && source.hasattr("convert")? && source.hasattr("tobytes")? {
+        return from_pil(source);
+    }
+    if source.hasattr("read")? && source.hasattr("seek")? {
+        let data = source.call_method0("read")?;
+        if data.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err("an image file must be opened in binary mode, \"rb\""));
+        }
+        return from_encoded(&data);
+    }
+    match buffer(source)?.getattr("ndim")?.extract::<usize>()? {
+        1 => from_encoded(source),
+        _ => from_array(source),
+    }
+}
+
+/// A view of what `source` holds.
+fn buffer<'py>(source: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyMemoryView>> {
+    match PyMemoryView::from(source) {
+        Ok(view) => Ok(view),
+        // Tensors of other libraries are no buffers, but turn themselves into one.
+        Err(_) if source.hasattr("__array__")? => PyMemoryView::from(&source.call_method0("__array__")?),
+        Err(_) => Err(PyTypeError::new_err(format!("{} is not an image: {ACCEPTED}", source.get_type().name()?))),
+    }
+}
+
+fn raw(py: Python<'_>, width: usize, height: usize, channels: usize, rows: &[u8]) -> PyResult<prompt::Image> {
+    let make = || -> Result<prompt::Image> {
+        let side = |side: usize| {
+            u32::try_from(side).map_err(|_| Error::Image {
+                what: format!("image of {width}x{height} raw pixels"),
+                reason: "a side is too long".to_owned(),
+            })
+        };
+        let (columns, lines) = (side(width)?, side(height)?);
+        match channels {
+            4 => prompt::Image::from_rgba(columns, lines, 4 * width, rows),
+            _ => prompt::Image::from_rgb(columns, lines, 3 * width, rows),
+        }
+    };
+    py.detach(make).or_raise(py)
+}
+
+/// The error for pixels whose layout is not understood.
+fn layout(source: &Bound<'_, PyAny>, reason: String) -> PyErr {
+    let what = source.get_type().name().map_or_else(|_| "array".to_owned(), |name| name.to_string());
+    crate::error::exception(source.py(), &Error::Image { what, reason })
+}

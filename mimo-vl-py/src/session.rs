@@ -1,0 +1,137 @@
+//! `mimo_vl.Session`.
+
+use std::sync::{Arc, mpsc};
+
+use mimo_vl_core::session;
+use pyo3::prelude::*;
+
+use crate::answer;
+use crate::error::{OrRaise, no_pickle};
+use crate::prompt::{Options, prompt};
+use crate::stream::Stream;
+use crate::worker::{Slot, stop, wait};
+
+/// A conversation. Each turn continues the ones before it.
+///
+/// One call at a time: a second one, from another thread or while a stream is open, is a RuntimeError. `cancel()` may
+/// be called from any thread at any time.
+#[pyclass(frozen, module = "mimo_vl")]
+pub(crate) struct Session {
+    slot: Arc<Slot>,
+}
+
+impl Session {
+    pub(crate) fn new(session: session::Session) -> Self {
+        Self { slot: Arc::new(Slot::new(session)) }
+    }
+}
+
+#[pymethods]
+impl Session {
+    /// Put a turn to the model, and wait for the whole answer.
+    ///
+    /// `parts` is a str, an image or a video, or a list of them in the order in which the model sees them. A str is
+    /// text; an image is a mimo_vl.Image or anything that can become one (a pathlib.Path, bytes of an image file, an
+    /// open binary file, a PIL image, an array). `system` sets the system message. `thinking` is True, False, or None
+    /// for the checkpoint's habit. Options that are None have the model library's default, which is greedy.
+    ///
+    /// Ctrl-C and cancel() leave the session as it was before the call.
+    #[pyo3(signature = (
+        parts, *, system=None, thinking=None, max_tokens=None, temperature=None, top_k=None, top_p=None, min_p=None,
+        repetition_penalty=None, seed=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn ask<'py>(
+        &self,
+        py: Python<'py>,
+        parts: &Bound<'py, PyAny>,
+        system: Option<&str>,
+        thinking: Option<bool>,
+        max_tokens: Option<i64>,
+        temperature: Option<f32>,
+        top_k: Option<i64>,
+        top_p: Option<f32>,
+        min_p: Option<f32>,
+        repetition_penalty: Option<f32>,
+        seed: Option<i128>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let prompt = prompt(parts, system, thinking)?;
+        let generate =
+            Options { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed }.generate(py)?;
+        let (results, mut result) = mpsc::channel();
+        self.slot.run(py, None, results, move |session| session.ask(&prompt, &generate))?;
+        let result = match wait(py, &mut result) {
+            Ok(result) => result,
+            Err(interrupt) => {
+                stop(py, &self.slot, &mut result);
+                return Err(interrupt);
+            }
+        };
+        answer::answer(py, &result.or_raise(py)?)
+    }
+
+    /// Put a turn to the model, and get the answer in pieces: an iterator of Thinking, Text and, at last, End.
+    ///
+    /// The arguments are those of ask(). The work is done as the iterator is advanced. Closing it before its End (by
+    /// close(), by leaving its with block, or by dropping it) leaves the session as it was before the call.
+    #[pyo3(signature = (
+        parts, *, system=None, thinking=None, max_tokens=None, temperature=None, top_k=None, top_p=None, min_p=None,
+        repetition_penalty=None, seed=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn stream(
+        &self,
+        py: Python<'_>,
+        parts: &Bound<'_, PyAny>,
+        system: Option<&str>,
+        thinking: Option<bool>,
+        max_tokens: Option<i64>,
+        temperature: Option<f32>,
+        top_k: Option<i64>,
+        top_p: Option<f32>,
+        min_p: Option<f32>,
+        repetition_penalty: Option<f32>,
+        seed: Option<i128>,
+    ) -> PyResult<Stream> {
+        let prompt = prompt(parts, system, thinking)?;
+        let generate =
+            Options { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed }.generate(py)?;
+        Stream::start(py, &self.slot, prompt, generate)
+    }
+
+    /// Stop the call that is under way in another thread, which then ends with a CancelledError. Without one, nothing
+    /// happens.
+    fn cancel(&self) {
+        self.slot.cancel();
+    }
+
+    /// Forget the conversation.
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        self.slot.with(py, session::Session::reset)
+    }
+
+    /// Stop what is under way, and give the memory back. Further calls are a RuntimeError.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.slot.close());
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (exc_type, exc_value, traceback))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) {
+        let _ = (exc_type, exc_value, traceback);
+        self.close(py);
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        no_pickle("Session", "its conversation lives in the memory of this process")
+    }
+}

@@ -1,0 +1,193 @@
+//! Work off the calling thread, so that signals are noticed while the model computes.
+//!
+//! Python runs its signal handlers on the main thread only, and only while that thread runs Python. So a turn runs on
+//! a thread of its own, which never touches Python, and the caller waits for it in short sleeps without the GIL.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use mimo_vl_core::cancel::Cancel;
+use mimo_vl_core::error::Error;
+use mimo_vl_core::session::Session;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::error::exception;
+
+/// Longest time that a signal waits for its handler.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Stack of a worker: what a main thread has.
+const STACK: usize = 8 << 20;
+
+/// Run `work` on a thread of its own.
+pub(crate) fn spawn(py: Python<'_>, work: impl FnOnce() + Send + 'static) -> PyResult<()> {
+    match thread::Builder::new().name("mimo-vl".to_owned()).stack_size(STACK).spawn(work) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(exception(py, &Error::Internal { reason: format!("no thread could be started: {error}") })),
+    }
+}
+
+/// Wait for the next message without the GIL.
+///
+/// An error is what a signal handler raised, `KeyboardInterrupt` for example; the work goes on.
+pub(crate) fn wait<T: Send>(py: Python<'_>, messages: &mut Receiver<T>) -> PyResult<T> {
+    loop {
+        let messages = &mut *messages;
+        match py.detach(move || messages.recv_timeout(POLL)) {
+            Ok(message) => return Ok(message),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(exception(py, &Error::Internal { reason: "the worker ended early".to_owned() }));
+            }
+        }
+    }
+}
+
+/// Stop the work that `slot` runs, and wait for its last message, whatever it is.
+///
+/// The core lowers the flag when a turn starts, so raising it once might come too early.
+pub(crate) fn stop<T: Send>(py: Python<'_>, slot: &Slot, messages: &mut Receiver<T>) {
+    py.detach(move || {
+        loop {
+            slot.cancel();
+            if !matches!(messages.recv_timeout(POLL), Err(RecvTimeoutError::Timeout)) {
+                break;
+            }
+        }
+    });
+}
+
+/// What a stream's worker waits for before each step. Without it the worker ends, and the turn is rolled back.
+pub(crate) type Pulls = Arc<Mutex<Option<Sender<()>>>>;
+
+enum State {
+    Free(Box<Session>),
+    /// A worker has the session. A stream's worker ends when its pulls are taken away.
+    Busy(Option<Pulls>),
+    /// A worker has the session, and is about to bring it back.
+    Ending,
+    /// A defect of the core took the session along.
+    Lost,
+    Closed,
+}
+
+/// The place of a core session, which is either here or with the one worker that uses it.
+pub(crate) struct Slot {
+    state: Mutex<State>,
+    changed: Condvar,
+    cancel: Cancel,
+}
+
+impl Slot {
+    pub(crate) fn new(session: Session) -> Self {
+        let cancel = session.cancel();
+        Self { state: Mutex::new(State::Free(Box::new(session))), changed: Condvar::new(), cancel }
+    }
+
+    /// Ask the worker, if there is one, to stop.
+    pub(crate) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Run `work` with the session on a thread of its own, then put the session back, then send the result.
+    pub(crate) fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        pulls: Option<Pulls>,
+        results: Sender<T>,
+        work: impl FnOnce(&mut Session) -> T + Send + 'static,
+    ) -> PyResult<()> {
+        let mut session = py.detach(|| self.take(pulls)).map_err(PyRuntimeError::new_err)?;
+        let slot = Arc::clone(self);
+        spawn(py, move || {
+            let result = catch_unwind(AssertUnwindSafe(|| work(&mut session)));
+            slot.set(if result.is_ok() { State::Free(session) } else { State::Lost });
+            if let Ok(result) = result {
+                // Nobody listens any more when the caller dropped the stream.
+                let _ = results.send(result);
+            }
+        })
+        .inspect_err(|_| self.set(State::Lost))
+    }
+
+    /// Do `work` with the session on this thread, which must be quick.
+    pub(crate) fn with<T>(&self, py: Python<'_>, work: impl FnOnce(&mut Session) -> T + Send) -> PyResult<T>
+    where
+        T: Send,
+    {
+        py.detach(|| {
+            let mut session = self.take(None)?;
+            let result = work(&mut session);
+            self.set(State::Free(session));
+            Ok(result)
+        })
+        .map_err(|reason: &str| PyRuntimeError::new_err(reason))
+    }
+
+    /// Take the session out; a stream that is just ending is waited for.
+    fn take(&self, pulls: Option<Pulls>) -> Result<Box<Session>, &'static str> {
+        let mut state = self.lock();
+        loop {
+            match &*state {
+                State::Free(_) => break,
+                State::Ending => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                State::Busy(None) => return Err("the session is busy: another thread is asking it"),
+                State::Busy(Some(_)) => {
+                    return Err("the session is busy: exhaust or close() its stream before the next call");
+                }
+                State::Lost => return Err("the session met an internal error and is gone; open another one"),
+                State::Closed => return Err("the session is closed"),
+            }
+        }
+        match std::mem::replace(&mut *state, State::Busy(pulls)) {
+            State::Free(session) => Ok(session),
+            _ => Err("the session is busy"),
+        }
+    }
+
+    /// Let the worker of an open stream roll the turn back and end.
+    pub(crate) fn end_stream(&self, pulls: &Pulls) {
+        let mut state = self.lock();
+        // The stream may have ended long ago, and the session be busy with another call.
+        if matches!(&*state, State::Busy(Some(current)) if Arc::ptr_eq(current, pulls)) {
+            *state = State::Ending;
+        }
+        *lock(pulls) = None;
+    }
+
+    /// Stop what runs, wait for it, and give the session's memory back. Needs no GIL.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        loop {
+            if let State::Busy(pulls) = &*state {
+                self.cancel.cancel();
+                if let Some(pulls) = pulls {
+                    *lock(pulls) = None;
+                }
+            }
+            if !matches!(&*state, State::Busy(_) | State::Ending) {
+                break;
+            }
+            state = self.changed.wait_timeout(state, POLL).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *state = State::Closed;
+    }
+
+    fn set(&self, state: State) {
+        *self.lock() = state;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+/// Lock; what a mutex here guards is whole between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

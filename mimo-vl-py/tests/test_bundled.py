@@ -1,0 +1,67 @@
+"""The model that comes with the package, and the example program."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from PIL import Image as Pil
+from PIL import ImageDraw
+
+import mimo_vl
+from conftest import ROOT
+
+QUESTION = "How many circles are there?"
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Two red circles and a blue square."""
+    image = Pil.new("RGB", (196, 168), (240, 240, 235))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((20, 20, 64, 64), fill="red")
+    draw.ellipse((120, 30, 164, 74), fill="red")
+    draw.rectangle((60, 100, 104, 144), fill="blue")
+    path = tmp_path_factory.mktemp("scene") / "scene.png"
+    image.save(path)
+    return path
+
+
+def run(*words: str | pathlib.Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "examples/python/ask.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_answers_are_right(scene: pathlib.Path) -> None:
+    model = mimo_vl.Model.load()
+    assert model.path.name == "mimo-vl-tiny"
+    with model.session() as session:
+        answer = session.ask([scene, QUESTION], thinking=False)
+        assert (answer.text.strip(), answer.thinking) == ("2", None)
+        session.reset()
+        answer = session.ask([scene, "Is there a blue square?"])
+        assert answer.text.strip().lower() == "yes"
+        assert answer.thinking
+
+
+def test_example(scene: pathlib.Path) -> None:
+    done = run(scene, QUESTION, "--no-think", "--stats")
+    assert (done.returncode, done.stdout) == (0, "2\n")
+    assert [line.split()[0] for line in done.stderr.splitlines()] == [
+        "device", "load", "preprocess", "encode", "prefill", "decode",
+    ]  # fmt: skip
+
+
+def test_example_with_another_model(checkpoint: pathlib.Path, scene: pathlib.Path, model: mimo_vl.Model) -> None:
+    done = run("--model", checkpoint, "--max-tokens", "12", "--temperature=0.8", "--seed", "3", scene, QUESTION)
+    with model.session() as session:
+        expected = session.ask([scene, QUESTION], max_tokens=12, temperature=0.8, seed=3)
+    assert done.returncode == 0
+    assert done.stdout == expected.text + "\n"
+
+
+def test_example_fails_well(checkpoint: pathlib.Path) -> None:
+    done = run("missing.png", QUESTION, "--model", checkpoint)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("ask.py: ") and "missing.png" in done.stderr and done.stderr.count("\n") == 1
+    assert run().returncode == 2

@@ -1,0 +1,196 @@
+"""Every failure is an exception of its kind, and says what and where."""
+
+import errno
+import json
+import pathlib
+import re
+import shutil
+import struct
+from typing import Any
+
+import pytest
+
+import mimo_vl
+from conftest import ROOT
+from mimo_vl.errors import BY_CODE
+
+QUESTION = "What is it?"
+
+
+@pytest.fixture
+def copied(checkpoint: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns("cases"))
+    return folder
+
+
+def test_codes_are_those_of_the_core() -> None:
+    source = (ROOT / "mimo-vl-core/src/error.rs").read_text()
+    codes = {name: int(code) for name, code in re.findall(r"^    (\w+) = (\d+),$", source, re.MULTILINE)}
+    ours = {code.name.title().replace("_", ""): code.value for code in mimo_vl.ErrorCode}
+    assert ours == codes
+    assert set(BY_CODE) == set(codes.values())
+    for code, kind in BY_CODE.items():
+        assert (kind.code, issubclass(kind, mimo_vl.MimoVlError)) == (code, True)
+        assert getattr(mimo_vl, kind.__name__) is kind
+
+
+def test_missing_file(session: mimo_vl.Session, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "missing.png"
+    with pytest.raises(mimo_vl.IoError) as caught:
+        session.ask([path, QUESTION])
+    error = caught.value
+    assert isinstance(error, OSError)
+    assert (error.code, error.errno, error.filename) == (mimo_vl.ErrorCode.IO, errno.ENOENT, path)
+    assert str(path) in str(error)
+
+
+def test_folder_instead_of_a_file(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(mimo_vl.IoError) as caught:
+        mimo_vl.Image.open(tmp_path)
+    assert caught.value.errno == errno.EISDIR
+
+
+def png_header(width: int, height: int) -> bytes:
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + bytes(4)
+
+
+@pytest.mark.parametrize("what", ["text", "empty", "truncated", "huge"])
+def test_unusable_image(session: mimo_vl.Session, picture: pathlib.Path, tmp_path: pathlib.Path, what: str) -> None:
+    whole = picture.read_bytes()
+    contents = {
+        "text": b"This is not an image.",
+        "empty": b"",
+        "truncated": whole[: len(whole) // 2],
+        "huge": png_header(30_000, 30_000),
+    }[what]
+    path = tmp_path / f"{what}.png"
+    path.write_bytes(contents)
+    with pytest.raises(mimo_vl.ImageError, match=re.escape(str(path))) as caught:
+        session.ask([path, QUESTION])
+    assert caught.value.code == mimo_vl.ErrorCode.IMAGE
+    with pytest.raises(mimo_vl.ImageError):
+        session.ask([contents, QUESTION])
+
+
+def test_extreme_ratio(session: mimo_vl.Session) -> None:
+    with pytest.raises(mimo_vl.ImageError, match="200 times"):
+        session.ask([mimo_vl.Image.from_array(memoryview(bytes(3 * 4000)).cast("B", (4000, 1, 3))), QUESTION])
+
+
+def test_missing_checkpoint(tmp_path: pathlib.Path) -> None:
+    with pytest.raises((mimo_vl.IoError, mimo_vl.CheckpointError), match=re.escape(str(tmp_path))):
+        mimo_vl.Model.load(tmp_path / "missing")
+    with pytest.raises((mimo_vl.IoError, mimo_vl.CheckpointError), match=re.escape(str(tmp_path))):
+        mimo_vl.Model.load(tmp_path)
+
+
+def test_broken_checkpoint(copied: pathlib.Path) -> None:
+    (copied / "tokenizer.json").write_text("{")
+    with pytest.raises(mimo_vl.CheckpointError, match=r"tokenizer\.json") as caught:
+        mimo_vl.Model.load(copied)
+    assert caught.value.code == mimo_vl.ErrorCode.CHECKPOINT
+
+
+def test_unknown_architecture(copied: pathlib.Path) -> None:
+    config = json.loads((copied / "config.json").read_text())
+    config["architectures"] = ["SomethingElse"]
+    config["model_type"] = "something_else"
+    (copied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(mimo_vl.CheckpointError, match=r"config\.json"):
+        mimo_vl.Model.load(copied)
+
+
+def test_truncated_weights(copied: pathlib.Path) -> None:
+    shard = copied / "model-00002-of-00002.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    with pytest.raises(mimo_vl.CheckpointError, match=shard.name):
+        mimo_vl.Model.load(copied)
+
+
+def test_wrong_tensor(copied: pathlib.Path) -> None:
+    config = json.loads((copied / "config.json").read_text())
+    config["intermediate_size"] += 32
+    (copied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(mimo_vl.TensorError, match="mlp") as caught:
+        mimo_vl.Model.load(copied)
+    assert caught.value.code == mimo_vl.ErrorCode.TENSOR
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "cuda:x", "cpu:1"])
+def test_unknown_device(checkpoint: pathlib.Path, device: str) -> None:
+    with pytest.raises(mimo_vl.DeviceError, match=re.escape(f'"{device}"')) as caught:
+        mimo_vl.Model.load(checkpoint, device=device)
+    assert caught.value.code == mimo_vl.ErrorCode.DEVICE
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max_tokens", 0),
+        ("max_tokens", -1),
+        ("temperature", -0.5),
+        ("temperature", float("nan")),
+        ("top_k", -1),
+        ("top_p", 1.5),
+        ("min_p", -0.1),
+        ("repetition_penalty", 0.0),
+        ("seed", -1),
+        ("seed", 2**64),
+    ],
+)
+def test_option_out_of_range(session: mimo_vl.Session, option: str, value: Any) -> None:
+    for call in (session.ask, session.stream):
+        with pytest.raises(mimo_vl.OptionError, match=option) as caught:
+            call(QUESTION, **{option: value})
+        assert isinstance(caught.value, ValueError)
+        assert caught.value.code == mimo_vl.ErrorCode.OPTION
+
+
+def test_option_of_load_out_of_range(checkpoint: pathlib.Path, picture: pathlib.Path) -> None:
+    options: list[dict[str, Any]] = [{"weights": "int3"}, {"max_context": 0}, {"max_context": -1}]
+    for option in options:
+        with pytest.raises(mimo_vl.OptionError, match=next(iter(option))):
+            mimo_vl.Model.load(checkpoint, **option)
+    with pytest.raises(mimo_vl.OptionError, match="max_pixels: -1 is not between 0 and 4294967295"):
+        mimo_vl.Image.open(picture, max_pixels=-1)
+
+
+@pytest.mark.parametrize("parts", ["", [], " \n", ["", "\t"]])
+def test_empty_prompt(session: mimo_vl.Session, parts: str | list[str]) -> None:
+    for call in (session.ask, session.stream):
+        with pytest.raises(mimo_vl.PromptError, match="prompt") as caught:
+            call(parts)
+        assert caught.value.code == mimo_vl.ErrorCode.PROMPT
+
+
+def test_invalid_text(session: mimo_vl.Session) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        session.ask("a lone surrogate: \udcff")
+
+
+def test_context_too_long(checkpoint: pathlib.Path) -> None:
+    with mimo_vl.Model.load(checkpoint, max_context=64).session() as session:
+        with pytest.raises(mimo_vl.ContextTooLongError, match="64") as caught:
+            session.ask("word " * 100)
+        assert caught.value.code == mimo_vl.ErrorCode.CONTEXT_TOO_LONG
+        assert session.ask("word", max_tokens=1).tokens <= 1
+
+
+def test_media_tokens_in_text_are_text(session: mimo_vl.Session) -> None:
+    answer = session.ask("<|vision_start|><|image_pad|><|vision_end|> What is it?", max_tokens=4)
+    session.reset()
+    assert answer.prompt_tokens > session.ask("What is it?", max_tokens=4).prompt_tokens
+
+
+def test_a_failed_turn_leaves_the_session_as_it_was(session: mimo_vl.Session, picture: pathlib.Path) -> None:
+    first = session.ask([picture, QUESTION], max_tokens=4)
+    with pytest.raises(mimo_vl.ImageError):
+        session.ask([b"nothing", QUESTION])
+    with pytest.raises(mimo_vl.PromptError):
+        session.ask("")
+    second = session.ask("And why?", max_tokens=4)
+    session.reset()
+    assert session.ask([picture, QUESTION], max_tokens=4).text == first.text
+    assert session.ask("And why?", max_tokens=4).text == second.text
