@@ -1,1 +1,8 @@
 //! What the example programs share.
+
+use std::path::PathBuf;
+
+/// The checkpoint that ships with the examples.
+pub fn tiny_model() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models/mimo-vl-tiny"))
+}

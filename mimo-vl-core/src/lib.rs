@@ -1,4 +1,43 @@
 //! MiMo-VL, the vision-language model, inside your program: open an image, ask a question, get an answer.
+//!
+//! ```no_run
+//! use mimo_vl_core::{Event, Generate, Image, LoadOptions, Model, Prompt, Thinking};
+//!
+//! # fn main() -> mimo_vl_core::Result<()> {
+//! let model = Model::load("path/to/checkpoint", &LoadOptions::new().device("cpu"))?;
+//! let mut session = model.session();
+//!
+//! let invoice = Image::open("invoice.png")?;
+//! let prompt = Prompt::user().image(invoice).text("What is the total tax?").thinking(Thinking::Off);
+//! let answer = session.ask(&prompt, &Generate::new().max_tokens(256))?;
+//! println!("{}", answer.text);
+//!
+//! // The next question knows the picture and the first answer; this time the answer is read as it comes.
+//! let prompt = Prompt::user().text("And how was it worked out?");
+//! for event in session.stream(&prompt, &Generate::new())? {
+//!     match event? {
+//!         Event::Thinking(text) => eprint!("{text}"),
+//!         Event::Text(text) => print!("{text}"),
+//!         Event::End(reason) => println!(" ({reason:?})"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - A [`Model`] is loaded once, from a checkpoint directory in the layout of the hub, onto a device: `cpu`, `ndarray`
+//!   or `cuda:0`, as far as the crate's features of these names (`flex` for `cpu`) are switched on. Clones share it,
+//!   and threads may use it at once.
+//! - A [`Session`] is one conversation. It keeps what was said, and computes no token and no picture twice.
+//! - A [`Prompt`] is what one question adds: text, [`Image`]s and [`Video`]s in the order in which the model sees them.
+//! - A [`Stream`] gives the answer as [`Event`]s; a [`Cancel`] handle stops it from another thread.
+//! - Every failure is an [`Error`], sorted by what the caller can do about it; bad input never panics.
+//!
+//! The modules follow the data: [`config`] and [`checkpoint`] read the files, [`prompt`], [`preprocess`] and [`encode`]
+//! prepare a conversation, [`vision`], [`projector`], [`splice`] and [`language`] are the network, which [`model`] joins,
+//! [`sampling`] and [`answer`] read its output, and [`session`] ties them together. Most programs need the names
+//! below only.
 
 pub mod answer;
 pub mod cancel;
@@ -20,3 +59,13 @@ pub mod splice;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod vision;
+
+pub use answer::{Event, StopReason};
+pub use cancel::Cancel;
+pub use checkpoint::Weights;
+pub use config::ModelConfig;
+pub use error::{Error, ErrorCode, Result};
+pub use preprocess::Transform;
+pub use prompt::{Image, Message, Part, Prompt, Role, Thinking, Video};
+pub use sampling::Generate;
+pub use session::{Answer, LoadOptions, Model, Session, Stream, Timings};

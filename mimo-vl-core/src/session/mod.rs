@@ -1,1 +1,18 @@
-//! (being written)
+//! The caller's interface: load a model, open a session, ask, and read the answer while it is written.
+//!
+//! A session is one conversation. It keeps the messages, and the keys and values of the tokens that the model has
+//! seen. Every question is put to the model as the whole conversation, rendered and encoded anew; what the cache
+//! holds of its beginning is not computed again. A later turn therefore gives what a fresh session would give for
+//! the same messages.
+
+mod answer;
+mod conversation;
+mod load;
+mod media;
+mod plan;
+mod stream;
+
+pub use answer::{Answer, Timings};
+pub use conversation::Session;
+pub use load::{LoadOptions, Model};
+pub use stream::Stream;

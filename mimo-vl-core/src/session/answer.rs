@@ -1,0 +1,90 @@
+//! A whole answer, and how long its stages took.
+
+use std::time::Duration;
+
+use crate::answer::StopReason;
+use crate::preprocess::Transform;
+
+/// What the model answered.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The answer without the thinking.
+    pub text: String,
+    /// What the model thought before; `None` when it did not.
+    pub thinking: Option<String>,
+    /// The tokens of the answer, thinking included and the token that ends it left out.
+    pub ids: Vec<u32>,
+    /// How many tokens the answer has: the length of `ids`.
+    pub tokens: usize,
+    /// How many tokens the whole conversation before it has.
+    pub prompt_tokens: usize,
+    /// Why it ended.
+    pub stop: StopReason,
+    /// From the caller's pixels to those that the model saw and names in its answer: one entry for each image and
+    /// video of the conversation, in order.
+    pub transforms: Vec<Transform>,
+    /// How long it took.
+    pub timings: Timings,
+}
+
+/// How long the stages of one answer took, on the caller's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Timings {
+    /// Loading the model, once for all its sessions.
+    pub load: Duration,
+    /// Resizing images and video frames, and cutting them into patches.
+    pub preprocess: Duration,
+    /// Images and videos through the vision tower and the projector.
+    pub encode: Duration,
+    /// The new part of the conversation through the language model, up to the first token of the answer.
+    pub prefill: Duration,
+    /// The tokens of the answer.
+    pub decode: Duration,
+    /// Tokens of the conversation, media tokens included.
+    pub prompt_tokens: usize,
+    /// How many of `prompt_tokens` were in the cache already.
+    pub cached_tokens: usize,
+    /// Tokens of the answer.
+    pub tokens: usize,
+    /// Tokens of the answer that went through the language model: one less than `tokens` when a limit ended it.
+    pub steps: usize,
+}
+
+impl Timings {
+    /// Tokens of the conversation that went through the language model in one second; 0 when none did.
+    pub fn prefill_tokens_per_second(&self) -> f64 {
+        per_second(self.prompt_tokens.saturating_sub(self.cached_tokens), self.prefill)
+    }
+
+    /// Tokens of the answer that went through the language model in one second; 0 when none did.
+    pub fn decode_tokens_per_second(&self) -> f64 {
+        per_second(self.steps, self.decode)
+    }
+}
+
+fn per_second(count: usize, time: Duration) -> f64 {
+    if count == 0 || time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_count_what_was_computed() {
+        let timings = Timings {
+            prefill: Duration::from_secs(2),
+            decode: Duration::from_millis(500),
+            prompt_tokens: 30,
+            cached_tokens: 10,
+            tokens: 6,
+            steps: 5,
+            ..Timings::default()
+        };
+        assert_eq!(timings.prefill_tokens_per_second(), 10.0);
+        assert_eq!(timings.decode_tokens_per_second(), 10.0);
+        assert_eq!(Timings::default().decode_tokens_per_second(), 0.0);
+    }
+}

@@ -1,0 +1,249 @@
+//! A model that is loaded once and shared by all its sessions.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::conversation::Session;
+use crate::checkpoint::{Checkpoint, Weights};
+use crate::config::{GenerationConfig, ModelConfig, PreprocessConfig};
+use crate::error::{Error, Result};
+use crate::model::{Engine, load};
+use crate::prompt::{ChatTemplate, Tokenizer};
+
+/// Longest context without [`LoadOptions::max_context`]: what the published weights were trained with.
+const TRAINED_CONTEXT: usize = 32_768;
+
+/// Tokens that end an answer whatever the checkpoint's files say.
+const ENDS: [&str; 2] = ["<|im_end|>", "<|endoftext|>"];
+
+/// Tokens that frame media and that no answer may contain, beside those that `config.json` names.
+const VISION_PAD: &str = "<|vision_pad|>";
+
+/// How to load a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoadOptions {
+    /// `cpu`, `ndarray` or `cuda:N`. Default `cpu`.
+    pub device: String,
+    /// The number format of the weights. Default: as stored.
+    pub weights: Weights,
+    /// Most tokens of a conversation with its answer; `None` takes the smaller of 32,768 and what the checkpoint
+    /// claims. Default `None`.
+    pub max_context: Option<usize>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { device: "cpu".to_owned(), weights: Weights::default(), max_context: None }
+    }
+}
+
+impl LoadOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Set [`LoadOptions::device`](#structfield.device).
+    #[must_use]
+    pub fn device(mut self, device: impl Into<String>) -> Self {
+        self.device = device.into();
+        self
+    }
+
+    /// Set [`LoadOptions::weights`](#structfield.weights).
+    #[must_use]
+    pub fn weights(mut self, weights: Weights) -> Self {
+        self.weights = weights;
+        self
+    }
+
+    /// Set [`LoadOptions::max_context`](#structfield.max_context).
+    #[must_use]
+    pub fn max_context(mut self, tokens: usize) -> Self {
+        self.max_context = Some(tokens);
+        self
+    }
+}
+
+/// A loaded model with its tokenizer and chat template. Clones share it, and threads may.
+#[derive(Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    directory: PathBuf,
+    device: String,
+    engine: Box<dyn Engine>,
+    preprocess: PreprocessConfig,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    stops: Vec<u32>,
+    never: Vec<u32>,
+    max_context: usize,
+    load_time: Duration,
+}
+
+impl Model {
+    /// Load a checkpoint directory in the layout of the hub: `config.json`, safetensors with or without an index,
+    /// `tokenizer.json`, a chat template, and optionally `generation_config.json` and `preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the directory or a file cannot be read, [`Error::Checkpoint`] when a file is missing, broken
+    /// or does not fit the others, [`Error::Tensor`] when a tensor is missing or misshapen, [`Error::Device`] when
+    /// the device cannot be used, [`Error::Option`] when an option is out of its range.
+    pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
+        let directory = path.as_ref();
+        let _span = tracing::info_span!("load", path = %directory.display(), device = options.device).entered();
+        let start = Instant::now();
+        let config = ModelConfig::load(directory)?;
+        let max_context = max_context(options, &config)?;
+        let preprocess = PreprocessConfig::load(directory)?;
+        let generation = GenerationConfig::load(directory)?;
+        let tokenizer = Tokenizer::load(directory)?;
+        check_tokens(&tokenizer, &config)
+            .map_err(|reason| Error::checkpoint(directory.join("tokenizer.json"), reason))?;
+        let template = ChatTemplate::load(directory)?;
+        let checkpoint = Checkpoint::open(directory)?;
+        let engine = load(&checkpoint, &config, &preprocess, &options.device, options.weights)?;
+        let inner = Inner {
+            directory: directory.to_path_buf(),
+            device: options.device.clone(),
+            stops: stop_tokens(&tokenizer, &config, &generation),
+            never: never_tokens(&tokenizer, &config),
+            engine,
+            preprocess,
+            tokenizer,
+            template,
+            max_context,
+            load_time: start.elapsed(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A new conversation.
+    pub fn session(&self) -> Session {
+        Session::new(self.clone())
+    }
+
+    /// The device, as it was asked for.
+    pub fn device(&self) -> &str {
+        &self.inner.device
+    }
+
+    /// The directory that the model was loaded from.
+    pub fn directory(&self) -> &Path {
+        &self.inner.directory
+    }
+
+    /// The shapes of the model.
+    pub fn config(&self) -> &ModelConfig {
+        self.inner.engine.config()
+    }
+
+    /// Most tokens of a conversation with its answer.
+    pub fn max_context(&self) -> usize {
+        self.inner.max_context
+    }
+
+    /// How long loading took.
+    pub fn load_time(&self) -> Duration {
+        self.inner.load_time
+    }
+
+    /// The tokens that end an answer.
+    pub fn stop_tokens(&self) -> &[u32] {
+        &self.inner.stops
+    }
+
+    /// The tokens that no answer contains: those that stand for media or frame them.
+    pub fn never_tokens(&self) -> &[u32] {
+        &self.inner.never
+    }
+
+    /// The network itself, for tools that work below the session.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.inner.engine
+    }
+
+    /// The checkpoint's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.inner.tokenizer
+    }
+
+    /// The checkpoint's chat template.
+    pub fn template(&self) -> &ChatTemplate {
+        &self.inner.template
+    }
+
+    /// How images and videos become patches.
+    pub fn preprocess_config(&self) -> &PreprocessConfig {
+        &self.inner.preprocess
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("directory", &self.inner.directory)
+            .field("device", &self.inner.device)
+            .field("max_context", &self.inner.max_context)
+            .finish_non_exhaustive()
+    }
+}
+
+fn max_context(options: &LoadOptions, config: &ModelConfig) -> Result<usize> {
+    let claimed = config.text.max_position_embeddings;
+    match options.max_context {
+        None => Ok(claimed.min(TRAINED_CONTEXT)),
+        Some(tokens) if (1..=claimed).contains(&tokens) => Ok(tokens),
+        Some(tokens) => {
+            let reason = format!("{tokens} tokens; it must lie between 1 and the checkpoint's {claimed}");
+            Err(Error::option("max_context", reason))
+        }
+    }
+}
+
+/// The tokenizer and `config.json` come as two files, and a mismatch would put pictures in the wrong places.
+fn check_tokens(tokenizer: &Tokenizer, config: &ModelConfig) -> Result<(), String> {
+    let tokens = &config.tokens;
+    let pairs = [
+        ("<|image_pad|>", "image_token_id", tokens.image),
+        ("<|video_pad|>", "video_token_id", tokens.video),
+        ("<|vision_start|>", "vision_start_token_id", tokens.vision_start),
+        ("<|vision_end|>", "vision_end_token_id", tokens.vision_end),
+    ];
+    for (token, field, id) in pairs {
+        match tokenizer.token_id(token) {
+            Some(found) if found == id => {}
+            Some(found) => return Err(format!("{token} is token {found}, and {field} of config.json is {id}")),
+            None => return Err(format!("{token} is missing; config.json names it as token {id}")),
+        }
+    }
+    let (tokens, rows) = (tokenizer.vocab_size(), config.text.vocab_size);
+    if tokens > rows {
+        return Err(format!("{tokens} tokens, and vocab_size of config.json is {rows}"));
+    }
+    Ok(())
+}
+
+fn stop_tokens(tokenizer: &Tokenizer, config: &ModelConfig, generation: &GenerationConfig) -> Vec<u32> {
+    let named = generation.eos_token_ids.iter().chain(&config.eos_token_ids).copied();
+    distinct(named.chain(ENDS.iter().filter_map(|token| tokenizer.token_id(token))))
+}
+
+fn never_tokens(tokenizer: &Tokenizer, config: &ModelConfig) -> Vec<u32> {
+    let tokens = &config.tokens;
+    let named = [tokens.image, tokens.video, tokens.vision_start, tokens.vision_end];
+    distinct(named.into_iter().chain(tokenizer.token_id(VISION_PAD)))
+}
+
+fn distinct(ids: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut ids: Vec<u32> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
