@@ -1,5 +1,7 @@
 //! What the example programs share.
 
+pub mod parity;
+
 use std::path::PathBuf;
 
 /// The checkpoint that ships with the examples.
