@@ -1,1 +1,3 @@
 //! Tests of mimo-vl through its public interface: one file per subject beside this one.
+
+pub mod checkpoints;

@@ -144,10 +144,7 @@ impl Tensors<'_> {
             let medium = ExpectedMedium {
                 grid,
                 patches: patches[row * values..(row + grid.patches()) * values].to_vec(),
-                features: Features {
-                    values: features[token * width..(token + grid.tokens()) * width].to_vec(),
-                    width,
-                },
+                features: Features { values: features[token * width..(token + grid.tokens()) * width].to_vec(), width },
             };
             row += grid.patches();
             token += grid.tokens();

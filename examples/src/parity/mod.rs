@@ -18,7 +18,7 @@ use mimo_vl_core::session::{LoadOptions, Model};
 pub use case::{Case, Content, Medium};
 pub use expected::{Expected, ExpectedMedium, Unreadable};
 pub use measure::{relative_error, worst_error};
-pub use stages::stages;
+pub use stages::{prompt_logits, stages};
 
 /// Largest error of features and logits, relative to the expected values.
 pub const TENSOR_BAR: f64 = 2e-5;

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use mimo_vl_core::answer::StopReason;
 use mimo_vl_core::cancel::Cancel;
 use mimo_vl_core::encode::{Encoded, encode};
+use mimo_vl_core::error::Error as LibraryError;
 use mimo_vl_core::model::{Features, Segment, Sequence};
 use mimo_vl_core::preprocess::{Grid, Patches};
 use mimo_vl_core::prompt::Prompt;
@@ -19,6 +20,9 @@ use super::{Row, TENSOR_BAR, Verdict};
 /// Bars of JPEG pictures, in levels of 255: decoders round differently.
 const JPEG_MEAN: f64 = 0.5;
 const JPEG_MAX: u8 = 8;
+
+/// Tokens of a whole conversation that go through the layers at once.
+const PREFILL_CHUNK: usize = 512;
 
 type Outcome = Result<(Verdict, String), Box<dyn Error>>;
 
@@ -45,6 +49,15 @@ pub fn stages(model: &Model, case: &Case) -> Vec<Row> {
         Row { case: case.name.clone(), stage, verdict, error }
     });
     rows.collect()
+}
+
+/// The logits of every token of the conversation, from its messages and pictures, `chunk` tokens at a time.
+///
+/// # Errors
+/// Those of the library.
+pub fn prompt_logits(model: &Model, case: &Case, chunk: usize) -> Result<Vec<f32>, LibraryError> {
+    let (_, _, logits) = Run { model, case, cancel: Cancel::new() }.from_pictures(chunk, true)?;
+    Ok(logits)
 }
 
 struct Run<'a> {
@@ -137,16 +150,7 @@ impl Run<'_> {
     /// From messages and pictures to the answer, with the best of all logits at every step.
     fn answer(&self) -> Outcome {
         let (model, expected) = (self.model, &self.case.expected.greedy_ids);
-        let ids = model.template().encode(model.tokenizer(), &self.case.messages, true)?;
-        let patches = self.all_patches()?;
-        let grids: Vec<_> = patches.iter().map(|patches| (patches.grid, patches.second_per_grid)).collect();
-        let features = patches.iter().map(|patches| model.engine().encode(patches, &self.cancel));
-        let features: Vec<Features> = features.collect::<Result<_, _>>()?;
-        let config = model.config();
-        let encoded = encode(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
-        let mut sequence = model.engine().sequence();
-        let segment = segment(&encoded, &encoded.ids, &encoded.positions, features.iter());
-        let mut logits = sequence.extend(&segment, &self.cancel)?;
+        let (mut sequence, delta, mut logits) = self.from_pictures(PREFILL_CHUNK, false)?;
         let mut sampler = Sampler::new(&Generate::new(), &[])?;
         let mut actual = Vec::new();
         while actual.len() < expected.len() {
@@ -155,7 +159,7 @@ impl Run<'_> {
             if model.stop_tokens().contains(&id) {
                 break;
             }
-            let position = u32::try_from(sequence.len() as i64 + encoded.delta)?;
+            let position = u32::try_from(sequence.len() as i64 + delta)?;
             logits = sequence.step(id, position, &self.cancel)?;
         }
         Ok(self.judged(&actual, expected))
@@ -187,12 +191,28 @@ impl Run<'_> {
         (if self.case.lossy() { Verdict::Reported } else { verdict }, error)
     }
 
-    fn all_patches(&self) -> Result<Vec<Patches>, mimo_vl_core::error::Error> {
+    /// A sequence that has taken in the whole conversation, with nothing expected in it; the delta of its positions;
+    /// and the logits of all its tokens or of the last.
+    fn from_pictures(&self, chunk: usize, all: bool) -> Result<(Box<dyn Sequence>, i64, Vec<f32>), LibraryError> {
+        let (engine, config) = (self.model.engine(), self.model.config());
+        let ids = self.model.template().encode(self.model.tokenizer(), &self.case.messages, true)?;
+        let patches = self.all_patches()?;
+        let grids: Vec<_> = patches.iter().map(|patches| (patches.grid, patches.second_per_grid)).collect();
+        let encoded = encode(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
+        let features = patches.iter().map(|patches| engine.encode(patches, &self.cancel));
+        let features: Vec<Features> = features.collect::<Result<_, _>>()?;
+        let segment = segment(&encoded, &encoded.ids, &encoded.positions, features.iter());
+        let mut sequence = engine.sequence();
+        let logits = sequence.prefill(&segment, chunk, all, &self.cancel)?;
+        Ok((sequence, encoded.delta, logits))
+    }
+
+    fn all_patches(&self) -> Result<Vec<Patches>, LibraryError> {
         self.case.media.iter().map(|medium| medium.patches(self.model.preprocess_config())).collect()
     }
 
     /// Encode ids with one token for each medium, with the expected grids.
-    fn encoded(&self, ids: &[u32]) -> Result<Encoded, mimo_vl_core::error::Error> {
+    fn encoded(&self, ids: &[u32]) -> Result<Encoded, LibraryError> {
         let patches = self.all_patches()?;
         let seconds = patches.iter().map(|patches| patches.second_per_grid);
         let grids: Vec<_> = self.case.expected.media.iter().map(|medium| medium.grid).zip(seconds).collect();
@@ -201,7 +221,7 @@ impl Run<'_> {
     }
 
     /// Encode the expected ids, each medium's run of tokens drawn together to one first.
-    fn expected_encoding(&self) -> Result<Encoded, mimo_vl_core::error::Error> {
+    fn expected_encoding(&self) -> Result<Encoded, LibraryError> {
         let tokens = &self.model.config().tokens;
         let mut grids = self.case.expected.media.iter().map(|medium| medium.grid);
         let (mut ids, mut skip) = (Vec::new(), 0);
@@ -219,7 +239,7 @@ impl Run<'_> {
     }
 
     /// A sequence that has taken in the expected prompt, and the logits of all its tokens.
-    fn prefilled(&self) -> Result<(Box<dyn Sequence>, Vec<f32>), mimo_vl_core::error::Error> {
+    fn prefilled(&self) -> Result<(Box<dyn Sequence>, Vec<f32>), LibraryError> {
         let (expected, encoded) = (&self.case.expected, self.expected_encoding()?);
         let features = expected.media.iter().map(|medium| &medium.features);
         let mut sequence = self.model.engine().sequence();
