@@ -47,9 +47,10 @@ impl<M> Tokens<M> {
         let equal = self.ids.iter().zip(&wanted.ids).take_while(|(held, wanted)| held == wanted).count();
         let mut common = equal.min(wanted.ids.len().saturating_sub(1));
         for span in wanted.spans.iter().take_while(|span| span.start < equal) {
-            let held = self.spans.iter().any(|held| {
-                (held.start, held.len) == (span.start, span.len) && same(&held.medium, &span.medium)
-            });
+            let held = self
+                .spans
+                .iter()
+                .any(|held| (held.start, held.len) == (span.start, span.len) && same(&held.medium, &span.medium));
             if !held || span.end() > common {
                 common = common.min(span.start);
             }

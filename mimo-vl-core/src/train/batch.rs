@@ -17,6 +17,8 @@ pub struct Example {
     pub slots: Vec<Slot>,
     /// The media.
     pub patches: Vec<Patches>,
+    /// What each patch of the media shows, 0 for nothing in particular; empty when that is not to be learned.
+    pub patch_labels: Vec<u32>,
 }
 
 /// Several examples side by side, padded at the end to one length.
@@ -36,6 +38,8 @@ pub struct Batch {
     pub pixels: Vec<u8>,
     /// The grids of all media.
     pub grids: Vec<Grid>,
+    /// What each patch shows, for all patches of the batch or for none.
+    pub patch_labels: Vec<u32>,
 }
 
 impl Batch {
@@ -51,6 +55,8 @@ impl Batch {
             if example.positions.len() != tokens
                 || example.learn.len() != tokens
                 || example.slots.len() != example.patches.len()
+                || ![0, example.patches.iter().map(|media| media.grid.patches()).sum::<usize>()]
+                    .contains(&example.patch_labels.len())
             {
                 return Err(Error::prompt(format!(
                     "example {index}: ids, positions, flags or media do not fit each other"
@@ -65,11 +71,17 @@ impl Batch {
             {
                 batch.targets.push(((start + row - 1) as u32, id));
             }
+            batch.patch_labels.extend_from_slice(&example.patch_labels);
             for (slot, patches) in example.slots.iter().zip(&example.patches) {
                 batch.slots.push(Slot { media: batch.grids.len(), start: start + slot.start, len: slot.len });
                 batch.pixels.extend_from_slice(&patches.pixels);
                 batch.grids.push(patches.grid);
             }
+        }
+        if !batch.patch_labels.is_empty()
+            && batch.patch_labels.len() != batch.grids.iter().map(Grid::patches).sum::<usize>()
+        {
+            return Err(Error::prompt("patches are labelled in some examples of a batch and not in others"));
         }
         Ok(batch)
     }

@@ -12,7 +12,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::batch::Batch;
 use super::gradients::{clip, detached};
-use super::loss::negative_log_likelihood;
+use super::loss::{Amount, Learner};
 use super::save;
 use super::schedule::Schedule;
 use crate::cancel::Cancel;
@@ -40,6 +40,8 @@ pub struct TrainOptions {
     pub batches_per_step: usize,
     /// Batches that are worked on at once, each on a thread of its own; 1 lets every operation use all cores.
     pub workers: usize,
+    /// Kinds of things that labelled patches show, 0 included; 0 leaves such labels out of account.
+    pub patch_classes: usize,
     /// AdamW's decay rates of the two moments.
     pub betas: [f32; 2],
     /// AdamW's decoupled weight decay.
@@ -71,12 +73,10 @@ pub struct StepReport {
     pub duration: Duration,
 }
 
-type Model<B> = VisionLanguageModel<Autodiff<B>>;
-
 /// A model in training.
 pub struct Trainer<B: Kernels> {
-    model: Model<B>,
-    optimizer: OptimizerAdaptor<AdamW, Model<B>, Autodiff<B>>,
+    learner: Learner<Autodiff<B>>,
+    optimizer: OptimizerAdaptor<AdamW, Learner<Autodiff<B>>, Autodiff<B>>,
     names: save::Names,
     options: TrainOptions,
     preprocess: PreprocessConfig,
@@ -112,11 +112,12 @@ impl<B: Kernels> Trainer<B> {
             0 | 1 => Vec::new(),
             workers => (0..workers).map(|_| single_thread()).collect::<Result<_>>()?,
         };
-        let source = save::Remembering::new(source);
-        let mut model = VisionLanguageModel::load(&source, config)?;
+        let remembering = save::Remembering::new(source);
+        let model = VisionLanguageModel::load(&remembering, config)?;
+        let mut learner = Learner::load(source, model, config, options.patch_classes)?;
         let mut optimizer = adamw.init();
-        let step = save::load_state(&options.state, &mut model, &mut optimizer, &device)?.unwrap_or(0);
-        Ok(Self { model, optimizer, names: source.into_names(), options, preprocess, device, pools, step })
+        let step = save::load_state(&options.state, &mut learner, &mut optimizer, &device)?.unwrap_or(0);
+        Ok(Self { learner, optimizer, names: remembering.into_names(), options, preprocess, device, pools, step })
     }
 
     /// Steps done so far.
@@ -163,25 +164,25 @@ impl<B: Kernels> Trainer<B> {
     /// [`Error::Internal`] when the loss is no number.
     pub fn train(&mut self, batches: &[Batch]) -> Result<StepReport> {
         let started = Instant::now();
-        let targets: usize = batches.iter().map(|batch| batch.targets.len()).sum();
+        let amount = Amount::of(batches);
         let mut accumulator = GradientsAccumulator::new();
         let (mut loss, mut right) = (0.0, 0);
-        for part in self.parts(batches, targets)? {
+        for part in self.parts(batches, amount)? {
             loss += part.loss;
             right += part.right;
-            accumulator.accumulate(&self.model, part.grads);
+            accumulator.accumulate(&self.learner, part.grads);
         }
         if !loss.is_finite() {
             return Err(Error::internal(format!("the loss of step {} is {loss}", self.step)));
         }
-        let (grads, gradient_norm) = clip(&self.model, accumulator.grads(), self.options.clip);
+        let (grads, gradient_norm) = clip(&self.learner, accumulator.grads(), self.options.clip);
         let rate = self.options.schedule.rate(self.step);
-        self.model = self.optimizer.step(rate, self.model.clone(), grads);
+        self.learner = self.optimizer.step(rate, self.learner.clone(), grads);
         self.step += 1;
         Ok(StepReport {
             step: self.step,
             loss,
-            accuracy: right as f64 / targets.max(1) as f64,
+            accuracy: right as f64 / amount.targets.max(1) as f64,
             gradient_norm,
             rate,
             examples: batches.iter().map(|batch| batch.size).sum(),
@@ -190,16 +191,16 @@ impl<B: Kernels> Trainer<B> {
     }
 
     /// Loss and gradients of every batch, in order, several at a time.
-    fn parts(&self, batches: &[Batch], targets: usize) -> Result<Vec<Part>> {
+    fn parts(&self, batches: &[Batch], amount: Amount) -> Result<Vec<Part>> {
         if self.pools.is_empty() {
-            return batches.iter().map(|batch| self.part(self.model.clone(), batch, targets)).collect();
+            return batches.iter().map(|batch| self.part(self.learner.clone(), batch, amount)).collect();
         }
         let mut parts = Vec::with_capacity(batches.len());
         for group in batches.chunks(self.pools.len()) {
             let done: Vec<Result<Part>> = std::thread::scope(|scope| {
                 let work = group.iter().zip(&self.pools).map(|(batch, pool)| {
-                    let model = detached(&self.model);
-                    scope.spawn(move || pool.install(|| self.part(model, batch, targets)))
+                    let learner = detached(&self.learner);
+                    scope.spawn(move || pool.install(|| self.part(learner, batch, amount)))
                 });
                 let work: Vec<_> = work.collect();
                 let defect = || Err(Error::internal("a training thread panicked"));
@@ -212,16 +213,14 @@ impl<B: Kernels> Trainer<B> {
         Ok(parts)
     }
 
-    fn part(&self, model: Model<B>, batch: &Batch, targets: usize) -> Result<Part> {
-        let (sum, right) = negative_log_likelihood(&model, batch, &self.preprocess, &self.device, &Cancel::new())?;
-        let loss = sum.div_scalar(targets.max(1) as f64);
-        let value: f64 = loss.clone().into_scalar().elem();
-        let grads = GradientsParams::from_grads(loss.backward(), &model);
-        Ok(Part { loss: value, right: right.into_scalar().elem(), grads })
+    fn part(&self, learner: Learner<Autodiff<B>>, batch: &Batch, amount: Amount) -> Result<Part> {
+        let loss = learner.loss(batch, amount, &self.preprocess, &self.device, &Cancel::new())?;
+        let (value, right) = (loss.tokens.into_scalar().elem(), loss.right.into_scalar().elem());
+        Ok(Part { loss: value, right, grads: GradientsParams::from_grads(loss.total.backward(), &learner) })
     }
 
     fn save_state(&self) -> Result<()> {
-        save::save_state(&self.options.state, &self.model, &self.optimizer, self.step)
+        save::save_state(&self.options.state, &self.learner, &self.optimizer, self.step)
     }
 
     /// Write the weights as a checkpoint's `model.safetensors`, in bf16.
@@ -229,7 +228,7 @@ impl<B: Kernels> Trainer<B> {
     /// # Errors
     /// [`Error::Io`] when the file cannot be written.
     pub fn save_weights(&self, directory: &Path) -> Result<()> {
-        save::save_weights(&self.model, &self.names, directory)
+        save::save_weights(&self.learner, &self.names, directory)
     }
 }
 

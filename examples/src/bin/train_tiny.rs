@@ -1,0 +1,200 @@
+//! Trains `mimo-vl-tiny`, the model that ships with this repository, on pictures it draws itself.
+//!
+//!     cargo run --release --features train --bin train_tiny -- [OUT] [--device cpu] [--steps N] [--seed S]
+//!                                                              [--state DIR] [--workers N]
+//!
+//! OUT (default: a folder of the system's temporary directory) becomes a checkpoint directory. Ctrl-C saves the
+//! state; the same command goes on from it, with the same result as without the interruption.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mimo_vl_core::cancel::Cancel;
+use mimo_vl_core::config::{ModelConfig, PreprocessConfig};
+use mimo_vl_core::device::{WithBackend, dispatch};
+use mimo_vl_core::error::{Error, Result};
+use mimo_vl_core::kernels::Kernels;
+use mimo_vl_core::prompt::Tokenizer;
+use mimo_vl_core::train::{RandomSource, Schedule, StepReport, TrainOptions, Trainer};
+use mimo_vl_examples::shapes::{
+    Dimensions, PATCH_CLASSES, Recipe, ShapesDataset, build_tokenizer, write_checkpoint_files,
+};
+
+struct Arguments {
+    out: PathBuf,
+    state: PathBuf,
+    device: String,
+    steps: u64,
+    seed: u64,
+    workers: usize,
+}
+
+fn dimensions() -> Dimensions {
+    Dimensions {
+        hidden_size: 160,
+        intermediate_size: 384,
+        layers: 4,
+        heads: 5,
+        kv_heads: 1,
+        rope_theta: 10_000.0,
+        mrope_section: [4, 6, 6],
+        tie_word_embeddings: false,
+        context: 2048,
+        vision_depth: 4,
+        vision_hidden_size: 128,
+        vision_intermediate_size: 256,
+        vision_heads: 4,
+        full_attention: vec![1, 3],
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = match parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(reason) => {
+            eprintln!("train_tiny: {reason}");
+            return ExitCode::from(2);
+        }
+    };
+    let cancel = Cancel::new();
+    let flag = cancel.clone();
+    if let Err(error) = ctrlc::set_handler(move || flag.cancel()) {
+        eprintln!("train_tiny: Ctrl-C will not save: {error}");
+    }
+    let device = arguments.device.clone();
+    match dispatch(&device, Training { arguments, cancel }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Cancelled) => {
+            eprintln!("stopped; the same command goes on from here");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("train_tiny: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> std::result::Result<Arguments, String> {
+    let scratch = std::env::temp_dir().join("mimo-vl-tiny");
+    let mut parsed = Arguments {
+        out: scratch.clone(),
+        state: PathBuf::new(),
+        device: "cpu".into(),
+        steps: 16_000,
+        seed: 1,
+        workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
+    };
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        let number = |text: String| text.parse::<u64>().map_err(|error| format!("{argument} {text}: {error}"));
+        match argument.as_str() {
+            "--device" => parsed.device = value()?,
+            "--state" => parsed.state = value()?.into(),
+            "--steps" => parsed.steps = number(value()?)?,
+            "--seed" => parsed.seed = number(value()?)?,
+            "--workers" => parsed.workers = number(value()?)? as usize,
+            _ if argument.starts_with('-') => return Err(format!("unknown option {argument}")),
+            _ => parsed.out = argument.clone().into(),
+        }
+    }
+    if parsed.state.as_os_str().is_empty() {
+        parsed.state = parsed.out.join("state");
+    }
+    Ok(parsed)
+}
+
+struct Training {
+    arguments: Arguments,
+    cancel: Cancel,
+}
+
+impl WithBackend for Training {
+    type Output = ();
+
+    fn run<B: Kernels>(self, device: B::Device) -> Result<()> {
+        let Arguments { out, state, steps, seed, workers, .. } = self.arguments;
+        make_checkpoint_files(&out)?;
+        let config = ModelConfig::load(&out)?;
+        let preprocess = PreprocessConfig::load(&out)?;
+        let dataset = ShapesDataset {
+            seed,
+            recipe: Recipe { turns: (1, 5), thinking: 0.7, ..Recipe::default() },
+            batch_size: 8,
+            easy_batches: steps / 10,
+            tokenizer: Tokenizer::load(&out)?,
+            config: config.clone(),
+            preprocess: preprocess.clone(),
+        };
+        let source =
+            RandomSource { seed, embedding_std: 0.08, depth: config.text.num_hidden_layers, device: device.clone() };
+        let options = TrainOptions {
+            schedule: Schedule { peak: 1.5e-3, last: 1.5e-5, warmup: 200, steps },
+            batches_per_step: 2,
+            workers,
+            patch_classes: PATCH_CLASSES,
+            betas: [0.9, 0.98],
+            weight_decay: 0.01,
+            clip: 1.0,
+            state,
+            save_every: 500,
+        };
+        let mut trainer = Trainer::<B>::new(&source, &config, options, preprocess, device)?;
+        let bar = progress_bar(steps, trainer.step());
+        let mut mean = Means::default();
+        let result = trainer.run(&dataset, &self.cancel, |report| {
+            mean.add(report);
+            bar.set_position(report.step);
+            bar.set_message(mean.text(report));
+            if report.step % 100 == 0 {
+                bar.suspend(|| println!("step {} {}", report.step, mean.text(report)));
+            }
+        });
+        bar.finish();
+        trainer.save_weights(&out)?;
+        result
+    }
+}
+
+fn make_checkpoint_files(out: &Path) -> Result<()> {
+    let failed = |error: String| Error::Checkpoint { path: out.to_path_buf(), reason: error };
+    std::fs::create_dir_all(out).map_err(|error| failed(error.to_string()))?;
+    let tokenizer = build_tokenizer().map_err(|error| failed(error.to_string()))?;
+    write_checkpoint_files(out, &dimensions(), &tokenizer).map_err(|error| failed(error.to_string()))
+}
+
+fn progress_bar(steps: u64, done: u64) -> ProgressBar {
+    let bar = ProgressBar::new(steps).with_position(done);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} eta {eta}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Running means over about a hundred steps.
+#[derive(Default)]
+struct Means {
+    loss: f64,
+    accuracy: f64,
+    seconds: f64,
+    weight: f64,
+}
+
+impl Means {
+    fn add(&mut self, report: &StepReport) {
+        let keep = 0.99;
+        self.weight = keep * self.weight + 1.0;
+        self.loss = keep * self.loss + report.loss;
+        self.accuracy = keep * self.accuracy + report.accuracy;
+        self.seconds = keep * self.seconds + report.duration.as_secs_f64();
+    }
+
+    fn text(&self, report: &StepReport) -> String {
+        let rate = self.weight * report.examples as f64 / self.seconds;
+        let (loss, accuracy) = (self.loss / self.weight, 100.0 * self.accuracy / self.weight);
+        format!("loss {loss:.4} tokens right {accuracy:.1}% {rate:.0} examples/s lr {:.1e}", report.rate)
+    }
+}

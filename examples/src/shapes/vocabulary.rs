@@ -1,0 +1,147 @@
+//! The tokenizer of `mimo-vl-tiny`: Qwen's kind of tokenizer over the words of this world.
+
+use std::collections::BTreeSet;
+
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{
+    AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Result, SplitDelimiterBehavior,
+    Tokenizer, Trainer,
+};
+
+use super::ask::{Kind, Subject, yes_or_no};
+use super::conversation::{NO_THINK, SYSTEM, thinking_reply};
+use super::phrases::{CHINESE_PLACES, CHINESE_THINGS, phrase, requests, templates};
+use super::random::Random;
+use super::scene::{Colour, Shape};
+use super::words::Language;
+
+/// Qwen2.5's special tokens, in its order.
+pub const SPECIAL_TOKENS: [&str; 14] = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+];
+/// Tokens with a spelling of their own that are part of the text.
+pub const ADDED_TOKENS: [&str; 4] = ["<tool_call>", "</tool_call>", "<think>", "</think>"];
+
+/// How Qwen2.5 cuts text into words.
+const SPLIT: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*",
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+);
+/// Bytes and merged tokens; the special and added ones come after.
+const WORDS: usize = 960;
+
+/// Train the tokenizer on the generator's own text. The result is always the same.
+///
+/// # Errors
+/// Never for any reason that a caller could influence; the `tokenizers` crate states no narrower type.
+pub fn build_tokenizer() -> Result<Tokenizer> {
+    let cut = Split::new(SplitPattern::Regex(SPLIT.into()), SplitDelimiterBehavior::Isolated, false)?;
+    let bytes = ByteLevel::new(false, true, false);
+    let words = Sequence::new(vec![PreTokenizerWrapper::Split(cut), PreTokenizerWrapper::ByteLevel(bytes)]);
+
+    let mut trainer = BpeTrainer::builder()
+        .vocab_size(WORDS)
+        .show_progress(false)
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build();
+    trainer.feed(text().into_iter(), |piece| byte_words(&words, piece))?;
+    let mut model = BPE::default();
+    trainer.train(&mut model)?;
+
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer.with_pre_tokenizer(Some(words)).with_decoder(Some(bytes));
+    tokenizer.add_special_tokens(&SPECIAL_TOKENS.map(|token| AddedToken::from(token, true).normalized(false)));
+    tokenizer.add_tokens(&ADDED_TOKENS.map(|token| AddedToken::from(token, false).normalized(false)));
+    Ok(tokenizer)
+}
+
+/// Rows of the embedding for a tokenizer: its size, rounded up to a multiple of 64.
+pub fn padded_vocab_size(tokenizer: &Tokenizer) -> usize {
+    tokenizer.get_vocab_size(true).next_multiple_of(64)
+}
+
+fn byte_words(words: &Sequence, piece: &str) -> Result<Vec<String>> {
+    let mut cut = PreTokenizedString::from(piece);
+    words.pre_tokenize(&mut cut)?;
+    let splits = cut.get_splits(OffsetReferential::Original, OffsetType::Byte);
+    Ok(splits.into_iter().map(|(word, ..)| word.to_string()).collect())
+}
+
+/// Text to train on. English comes as whole sentences. Chinese has no spaces, so it comes as the parts
+/// that templates and words are made of, and no token grows across two of them.
+fn text() -> Vec<String> {
+    let mut text = Vec::new();
+    let mut add = |piece: &str, times: usize| text.extend(std::iter::repeat_n(piece.to_string(), times));
+    for format in [SYSTEM, "system\n", "user\n", "assistant\n", NO_THINK, "\n", "\n\n", ", ", "，", "？", "。"] {
+        add(format, 2000);
+    }
+    for (colour, shape) in Colour::ALL.into_iter().flat_map(|colour| Shape::ALL.map(|shape| (colour, shape))) {
+        let [colour, shape] = [colour.word(Language::English), shape.word(Language::English)];
+        add(&thinking_reply(&format!("{colour} {shape}, {colour} {shape}"), colour), 40);
+        add(&format!("{shape} {colour} {colour} {shape}s"), 40);
+    }
+    for word in chinese_words() {
+        add(word, 1000);
+    }
+    for language in Language::ALL {
+        for kind in Kind::ALL {
+            for piece in templates(kind, language).iter().chain(requests(kind, language)) {
+                if language == Language::Chinese {
+                    template_parts(piece).for_each(|part| add(part, 20));
+                }
+            }
+        }
+    }
+    for word in yes_or_no(true, Language::English)[..1].iter().chain(&yes_or_no(false, Language::English)[..1]) {
+        add(word, 500);
+    }
+    text.extend(english_questions());
+    text
+}
+
+fn chinese_words() -> BTreeSet<&'static str> {
+    let colours = Colour::ALL.iter().map(|colour| colour.word(Language::Chinese));
+    let shapes = Shape::ALL.iter().flat_map(|shape| shape.names(Language::Chinese));
+    let has = [true, false].map(|has| yes_or_no(has, Language::Chinese)[0]);
+    colours.chain(shapes.copied()).chain(has).chain(CHINESE_PLACES.iter().chain(CHINESE_THINGS).copied()).collect()
+}
+
+/// The plain text between the signs of a template.
+fn template_parts(template: &str) -> impl Iterator<Item = &str> {
+    let outside =
+        template.split('{').flat_map(|part| part.split_once('}').map_or([part, ""], |(_, after)| [after, ""]));
+    outside.flat_map(|part| part.split(['[', ']', '|', '？', '。', '，'])).filter(|part| !part.is_empty())
+}
+
+fn english_questions() -> Vec<String> {
+    let mut rng = Random::new(0, 0);
+    let mut questions = Vec::new();
+    for kind in Kind::ALL {
+        let counts_all = kind == Kind::CountAll;
+        for _ in 0..2000 {
+            let colour = (!matches!(kind, Kind::CountShape | Kind::ColourOfShape | Kind::HasShape) && !counts_all)
+                .then(|| rng.pick(&Colour::ALL));
+            let shape = (!matches!(kind, Kind::CountColour | Kind::ShapeOfColour | Kind::HasColour) && !counts_all)
+                .then(|| rng.pick(&Shape::ALL));
+            questions.push(phrase(kind, Subject { colour, shape }, Language::English, &mut rng));
+        }
+    }
+    questions
+}

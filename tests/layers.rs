@@ -1,0 +1,310 @@
+//! The modules of mimo-vl-core lie in layers: each may name only those that its row of the table allows, and some
+//! things appear in some modules only. `docs/architecture.md` says why.
+
+use std::collections::BTreeSet;
+
+use mimo_vl_tests::source::{Token, files, is, read, tokens, without_tests};
+
+/// Each module in the order of the data, and the modules that it may name besides [`EVERYWHERE`] and itself.
+const TABLE: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("cancel", &[]),
+    ("config", &[]),
+    ("checkpoint", &[]),
+    ("kernels", &[]),
+    ("device", &["kernels"]),
+    ("nn", &["config", "checkpoint", "kernels"]),
+    ("prompt", &["config"]),
+    ("preprocess", &["config", "prompt"]),
+    ("encode", &["config", "prompt", "preprocess"]),
+    ("vision", &["config", "checkpoint", "kernels", "nn", "preprocess"]),
+    ("projector", &["config", "checkpoint", "kernels", "nn"]),
+    ("splice", &["config", "nn", "encode"]),
+    ("language", &["config", "checkpoint", "kernels", "nn"]),
+    (
+        "model",
+        &[
+            "config",
+            "device",
+            "checkpoint",
+            "kernels",
+            "nn",
+            "preprocess",
+            "encode",
+            "vision",
+            "projector",
+            "splice",
+            "language",
+        ],
+    ),
+    ("sampling", &["config"]),
+    ("answer", &[]),
+    ("session", &["config", "checkpoint", "device", "prompt", "preprocess", "encode", "model", "sampling", "answer"]),
+    (
+        "train",
+        &[
+            "config",
+            "device",
+            "checkpoint",
+            "kernels",
+            "nn",
+            "prompt",
+            "preprocess",
+            "encode",
+            "vision",
+            "projector",
+            "splice",
+            "language",
+            "model",
+        ],
+    ),
+];
+
+/// Modules that every later one may name.
+const EVERYWHERE: &[&str] = &["error", "cancel"];
+
+/// Modules that never touch a tensor: no path into Burn.
+const NO_TENSORS: &[&str] =
+    &["error", "cancel", "config", "prompt", "preprocess", "encode", "sampling", "answer", "session"];
+
+/// The modules that name Burn's backends, and those names.
+const BACKENDS_IN: &[&str] = &["kernels", "device"];
+const BACKENDS: &[&str] = &[
+    "burn_flex",
+    "burn_ndarray",
+    "burn_cuda",
+    "burn_wgpu",
+    "Flex",
+    "FlexDevice",
+    "NdArray",
+    "NdArrayDevice",
+    "Cuda",
+    "CudaDevice",
+    "Wgpu",
+    "WgpuDevice",
+];
+
+/// The modules that open files.
+const FILES_IN: &[&str] = &["config", "checkpoint", "prompt", "train"];
+
+const SOURCES: &str = "mimo-vl-core/src/";
+
+fn row(module: &str) -> Option<&'static [&'static str]> {
+    TABLE.iter().find(|(name, _)| *name == module).map(|(_, may)| *may)
+}
+
+/// What one file of `module` does against the rules, one line each. `path` is the file's path below `src/`.
+fn violations(path: &str, source: &str) -> Vec<String> {
+    let module = module_of(path);
+    let Some(may) = row(module) else {
+        return vec![format!("{path}: module `{module}` is missing from the table in tests/layers.rs")];
+    };
+    let (tokens, _) = without_tests(tokens(source));
+    let mut found = Vec::new();
+    let mut report = |line: usize, what: String| found.push(format!("{path}:{line}: {what}"));
+    for (name, line) in named_in_crate(&tokens) {
+        if name == module || may.contains(&name.as_str()) {
+            continue;
+        }
+        if EVERYWHERE.contains(&name.as_str()) && module != "error" {
+            continue;
+        }
+        match row(&name) {
+            Some(_) => report(line, format!("`{module}` may not name `{name}`")),
+            None => report(line, format!("`crate::{name}` is no module: name the module that defines it")),
+        }
+    }
+    let is_root_of_module = !path.contains('/') || path.ends_with(&format!("{module}/mod.rs"));
+    for line in supers(&tokens, is_root_of_module) {
+        report(line, "`super` here climbs too far: write `crate::module::…`".to_owned());
+    }
+    for (at, token) in tokens.iter().enumerate() {
+        let (name, line) = (token.text.as_str(), token.line);
+        let path_before = |text: &str| at >= 2 && is(&tokens, at - 1, "::") && is(&tokens, at - 2, text);
+        let path_after = is(&tokens, at + 1, "::");
+        // `Device::Cuda` is a value of this crate, not Burn's backend.
+        if BACKENDS.contains(&name) && !BACKENDS_IN.contains(&module) && !path_before("Device") {
+            report(line, format!("`{name}` is a backend of Burn: only {BACKENDS_IN:?} name one"));
+        }
+        if NO_TENSORS.contains(&module) && (name == "burn" || name.starts_with("burn_")) && path_after {
+            report(line, format!("`{module}` never touches a tensor, and this names `{name}`"));
+        }
+        if !FILES_IN.contains(&module)
+            && (name == "File" && path_after || name == "fs" && (path_after || path_before("std")))
+        {
+            report(line, format!("only {FILES_IN:?} open files"));
+        }
+        if name == "mimo_vl_core" {
+            report(line, "the crate names itself: write `crate::module::…`".to_owned());
+        }
+    }
+    found
+}
+
+/// The top-level module that a file belongs to: `nn` of `nn/rope.rs`, `model` of `model.rs`.
+fn module_of(path: &str) -> &str {
+    let first = path.split('/').next().unwrap_or(path);
+    first.strip_suffix(".rs").unwrap_or(first)
+}
+
+/// Every first name behind `crate::`, with its line: one for a path, several for `crate::{a, b::c}`.
+fn named_in_crate(tokens: &[Token]) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    for at in (0..tokens.len()).filter(|&at| is(tokens, at, "crate")) {
+        if is(tokens, at + 1, "as") {
+            found.push(("crate as …".to_owned(), tokens[at].line));
+        }
+        if !is(tokens, at + 1, "::") {
+            continue;
+        }
+        if !is(tokens, at + 2, "{") {
+            found.extend(tokens.get(at + 2).map(|token| (token.text.clone(), token.line)));
+            continue;
+        }
+        let (mut depth, mut first) = (1, true);
+        for token in &tokens[at + 3..] {
+            match token.text.as_str() {
+                "{" => depth += 1,
+                "}" if depth == 1 => break,
+                "}" => depth -= 1,
+                "," if depth == 1 => {
+                    first = true;
+                    continue;
+                }
+                name if first => found.push((name.to_owned(), token.line)),
+                _ => {}
+            }
+            first = false;
+        }
+    }
+    found
+}
+
+/// The lines of `super::super`, and, in the file at the root of a module, of every `super` outside of inline modules.
+fn supers(tokens: &[Token], is_root_of_module: bool) -> Vec<usize> {
+    let mut found = Vec::new();
+    let (mut depth, mut inline) = (0_usize, Vec::new());
+    for (at, token) in tokens.iter().enumerate() {
+        match token.text.as_str() {
+            "{" => {
+                depth += 1;
+                if at >= 2 && is(tokens, at - 2, "mod") {
+                    inline.push(depth);
+                }
+            }
+            "}" => {
+                if inline.last() == Some(&depth) {
+                    inline.pop();
+                }
+                depth = depth.saturating_sub(1);
+            }
+            // `pub(super)` gives a visibility and names nothing.
+            "super" if is(tokens, at + 1, "::") => {
+                let twice = is(tokens, at + 2, "super");
+                if twice || (is_root_of_module && inline.is_empty()) {
+                    found.push(token.line);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The Rust files of the library with their paths below `src/`, without `lib.rs` and without files of tests.
+fn sources() -> Vec<(String, String)> {
+    let files = files();
+    let inside = files.iter().filter_map(|file| Some((file.strip_prefix(SOURCES)?, file.as_str())));
+    let all: Vec<(String, String)> = inside
+        .filter(|(path, _)| path.ends_with(".rs") && *path != "lib.rs")
+        .map(|(path, file)| (path.to_owned(), read(file)))
+        .collect();
+    let mut of_tests = BTreeSet::new();
+    for (path, source) in &all {
+        let folder = path.strip_suffix("mod.rs").map(str::to_owned);
+        let folder = folder.unwrap_or_else(|| format!("{}/", path.trim_end_matches(".rs")));
+        for name in without_tests(tokens(source)).1 {
+            of_tests.insert(format!("{folder}{name}.rs"));
+            of_tests.insert(format!("{folder}{name}/mod.rs"));
+        }
+    }
+    all.into_iter().filter(|(path, _)| !of_tests.contains(path)).collect()
+}
+
+#[test]
+fn every_module_names_only_what_its_row_allows() {
+    let sources = sources();
+    assert!(sources.len() >= TABLE.len(), "only {} files found below {SOURCES}", sources.len());
+    let found: Vec<String> = sources.iter().flat_map(|(path, source)| violations(path, source)).collect();
+    assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn table_and_tree_hold_the_same_modules() {
+    let in_tree: BTreeSet<String> = sources().iter().map(|(path, _)| module_of(path).to_owned()).collect();
+    let in_table: BTreeSet<String> = TABLE.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(in_tree, in_table, "left: modules below {SOURCES}; right: the table in tests/layers.rs");
+    let lib = tokens(&read("mimo-vl-core/src/lib.rs"));
+    let declared = (1..lib.len()).filter(|&at| is(&lib, at - 1, "mod") && is(&lib, at + 1, ";"));
+    let declared: BTreeSet<String> = declared.map(|at| lib[at].text.clone()).collect();
+    assert_eq!(declared, in_table, "left: modules that lib.rs declares; right: the table");
+}
+
+#[test]
+fn the_table_goes_in_the_order_of_the_data() {
+    for (place, (module, may)) in TABLE.iter().enumerate() {
+        for name in *may {
+            assert!(
+                TABLE[..place].iter().any(|(above, _)| above == name),
+                "`{module}` names `{name}`, which is not above it"
+            );
+        }
+    }
+}
+
+#[test]
+fn each_kind_of_violation_is_caught() {
+    let cases: &[(&str, &str, &str)] = &[
+        ("vision/blocks.rs", "use crate::language::cache::Cache;", "may not name `language`"),
+        ("vision/blocks.rs", "fn f() { crate::session::ask() }", "may not name `session`"),
+        ("nn/mlp.rs", "use crate::{error::Result, model::{self, x}, kernels::Kernels};", "may not name `model`"),
+        ("nn/mlp.rs", "use crate::{nn::{a, b}, Error};", "`crate::Error` is no module"),
+        ("nn/mlp.rs", "use crate::Error;", "`crate::Error` is no module"),
+        ("nn/mlp.rs", "use crate::*;", "`crate::*` is no module"),
+        ("nn/mlp.rs", "use super::super::error;", "climbs too far"),
+        ("encode.rs", "use super::vision::f;", "climbs too far"),
+        ("nn/mod.rs", "use super::config::f;", "climbs too far"),
+        ("nn/mlp.rs", "use burn_flex::Flex;", "`burn_flex` is a backend"),
+        ("session/mod.rs", "fn f() -> Model<Cuda> { }", "`Cuda` is a backend"),
+        ("prompt/mod.rs", "use burn::tensor::Tensor;", "never touches a tensor"),
+        ("encode.rs", "let x = std::fs::read(path);", "open files"),
+        ("encode.rs", "let x = File::open(path);", "open files"),
+        ("error.rs", "use crate::cancel::Cancel;", "may not name `cancel`"),
+        ("nn/mlp.rs", "use mimo_vl_core::error;", "the crate names itself"),
+        ("helper.rs", "", "missing from the table"),
+    ];
+    for (path, source, expected) in cases {
+        let found = violations(path, source);
+        assert!(found.iter().any(|line| line.contains(expected)), "{path}: {source}: {found:?}");
+    }
+}
+
+#[test]
+fn what_the_rules_allow_is_not_reported() {
+    let cases: &[(&str, &str)] = &[
+        (
+            "vision/blocks.rs",
+            "use crate::{error::Result, nn::{Linear, attention}, cancel::Cancel};\nuse super::window;",
+        ),
+        ("vision/mod.rs", "// crate::language\n/* crate::model */ fn f() { g(\"crate::session\", 'c'); }"),
+        ("vision/mod.rs", "pub(super) fn f() {} pub(crate) fn g() {} mod inner { use super::f; }"),
+        ("vision/mod.rs", "#[cfg(test)] mod tests { use crate::session::Session; use super::*; }"),
+        ("session/mod.rs", "fn f() { match d { Device::Cuda(n) => crate::session::x(n) } }"),
+        ("kernels/backends.rs", "impl Kernels for burn_flex::Flex {}"),
+        ("checkpoint/file.rs", "let file = std::fs::File::open(path)?;"),
+    ];
+    for (path, source) in cases {
+        let found = violations(path, source);
+        assert!(found.is_empty(), "{path}: {source}: {found:?}");
+    }
+}

@@ -1,0 +1,502 @@
+//! Conversations through the public interface, on a small checkpoint with random weights.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mimo_vl_core::encode::{Encoded, encode};
+use mimo_vl_core::model::{Features, Segment};
+use mimo_vl_core::preprocess;
+use mimo_vl_core::{
+    Answer, Cancel, Error, ErrorCode, Event, Generate, Image, LoadOptions, Message, Model, Part, Prompt, Role, Session,
+    StopReason, Thinking, Video, Weights,
+};
+use safetensors::SafeTensors;
+
+/// Largest allowed distance of logits, relative to their norm.
+const BAR: f64 = 2e-5;
+
+fn checkpoint() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny"))
+}
+
+fn model() -> &'static Model {
+    static MODEL: OnceLock<Model> = OnceLock::new();
+    MODEL.get_or_init(|| Model::load(checkpoint(), &LoadOptions::new().weights(Weights::F32)).unwrap())
+}
+
+fn short() -> Generate {
+    Generate::new().max_tokens(12)
+}
+
+/// Sampling at a high temperature: the tokens depend on all logits, not on the largest alone.
+fn drawn(seed: u64) -> Generate {
+    short().temperature(1.5).seed(seed)
+}
+
+/// A picture of coloured bands and noise.
+fn picture(seed: u32, width: u32, height: u32) -> Image {
+    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+    let mut pixels = Vec::new();
+    for y in 0..height {
+        for x in 0..width {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = state >> 28;
+            pixels.extend([x * 255 / width, y * 255 / height, (x + y + seed * 40) % 256].map(|v| (v + noise) as u8));
+        }
+    }
+    Image::from_rgb(width, height, width as usize * 3, &pixels).unwrap()
+}
+
+fn video() -> Video {
+    let frames = (0..5).map(|index| picture(50 + index, 120, 90)).collect();
+    Video::from_frames(frames, 0.8).unwrap().max_pixels(9000).min_pixels(3136)
+}
+
+fn messages(session: &Session) -> Vec<Message> {
+    session.messages().cloned().collect()
+}
+
+fn text_of(message: &Message) -> String {
+    let texts = message.parts.iter().filter_map(|part| match part {
+        Part::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+/// Tokens and positions of a conversation that ends with an open answer, and the features of its media.
+fn encoded(model: &Model, messages: &[Message]) -> (Encoded, Vec<Features>) {
+    let config = model.preprocess_config();
+    let parts = messages.iter().flat_map(|message| &message.parts);
+    let patches: Vec<_> = parts
+        .filter_map(|part| match part {
+            Part::Image(image) => Some(preprocess::image(image, config).unwrap()),
+            Part::Video(video) => Some(preprocess::video(video, config).unwrap()),
+            _ => None,
+        })
+        .collect();
+    let ids = model.template().encode(model.tokenizer(), messages, true).unwrap();
+    let grids: Vec<_> = patches.iter().map(|patches| (patches.grid, patches.second_per_grid)).collect();
+    let config = model.config();
+    let encoded = encode(&ids, &grids, &config.tokens, config.vision.tokens_per_second).unwrap();
+    let features = patches.iter().map(|patches| model.engine().encode(patches, &Cancel::new()).unwrap());
+    (encoded, features.collect())
+}
+
+/// The part of a conversation from token `start` on.
+fn segment<'a>(encoded: &'a Encoded, features: &'a [Features], start: usize) -> Segment<'a> {
+    let slots = encoded.slots.iter().filter(|slot| slot.start >= start);
+    let media = slots.map(|slot| {
+        let mut moved = *slot;
+        moved.start -= start;
+        (moved, &features[slot.media])
+    });
+    Segment { ids: &encoded.ids[start..], positions: &encoded.positions[start..], media: media.collect() }
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |x: f64| x * x;
+    let apart: f64 = a.iter().zip(b).map(|(&a, &b)| square(f64::from(a) - f64::from(b))).sum();
+    let norm: f64 = b.iter().map(|&b| square(b.into())).sum();
+    (apart / norm).sqrt()
+}
+
+/// Pictures, a video before text, and several turns.
+fn long_conversation() -> Vec<Message> {
+    vec![
+        Message::new(Role::User).image(picture(1, 100, 80)).text("and").image(picture(2, 60, 120)).text("Compare."),
+        Message::new(Role::Assistant).text("The second is higher."),
+        Message::new(Role::User).video(video()).text("视频里发生了什么？"),
+    ]
+}
+
+#[test]
+fn chunked_prefill_equals_whole_prefill() {
+    let model = model();
+    let (encoded, features) = encoded(model, &long_conversation());
+    let whole = segment(&encoded, &features, 0);
+    let vocab = model.config().text.vocab_size;
+    let run = |chunk| model.engine().sequence().prefill(&whole, chunk, true, &Cancel::new()).unwrap();
+    let expected = run(encoded.ids.len());
+    assert_eq!(expected.len(), encoded.ids.len() * vocab);
+    for chunk in [1, 7, 64] {
+        let apart = distance(&run(chunk), &expected);
+        assert!(apart <= BAR, "chunks of {chunk}: {apart:e}");
+    }
+}
+
+#[test]
+fn a_truncated_cache_goes_on_like_a_fresh_one() {
+    let model = model();
+    let (encoded, features) = encoded(model, &long_conversation());
+    let cancel = Cancel::new();
+    let expected = model.engine().sequence().extend(&segment(&encoded, &features, 0), &cancel).unwrap();
+    let cuts = encoded.slots.iter().flat_map(|slot| [slot.start, slot.start + slot.len]);
+    for cut in cuts {
+        let mut sequence = model.engine().sequence();
+        sequence.extend(&segment(&encoded, &features, 0), &cancel).unwrap();
+        sequence.truncate(cut);
+        let logits = sequence.extend(&segment(&encoded, &features, cut), &cancel).unwrap();
+        let apart = distance(&logits, &expected);
+        assert!(apart <= BAR, "cut at {cut}: {apart:e}");
+    }
+}
+
+/// Ask `prompts` one after the other, and check every answer against a session that hears all of it at once.
+fn check_turns(prompts: &[Prompt]) {
+    let mut session = model().session();
+    for (turn, prompt) in prompts.iter().enumerate() {
+        let mut whole = messages(&session);
+        whole.extend(prompt.turn().unwrap());
+        let warm = session.ask(prompt, &drawn(turn as u64)).unwrap();
+        let cold = model().session().ask(&Prompt::from_messages(whole), &drawn(turn as u64)).unwrap();
+        assert_eq!(warm.ids, cold.ids, "turn {turn}");
+        assert_eq!((&warm.text, warm.prompt_tokens), (&cold.text, cold.prompt_tokens));
+        assert_eq!(warm.transforms, cold.transforms);
+        assert_eq!(cold.timings.cached_tokens, 0);
+        assert_eq!(warm.timings.cached_tokens > 0, turn > 0, "{:?}", warm.timings);
+    }
+    let roles: Vec<Role> = session.messages().map(|message| message.role).collect();
+    assert_eq!(roles, [Role::User, Role::Assistant].repeat(prompts.len()));
+}
+
+#[test]
+fn later_turns_equal_a_cold_run_of_the_whole() {
+    check_turns(&[
+        Prompt::user().image(picture(1, 100, 80)).image(picture(2, 60, 120)).text("Compare both."),
+        Prompt::user().text("Which is higher?").thinking(Thinking::Off),
+        Prompt::user().image(picture(3, 84, 84)).text("And this?"),
+    ]);
+}
+
+#[test]
+fn positions_after_a_video_hold_in_later_turns() {
+    check_turns(&[
+        Prompt::user().video(video()).text("What happens?"),
+        Prompt::user().text("And then?"),
+        Prompt::user().video(video()).image(picture(2, 60, 120)).text("Compare."),
+    ]);
+}
+
+#[test]
+fn a_later_turn_computes_only_what_is_new() {
+    let mut session = model().session();
+    let first = session.ask(&Prompt::user().image(picture(1, 200, 200)).text("What?"), &short()).unwrap();
+    assert!(first.timings.encode > Duration::ZERO);
+    let second = session.ask(&Prompt::user().text("And?"), &short()).unwrap();
+    // The answer may be cut into other tokens when it is read again, so only the question is surely found.
+    assert!(second.timings.cached_tokens >= first.prompt_tokens, "{:?}", second.timings);
+    assert!(session.cached_tokens() >= second.prompt_tokens);
+}
+
+#[test]
+fn another_picture_of_the_same_size_is_not_taken_for_the_first() {
+    let ask = |session: &mut Session, seed| {
+        let prompt = Prompt::user().image(picture(seed, 100, 80)).text("What?");
+        let ids = session.ask(&prompt, &drawn(3)).unwrap().ids;
+        session.reset();
+        ids
+    };
+    let mut session = model().session();
+    let (first, second) = (ask(&mut session, 1), ask(&mut session, 9));
+    assert_ne!(first, second);
+    assert_eq!(first, ask(&mut session, 1));
+
+    // The same within a cache: the dropped stream leaves the first picture's tokens behind, up to the rollback.
+    let mut session = model().session();
+    drop(session.stream(&Prompt::user().image(picture(1, 100, 80)).text("What?"), &drawn(3)).unwrap());
+    let prompt = Prompt::user().image(picture(9, 100, 80)).text("What?");
+    assert_eq!(session.ask(&prompt, &drawn(3)).unwrap().ids, second);
+}
+
+#[test]
+fn a_system_message_replaces_the_earlier_one() {
+    let mut session = model().session();
+    session.ask(&Prompt::user().system("Be short.").text("Hello"), &short()).unwrap();
+    session.ask(&Prompt::user().system("Be long.").text("Again"), &short()).unwrap();
+    let all = messages(&session);
+    let roles: Vec<Role> = all.iter().map(|message| message.role).collect();
+    assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::User, Role::Assistant]);
+    assert_eq!(text_of(&all[0]), "Be long.");
+}
+
+#[test]
+fn same_seed_same_answer() {
+    let ask = |generate: &Generate| {
+        let prompt = Prompt::user().image(picture(1, 100, 80)).text("Describe the picture.");
+        model().session().ask(&prompt, generate).unwrap().ids
+    };
+    assert_eq!(ask(&short()), ask(&short()));
+    assert_eq!(ask(&drawn(7)), ask(&drawn(7)));
+    let others: Vec<_> = (0..4).map(|seed| ask(&drawn(seed))).collect();
+    assert!(others.iter().any(|ids| *ids != others[0]), "four seeds drew the same tokens");
+}
+
+#[test]
+fn stream_and_ask_agree() {
+    let prompt = Prompt::user().text("Think step by step: how many is 6 x 7?");
+    let asked = model().session().ask(&prompt, &short()).unwrap();
+    let mut session = model().session();
+    let mut stream = session.stream(&prompt, &short()).unwrap();
+    let (mut text, mut thinking, mut ends) = (String::new(), String::new(), Vec::new());
+    for event in &mut stream {
+        match event.unwrap() {
+            Event::Text(piece) => text.push_str(&piece),
+            Event::Thinking(piece) => thinking.push_str(&piece),
+            Event::End(reason) => ends.push(reason),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(stream.next().is_none());
+    let answer = stream.answer().unwrap();
+    assert_eq!((&text, &answer.text), (&answer.text, &asked.text));
+    assert_eq!(thinking, answer.thinking.clone().unwrap_or_default());
+    assert_eq!(ends, [answer.stop]);
+    assert_eq!((answer.ids.len(), answer.tokens), (answer.tokens, asked.tokens));
+    assert!(!answer.ids.iter().any(|id| model().never_tokens().contains(id)));
+    assert_eq!(text_of(&messages(&session)[1]), answer.text);
+}
+
+#[test]
+fn limits_end_the_answer() {
+    let prompt = Prompt::user().text("How many circles are there?");
+    let answer = model().session().ask(&prompt, &Generate::new().max_tokens(3)).unwrap();
+    assert_eq!((answer.tokens, answer.stop, answer.timings.steps), (3, StopReason::MaxTokens, 2));
+
+    let limit = answer.prompt_tokens + 5;
+    let small = Model::load(checkpoint(), &LoadOptions::new().max_context(limit)).unwrap();
+    let mut session = small.session();
+    let answer = session.ask(&prompt, &Generate::new()).unwrap();
+    assert_eq!((answer.tokens, answer.stop), (5, StopReason::ContextFull));
+    assert_eq!(small.max_context(), limit);
+
+    let before = (messages(&session).len(), session.cached_tokens());
+    match session.ask(&Prompt::user().text("And now?"), &short()) {
+        Err(Error::ContextTooLong { tokens, limit: said }) => assert!(tokens > said && said == limit),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(before, (messages(&session).len(), session.cached_tokens()));
+}
+
+/// Ask a second question with `interrupt`, which must fail or break off, and check that nothing of it is left.
+fn check_rollback(interrupt: impl Fn(&mut Session, &Prompt)) {
+    let first = Prompt::user().image(picture(1, 100, 80)).text("What is it?");
+    let second = Prompt::user().image(picture(2, 84, 140)).text("And this?");
+    let mut clean = model().session();
+    clean.ask(&first, &short()).unwrap();
+    let expected = clean.ask(&second, &drawn(5)).unwrap();
+
+    let mut session = model().session();
+    session.ask(&first, &short()).unwrap();
+    interrupt(&mut session, &second);
+    assert_eq!(session.messages().len(), 2);
+    assert!(session.cached_tokens() < expected.prompt_tokens, "tokens of the dropped turn are still held");
+    let answer = session.ask(&second, &drawn(5)).unwrap();
+    assert_eq!(answer.ids, expected.ids);
+    assert_eq!(messages(&session).len(), 4);
+}
+
+#[test]
+fn a_dropped_stream_rolls_back() {
+    check_rollback(|session, prompt| drop(session.stream(prompt, &short()).unwrap()));
+    check_rollback(|session, prompt| {
+        let events: Vec<_> = session.stream(prompt, &short()).unwrap().take(2).collect();
+        assert_eq!(events.len(), 2);
+    });
+}
+
+#[test]
+fn cancel_rolls_back() {
+    check_rollback(|session, prompt| {
+        let cancel = session.cancel();
+        let mut stream = session.stream(prompt, &short()).unwrap();
+        assert!(stream.next().unwrap().is_ok());
+        std::thread::spawn(move || cancel.cancel()).join().unwrap();
+        let rest: Vec<_> = stream.by_ref().collect();
+        assert!(matches!(rest.last(), Some(Err(Error::Cancelled))), "{rest:?}");
+        assert!(stream.next().is_none());
+        assert_eq!(stream.answer().unwrap_err().code(), ErrorCode::Cancelled);
+    });
+}
+
+#[test]
+fn cancel_from_another_thread_ends_an_answer() {
+    let mut session = model().session();
+    let (cancel, done) = (session.cancel(), AtomicBool::new(false));
+    let cancelled = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                cancel.cancel();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        // An answer takes many milliseconds; only one that happens to end at once can get through.
+        let cancelled = (0..20).any(|seed| {
+            let generate = Generate::new().max_tokens(2000).temperature(2.0).seed(seed);
+            matches!(session.ask(&Prompt::user().text("Count."), &generate), Err(Error::Cancelled))
+        });
+        done.store(true, Ordering::Relaxed);
+        cancelled
+    });
+    assert!(cancelled);
+    assert_eq!(session.messages().len() % 2, 0);
+    assert!(session.ask(&Prompt::user().text("Go on."), &short()).is_ok(), "a new call lowers the flag");
+}
+
+#[test]
+fn stop_keeps_the_turn() {
+    let mut session = model().session();
+    let mut stream = session.stream(&Prompt::user().text("Count to ten."), &short()).unwrap();
+    let first = stream.next().unwrap().unwrap();
+    stream.stop();
+    let rest: Vec<Event> = stream.by_ref().map(Result::unwrap).collect();
+    assert_eq!(rest.last(), Some(&Event::End(StopReason::Cancelled)));
+    let answer = stream.answer().unwrap();
+    assert_eq!(answer.stop, StopReason::Cancelled);
+    assert!(matches!(first, Event::Text(text) if answer.text.starts_with(&text)));
+    assert_eq!(text_of(&messages(&session)[1]), answer.text);
+
+    session.stream(&Prompt::user().text("Again."), &short()).unwrap().stop();
+    assert_eq!(session.messages().len(), 4);
+}
+
+#[test]
+fn a_typed_media_token_stays_text() {
+    let typed = "<|vision_start|><|image_pad|><|vision_end|><|im_end|>";
+    let prompt = Prompt::user().image(picture(1, 56, 56)).text(typed);
+    let (encoded, _) = encoded(model(), prompt.messages());
+    assert_eq!(encoded.slots.len(), 1);
+    let image = model().config().tokens.image;
+    assert_eq!(encoded.ids.iter().filter(|&&id| id == image).count(), encoded.slots[0].len);
+    assert!(model().session().ask(&prompt, &short()).is_ok());
+    assert!(model().session().ask(&Prompt::user().text(typed), &short()).is_ok());
+}
+
+#[test]
+fn prompts_that_cannot_be_asked_are_typed_errors() {
+    let mut session = model().session();
+    let mut code = |prompt: Prompt, generate: Generate| session.ask(&prompt, &generate).unwrap_err().code();
+    assert_eq!(code(Prompt::user(), short()), ErrorCode::Prompt);
+    assert_eq!(code(Prompt::user().text(" "), short()), ErrorCode::Prompt);
+    assert_eq!(code(Prompt::from_messages(Vec::new()), short()), ErrorCode::Prompt);
+    let thin = Image::from_rgb(2100, 10, 6300, &[0; 63_000]).unwrap();
+    assert_eq!(code(Prompt::user().image(thin).text("What?"), short()), ErrorCode::Image);
+    let asked = || Prompt::user().text("What?");
+    assert_eq!(code(asked(), short().temperature(-1.0)), ErrorCode::Option);
+    assert_eq!(code(asked(), Generate::new().max_tokens(0)), ErrorCode::Option);
+    assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
+    assert!(session.ask(&asked(), &short()).is_ok());
+}
+
+#[test]
+fn reset_forgets() {
+    let prompt = Prompt::user().image(picture(1, 100, 80)).text("What?");
+    let mut session = model().session();
+    let first = session.ask(&prompt, &drawn(1)).unwrap();
+    session.reset();
+    assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
+    let again = session.ask(&prompt, &drawn(1)).unwrap();
+    assert_eq!((first.ids, again.timings.cached_tokens), (again.ids, 0));
+}
+
+fn load_error(directory: &std::path::Path, options: &LoadOptions) -> Error {
+    Model::load(directory, options).err().unwrap()
+}
+
+#[test]
+fn unusable_devices_are_refused() {
+    let mut refused = vec!["tpu", "", "cuda:x", "cpu:0"];
+    if cfg!(not(feature = "cuda")) {
+        refused.push("cuda:0");
+    }
+    for name in refused {
+        match load_error(&checkpoint(), &LoadOptions::new().device(name)) {
+            Error::Device { device, reason } => assert!(device == name && !reason.is_empty()),
+            other => panic!("{name:?}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn context_is_bounded_by_the_checkpoint() {
+    assert_eq!(model().max_context(), 32_768);
+    for tokens in [0, 128_001] {
+        let error = load_error(&checkpoint(), &LoadOptions::new().max_context(tokens));
+        assert!(matches!(&error, Error::Option { option: "max_context", .. }), "{error}");
+    }
+}
+
+/// The checkpoint's files in a folder of their own, to be damaged.
+fn copy_of_checkpoint() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(checkpoint()).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), directory.path().join(entry.file_name())).unwrap();
+        }
+    }
+    directory
+}
+
+#[test]
+fn an_internal_error_closes_the_session() {
+    let directory = copy_of_checkpoint();
+    let shard = directory.path().join("model-00001-of-00002.safetensors");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    let norm = SafeTensors::deserialize(&bytes).unwrap();
+    let norm = norm.tensor("model.norm.weight").unwrap().data();
+    let place = norm.as_ptr().addr() - bytes.as_ptr().addr();
+    bytes[place..place + 2].copy_from_slice(&0x7FC0_u16.to_le_bytes());
+    std::fs::write(&shard, bytes).unwrap();
+
+    // Weights that are not a number give logits that are not either.
+    let broken = Model::load(directory.path(), &LoadOptions::new()).unwrap();
+    let mut session = broken.session();
+    let mut reason = || match session.ask(&Prompt::user().text("What?"), &short()) {
+        Err(Error::Internal { reason }) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert!(reason().contains("NaN"));
+    assert!(reason().contains("open a new one"));
+    assert!(model().session().ask(&Prompt::user().text("What?"), &short()).is_ok());
+}
+
+#[test]
+fn a_tokenizer_of_another_checkpoint_is_refused() {
+    let directory = copy_of_checkpoint();
+    let config = directory.path().join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    for (from, to, said) in [
+        ("\"image_token_id\": 492", "\"image_token_id\": 491", "<|image_pad|> is token 492"),
+        ("\"vocab_size\": 512", "\"vocab_size\": 496", "vocab_size"),
+    ] {
+        assert!(text.contains(from));
+        std::fs::write(&config, text.replace(from, to)).unwrap();
+        match load_error(directory.path(), &LoadOptions::new()) {
+            Error::Checkpoint { path, reason } => assert!(path.ends_with("tokenizer.json") && reason.contains(said)),
+            other => panic!("{other}"),
+        }
+    }
+    std::fs::remove_file(directory.path().join("tokenizer.json")).unwrap();
+    assert_eq!(load_error(directory.path(), &LoadOptions::new()).code(), ErrorCode::Checkpoint);
+}
+
+#[test]
+fn a_model_serves_several_threads() {
+    fn shareable<T: Send + Sync + Clone + 'static>(_: &T) {}
+    fn sendable<T: Send + 'static>(_: &T) {}
+    shareable(model());
+    sendable(&model().session());
+    let ask = |seed: u32| -> Answer {
+        let prompt = Prompt::user().image(picture(seed, 100, 80)).text("What?");
+        model().session().ask(&prompt, &drawn(seed.into())).unwrap()
+    };
+    let expected: Vec<_> = (0..2).map(|seed| ask(seed).ids).collect();
+    let together: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|seed| scope.spawn(move || ask(seed).ids)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(together, expected);
+}
