@@ -95,7 +95,7 @@ impl CheckpointCopy {
         self.write(name, json.to_string());
     }
 
-    /// All tensors, from both shards.
+    /// All tensors, from both shards, by name.
     pub fn tensors(&self) -> Vec<StoredTensor> {
         let read = |shard| {
             let bytes = fs::read(self.file(shard)).unwrap();
@@ -108,7 +108,9 @@ impl CheckpointCopy {
             });
             stored.collect::<Vec<_>>()
         };
-        SHARDS.into_iter().flat_map(read).collect()
+        let mut tensors: Vec<StoredTensor> = SHARDS.into_iter().flat_map(read).collect();
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        tensors
     }
 
     /// Write one safetensors file.

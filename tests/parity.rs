@@ -6,13 +6,16 @@ use std::fs;
 
 use mimo_vl_core::checkpoint::Weights;
 use mimo_vl_core::session::{LoadOptions, Model};
-use mimo_vl_examples::parity::{Case, Row, TENSOR_BAR, Tally, Verdict, compare, prompt_logits, worst_error};
+use mimo_vl_examples::parity::{
+    Case, Row, TENSOR_BAR, Tally, Verdict, compare, prompt_logits, relative_error, worst_error,
+};
 use mimo_vl_tests::checkpoints::{CheckpointCopy, StoredTensor, tiny};
 use safetensors::Dtype;
 
-/// Weights rounded to bf16 against the f32 ones that they were rounded from: 8 bits of mantissa are a relative error
-/// of at most 2⁻⁹ each, and the few layers here let it grow less than tenfold.
-const BF16_BAR: f64 = 2e-2;
+/// Logits with weights rounded to bf16 against those with the f32 weights that they were rounded from, over all tokens.
+/// Rounding changes each weight by at most one part in 512; random weights let that grow to 2e-2 here, and in the
+/// reference's implementation as well.
+const BF16_BAR: f64 = 4e-2;
 
 /// The case with pictures of several windows and more than one turn.
 const PICTURES: &str = "two-images-turns";
@@ -187,22 +190,35 @@ fn bf16_weights_stay_close_to_f32_weights() {
     let checkpoint = CheckpointCopy::new();
     // Values between those that bf16 has: the checkpoint's own, made larger by up to one part in 128.
     let mut state = 1_u32;
-    let tensors: Vec<StoredTensor> = checkpoint.tensors();
-    let noisy = tensors.iter().map(|tensor| {
+    let mut noisy: Vec<StoredTensor> = checkpoint.tensors();
+    for tensor in &mut noisy {
         let values = tensor.values().into_iter().map(|value| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             value * (1.0 + (state >> 8) as f32 / (1 << 24) as f32 / 128.0)
         });
-        StoredTensor { dtype: Dtype::F32, bytes: values.flat_map(f32::to_le_bytes).collect(), ..tensor.clone() }
-    });
-    let noisy: Vec<StoredTensor> = noisy.collect();
+        (tensor.bytes, tensor.dtype) = (values.flat_map(f32::to_le_bytes).collect(), Dtype::F32);
+    }
     checkpoint.replace_weights(&noisy);
     let exact = logits(checkpoint.path(), Weights::Native);
     assert_eq!(exact, logits(checkpoint.path(), Weights::F32), "f32 weights are taken as they are");
-    let vocab = case(PICTURES).expected.vocab;
-    let error = worst_error(&logits(checkpoint.path(), Weights::Bf16), &exact, vocab);
+    let rounded = logits(checkpoint.path(), Weights::Bf16);
+    let error = relative_error(&rounded, &exact);
     assert!(error <= BF16_BAR, "{error:e}");
     assert!(error > TENSOR_BAR, "{error:e}: nothing was rounded");
+
+    for tensor in &mut noisy {
+        let values = tensor.bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        (tensor.bytes, tensor.dtype) = (values.flat_map(|value| bf16_bits(value).to_le_bytes()).collect(), Dtype::BF16);
+    }
+    let stored = CheckpointCopy::new();
+    stored.replace_weights(&noisy);
+    assert_eq!(rounded, logits(stored.path(), Weights::Native), "rounded while loading or before");
+}
+
+/// An f32 value as bf16, rounded to the nearest, of two equally near to the even one.
+fn bf16_bits(value: f32) -> u16 {
+    let bits = value.to_bits();
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
 /// A bf16 value as f16: its 8 bits of mantissa fit, unless the value is too small.
