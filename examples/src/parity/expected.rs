@@ -135,7 +135,11 @@ impl Tensors<'_> {
         let (patches, features) = (self.bytes("patches", Dtype::U8)?, self.floats("vision_embeds")?);
         let rows: usize = grids.iter().map(Grid::patches).sum();
         let tokens: usize = grids.iter().map(Grid::tokens).sum();
-        if grids.len() != videos.len() || rows == 0 || patches.len() % rows != 0 || features.len() % tokens != 0 {
+        if grids.len() != videos.len()
+            || rows == 0
+            || !patches.len().is_multiple_of(rows)
+            || !features.len().is_multiple_of(tokens)
+        {
             return Err("grid_thw, patches, vision_embeds and the messages do not match".to_owned());
         }
         let (values, width) = (patches.len() / rows, features.len() / tokens);

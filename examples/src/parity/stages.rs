@@ -56,8 +56,17 @@ pub fn stages(model: &Model, case: &Case) -> Vec<Row> {
 /// # Errors
 /// Those of the library.
 pub fn prompt_logits(model: &Model, case: &Case, chunk: usize) -> Result<Vec<f32>, LibraryError> {
-    let (_, _, logits) = Run { model, case, cancel: Cancel::new() }.from_pictures(chunk, true)?;
-    Ok(logits)
+    let whole = Run { model, case, cancel: Cancel::new() }.whole(chunk, true)?;
+    Ok(whole.logits)
+}
+
+/// A sequence that has taken in a conversation.
+struct Prefilled {
+    sequence: Box<dyn Sequence>,
+    /// The next position minus the number of tokens.
+    delta: i64,
+    /// Of every token, or of the last.
+    logits: Vec<f32>,
 }
 
 struct Run<'a> {
@@ -124,17 +133,17 @@ impl Run<'_> {
     }
 
     fn logits(&self) -> Outcome {
-        let (_, logits) = self.prefilled()?;
-        Ok(close(worst_error(&logits, &self.case.expected.logits, self.case.expected.vocab)))
+        let prefilled = self.prefilled()?;
+        Ok(close(worst_error(&prefilled.logits, &self.case.expected.logits, self.case.expected.vocab)))
     }
 
     /// The expected answer, fed token by token.
     fn decode(&self) -> Outcome {
         let expected = &self.case.expected;
-        let (mut sequence, logits) = self.prefilled()?;
+        let Prefilled { mut sequence, delta, logits } = self.prefilled()?;
         let mut actual = logits[logits.len().saturating_sub(expected.vocab)..].to_vec();
         for &id in expected.greedy_ids.iter().take(expected.greedy_ids.len().saturating_sub(1)) {
-            let position = u32::try_from(sequence.len() as i64 + expected.rope_delta)?;
+            let position = u32::try_from(sequence.len() as i64 + delta)?;
             actual.extend(sequence.step(id, position, &self.cancel)?);
         }
         let (verdict, error) = close(worst_error(&actual, &expected.greedy_logits, expected.vocab));
@@ -150,7 +159,7 @@ impl Run<'_> {
     /// From messages and pictures to the answer, with the best of all logits at every step.
     fn answer(&self) -> Outcome {
         let (model, expected) = (self.model, &self.case.expected.greedy_ids);
-        let (mut sequence, delta, mut logits) = self.from_pictures(PREFILL_CHUNK, false)?;
+        let Prefilled { mut sequence, delta, mut logits } = self.whole(PREFILL_CHUNK, false)?;
         let mut sampler = Sampler::new(&Generate::new(), &[])?;
         let mut actual = Vec::new();
         while actual.len() < expected.len() {
@@ -191,9 +200,8 @@ impl Run<'_> {
         (if self.case.lossy() { Verdict::Reported } else { verdict }, error)
     }
 
-    /// A sequence that has taken in the whole conversation, with nothing expected in it; the delta of its positions;
-    /// and the logits of all its tokens or of the last.
-    fn from_pictures(&self, chunk: usize, all: bool) -> Result<(Box<dyn Sequence>, i64, Vec<f32>), LibraryError> {
+    /// Take in the whole conversation from its messages and pictures; `all` asks for the logits of every token.
+    fn whole(&self, chunk: usize, all: bool) -> Result<Prefilled, LibraryError> {
         let (engine, config) = (self.model.engine(), self.model.config());
         let ids = self.model.template().encode(self.model.tokenizer(), &self.case.messages, true)?;
         let patches = self.all_patches()?;
@@ -204,7 +212,7 @@ impl Run<'_> {
         let segment = segment(&encoded, &encoded.ids, &encoded.positions, features.iter());
         let mut sequence = engine.sequence();
         let logits = sequence.prefill(&segment, chunk, all, &self.cancel)?;
-        Ok((sequence, encoded.delta, logits))
+        Ok(Prefilled { sequence, delta: encoded.delta, logits })
     }
 
     fn all_patches(&self) -> Result<Vec<Patches>, LibraryError> {
@@ -238,14 +246,14 @@ impl Run<'_> {
         self.encoded(&ids)
     }
 
-    /// A sequence that has taken in the expected prompt, and the logits of all its tokens.
-    fn prefilled(&self) -> Result<(Box<dyn Sequence>, Vec<f32>), LibraryError> {
+    /// Take in the expected tokens, positions and features.
+    fn prefilled(&self) -> Result<Prefilled, LibraryError> {
         let (expected, encoded) = (&self.case.expected, self.expected_encoding()?);
         let features = expected.media.iter().map(|medium| &medium.features);
         let mut sequence = self.model.engine().sequence();
         let segment = segment(&encoded, &expected.ids, &expected.positions, features);
         let logits = sequence.prefill(&segment, expected.ids.len(), true, &self.cancel)?;
-        Ok((sequence, logits))
+        Ok(Prefilled { sequence, delta: expected.rope_delta, logits })
     }
 }
 
