@@ -1,3 +1,4 @@
 //! Tests of mimo-vl through its public interface: one file per subject beside this one.
 
+pub mod checkpoints;
 pub mod source;

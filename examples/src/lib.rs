@@ -1,5 +1,6 @@
 //! What the example programs share.
 
+pub mod parity;
 pub mod shapes;
 
 use std::path::PathBuf;

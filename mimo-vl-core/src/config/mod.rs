@@ -22,5 +22,9 @@ fn read_json<T: serde::de::DeserializeOwned>(directory: &Path, file: &str) -> Re
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(path, error)),
     };
+    // A list would be read as values without keys.
+    if text.trim_start().starts_with('[') {
+        return Err(Error::checkpoint(path, "a list; it must be a JSON object"));
+    }
     serde_json::from_str(&text).map(Some).map_err(|error| Error::checkpoint(path, error.to_string()))
 }

@@ -1,0 +1,101 @@
+//! Compare a checkpoint's results with expected ones, stage by stage: `parity CHECKPOINT_DIR`.
+//!
+//! One row for each case and stage; the last line counts those that passed and failed. Exit status 1 when one
+//! failed or the checkpoint cannot be loaded, 2 for wrong usage.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use mimo_vl_core::checkpoint::Weights;
+use mimo_vl_core::session::LoadOptions;
+use mimo_vl_examples::parity::{Tally, compare};
+
+const USAGE: &str = "usage: parity CHECKPOINT_DIR [--device NAME] [--weights f32|native]
+
+Run every case in CHECKPOINT_DIR/cases and compare each stage with the expected values.
+
+  --device NAME        cpu, ndarray or cuda:0 (default: cpu)
+  --weights TYPE       f32, which the bars are meant for, or native: as stored (default: f32)
+  --help               write this text
+";
+
+struct Arguments {
+    directory: PathBuf,
+    options: LoadOptions,
+}
+
+/// What the command line asks for.
+enum Command {
+    Help,
+    Compare(Arguments),
+}
+
+fn main() -> ExitCode {
+    let mut out = io::stdout().lock();
+    match parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => match write!(out, "{USAGE}") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Ok(Command::Compare(arguments)) => match run(&arguments, &mut out) {
+            Ok(Tally { failed: 0, .. }) => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("parity: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(reason) => {
+            eprint!("parity: {reason}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Tally, Box<dyn std::error::Error>> {
+    let mut written = Ok(());
+    let tally = compare(&arguments.directory, &arguments.options, |row| {
+        if written.is_ok() {
+            written = writeln!(out, "{row}").and_then(|()| out.flush());
+        }
+    })?;
+    written?;
+    writeln!(out, "{tally}")?;
+    Ok(tally)
+}
+
+fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Command, String> {
+    let mut directory = None;
+    let mut options = LoadOptions::new().weights(Weights::F32);
+    while let Some(word) = words.next() {
+        // The directory's name need not be UTF-8; an option is.
+        let Some(option) = word.to_str().filter(|word| word.starts_with('-')) else {
+            if directory.replace(PathBuf::from(word)).is_some() {
+                return Err("more than one directory".to_owned());
+            }
+            continue;
+        };
+        let (name, value) = match option.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (option, None),
+        };
+        if name == "--help" || name == "-h" {
+            return Ok(Command::Help);
+        }
+        if name != "--device" && name != "--weights" {
+            return Err(format!("unknown option {name}"));
+        }
+        let value = value.or_else(|| words.next().and_then(|word| word.into_string().ok()));
+        let value = value.ok_or_else(|| format!("{name} needs a value"))?;
+        options = match (name, value.as_str()) {
+            ("--device", device) => options.device(device),
+            (_, "f32") => options.weights(Weights::F32),
+            (_, "native") => options.weights(Weights::Native),
+            (_, other) => return Err(format!("--weights {other}: it must be f32 or native")),
+        };
+    }
+    let directory = directory.ok_or("no checkpoint directory")?;
+    Ok(Command::Compare(Arguments { directory, options }))
+}

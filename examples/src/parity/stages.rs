@@ -1,0 +1,294 @@
+//! The stages of a case, each from the expected output of the one before.
+
+use std::error::Error;
+use std::fmt::Debug;
+
+use mimo_vl_core::answer::StopReason;
+use mimo_vl_core::cancel::Cancel;
+use mimo_vl_core::encode::{Encoded, encode};
+use mimo_vl_core::error::Error as LibraryError;
+use mimo_vl_core::model::{Features, Segment, Sequence};
+use mimo_vl_core::preprocess::{Grid, Patches};
+use mimo_vl_core::prompt::Prompt;
+use mimo_vl_core::sampling::{Generate, Sampler};
+use mimo_vl_core::session::Model;
+
+use super::case::Case;
+use super::measure::worst_error;
+use super::{Row, TENSOR_BAR, Verdict};
+
+/// Bars of JPEG pictures, in levels of 255: decoders round differently.
+const JPEG_MEAN: f64 = 0.5;
+const JPEG_MAX: u8 = 8;
+
+/// Tokens of a whole conversation that go through the layers at once.
+const PREFILL_CHUNK: usize = 512;
+
+type Outcome = Result<(Verdict, String), Box<dyn Error>>;
+
+type Stage<'a> = fn(&Run<'a>) -> Outcome;
+
+/// Compare all stages of a case with the expected values.
+pub fn stages(model: &Model, case: &Case) -> Vec<Row> {
+    let text: [(&str, Stage<'_>); 2] = [("prompt", Run::prompt), ("ids", Run::ids)];
+    let media: [(&str, Stage<'_>); 3] = [("grids", Run::grids), ("patches", Run::patches), ("features", Run::features)];
+    let rest: [(&str, Stage<'_>); 7] = [
+        ("positions", Run::positions),
+        ("rope_delta", Run::rope_delta),
+        ("logits", Run::logits),
+        ("decode", Run::decode),
+        ("text", Run::text),
+        ("answer", Run::answer),
+        ("session", Run::session),
+    ];
+    let run = Run { model, case, cancel: Cancel::new() };
+    let media = media.iter().filter(|_| !case.media.is_empty());
+    let rows = text.iter().chain(media).chain(&rest).map(|&(stage, compare)| {
+        let (verdict, error) =
+            compare(&run).unwrap_or_else(|error| (Verdict::Failed, error.to_string().replace('\n', " ")));
+        Row { case: case.name.clone(), stage, verdict, error }
+    });
+    rows.collect()
+}
+
+/// The logits of every token of the conversation, from its messages and pictures, `chunk` tokens at a time.
+///
+/// # Errors
+/// Those of the library.
+pub fn prompt_logits(model: &Model, case: &Case, chunk: usize) -> Result<Vec<f32>, LibraryError> {
+    let whole = Run { model, case, cancel: Cancel::new() }.whole(chunk, true)?;
+    Ok(whole.logits)
+}
+
+/// A sequence that has taken in a conversation.
+struct Prefilled {
+    sequence: Box<dyn Sequence>,
+    /// The next position minus the number of tokens.
+    delta: i64,
+    /// Of every token, or of the last.
+    logits: Vec<f32>,
+}
+
+struct Run<'a> {
+    model: &'a Model,
+    case: &'a Case,
+    cancel: Cancel,
+}
+
+impl Run<'_> {
+    fn prompt(&self) -> Outcome {
+        let rendered = self.model.template().render(&self.case.messages, true)?;
+        let (actual, expected) = (rendered.chars(), self.case.expected.prompt.chars());
+        Ok(equal(&actual.collect::<Vec<_>>(), &expected.collect::<Vec<_>>()))
+    }
+
+    /// From the rendered text, and from the messages as a session has them.
+    fn ids(&self) -> Outcome {
+        let (expected, tokenizer) = (&self.case.expected, self.model.tokenizer());
+        let whole = tokenizer.encode(&expected.prompt)?;
+        let guarded = self.model.template().encode(tokenizer, &self.case.messages, true)?;
+        let from_text = equal(&self.encoded(&whole)?.ids, &expected.ids);
+        let from_messages = equal(&self.encoded(&guarded)?.ids, &expected.ids);
+        Ok(if from_text.0 == Verdict::Failed { from_text } else { from_messages })
+    }
+
+    fn grids(&self) -> Outcome {
+        let actual: Vec<Grid> = self.all_patches()?.iter().map(|patches| patches.grid).collect();
+        Ok(equal(&actual, &self.case.expected.media.iter().map(|medium| medium.grid).collect::<Vec<_>>()))
+    }
+
+    fn patches(&self) -> Outcome {
+        let (mut text, mut passed) = (Vec::new(), true);
+        let all = self.all_patches()?;
+        for ((patches, medium), expected) in all.iter().zip(&self.case.media).zip(&self.case.expected.media) {
+            let (verdict, error) = match medium.lossy && patches.pixels.len() == expected.patches.len() {
+                false => equal(&patches.pixels, &expected.patches),
+                true => alike(&patches.pixels, &expected.patches),
+            };
+            passed &= verdict == Verdict::Passed;
+            text.push(error);
+        }
+        text.dedup();
+        Ok((verdict(passed), text.join("; ")))
+    }
+
+    fn features(&self) -> Outcome {
+        let (mut actual, mut expected, mut width) = (Vec::new(), Vec::new(), 0);
+        for (mut patches, medium) in self.all_patches()?.into_iter().zip(&self.case.expected.media) {
+            (patches.grid, patches.pixels) = (medium.grid, medium.patches.clone());
+            let features = self.model.engine().encode(&patches, &self.cancel)?;
+            width = features.width;
+            actual.extend(features.values);
+            expected.extend_from_slice(&medium.features.values);
+        }
+        Ok(close(worst_error(&actual, &expected, width)))
+    }
+
+    fn positions(&self) -> Outcome {
+        Ok(equal(&self.expected_encoding()?.positions, &self.case.expected.positions))
+    }
+
+    fn rope_delta(&self) -> Outcome {
+        Ok(equal(&[self.expected_encoding()?.delta], &[self.case.expected.rope_delta]))
+    }
+
+    fn logits(&self) -> Outcome {
+        let prefilled = self.prefilled()?;
+        Ok(close(worst_error(&prefilled.logits, &self.case.expected.logits, self.case.expected.vocab)))
+    }
+
+    /// The expected answer, fed token by token.
+    fn decode(&self) -> Outcome {
+        let expected = &self.case.expected;
+        let Prefilled { mut sequence, delta, logits } = self.prefilled()?;
+        let mut actual = logits[logits.len().saturating_sub(expected.vocab)..].to_vec();
+        for &id in expected.greedy_ids.iter().take(expected.greedy_ids.len().saturating_sub(1)) {
+            let position = u32::try_from(sequence.len() as i64 + delta)?;
+            actual.extend(sequence.step(id, position, &self.cancel)?);
+        }
+        let (verdict, error) = close(worst_error(&actual, &expected.greedy_logits, expected.vocab));
+        Ok((verdict, format!("{error}, {} steps", expected.greedy_ids.len().saturating_sub(1))))
+    }
+
+    fn text(&self) -> Outcome {
+        let text = self.model.tokenizer().decode(&self.case.expected.greedy_ids);
+        let (actual, expected) = (text.chars(), self.case.expected.text.chars());
+        Ok(equal(&actual.collect::<Vec<_>>(), &expected.collect::<Vec<_>>()))
+    }
+
+    /// From messages and pictures to the answer, with the best of all logits at every step.
+    fn answer(&self) -> Outcome {
+        let (model, expected) = (self.model, &self.case.expected.greedy_ids);
+        let Prefilled { mut sequence, delta, mut logits } = self.whole(PREFILL_CHUNK, false)?;
+        let mut sampler = Sampler::new(&Generate::new(), &[])?;
+        let mut actual = Vec::new();
+        while actual.len() < expected.len() {
+            let id = sampler.sample(&mut logits, &[])?;
+            actual.push(id);
+            if model.stop_tokens().contains(&id) {
+                break;
+            }
+            let position = u32::try_from(sequence.len() as i64 + delta)?;
+            logits = sequence.step(id, position, &self.cancel)?;
+        }
+        Ok(self.judged(&actual, expected))
+    }
+
+    /// The answer as a session gives it. Sessions never give the tokens that frame media, so the comparison ends
+    /// where the reference gives one.
+    fn session(&self) -> Outcome {
+        let expected = &self.case.expected.greedy_ids;
+        let options = Generate::new().max_tokens(expected.len());
+        let answer = self.model.session().ask(&Prompt::from_messages(self.case.messages.clone()), &options)?;
+        let never = expected.iter().position(|id| self.model.never_tokens().contains(id));
+        let stop = expected.iter().position(|id| self.model.stop_tokens().contains(id));
+        let (mut actual, compared) = (answer.ids.as_slice(), never.or(stop).unwrap_or(expected.len()));
+        if never.is_some() {
+            actual = &actual[..compared.min(actual.len())];
+        }
+        let (verdict, error) = self.judged(actual, &expected[..compared]);
+        if never.is_none() && !self.case.lossy() && (answer.stop == StopReason::EndOfText) != stop.is_some() {
+            return Ok((Verdict::Failed, format!("{error}, but the answer ended with {:?}", answer.stop)));
+        }
+        Ok((verdict, error))
+    }
+
+    /// Answers to JPEG pictures may differ, since the pictures do.
+    fn judged(&self, actual: &[u32], expected: &[u32]) -> (Verdict, String) {
+        let (verdict, error) = equal(actual, expected);
+        let error = format!("{error}, {} tokens, margin {:.4}", expected.len(), self.case.expected.min_margin);
+        (if self.case.lossy() { Verdict::Reported } else { verdict }, error)
+    }
+
+    /// Take in the whole conversation from its messages and pictures; `all` asks for the logits of every token.
+    fn whole(&self, chunk: usize, all: bool) -> Result<Prefilled, LibraryError> {
+        let (engine, config) = (self.model.engine(), self.model.config());
+        let ids = self.model.template().encode(self.model.tokenizer(), &self.case.messages, true)?;
+        let patches = self.all_patches()?;
+        let grids: Vec<_> = patches.iter().map(|patches| (patches.grid, patches.second_per_grid)).collect();
+        let encoded = encode(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
+        let features = patches.iter().map(|patches| engine.encode(patches, &self.cancel));
+        let features: Vec<Features> = features.collect::<Result<_, _>>()?;
+        let segment = segment(&encoded, &encoded.ids, &encoded.positions, features.iter());
+        let mut sequence = engine.sequence();
+        let logits = sequence.prefill(&segment, chunk, all, &self.cancel)?;
+        Ok(Prefilled { sequence, delta: encoded.delta, logits })
+    }
+
+    fn all_patches(&self) -> Result<Vec<Patches>, LibraryError> {
+        self.case.media.iter().map(|medium| medium.patches(self.model.preprocess_config())).collect()
+    }
+
+    /// Encode ids with one token for each medium, with the expected grids.
+    fn encoded(&self, ids: &[u32]) -> Result<Encoded, LibraryError> {
+        let patches = self.all_patches()?;
+        let seconds = patches.iter().map(|patches| patches.second_per_grid);
+        let grids: Vec<_> = self.case.expected.media.iter().map(|medium| medium.grid).zip(seconds).collect();
+        let config = self.model.config();
+        encode(ids, &grids, &config.tokens, config.vision.tokens_per_second)
+    }
+
+    /// Encode the expected ids, each medium's run of tokens drawn together to one first.
+    fn expected_encoding(&self) -> Result<Encoded, LibraryError> {
+        let tokens = &self.model.config().tokens;
+        let mut grids = self.case.expected.media.iter().map(|medium| medium.grid);
+        let (mut ids, mut skip) = (Vec::new(), 0);
+        for &id in &self.case.expected.ids {
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            if id == tokens.image || id == tokens.video {
+                skip = grids.next().map_or(0, |grid| grid.tokens().saturating_sub(1));
+            }
+            ids.push(id);
+        }
+        self.encoded(&ids)
+    }
+
+    /// Take in the expected tokens, positions and features.
+    fn prefilled(&self) -> Result<Prefilled, LibraryError> {
+        let (expected, encoded) = (&self.case.expected, self.expected_encoding()?);
+        let features = expected.media.iter().map(|medium| &medium.features);
+        let mut sequence = self.model.engine().sequence();
+        let segment = segment(&encoded, &expected.ids, &expected.positions, features);
+        let logits = sequence.prefill(&segment, expected.ids.len(), true, &self.cancel)?;
+        Ok(Prefilled { sequence, delta: expected.rope_delta, logits })
+    }
+}
+
+fn segment<'a>(
+    encoded: &Encoded,
+    ids: &'a [u32],
+    positions: &'a [[u32; 3]],
+    features: impl Iterator<Item = &'a Features>,
+) -> Segment<'a> {
+    Segment { ids, positions, media: encoded.slots.iter().cloned().zip(features).collect() }
+}
+
+fn verdict(passed: bool) -> Verdict {
+    if passed { Verdict::Passed } else { Verdict::Failed }
+}
+
+fn equal<T: PartialEq + Debug>(actual: &[T], expected: &[T]) -> (Verdict, String) {
+    let difference = actual.iter().zip(expected).position(|(actual, expected)| actual != expected);
+    let error = match difference {
+        Some(at) => format!("at {at}: {:?}, expected {:?}", actual[at], expected[at]),
+        None if actual.len() != expected.len() => format!("length {}, expected {}", actual.len(), expected.len()),
+        None => "equal".to_owned(),
+    };
+    (verdict(actual == expected), error)
+}
+
+fn close(error: f64) -> (Verdict, String) {
+    (verdict(error <= TENSOR_BAR), format!("{error:.2e} of {TENSOR_BAR:.0e}"))
+}
+
+/// Patches of a JPEG picture.
+fn alike(actual: &[u8], expected: &[u8]) -> (Verdict, String) {
+    let differences = || actual.iter().zip(expected).map(|(&a, &b)| a.abs_diff(b));
+    let mean = differences().map(f64::from).sum::<f64>() / expected.len().max(1) as f64;
+    let max = differences().max().unwrap_or(0);
+    let error = format!("JPEG: mean {mean:.3} of {JPEG_MEAN}, max {max} of {JPEG_MAX}");
+    (verdict(mean <= JPEG_MEAN && max <= JPEG_MAX), error)
+}

@@ -1,0 +1,69 @@
+//! The vision tower's windows against the reference's lists, and against their definition.
+
+use std::path::Path;
+
+use mimo_vl_core::preprocess::Grid;
+use mimo_vl_core::vision::window_order;
+use serde_json::Value;
+
+/// Tokens along a window's side: 112 pixels, 28 for each token.
+const SIDE: usize = 4;
+
+fn numbers(json: &Value) -> Vec<usize> {
+    serde_json::from_value(json.clone()).unwrap()
+}
+
+fn grid([t, h, w]: [usize; 3]) -> Grid {
+    Grid { t, h, w }
+}
+
+#[test]
+fn windows_are_the_references() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/rope_and_windows.json");
+    let vectors: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let vectors = vectors["window"].as_object().unwrap();
+    for (name, vector) in vectors {
+        let grids = match name.as_str() {
+            "two" => vec![grid([1, 10, 6]), grid([1, 4, 12])],
+            one => vec![grid(serde_json::from_str(one).unwrap())],
+        };
+        let order = window_order(&grids, SIDE);
+        assert_eq!(order.index, numbers(&vector["window_index"]), "{name}");
+        assert_eq!(order.cumulative_patches, numbers(&vector["cu_window_seqlens"]), "{name}");
+        if let Some(raw) = vector.get("cu_raw") {
+            // The reference's own list repeats its last entry for every empty window.
+            let mut raw = numbers(raw);
+            raw.dedup();
+            assert_eq!(order.cumulative_patches, raw, "{name}");
+        }
+    }
+    assert_eq!(vectors.len(), 7);
+}
+
+/// Tokens in one window are those with the same medium, time, row / 4 and column / 4; windows follow in that order,
+/// and the tokens of a window in image order.
+#[test]
+fn windows_are_what_their_definition_says() {
+    for h in (2..=26).step_by(2) {
+        for w in (2..=26).step_by(2) {
+            let grids = [grid([1, w, h]), grid([3, h, w])];
+            let places = grids.iter().enumerate().flat_map(|(medium, grid)| {
+                let (rows, columns) = (grid.h / 2, grid.w / 2);
+                (0..grid.t * rows * columns).map(move |token| {
+                    let (row, column) = (token / columns % rows, token % columns);
+                    [medium, token / (rows * columns), row / SIDE, column / SIDE]
+                })
+            });
+            let windows: Vec<[usize; 4]> = places.collect();
+            let mut index: Vec<usize> = (0..windows.len()).collect();
+            index.sort_by_key(|&token| windows[token]);
+            let order = window_order(&grids, SIDE);
+            assert_eq!(order.index, index, "{grids:?}");
+            let mut cumulative = vec![0];
+            for window in index.chunk_by(|&a, &b| windows[a] == windows[b]) {
+                cumulative.push(cumulative.last().unwrap() + 4 * window.len());
+            }
+            assert_eq!(order.cumulative_patches, cumulative, "{grids:?}");
+        }
+    }
+}
