@@ -7,7 +7,7 @@ use super::scene::{Colour, Scene, Shape};
 /// How often each kind is tried, in the order of [`Kind::ALL`].
 const KIND_WEIGHTS: [u32; 9] = [15, 15, 15, 10, 16, 14, 5, 5, 12];
 /// How often a count is asked for when the scene offers it: the higher ones are rarely on offer.
-const COUNT_WEIGHTS: [u32; 6] = [4, 3, 7, 12, 16, 20];
+const COUNT_WEIGHTS: [u32; 6] = [3, 5, 10, 18, 24, 30];
 
 /// A question with its true answer; `None` when the kind drawn cannot be asked of this scene.
 pub(crate) fn choose(scene: &Scene, rng: &mut Random) -> Option<(Kind, Subject, Answer)> {

@@ -96,7 +96,7 @@ pub(crate) fn templates(kind: Kind, language: Language) -> &'static [&'static st
             "有[几个|多少个|多少]{n}？",
             "{n}[|一共|总共]有[几个|多少个|多少]？",
             "[请|]数一数{p}有[几个|多少个|多少]{n}。",
-            "[请问|你]{p}[能|可以|]看到[几个|多少个|多少]{n}？",
+            "[请问|你在]{p}[能|可以|]看到[几个|多少个|多少]{n}？",
             "{p}{n}的[数量|个数|数目]是多少？",
             "请问{p}有[几个|多少个|多少]{n}？",
             "[告诉我|请告诉我|请回答]{p}有[几个|多少个]{n}。",
@@ -147,7 +147,7 @@ pub(crate) fn templates(kind: Kind, language: Language) -> &'static [&'static st
             "{p}[是否|]存在{n}[吗|]？",
             "{p}是不是有{n}？",
             "请问{p}有[没有{n}|{n}吗]？",
-            "你[能|可以]{p}[看到|找到]{n}吗？",
+            "你[能|可以]在{p}[看到|找到]{n}吗？",
             "[告诉我|请告诉我|请回答]{p}有没有{n}。",
         ],
     }
@@ -199,6 +199,9 @@ fn english(slot: &str, subject: Subject, rng: &mut Random, text: &mut String) {
             _ => english("n", subject, rng, text),
         },
         _ => {
+            if slot != "s" && rng.chance(0.1) && english_clause(slot, colour, shape, rng, text) {
+                return;
+            }
             let noun = shape.unwrap_or_else(|| rng.pick(ENGLISH_THINGS));
             let first = colour.unwrap_or(noun);
             if slot == "a" {
@@ -214,6 +217,23 @@ fn english(slot: &str, subject: Subject, rng: &mut Random, text: &mut String) {
             }
         }
     }
+}
+
+/// "circles that are red" and "anything red", where the subject allows; whether something was written.
+fn english_clause(slot: &str, colour: Option<&str>, shape: Option<&str>, rng: &mut Random, text: &mut String) -> bool {
+    match (slot, colour, shape) {
+        ("a", Some(colour), Some(shape)) => {
+            let joint = rng.pick(&["that is ", "in ", "which is "]);
+            text.extend(["a ", shape, " ", joint, colour]);
+        }
+        ("n", Some(colour), Some(shape)) => {
+            let joint = rng.pick(&["that are ", "in ", "which are "]);
+            text.extend([shape, "s ", joint, colour]);
+        }
+        ("a", Some(colour), None) => text.extend([rng.pick(&["anything ", "something "]), colour]),
+        _ => return false,
+    }
+    true
 }
 
 fn chinese(slot: &str, subject: Subject, rng: &mut Random, text: &mut String) {

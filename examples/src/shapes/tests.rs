@@ -100,13 +100,13 @@ fn an_example_depends_on_seed_and_index_only() {
         assert_ne!(first, Conversation::random(4, index, &recipe));
         assert_ne!(first, Conversation::random(3, index + 1, &recipe));
     }
-    // The first output of xoshiro256++ after these four states, by its definition.
     let mut rng = Random::new(1, 2);
     let bits: Vec<u64> = (0..3).map(|_| rng.bits()).collect();
     assert_eq!(bits, GOLDEN_BITS);
 }
 
-const GOLDEN_BITS: [u64; 3] = [0, 0, 0];
+/// The first numbers of seed 1, index 2, from another implementation of the same definitions.
+const GOLDEN_BITS: [u64; 3] = [6_748_381_332_067_369_065, 7_783_729_652_641_646_569, 12_065_272_553_160_682_699];
 
 #[test]
 fn an_example_is_the_same_on_every_platform() {
@@ -121,7 +121,8 @@ fn an_example_is_the_same_on_every_platform() {
     assert_eq!(sum, GOLDEN_EXAMPLES);
 }
 
-const GOLDEN_EXAMPLES: u64 = 0;
+/// FNV-1a of 200 pictures and their text; changes with every change of what is drawn or said.
+const GOLDEN_EXAMPLES: u64 = 9_335_785_562_151_585_046;
 
 /// Hue in degrees, saturation and value of a colour.
 fn hue([r, g, b]: [u8; 3]) -> (f64, f64, f64) {
@@ -166,14 +167,15 @@ fn shapes_cover_what_they_should_and_nothing_outside_their_box() {
         let (mut scene, _) = scene(index);
         let drawn = draw(&scene, &mut Random::new(1, index));
         let objects = std::mem::take(&mut scene.objects);
-        let centre = |object: &Object| {
-            let (x, y) = (object.left + object.size / 2, object.top + object.size / 2);
-            let start = ((y * drawn.width + x) * 3) as usize;
-            [0, 1, 2].map(|channel| drawn.pixels[start + channel])
+        // Backgrounds are light and colours are not: the middle of a box shows which is there.
+        let darkest = |object: &Object| {
+            let middle = object.size * 3 / 8..object.size * 5 / 8;
+            let place = |dx: u32, dy: u32| (((object.top + dy) * drawn.width + object.left + dx) * 3) as usize;
+            let places = middle.clone().flat_map(|dy| middle.clone().map(move |dx| (dx, dy)));
+            places.flat_map(|(dx, dy)| drawn.pixels[place(dx, dy)..][..3].to_vec()).min().unwrap()
         };
         for object in &objects {
-            // Backgrounds are light and colours are not.
-            assert!(centre(object).into_iter().min().unwrap() < 140, "{object:?}");
+            assert!(darkest(object) < 125, "{object:?}");
         }
         let inside = |x: u32, y: u32| {
             objects.iter().any(|o| (o.left..o.left + o.size).contains(&x) && (o.top..o.top + o.size).contains(&y))
@@ -266,39 +268,39 @@ fn the_tokenizer_knows_the_words() {
 }
 
 #[test]
-#[ignore = "a measurement, not a check"]
-fn speed_and_lengths() {
-    let start = std::time::Instant::now();
-    let examples: Vec<_> = (0..3000).map(|index| Conversation::random(9, index, &Recipe::default())).collect();
-    eprintln!("{:?} per example", start.elapsed() / 3000);
+fn a_checkpoint_gets_its_files() {
+    let directory = std::env::temp_dir().join(format!("mimo-vl-shapes-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let dimensions = Dimensions {
+        hidden_size: 64,
+        intermediate_size: 128,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        rope_theta: 10_000.0,
+        mrope_section: [2, 3, 3],
+        tie_word_embeddings: true,
+        context: 1024,
+        vision_depth: 2,
+        vision_hidden_size: 64,
+        vision_intermediate_size: 128,
+        vision_heads: 4,
+        full_attention: vec![1],
+    };
     let tokenizer = build_tokenizer().unwrap();
-    eprintln!("vocab {}", tokenizer.get_vocab_size(true));
-    let count = |text: &str| tokenizer.encode(text, false).unwrap().len();
-    let (mut questions, mut replies, mut thinking, mut whole) = (vec![], vec![], vec![], vec![]);
-    for example in &examples {
-        for turn in &example.turns {
-            questions.push(count(&turn.question));
-            if turn.no_think {
-                replies.push(count(&turn.reply))
-            } else if turn.learn {
-                thinking.push(count(&turn.reply))
-            }
-        }
-        whole.push(example.pieces().iter().map(|p| count(&p.text)).sum::<usize>());
+    write_checkpoint_files(&directory, &dimensions, &tokenizer).unwrap();
+    let read = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&read("config.json")).unwrap();
+    assert_eq!(config["vocab_size"], padded_vocab_size(&tokenizer));
+    assert_eq!(config["image_token_id"], tokenizer.token_to_id("<|image_pad|>").unwrap());
+    assert_eq!(config["vision_config"]["out_hidden_size"], config["hidden_size"]);
+    let loaded = tokenizers::Tokenizer::from_file(directory.join("tokenizer.json")).unwrap();
+    let text = "<think>\n红色圆形\n</think>\n\n2<|im_end|>";
+    let ids = |t: &tokenizers::Tokenizer| t.encode(text, false).unwrap().get_ids().to_vec();
+    assert_eq!(ids(&loaded), ids(&tokenizer));
+    for name in ["generation_config.json", "preprocessor_config.json", "tokenizer_config.json"] {
+        assert!(serde_json::from_str::<serde_json::Value>(&read(name)).unwrap().is_object());
     }
-    for (name, mut values) in [("question", questions), ("reply", replies), ("thinking", thinking), ("whole", whole)] {
-        values.sort_unstable();
-        let mean = values.iter().sum::<usize>() as f64 / values.len() as f64;
-        eprintln!("{name}: mean {mean:.1}, 99% {}, max {}", values[values.len() * 99 / 100], values[values.len() - 1]);
-    }
-    for index in 0..14 {
-        for question in
-            Scene::random(&mut Random::new(1, index), &Limits::default()).questions(&mut Random::new(2, index), 4)
-        {
-            let cut = tokenizer.encode(question.text.as_str(), false).unwrap();
-            let cut: Vec<_> = cut.get_ids().iter().map(|id| tokenizer.decode(&[*id], false).unwrap()).collect();
-            eprintln!("{} -> {}   {cut:?}", question.text, question.answer_text());
-        }
-    }
-    tokenizer.save("/tmp/tokenizer.json", false).unwrap();
+    assert!(read("chat_template.jinja").contains("<|vision_start|>"));
+    std::fs::remove_dir_all(&directory).unwrap();
 }
