@@ -158,7 +158,11 @@ impl WithBackend for Training {
     }
 }
 
+/// Everything but the weights; a run that is resumed keeps the files, and with them the vocabulary, that it has.
 fn make_checkpoint_files(out: &Path) -> Result<()> {
+    if out.join("config.json").is_file() && out.join("tokenizer.json").is_file() {
+        return Ok(());
+    }
     let failed = |error: String| Error::Checkpoint { path: out.to_path_buf(), reason: error };
     std::fs::create_dir_all(out).map_err(|error| failed(error.to_string()))?;
     let tokenizer = build_tokenizer().map_err(|error| failed(error.to_string()))?;

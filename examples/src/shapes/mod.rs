@@ -3,6 +3,7 @@
 //! Everything is drawn from a [`Random`] that a seed and an index open, so that the example with a given
 //! index is the same on every machine and a run of training can go on at any index.
 
+mod accuracy;
 mod ask;
 mod backdrop;
 mod caption;
@@ -20,6 +21,7 @@ mod scene;
 mod vocabulary;
 mod words;
 
+pub use accuracy::{Accuracy, fresh_question, measure};
 pub use ask::{Answer, Kind, Question, Subject, is_right};
 pub use caption::Order;
 pub use checkpoint::{Dimensions, write_checkpoint_files};

@@ -93,7 +93,7 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
 
 /// The stored bytes as Burn's data, shared with the memory map where their address is aligned.
 fn data(stored: Stored) -> TensorData {
-    let aligned = stored.bytes.as_ptr().addr() % stored.float.size() == 0;
+    let aligned = stored.bytes.as_ptr().addr().is_multiple_of(stored.float.size());
     let bytes = if aligned {
         Bytes::from_shared(stored.bytes, AllocationProperty::File)
     } else {

@@ -150,7 +150,7 @@ impl<B: Kernels> Trainer<B> {
                 let step: Vec<Batch> = batches.iter().take(self.options.batches_per_step).collect::<Result<_>>()?;
                 let report = self.train(&step)?;
                 on_step(&report);
-                if self.step % self.options.save_every.max(1) == 0 {
+                if self.step.is_multiple_of(self.options.save_every.max(1)) {
                     self.save_state()?;
                 }
             }
