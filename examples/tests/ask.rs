@@ -1,5 +1,7 @@
 //! `ask` as a program: its output, its messages and its exit status.
 
+#![allow(clippy::unwrap_used)]
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
