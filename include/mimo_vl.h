@@ -367,8 +367,7 @@ void mimo_vl_error_message(const struct mimo_vl_error *error,
 void mimo_vl_error_free(struct mimo_vl_error *error);
 
 /**
- * Options with the defaults: the CPU, weights as the checkpoint has them; NULL when memory has run out. Free them with
- * mimo_vl_load_options_free.
+ * Options with the defaults: the CPU, weights as the checkpoint has them. Free them with mimo_vl_load_options_free.
  */
 struct mimo_vl_load_options *mimo_vl_load_options_new(void);
 
@@ -402,8 +401,8 @@ void mimo_vl_load_options_set_max_context(struct mimo_vl_load_options *options,
 void mimo_vl_load_options_free(struct mimo_vl_load_options *options);
 
 /**
- * Options with the defaults: always the likeliest token, at most 4096 of them; NULL when memory has run out. Free them
- * with mimo_vl_generate_options_free.
+ * Options with the defaults: always the likeliest token, at most 4096 of them. Free them with
+ * mimo_vl_generate_options_free.
  */
 struct mimo_vl_generate_options *mimo_vl_generate_options_new(void);
 
@@ -544,7 +543,7 @@ uint32_t mimo_vl_image_height(const struct mimo_vl_image *image);
 void mimo_vl_image_free(struct mimo_vl_image *image);
 
 /**
- * An empty prompt of the user, or NULL when memory has run out. Free it with mimo_vl_prompt_free.
+ * An empty prompt of the user. Free it with mimo_vl_prompt_free.
  */
 struct mimo_vl_prompt *mimo_vl_prompt_new_user(void);
 

@@ -39,7 +39,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("sampling", &["config"]),
     ("answer", &[]),
-    ("session", &["config", "checkpoint", "device", "prompt", "preprocess", "encode", "model", "sampling", "answer"]),
+    ("session", &["config", "checkpoint", "prompt", "preprocess", "encode", "model", "sampling", "answer"]),
     (
         "train",
         &[

@@ -30,7 +30,9 @@ fn unusable_devices_are_refused() {
 #[test]
 fn context_is_bounded_by_the_checkpoint() {
     let model = Model::load(checkpoint(), &LoadOptions::new()).unwrap();
-    assert_eq!(model.max_context(), 32_768);
+    assert_eq!((model.max_context(), model.preprocess_config().max_tokens), (32_768, 32_768));
+    let small = Model::load(checkpoint(), &LoadOptions::new().max_context(100)).unwrap();
+    assert_eq!((small.max_context(), small.preprocess_config().max_tokens), (100, 100));
     for tokens in [0, 128_001] {
         let error = load_error(&checkpoint(), &LoadOptions::new().max_context(tokens));
         assert!(matches!(&error, Error::Option { option: "max_context", .. }), "{error}");

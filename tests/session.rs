@@ -273,9 +273,12 @@ fn limits_end_the_answer() {
     assert_eq!(small.max_context(), limit);
 
     let before = (messages(&session).len(), session.cached_tokens());
-    match session.ask(&Prompt::user().text("And now?"), &short()) {
-        Err(Error::ContextTooLong { tokens, limit: said }) => assert!(tokens > said && said == limit),
-        other => panic!("{other:?}"),
+    let huge = picture(1, 56, 56).min_pixels(u32::MAX);
+    for prompt in [Prompt::user().text("And now?"), Prompt::user().image(huge).text("And now?")] {
+        match session.ask(&prompt, &short()) {
+            Err(Error::ContextTooLong { tokens, limit: said }) => assert!(tokens > said && said == limit),
+            other => panic!("{other:?}"),
+        }
     }
     assert_eq!(before, (messages(&session).len(), session.cached_tokens()));
 }

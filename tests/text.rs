@@ -361,9 +361,8 @@ fn streamed_text_is_the_decoded_text() {
     assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()), text);
 }
 
-#[test]
-fn thinking_is_split_off_while_tokens_come_in() {
-    let tokenizer = tokenizer();
+/// Thinking and answer of tokens that come in one by one.
+fn split_while_streaming(tokenizer: &Tokenizer) -> (String, String) {
     let ids = tokenizer.encode("<think>\n图中 有猫\n</think>\n\n3 只").unwrap();
     let (mut stream, mut parser) = (tokenizer.stream(), AnswerParser::new());
     let mut events: Vec<Event> = ids.iter().flat_map(|&id| parser.push(&stream.push(id))).collect();
@@ -377,7 +376,28 @@ fn thinking_is_split_off_while_tokens_come_in() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!((thinking.as_str(), answer.as_str()), ("图中 有猫", "3 只"));
+    (thinking, answer)
+}
+
+#[test]
+fn thinking_is_split_off_while_tokens_come_in() {
+    let expected = ("图中 有猫".to_owned(), "3 只".to_owned());
+    assert_eq!(split_while_streaming(&tokenizer()), expected);
+
+    // The same when the checkpoint lists the tags as special tokens, which otherwise have no text.
+    let mut file = json("text/tokenizer.json");
+    for token in file["added_tokens"].as_array_mut().unwrap() {
+        if token["content"] == "<think>" || token["content"] == "</think>" {
+            token["special"] = true.into();
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("tokenizer.json"), file.to_string()).unwrap();
+    let special = Tokenizer::load(directory.path()).unwrap();
+    let tags = ["<think>", "</think>"].map(|tag| special.token_id(tag).unwrap());
+    assert_ne!(special.encode_text("<think>").unwrap(), tags[..1], "the tag is special");
+    assert_eq!(split_while_streaming(&special), expected);
+    assert_eq!(special.decode(&tags), "<think></think>");
 }
 
 #[test]
@@ -404,6 +424,11 @@ fn tokenizers_that_cannot_be_used_are_named() {
             other => panic!("{what}: {other:?}"),
         }
     }
+    // A table with an entry for every id would not fit into memory.
+    assert!(file.contains("\"!\": 0,"));
+    std::fs::write(&path, file.replacen("\"!\": 0,", "\"!\": 4294967295,", 1)).unwrap();
+    let refused = load();
+    assert!(matches!(&refused, Err(Error::Checkpoint { reason, .. }) if reason.contains("4294967295: ids up to")));
 }
 
 // ---- prompts and sampling

@@ -22,9 +22,6 @@ const TOP: &[&str] = &[
     "tests",
 ];
 
-/// Entries of [`TOP`] that nothing needs so far. An entry that has come into being leaves this list.
-const NOT_YET: &[&str] = &["benches"];
-
 /// Lines a source file may have without a reason, and with one.
 const LINES: usize = 500;
 const CEILING: usize = 800;
@@ -106,11 +103,8 @@ fn top_level_is_the_fixed_list() {
             "{entry} lies at the top of the repository, which has a fixed list: {TOP:?}"
         );
     }
-    for entry in TOP.iter().filter(|entry| !NOT_YET.contains(entry)) {
+    for entry in TOP {
         assert!(root().join(entry).exists(), "{entry} is missing at the top of the repository");
-    }
-    for entry in NOT_YET {
-        assert!(!entries.contains(*entry), "{entry} exists now: take it off NOT_YET in tests/tidy.rs");
     }
 }
 

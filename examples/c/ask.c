@@ -1,7 +1,7 @@
 /* Ask a question about pictures, in C; the answer goes to the standard output while it is written.
  *
- * The same program in Rust is examples/src/bin/ask.rs, and takes the same options. Errors are one line on stderr and
- * exit status 1, wrong usage is status 2. */
+ * Its sister in Rust, examples/src/bin/ask.rs, has the same options; it also understands values behind `=`, `--` as
+ * the end of the options, and Ctrl-C. Errors are one line on stderr and exit status 1, wrong usage is status 2. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <stdbool.h>

@@ -152,6 +152,12 @@ impl Error {
         Self::Option { option, reason: reason.into() }
     }
 
+    /// What a panic said, as an error: it is a defect of this library.
+    pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        Self::internal(said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic that said nothing"))
+    }
+
     pub(crate) fn internal(reason: impl Into<String>) -> Self {
         Self::Internal { reason: reason.into() }
     }

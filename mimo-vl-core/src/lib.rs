@@ -29,7 +29,8 @@
 //! - A [`Model`] is loaded once, from a checkpoint directory in the layout of the hub, onto a device: `cpu`, `ndarray`
 //!   or `cuda:0`, as far as the crate's features of these names (`flex` for `cpu`) are switched on. Clones share it,
 //!   and threads may use it at once.
-//! - A [`Session`] is one conversation. It keeps what was said, and computes no token and no picture twice.
+//! - A [`Session`] is one conversation. It keeps what was said, and what earlier turns computed of the beginning that
+//!   the next one shares with them.
 //! - A [`Prompt`] is what one question adds: text, [`Image`]s and [`Video`]s in the order in which the model sees them.
 //! - A [`Stream`] gives the answer as [`Event`]s; a [`Cancel`] handle stops it from another thread.
 //! - Every failure is an [`Error`], sorted by what the caller can do about it; bad input never panics.

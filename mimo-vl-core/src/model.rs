@@ -117,7 +117,7 @@ pub trait Sequence: Send {
     /// Allocate for `tokens` tokens in all, so that no step has to.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the memory cannot be had.
+    /// [`Error::Internal`] when the device reports that the memory cannot be had.
     fn reserve(&mut self, tokens: usize) -> Result<()>;
 
     /// Forget every token from `len` on.
@@ -288,11 +288,7 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
 
 /// A panic inside the tensor library is a defect of ours: it becomes an error, and the process lives.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().map(String::as_str);
-        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(Error::internal(said.unwrap_or("a tensor operation failed")))
-    })
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
 }
 
 fn to_host<B: Kernels, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {

@@ -40,8 +40,7 @@ fn weights_format(weights: i32) -> Result<mimo_vl_core::checkpoint::Weights> {
     }
 }
 
-/// Options with the defaults: the CPU, weights as the checkpoint has them; NULL when memory has run out. Free them with
-/// mimo_vl_load_options_free.
+/// Options with the defaults: the CPU, weights as the checkpoint has them. Free them with mimo_vl_load_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_load_options_new() -> *mut LoadOptions {
     boundary::infallible(std::ptr::null_mut(), || pointer::own(LoadOptions(mimo_vl_core::session::LoadOptions::new())))
@@ -107,8 +106,8 @@ pub unsafe extern "C" fn mimo_vl_load_options_free(options: *mut LoadOptions) {
 #[derive(Debug)]
 pub struct GenerateOptions(pub(crate) Generate);
 
-/// Options with the defaults: always the likeliest token, at most 4096 of them; NULL when memory has run out. Free them
-/// with mimo_vl_generate_options_free.
+/// Options with the defaults: always the likeliest token, at most 4096 of them. Free them with
+/// mimo_vl_generate_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_generate_options_new() -> *mut GenerateOptions {
     boundary::infallible(std::ptr::null_mut(), || pointer::own(GenerateOptions(Generate::new())))

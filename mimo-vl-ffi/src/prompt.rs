@@ -33,7 +33,7 @@ impl Prompt {
     }
 }
 
-/// An empty prompt of the user, or NULL when memory has run out. Free it with mimo_vl_prompt_free.
+/// An empty prompt of the user. Free it with mimo_vl_prompt_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_prompt_new_user() -> *mut Prompt {
     boundary::infallible(std::ptr::null_mut(), || pointer::own(Prompt(mimo_vl_core::prompt::Prompt::user())))

@@ -11,6 +11,7 @@ mod pixels;
 mod prompt;
 mod session;
 mod stream;
+mod text;
 mod video;
 mod worker;
 

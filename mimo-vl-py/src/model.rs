@@ -7,10 +7,12 @@ use mimo_vl_core::checkpoint::Weights;
 use mimo_vl_core::error::Error;
 use mimo_vl_core::session::{self, LoadOptions};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use crate::error::{OrRaise, exception, no_pickle};
 use crate::prompt::unsigned;
 use crate::session::Session;
+use crate::text;
 use crate::worker;
 
 /// A loaded checkpoint. Any number of sessions, on any threads, share its weights.
@@ -24,26 +26,28 @@ impl Model {
     /// Load the checkpoint in the folder `path`: config.json, safetensors, tokenizer.json, ...
     ///
     /// Without a path: mimo-vl-tiny, a small model that comes with the package. `device` is "cpu", "ndarray" or
-    /// "cuda:0". `weights` is "native", the type in the files, or "f32". `max_context` bounds the tokens of a
-    /// conversation, and with them its memory.
+    /// "cuda:0". `weights` is the type that weights have in memory: "native", the one in the files, or "f32", "f16" or
+    /// "bf16". `max_context` bounds the tokens of a conversation, and with them its memory.
     #[staticmethod]
     #[pyo3(signature = (path=None, *, device="cpu", weights="native", max_context=None))]
     fn load(
         py: Python<'_>,
-        path: Option<PathBuf>,
-        device: &str,
-        weights: &str,
+        path: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = device_name)] device: &str,
+        #[pyo3(from_py_with = weights_name)] weights: &str,
         max_context: Option<i64>,
     ) -> PyResult<Self> {
         let path = match path {
-            Some(path) => path,
+            Some(path) => text::path(path)?,
             None => bundled(py)?,
         };
         let mut options = LoadOptions::new().device(device).weights(match weights {
             "native" => Weights::Native,
             "f32" => Weights::F32,
+            "f16" => Weights::F16,
+            "bf16" => Weights::Bf16,
             _ => {
-                let reason = format!("{weights:?} is neither \"native\" nor \"f32\"");
+                let reason = format!("{weights:?} is none of \"native\", \"f32\", \"f16\" and \"bf16\"");
                 return Err(exception(py, &Error::Option { option: "weights", reason }));
             }
         });
@@ -52,8 +56,11 @@ impl Model {
         }
         let (results, mut result) = mpsc::channel();
         // After Ctrl-C nobody listens any more, and the thread drops what it has loaded.
-        worker::spawn(py, move || drop(results.send(session::Model::load(path, &options))))?;
-        let model = worker::wait(py, &mut result)?.or_raise(py)?;
+        worker::spawn(py, move || {
+            let loaded = worker::contain(|| session::Model::load(path, &options)).flatten();
+            drop(results.send(loaded));
+        })?;
+        let model = worker::wait(py, None, &mut result)?.or_raise(py)?;
         Ok(Self { model })
     }
 
@@ -87,6 +94,19 @@ impl Model {
     fn __reduce__(&self) -> PyResult<()> {
         no_pickle("Model", "load it in each process; the weights are memory-mapped, so processes share them")
     }
+}
+
+fn device_name<'a>(device: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    name(device, "device")
+}
+
+fn weights_name<'a>(weights: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    name(weights, "weights")
+}
+
+/// An option that is a name.
+fn name<'a>(value: &'a Bound<'_, PyAny>, option: &'static str) -> PyResult<&'a str> {
+    text::utf8(value.cast::<PyString>()?, |reason| Error::Option { option, reason })
 }
 
 /// The folder of the model that comes with the package.

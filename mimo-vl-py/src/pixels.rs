@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
 
 use crate::error::OrRaise;
+use crate::text;
 
 const ACCEPTED: &str = "an image is a pathlib.Path, the bytes of an image file, an open binary file, a PIL image, or \
                         an array of uint8 of shape (height, width, 3 or 4)";
@@ -14,7 +15,7 @@ const ACCEPTED: &str = "an image is a pathlib.Path, the bytes of an image file, 
 /// Open the image file at `path`.
 pub(crate) fn from_path(path: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
     let py = path.py();
-    let path: std::path::PathBuf = path.extract()?;
+    let path = text::path(path)?;
     py.detach(|| prompt::Image::open(&path)).or_raise(py)
 }
 

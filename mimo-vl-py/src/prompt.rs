@@ -9,20 +9,26 @@ use pyo3::types::{PyList, PyString, PyTuple};
 
 use crate::error::exception;
 use crate::image::as_image;
+use crate::text::utf8;
 use crate::video::Video;
 
 /// The user's turn: `parts` is one part, or a list or tuple of them.
-pub(crate) fn prompt(parts: &Bound<'_, PyAny>, system: Option<&str>, thinking: Option<bool>) -> PyResult<Prompt> {
+pub(crate) fn prompt(
+    parts: &Bound<'_, PyAny>,
+    system: Option<&Bound<'_, PyString>>,
+    thinking: Option<bool>,
+) -> PyResult<Prompt> {
     let mut prompt = Prompt::user();
     if parts.is_instance_of::<PyList>() || parts.is_instance_of::<PyTuple>() {
         for (index, part) in parts.try_iter()?.enumerate() {
-            prompt = add(prompt, &part?).map_err(|error| in_part(parts.py(), index, error))?;
+            prompt =
+                add(prompt, &part?, &format!("parts[{index}]")).map_err(|error| in_part(parts.py(), index, error))?;
         }
     } else {
-        prompt = add(prompt, parts)?;
+        prompt = add(prompt, parts, "parts")?;
     }
     if let Some(system) = system {
-        prompt = prompt.system(system);
+        prompt = prompt.system(text(system, "system")?);
     }
     Ok(prompt.thinking(match thinking {
         None => Thinking::Auto,
@@ -31,14 +37,19 @@ pub(crate) fn prompt(parts: &Bound<'_, PyAny>, system: Option<&str>, thinking: O
     }))
 }
 
-fn add(prompt: Prompt, part: &Bound<'_, PyAny>) -> PyResult<Prompt> {
-    if let Ok(text) = part.cast::<PyString>() {
-        return Ok(prompt.text(text.to_cow()?));
+fn add(prompt: Prompt, part: &Bound<'_, PyAny>, place: &str) -> PyResult<Prompt> {
+    if let Ok(said) = part.cast::<PyString>() {
+        return Ok(prompt.text(text(said, place)?));
     }
     if let Ok(video) = part.cast::<Video>() {
         return Ok(prompt.video(video.get().core()));
     }
     Ok(prompt.image(as_image(part)?))
+}
+
+/// `text` as UTF-8, or a `PromptError` that names its place.
+fn text<'a>(text: &'a Bound<'_, PyString>, place: &str) -> PyResult<&'a str> {
+    utf8(text, |reason| Error::Prompt { reason: format!("{place}: {reason}") })
 }
 
 /// Say which part has a type that no prompt takes; errors of other kinds name their image themselves.

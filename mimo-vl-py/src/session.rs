@@ -4,6 +4,7 @@ use std::sync::{Arc, mpsc};
 
 use mimo_vl_core::session;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use crate::answer;
 use crate::error::{OrRaise, no_pickle};
@@ -45,7 +46,7 @@ impl Session {
         &self,
         py: Python<'py>,
         parts: &Bound<'py, PyAny>,
-        system: Option<&str>,
+        system: Option<&Bound<'py, PyString>>,
         thinking: Option<bool>,
         max_tokens: Option<i64>,
         temperature: Option<f32>,
@@ -59,8 +60,12 @@ impl Session {
         let generate =
             Options { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed }.generate(py)?;
         let (results, mut result) = mpsc::channel();
-        self.slot.run(py, None, results, move |session| session.ask(&prompt, &generate))?;
-        let result = match wait(py, &mut result) {
+        self.slot.run(py, None, results, move |session, slot| {
+            let stream = session.stream(&prompt, &generate)?;
+            slot.repeat_cancel();
+            stream.answer()
+        })?;
+        let result = match wait(py, Some(&self.slot), &mut result) {
             Ok(result) => result,
             Err(interrupt) => {
                 stop(py, &self.slot, &mut result);
@@ -83,7 +88,7 @@ impl Session {
         &self,
         py: Python<'_>,
         parts: &Bound<'_, PyAny>,
-        system: Option<&str>,
+        system: Option<&Bound<'_, PyString>>,
         thinking: Option<bool>,
         max_tokens: Option<i64>,
         temperature: Option<f32>,
@@ -101,8 +106,8 @@ impl Session {
 
     /// Stop the call that is under way in another thread, which then ends with a CancelledError. Without one, nothing
     /// happens.
-    fn cancel(&self) {
-        self.slot.cancel();
+    fn cancel(&self, py: Python<'_>) {
+        py.detach(|| self.slot.cancel());
     }
 
     /// Forget the conversation.

@@ -15,15 +15,14 @@ use crate::answer;
 use crate::error::{exception, no_pickle};
 use crate::worker::{Pulls, Slot, lock, stop, wait};
 
-/// What a stream's worker sends, one for each pull after the first.
+/// What a stream's worker sends, one for each pull after the first. An error in its place says that the turn failed and
+/// was rolled back; the session is free again then.
 enum Step {
     /// The prompt is accepted. The one message that is not asked for.
     Started,
     Event(Event),
     /// The last event, and the answer as a whole. The session is free again.
     End(Event, Box<Answer>),
-    /// The turn failed and was rolled back. The session is free again.
-    Failed(Error),
     /// The stream was closed early.
     Closed,
 }
@@ -35,7 +34,7 @@ enum Step {
 pub(crate) struct Stream {
     slot: Arc<Slot>,
     pulls: Pulls,
-    steps: Mutex<Receiver<Step>>,
+    steps: Mutex<Receiver<Result<Step>>>,
     answer: Mutex<Option<Answer>>,
 }
 
@@ -46,14 +45,14 @@ impl Stream {
         let (steps, received) = mpsc::channel();
         let pulls = Arc::new(Mutex::new(Some(pull)));
         let events = steps.clone();
-        slot.run(py, Some(Arc::clone(&pulls)), steps, move |session| {
-            turn(session, &prompt, &generate, &pulled, &events).unwrap_or_else(Step::Failed)
+        slot.run(py, Some(Arc::clone(&pulls)), steps, move |session, slot| {
+            turn(session, slot, &prompt, &generate, &pulled, &events)
         })?;
         let stream = Self { slot: Arc::clone(slot), pulls, steps: Mutex::new(received), answer: Mutex::new(None) };
         let mut steps = lock(&stream.steps);
-        match wait(py, &mut steps) {
-            Ok(Step::Failed(error)) => return Err(exception(py, &error)),
-            Ok(_) => {}
+        match wait(py, Some(slot), &mut steps) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(exception(py, &error)),
             Err(interrupt) => {
                 stream.end();
                 stop(py, slot, &mut steps);
@@ -72,13 +71,15 @@ impl Stream {
 /// The worker's side: one event for each pull. Leaving early drops the core's stream, which rolls the turn back.
 fn turn(
     session: &mut Session,
+    slot: &Slot,
     prompt: &Prompt,
     generate: &Generate,
     pulled: &Receiver<()>,
-    events: &Sender<Step>,
+    events: &Sender<Result<Step>>,
 ) -> Result<Step> {
     let mut stream = session.stream(prompt, generate)?;
-    if events.send(Step::Started).is_err() || pulled.recv().is_err() {
+    slot.repeat_cancel();
+    if events.send(Ok(Step::Started)).is_err() || pulled.recv().is_err() {
         return Ok(Step::Closed);
     }
     while let Some(event) = stream.next() {
@@ -88,7 +89,7 @@ fn turn(
                 return Ok(Step::End(end, Box::new(answer)));
             }
             event => {
-                if events.send(Step::Event(event)).is_err() || pulled.recv().is_err() {
+                if events.send(Ok(Step::Event(event))).is_err() || pulled.recv().is_err() {
                     return Ok(Step::Closed);
                 }
             }
@@ -117,7 +118,7 @@ impl Stream {
             if lock(&self.pulls).as_ref().is_none_or(|pull| pull.send(()).is_err()) {
                 return Ok(None);
             }
-            let step = match wait(py, &mut steps) {
+            let step = match wait(py, Some(&self.slot), &mut steps) {
                 Ok(step) => step,
                 Err(interrupt) => {
                     self.end();
@@ -126,21 +127,21 @@ impl Stream {
                 }
             };
             match step {
-                Step::Event(event) => {
+                Ok(Step::Event(event)) => {
                     if let Some(event) = answer::event(py, event)? {
                         return Ok(Some(event));
                     }
                 }
-                Step::End(event, answer) => {
+                Ok(Step::End(event, answer)) => {
                     self.end();
                     *lock(&self.answer) = Some(*answer);
                     return answer::event(py, event);
                 }
-                Step::Failed(error) => {
+                Ok(Step::Started | Step::Closed) => return Ok(None),
+                Err(error) => {
                     self.end();
                     return Err(exception(py, &error));
                 }
-                Step::Started | Step::Closed => return Ok(None),
             }
         }
     }

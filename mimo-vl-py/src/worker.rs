@@ -31,13 +31,30 @@ pub(crate) fn spawn(py: Python<'_>, work: impl FnOnce() + Send + 'static) -> PyR
     }
 }
 
-/// Wait for the next message without the GIL.
+/// Do `work`; a panic becomes an error that says what the panic said.
+pub(crate) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        // Dropping a payload may panic in its turn.
+        std::mem::forget(panic);
+        Error::Internal { reason: said.unwrap_or_else(|| "a panic without a message".to_owned()) }
+    })
+}
+
+/// Wait for the next message without the GIL, and see to it that a cancel of the call in `slot` is not lost.
 ///
 /// An error is what a signal handler raised, `KeyboardInterrupt` for example; the work goes on.
-pub(crate) fn wait<T: Send>(py: Python<'_>, messages: &mut Receiver<T>) -> PyResult<T> {
+pub(crate) fn wait<T: Send>(py: Python<'_>, slot: Option<&Slot>, messages: &mut Receiver<T>) -> PyResult<T> {
     loop {
         let messages = &mut *messages;
-        match py.detach(move || messages.recv_timeout(POLL)) {
+        let message = py.detach(move || {
+            if let Some(slot) = slot {
+                slot.repeat_cancel();
+            }
+            messages.recv_timeout(POLL)
+        });
+        match message {
             Ok(message) => return Ok(message),
             Err(RecvTimeoutError::Timeout) => py.check_signals()?,
             Err(RecvTimeoutError::Disconnected) => {
@@ -53,7 +70,7 @@ pub(crate) fn wait<T: Send>(py: Python<'_>, messages: &mut Receiver<T>) -> PyRes
 pub(crate) fn stop<T: Send>(py: Python<'_>, slot: &Slot, messages: &mut Receiver<T>) {
     py.detach(move || {
         loop {
-            slot.cancel();
+            slot.cancel.cancel();
             if !matches!(messages.recv_timeout(POLL), Err(RecvTimeoutError::Timeout)) {
                 break;
             }
@@ -66,8 +83,13 @@ pub(crate) type Pulls = Arc<Mutex<Option<Sender<()>>>>;
 
 enum State {
     Free(Box<Session>),
-    /// A worker has the session. A stream's worker ends when its pulls are taken away.
-    Busy(Option<Pulls>),
+    /// A worker has the session.
+    Busy {
+        /// A stream's worker ends when these are taken away.
+        pulls: Option<Pulls>,
+        /// Whether the caller asked for a stop.
+        cancelled: bool,
+    },
     /// A worker has the session, and is about to bring it back.
     Ending,
     /// A defect of the core took the session along.
@@ -90,26 +112,49 @@ impl Slot {
 
     /// Ask the worker, if there is one, to stop.
     pub(crate) fn cancel(&self) {
+        let mut state = self.lock();
+        if let State::Busy { cancelled, .. } = &mut *state {
+            *cancelled = true;
+        }
         self.cancel.cancel();
     }
 
-    /// Run `work` with the session on a thread of its own, then put the session back, then send the result.
+    /// Raise the core's flag again if the call that is under way is cancelled.
+    ///
+    /// The core lowers the flag when a turn starts, and so loses a cancel that comes after the call and before that.
+    pub(crate) fn repeat_cancel(&self) {
+        let state = self.lock();
+        if matches!(&*state, State::Busy { cancelled: true, .. }) {
+            self.cancel.cancel();
+        }
+    }
+
+    /// Run `work` with the session on a thread of its own, then put the session back, then send the result; a panic is
+    /// a result too, and takes the session along.
+    ///
+    /// `work` repeats a cancel once the core has started the turn.
     pub(crate) fn run<T: Send + 'static>(
         self: &Arc<Self>,
         py: Python<'_>,
         pulls: Option<Pulls>,
-        results: Sender<T>,
-        work: impl FnOnce(&mut Session) -> T + Send + 'static,
+        results: Sender<Result<T, Error>>,
+        work: impl FnOnce(&mut Session, &Self) -> Result<T, Error> + Send + 'static,
     ) -> PyResult<()> {
         let mut session = py.detach(|| self.take(pulls)).map_err(PyRuntimeError::new_err)?;
         let slot = Arc::clone(self);
         spawn(py, move || {
-            let result = catch_unwind(AssertUnwindSafe(|| work(&mut session)));
-            slot.set(if result.is_ok() { State::Free(session) } else { State::Lost });
-            if let Ok(result) = result {
-                // Nobody listens any more when the caller dropped the stream.
-                let _ = results.send(result);
-            }
+            let result = match contain(|| work(&mut session, &slot)) {
+                Ok(result) => {
+                    slot.set(State::Free(session));
+                    result
+                }
+                Err(defect) => {
+                    slot.set(State::Lost);
+                    Err(defect)
+                }
+            };
+            // Nobody listens any more when the caller dropped the stream.
+            let _ = results.send(result);
         })
         .inspect_err(|_| self.set(State::Lost))
     }
@@ -135,15 +180,15 @@ impl Slot {
             match &*state {
                 State::Free(_) => break,
                 State::Ending => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                State::Busy(None) => return Err("the session is busy: another thread is asking it"),
-                State::Busy(Some(_)) => {
+                State::Busy { pulls: None, .. } => return Err("the session is busy: another thread is asking it"),
+                State::Busy { pulls: Some(_), .. } => {
                     return Err("the session is busy: exhaust or close() its stream before the next call");
                 }
                 State::Lost => return Err("the session met an internal error and is gone; open another one"),
                 State::Closed => return Err("the session is closed"),
             }
         }
-        match std::mem::replace(&mut *state, State::Busy(pulls)) {
+        match std::mem::replace(&mut *state, State::Busy { pulls, cancelled: false }) {
             State::Free(session) => Ok(session),
             _ => Err("the session is busy"),
         }
@@ -153,7 +198,7 @@ impl Slot {
     pub(crate) fn end_stream(&self, pulls: &Pulls) {
         let mut state = self.lock();
         // The stream may have ended long ago, and the session be busy with another call.
-        if matches!(&*state, State::Busy(Some(current)) if Arc::ptr_eq(current, pulls)) {
+        if matches!(&*state, State::Busy { pulls: Some(current), .. } if Arc::ptr_eq(current, pulls)) {
             *state = State::Ending;
         }
         *lock(pulls) = None;
@@ -163,13 +208,13 @@ impl Slot {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         loop {
-            if let State::Busy(pulls) = &*state {
+            if let State::Busy { pulls, .. } = &*state {
                 self.cancel.cancel();
                 if let Some(pulls) = pulls {
                     *lock(pulls) = None;
                 }
             }
-            if !matches!(&*state, State::Busy(_) | State::Ending) {
+            if !matches!(&*state, State::Busy { .. } | State::Ending) {
                 break;
             }
             state = self.changed.wait_timeout(state, POLL).unwrap_or_else(PoisonError::into_inner).0;

@@ -65,3 +65,18 @@ def test_example_fails_well(checkpoint: pathlib.Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("ask.py: ") and "missing.png" in done.stderr and done.stderr.count("\n") == 1
     assert run().returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["What is \udcff?"], "parts"),
+        (["\udcff.png", QUESTION], "No such file"),
+        ([QUESTION, "--model", "\udcff"], "no such checkpoint"),
+        ([QUESTION, "--device", "\udcff"], "device"),
+    ],
+)
+def test_example_with_bytes_outside_utf8(checkpoint: pathlib.Path, words: list[str], said: str) -> None:
+    done = run("--model", checkpoint, *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("ask.py: ") and said in done.stderr and done.stderr.count("\n") == 1

@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -165,9 +166,36 @@ def test_empty_prompt(session: mimo_vl.Session, parts: str | list[str]) -> None:
         assert caught.value.code == mimo_vl.ErrorCode.PROMPT
 
 
-def test_invalid_text(session: mimo_vl.Session) -> None:
-    with pytest.raises(UnicodeEncodeError):
-        session.ask("a lone surrogate: \udcff")
+@pytest.mark.parametrize("call", ["ask", "stream"])
+def test_invalid_text(session: mimo_vl.Session, call: str) -> None:
+    text = "a lone surrogate: \udcff"
+    for parts, system, place in (
+        (text, None, "parts"),
+        ([QUESTION, text], None, r"parts\[1\]"),
+        (QUESTION, text, "system"),
+    ):
+        with pytest.raises(mimo_vl.PromptError, match=f"{place}: .*surrogates"):
+            getattr(session, call)(parts, system=system)
+
+
+def test_invalid_names(checkpoint: pathlib.Path) -> None:
+    for option in ("device", "weights"):
+        names: dict[str, Any] = {option: "\udcff"}
+        with pytest.raises(mimo_vl.OptionError, match=f"{option}: .*surrogates"):
+            mimo_vl.Model.load(checkpoint, **names)
+        names[option] = 1
+        with pytest.raises(TypeError):
+            mimo_vl.Model.load(checkpoint, **names)
+
+
+def test_invalid_path() -> None:
+    with pytest.raises(mimo_vl.IoError) as caught:
+        mimo_vl.Image.open("bytes outside UTF-8 \udcff.png")
+    assert caught.value.errno == errno.ENOENT
+    calls: list[Callable[[str], object]] = [mimo_vl.Image.open, mimo_vl.Model.load]
+    for call in calls:
+        with pytest.raises(mimo_vl.IoError, match="surrogates"):
+            call("no bytes at all \ud800")
 
 
 def test_context_too_long(checkpoint: pathlib.Path) -> None:

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import pathlib
 import pickle
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -171,6 +171,16 @@ def test_model(model: mimo_vl.Model, checkpoint: pathlib.Path) -> None:
     assert repr(model) == f'<mimo_vl.Model "{checkpoint}" on cpu>'
     assert mimo_vl.Model.load(str(checkpoint), weights="f32", max_context=64).max_context == 64
     assert model.max_context > 64
+
+
+@pytest.mark.parametrize("weights", ["native", "f32", "f16", "bf16"])
+def test_types_of_weights(
+    checkpoint: pathlib.Path, session: mimo_vl.Session, weights: Literal["native", "f32", "f16", "bf16"]
+) -> None:
+    answer = mimo_vl.Model.load(checkpoint, weights=weights).session().ask(QUESTION, max_tokens=8)
+    assert answer.tokens > 0
+    if weights != "f16":  # The checkpoint has bf16, whose values f32 has too.
+        assert answer.text == session.ask(QUESTION, max_tokens=8).text
 
 
 def test_nothing_is_pickled(model: mimo_vl.Model, session: mimo_vl.Session, picture: pathlib.Path) -> None:

@@ -54,6 +54,37 @@ def test_cancel_a_stream(session: mimo_vl.Session) -> None:
     assert session.ask("Hello", max_tokens=4).tokens <= 4
 
 
+ANSWERED: dict[str, Callable[[mimo_vl.Session], object]] = {
+    "ask": lambda session: session.ask(ENDLESS, max_tokens=LONG),
+    "stream": lambda session: list(session.stream(ENDLESS, max_tokens=LONG)),
+}
+
+
+@pytest.mark.parametrize("work", ANSWERED)
+def test_cancel_of_a_call_that_is_just_starting(session: mimo_vl.Session, work: str) -> None:
+    outcomes: list[object] = []
+
+    def answer() -> None:
+        while True:
+            try:
+                outcomes.append(ANSWERED[work](session))
+            except RuntimeError:
+                continue  # The main thread was looking just then.
+            except mimo_vl.MimoVlError as error:
+                outcomes.append(type(error))
+            return
+
+    for turn in range(1, 6):
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(RuntimeError, match="busy"):
+            while True:
+                session.reset()
+        session.cancel()
+        thread.join(timeout=30)
+        assert outcomes == turn * [mimo_vl.CancelledError]
+
+
 def test_cancel_of_an_idle_session_does_nothing(session: mimo_vl.Session) -> None:
     session.cancel()
     assert session.ask("Hello", max_tokens=4).stop_reason is not mimo_vl.StopReason.CANCELLED

@@ -1,10 +1,10 @@
 //! Trains `mimo-vl-tiny`, the model that ships with this repository, on pictures it draws itself.
 //!
-//!     cargo run --release --features train --bin train_tiny -- [OUT] [--device cpu] [--steps N] [--seed S]
+//!     cargo run --release --features train --bin train_tiny -- OUT [--device cpu] [--steps N] [--seed S]
 //!                                                              [--state DIR] [--workers N]
 //!
-//! OUT (default: a folder of the system's temporary directory) becomes a checkpoint directory. Ctrl-C saves the
-//! state; the same command goes on from it, with the same result as without the interruption.
+//! OUT becomes a checkpoint directory. Ctrl-C saves the state, in OUT/state or DIR; the same command goes on from
+//! it, with the same result as without the interruption.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
@@ -21,6 +21,15 @@ use mimo_vl_core::train::{RandomSource, Schedule, StepReport, TrainOptions, Trai
 use mimo_vl_examples::shapes::{
     Dimensions, PATCH_CLASSES, Recipe, ShapesDataset, build_tokenizer, write_checkpoint_files,
 };
+
+const USAGE: &str = "\
+train_tiny OUT [--device cpu] [--steps 16000] [--seed 1] [--state OUT/state] [--workers 2]
+  OUT        the checkpoint directory to make
+  --device   cpu, ndarray or cuda:0, as far as this build has it
+  --steps    optimiser steps of 16 pictures each
+  --seed     of the first weights and of all pictures
+  --state    where the state is kept that the same command resumes from
+  --workers  batches that are worked on at once, each on one core";
 
 struct Arguments {
     out: PathBuf,
@@ -51,10 +60,14 @@ fn dimensions() -> Dimensions {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == "--help") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let arguments = match parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(reason) => {
-            eprintln!("train_tiny: {reason}");
+            eprintln!("train_tiny: {reason}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -67,7 +80,7 @@ fn main() -> ExitCode {
     match dispatch(&device, Training { arguments, cancel }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Cancelled) => {
-            eprintln!("stopped; the same command goes on from here");
+            eprintln!("stopped and saved; the same command goes on from here");
             ExitCode::from(130)
         }
         Err(error) => {
@@ -78,9 +91,8 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> std::result::Result<Arguments, String> {
-    let scratch = std::env::temp_dir().join("mimo-vl-tiny");
     let mut parsed = Arguments {
-        out: scratch.clone(),
+        out: PathBuf::new(),
         state: PathBuf::new(),
         device: "cpu".into(),
         steps: 16_000,
@@ -99,6 +111,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> std::result::Result<Arg
             _ if argument.starts_with('-') => return Err(format!("unknown option {argument}")),
             _ => parsed.out = argument.clone().into(),
         }
+    }
+    if parsed.out.as_os_str().is_empty() {
+        return Err("OUT is missing".into());
     }
     if parsed.state.as_os_str().is_empty() {
         parsed.state = parsed.out.join("state");
@@ -138,6 +153,7 @@ impl WithBackend for Training {
             betas: [0.9, 0.98],
             weight_decay: 0.01,
             clip: 1.0,
+            run: format!("mimo-vl-tiny, seed {seed}"),
             state,
             save_every: 500,
         };
@@ -153,7 +169,9 @@ impl WithBackend for Training {
             }
         });
         bar.finish();
-        trainer.save_weights(&out)?;
+        if matches!(result, Ok(()) | Err(Error::Cancelled)) {
+            trainer.save_weights(&out)?;
+        }
         result
     }
 }

@@ -56,7 +56,7 @@ pub fn write_checkpoint_files(directory: &Path, dimensions: &Dimensions, tokeniz
     write("config.json", &config(dimensions, tokenizer)?)?;
     write("generation_config.json", &generation_config(tokenizer)?)?;
     write("preprocessor_config.json", &preprocessor_config())?;
-    write("tokenizer_config.json", &tokenizer_config())?;
+    write("tokenizer_config.json", &tokenizer_config(dimensions))?;
     std::fs::write(directory.join("chat_template.jinja"), CHAT_TEMPLATE)?;
     tokenizer.save(directory.join("tokenizer.json"), false)
 }
@@ -145,7 +145,7 @@ fn preprocessor_config() -> Value {
     })
 }
 
-fn tokenizer_config() -> Value {
+fn tokenizer_config(d: &Dimensions) -> Value {
     json!({
         "tokenizer_class": "Qwen2Tokenizer",
         "eos_token": "<|im_end|>",
@@ -155,7 +155,7 @@ fn tokenizer_config() -> Value {
         "add_prefix_space": false,
         "clean_up_tokenization_spaces": false,
         "split_special_tokens": false,
-        "model_max_length": 4096,
+        "model_max_length": d.context,
         "chat_template": CHAT_TEMPLATE
     })
 }

@@ -51,11 +51,6 @@ impl AnswerParser {
         Self { place: Place::Answer, edge: Edge::Start, space: String::new(), held: String::new() }
     }
 
-    /// For text that starts inside thinking, since the prompt ended with `<think>`.
-    pub fn inside_thinking() -> Self {
-        Self { place: Place::Thinking, edge: Edge::Tag, ..Self::new() }
-    }
-
     /// The events that `text` completes.
     pub fn push(&mut self, text: &str) -> Vec<Event> {
         let mut held = std::mem::take(&mut self.held);
@@ -137,7 +132,8 @@ mod tests {
     use super::*;
 
     /// All events put together: the thinking and the answer, as (kind, text) runs.
-    fn collect(mut parser: AnswerParser, pieces: &[&str]) -> Vec<Event> {
+    fn collect(pieces: &[&str]) -> Vec<Event> {
+        let mut parser = AnswerParser::new();
         let mut events: Vec<Event> = Vec::new();
         let all: Vec<Event> = pieces.iter().flat_map(|piece| parser.push(piece)).collect();
         for event in all.into_iter().chain(parser.finish()) {
@@ -187,14 +183,8 @@ mod tests {
                     (_, event) => runs.push(event),
                 }
             }
-            assert_eq!(collect(AnswerParser::new(), &[given]), runs, "{given:?}");
+            assert_eq!(collect(&[given]), runs, "{given:?}");
         }
-    }
-
-    #[test]
-    fn can_start_inside_thinking() {
-        assert_eq!(collect(AnswerParser::inside_thinking(), &["\nhm\n</think>\nyes"]), [thinking("hm"), text("yes")]);
-        assert_eq!(collect(AnswerParser::inside_thinking(), &["<think>\nhm"]), [thinking("hm")]);
     }
 
     #[test]
@@ -226,9 +216,7 @@ mod tests {
                 pieces.push(piece);
                 rest = after;
             }
-            for parser in [AnswerParser::new(), AnswerParser::inside_thinking()] {
-                assert_eq!(collect(parser.clone(), &pieces), collect(parser, &[&whole]), "{whole:?} in {pieces:?}");
-            }
+            assert_eq!(collect(&pieces), collect(&[&whole]), "{whole:?} in {pieces:?}");
         }
     }
 }

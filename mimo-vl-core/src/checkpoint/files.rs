@@ -64,7 +64,10 @@ impl Checkpoint {
                 let path = shard_path(directory, file, &index)?;
                 read_file(&path, &mut tensors)?;
             }
-            if let Some((name, file)) = map.weight_map.iter().find(|(name, _)| !tensors.contains_key(*name)) {
+            let elsewhere = |name: &str, file: &str| {
+                tensors.get(name).is_none_or(|place: &Place| place.file != directory.join(file))
+            };
+            if let Some((name, file)) = map.weight_map.iter().find(|(name, file)| elsewhere(name, file)) {
                 return Err(Error::checkpoint(
                     directory.join(file),
                     format!("the index places tensor {name} here, but it is absent"),
@@ -83,11 +86,6 @@ impl Checkpoint {
     /// The directory that was opened.
     pub fn directory(&self) -> &Path {
         &self.directory
-    }
-
-    /// Bytes of all tensors together.
-    pub fn bytes(&self) -> usize {
-        self.tensors.values().map(|place| place.bytes.len()).sum()
     }
 
     /// The tensor `name`, given in the older family of names (`visual.*`, `model.*`), whichever family the files use.
@@ -144,7 +142,10 @@ fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<()> {
             shape: info.shape.clone(),
             bytes: map.slice(from..to),
         };
-        tensors.insert(name, place);
+        if let Some(other) = tensors.insert(name.clone(), place) {
+            let reason = format!("holds tensor {name}, and so does {}", other.file.display());
+            return Err(Error::checkpoint(path, reason));
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Weights {
-    /// As the checkpoint stores them, without a copy where the device allows it.
+    /// As the checkpoint stores them, without a copy where the device allows it; f32 where it lacks their type.
     #[default]
     Native,
     /// Cast to f32 while loading.
@@ -86,7 +86,13 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
             Weights::F16 => DType::F16,
             Weights::Bf16 => DType::BF16,
         };
-        let dtype = if B::supports_dtype(self.device, wanted) { wanted } else { DType::F32 };
+        let dtype = match self.weights {
+            _ if B::supports_dtype(self.device, wanted) => wanted,
+            Weights::Native => DType::F32,
+            asked => {
+                return Err(Error::option("weights", format!("the device has no {asked:?}; choose Native or F32")));
+            }
+        };
         Ok(Tensor::from_data(data(stored).convert_dtype(dtype), (self.device, dtype)))
     }
 }

@@ -95,6 +95,8 @@ pub struct SpecialTokens {
 }
 
 const FILE: &str = "config.json";
+/// No size of a real model comes near this; below it, products of a few sizes cannot overflow.
+const MAX_SIZE: usize = 1 << 24;
 const ARCHITECTURE: &str = "Qwen2_5_VLForConditionalGeneration";
 
 impl ModelConfig {
@@ -124,6 +126,7 @@ impl ModelConfig {
         let vision = json.get("vision_config").ok_or("vision_config is missing")?;
         let vision = RawVision::deserialize(vision).map_err(|e| format!("vision_config: {e}"))?;
         let top = RawTop::deserialize(json).map_err(|e| e.to_string())?;
+        let (scaling, parameters) = (text.rope_scaling.unwrap_or_default(), text.rope_parameters.unwrap_or_default());
         let head_dim = match (text.head_dim, text.hidden_size.checked_div(text.num_attention_heads)) {
             (Some(head_dim), _) => head_dim,
             (None, Some(head_dim)) => head_dim,
@@ -151,9 +154,8 @@ impl ModelConfig {
                 num_key_value_heads: text.num_key_value_heads,
                 head_dim,
                 rms_norm_eps: text.rms_norm_eps,
-                rope_theta: text.rope_theta.or(text.rope_parameters.rope_theta).unwrap_or(640_000.0),
-                mrope_section: (text.rope_scaling.mrope_section.or(text.rope_parameters.mrope_section))
-                    .unwrap_or([16, 24, 24]),
+                rope_theta: text.rope_theta.or(parameters.rope_theta).unwrap_or(640_000.0),
+                mrope_section: (scaling.mrope_section.or(parameters.mrope_section)).unwrap_or([16, 24, 24]),
                 max_position_embeddings: text.max_position_embeddings,
                 tie_word_embeddings: top.tie_word_embeddings.or(text.tie_word_embeddings).unwrap_or(false),
             },
@@ -188,7 +190,16 @@ impl ModelConfig {
             ("vision_config.num_heads", vision.num_heads),
         ];
         for (field, value) in nonzero {
-            require(value > 0, || format!("{field} is 0"))?;
+            require((1..=MAX_SIZE).contains(&value), || format!("{field} is {value}; 1 to {MAX_SIZE} is possible"))?;
+        }
+        let small = [
+            ("num_hidden_layers", text.num_hidden_layers),
+            ("vision_config.depth", vision.depth),
+            ("vision_config.window_size", vision.window_size),
+            ("mrope_section", text.mrope_section.into_iter().max().unwrap_or(0)),
+        ];
+        for (field, value) in small {
+            require(value <= MAX_SIZE, || format!("{field} is {value}; at most {MAX_SIZE} is possible"))?;
         }
         require(text.num_attention_heads % text.num_key_value_heads == 0, || {
             format!(
@@ -300,10 +311,8 @@ struct RawText {
     #[serde(default = "defaults::rms_norm_eps")]
     rms_norm_eps: f64,
     rope_theta: Option<f64>,
-    #[serde(default)]
-    rope_scaling: RawRope,
-    #[serde(default)]
-    rope_parameters: RawRope,
+    rope_scaling: Option<RawRope>,
+    rope_parameters: Option<RawRope>,
     #[serde(default = "defaults::max_position_embeddings")]
     max_position_embeddings: usize,
     eos_token_id: Option<Value>,
@@ -422,6 +431,8 @@ mod tests {
             ("/vision_config/num_heads", serde_json::json!(7), "hidden_size"),
             ("/architectures/0", serde_json::json!("LlamaForCausalLM"), "LlamaForCausalLM"),
             ("/vocab_size", serde_json::json!(100), "image_token_id"),
+            ("/vision_config/num_heads", serde_json::json!(1_u64 << 62), "num_heads"),
+            ("/rope_scaling/mrope_section", serde_json::json!([u64::MAX, 33, 32]), "mrope_section"),
         ] {
             let mut json = mimo();
             *json.pointer_mut(pointer).unwrap() = value;

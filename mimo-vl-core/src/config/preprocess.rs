@@ -21,6 +21,8 @@ pub struct PreprocessConfig {
     pub min_pixels: usize,
     /// Most pixels of a resized image, unless the image itself states another limit.
     pub max_pixels: usize,
+    /// Most tokens of one image or video; larger ones are refused before memory is taken.
+    pub max_tokens: usize,
     /// Mean of each colour channel, of values between 0 and 1.
     pub image_mean: [f32; 3],
     /// Standard deviation of each colour channel.
@@ -36,6 +38,7 @@ impl Default for PreprocessConfig {
             merge_size: 2,
             min_pixels: 4 * 28 * 28,
             max_pixels: 4096 * 28 * 28,
+            max_tokens: 32_768,
             image_mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
             image_std: [0.268_629_55, 0.261_302_6, 0.275_777_1],
         }
@@ -47,6 +50,10 @@ struct RawPreprocessConfig {
     patch_size: Option<usize>,
     temporal_patch_size: Option<usize>,
     merge_size: Option<usize>,
+    min_pixels: Option<usize>,
+    max_pixels: Option<usize>,
+    resample: Option<u32>,
+    rescale_factor: Option<f64>,
     image_mean: Option<[f32; 3]>,
     image_std: Option<[f32; 3]>,
 }
@@ -54,8 +61,8 @@ struct RawPreprocessConfig {
 impl PreprocessConfig {
     /// Read `preprocessor_config.json` of a checkpoint directory; an absent file gives the defaults.
     ///
-    /// The file's own pixel limits are not taken: published files disagree with the evaluated setting, so
-    /// the limits are the caller's to choose and default to the documented 4096 tokens.
+    /// The file's `max_pixels` counts where it is lower than the documented cap of 4096 tokens: published files
+    /// state more than the model was evaluated with. An image's own limits go before both.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when a value is not supported.
@@ -68,11 +75,16 @@ impl PreprocessConfig {
             patch_size: raw.patch_size.unwrap_or(default.patch_size),
             temporal_patch_size: raw.temporal_patch_size.unwrap_or(default.temporal_patch_size),
             merge_size: raw.merge_size.unwrap_or(default.merge_size),
+            min_pixels: raw.min_pixels.unwrap_or(default.min_pixels),
+            max_pixels: raw.max_pixels.map_or(default.max_pixels, |pixels| pixels.min(default.max_pixels)),
             image_mean: raw.image_mean.unwrap_or(default.image_mean),
             image_std: raw.image_std.unwrap_or(default.image_std),
             ..default
         };
-        config.validate().map_err(|reason| Error::checkpoint(directory.join("preprocessor_config.json"), reason))?;
+        let steps = check_steps(raw.resample, raw.rescale_factor);
+        steps
+            .and_then(|()| config.validate())
+            .map_err(|reason| Error::checkpoint(directory.join("preprocessor_config.json"), reason))?;
         Ok(config)
     }
 
@@ -86,6 +98,9 @@ impl PreprocessConfig {
             if value != supported {
                 return Err(format!("{field} is {value}; only {supported} is supported"));
             }
+        }
+        if self.min_pixels > self.max_pixels {
+            return Err(format!("min_pixels {} is above max_pixels {}", self.min_pixels, self.max_pixels));
         }
         if self.image_std.iter().any(|&std| !(std.is_finite() && std > 0.0)) {
             return Err(format!("image_std is {:?}; every value must be above 0", self.image_std));
@@ -101,5 +116,17 @@ impl PreprocessConfig {
     /// Values of one patch: channels × frames × rows × columns.
     pub fn patch_values(&self) -> usize {
         3 * self.temporal_patch_size * self.patch_size * self.patch_size
+    }
+}
+
+/// Bicubic resampling and values between 0 and 1 are all there is.
+fn check_steps(resample: Option<u32>, rescale_factor: Option<f64>) -> Result<(), String> {
+    const BICUBIC: u32 = 3;
+    if let Some(other) = resample.filter(|&resample| resample != BICUBIC) {
+        return Err(format!("resample is {other}; only {BICUBIC} (bicubic) is supported"));
+    }
+    match rescale_factor.filter(|factor| (factor - 1.0 / 255.0).abs() > 1e-9) {
+        Some(other) => Err(format!("rescale_factor is {other}; only 1/255 is supported")),
+        None => Ok(()),
     }
 }

@@ -35,11 +35,6 @@ impl<B: Backend> Cache<B> {
         self.len == 0
     }
 
-    /// Tokens that fit before the next allocation.
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Forget every token from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);

@@ -14,7 +14,7 @@ pub struct Grid {
 impl Grid {
     /// How many patches there are.
     pub fn patches(&self) -> usize {
-        self.t * self.h * self.w
+        self.t.saturating_mul(self.h).saturating_mul(self.w)
     }
 
     /// How many tokens the language model sees: one for every 2×2 patches.

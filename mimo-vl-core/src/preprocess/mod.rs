@@ -32,7 +32,8 @@ const VIDEO_PIXELS: f64 = 128_000.0 * 28.0 * 28.0 * 0.9;
 /// The size follows the picture's own limits where it has some, else those of `config` that do not contradict them.
 ///
 /// # Errors
-/// [`Error::Image`] when the sides differ by more than a factor of 200, or the limits contradict each other.
+/// [`Error::Image`] when the sides differ by more than a factor of 200, or the limits contradict each other;
+/// [`Error::ContextTooLong`] when it would be more than `config.max_tokens` tokens.
 pub fn image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
     let (min, max) = image.limits();
     let limits = Limits::new(min, max, config.min_pixels, config.max_pixels as f64);
@@ -48,7 +49,7 @@ pub fn image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
 /// budget of 115,200 tokens for the whole video.
 ///
 /// # Errors
-/// [`Error::Image`], as for [`image()`].
+/// [`Error::Image`] and [`Error::ContextTooLong`], as for [`image()`].
 pub fn video(video: &Video, config: &PreprocessConfig) -> Result<Patches> {
     let frames = video.frames();
     let Some(first) = frames.first() else {

@@ -6,7 +6,7 @@ use super::grid::Grid;
 use super::resize::{Bicubic, resize};
 use super::transform::Transform;
 use crate::config::PreprocessConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::prompt::Image;
 
 /// The patches of one picture or video.
@@ -26,6 +26,8 @@ pub struct Patches {
 }
 
 /// Resize `frames`, all of one size, to (`height`, `width`) and cut them; the last frame stands in for a missing one.
+///
+/// [`Error::ContextTooLong`] when that would be more tokens than `config` allows: before anything is resized.
 pub(super) fn cut(
     frames: &[Image],
     (height, width): (usize, usize),
@@ -34,6 +36,9 @@ pub(super) fn cut(
 ) -> Result<Patches> {
     let patch = config.patch_size;
     let grid = Grid { t: frames.len().div_ceil(config.temporal_patch_size), h: height / patch, w: width / patch };
+    if grid.tokens() > config.max_tokens {
+        return Err(Error::ContextTooLong { tokens: grid.tokens(), limit: config.max_tokens });
+    }
     let step = grid.h * grid.w * config.patch_values();
     let mut pixels = vec![0; grid.t * step];
     pixels.par_chunks_mut(step).zip(frames.par_chunks(config.temporal_patch_size)).try_for_each(|(rows, group)| {

@@ -165,7 +165,7 @@ fn count(total: usize, video_fps: f64, sampling: &Sampling) -> Result<usize> {
     } else {
         let fps = sampling.fps.unwrap_or(FPS);
         positive("fps", fps)?;
-        let min = sampling.min_frames.unwrap_or(MIN_FRAMES).div_ceil(FRAME_FACTOR) * FRAME_FACTOR;
+        let min = sampling.min_frames.unwrap_or(MIN_FRAMES).div_ceil(FRAME_FACTOR).saturating_mul(FRAME_FACTOR);
         let max = sampling.max_frames.unwrap_or(MAX_FRAMES.min(total)) / FRAME_FACTOR * FRAME_FACTOR;
         let frames = (total as f64 / video_fps * fps).max(min as f64).min(max as f64).min(total as f64);
         (frames / factor).floor() * factor

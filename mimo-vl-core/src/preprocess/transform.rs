@@ -2,11 +2,9 @@
 
 /// How a picture was brought to the size that the model saw.
 ///
-/// Three frames of coordinates, all with the origin at the top left corner and x to the right:
+/// Two frames of coordinates, both with the origin at the top left corner and x to the right:
 /// - the *model's*: pixels of the resized picture, in which the model answers;
-/// - the *caller's*: pixels of the picture as a viewer shows it, after the EXIF orientation;
-/// - the *stored*: pixels of the file before the orientation, as a program that ignores EXIF reads them.
-///   The same as the caller's when `orientation` is 1.
+/// - the *caller's*: pixels of the picture as a viewer shows it, after the EXIF orientation.
 ///
 /// Coordinates are continuous: pixel (0, 0) covers the square from (0, 0) to (1, 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,21 +27,6 @@ impl Transform {
     /// A point of the caller's frame in the model's.
     pub fn to_model(&self, x: f64, y: f64) -> (f64, f64) {
         scale(x, y, self.original, self.resized)
-    }
-
-    /// A point of the caller's frame in the frame of the stored file.
-    pub fn to_stored(&self, x: f64, y: f64) -> (f64, f64) {
-        let (width, height) = (self.original.0 as f64, self.original.1 as f64);
-        match self.orientation {
-            2 => (width - x, y),
-            3 => (width - x, height - y),
-            4 => (x, height - y),
-            5 => (y, x),
-            6 => (y, width - x),
-            7 => (height - y, width - x),
-            8 => (height - y, x),
-            _ => (x, y),
-        }
     }
 }
 

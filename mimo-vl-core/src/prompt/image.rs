@@ -101,16 +101,6 @@ impl Image {
         Self::from_rows(width, height, stride, pixels, 4, decode::over_white)
     }
 
-    /// Copy raw pixels, 4 bytes each: blue, green, red, and a byte that is ignored, as screen captures have them.
-    ///
-    /// # Errors
-    /// [`Error::Image`], as for [`Image::from_rgb`], with rows of `4 * width` bytes.
-    pub fn from_bgrx(width: u32, height: u32, stride: usize, pixels: &[u8]) -> Result<Self> {
-        Self::from_rows(width, height, stride, pixels, 4, |row, out| {
-            out.extend(row.as_chunks::<4>().0.iter().flat_map(|&[blue, green, red, _]| [red, green, blue]));
-        })
-    }
-
     /// Check the layout of raw pixels and append every row, as RGB, with `append`.
     fn from_rows(
         width: u32,

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
+/// The tags around thinking are text even if a checkpoint lists them as special: what follows tells thinking from
+/// answer by them.
+const THINKING: [&str; 2] = ["<think>", "</think>"];
+
 /// The bytes that every token stands for.
 #[derive(Debug)]
 pub(super) struct TokenBytes {
@@ -13,7 +17,7 @@ pub(super) struct TokenBytes {
 }
 
 impl TokenBytes {
-    /// Special tokens stand for nothing, and so do ids without a token.
+    /// Special tokens other than [`THINKING`] stand for nothing, and so do ids without a token.
     pub(super) fn new(tokenizer: &Tokenizer) -> Self {
         let alphabet = byte_of_char();
         let mut table: Vec<Vec<u8>> = Vec::new();
@@ -30,7 +34,8 @@ impl TokenBytes {
             set(id, token_bytes(&token, &alphabet));
         }
         for (id, token) in tokenizer.get_added_tokens_decoder() {
-            set(id, if token.special { Vec::new() } else { token_bytes(&token.content, &alphabet) });
+            let silent = token.special && !THINKING.contains(&token.content.as_str());
+            set(id, if silent { Vec::new() } else { token_bytes(&token.content, &alphabet) });
         }
         let mut flat = Self { bytes: Vec::new(), ends: Vec::with_capacity(table.len()) };
         for bytes in table {
@@ -86,7 +91,8 @@ impl TokenText {
         Self { table, held: Vec::new() }
     }
 
-    /// The text that token `id` completes: empty for special tokens, unknown ids and unfinished characters.
+    /// The text that token `id` completes: empty for unfinished characters, unknown ids, and special tokens except
+    /// `<think>` and `</think>`.
     pub fn push(&mut self, id: u32) -> String {
         self.held.extend_from_slice(self.table.get(id));
         let mut text = String::new();

@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 
 const FILE: &str = "tokenizer.json";
 
+/// Largest id of a token: far above every published vocabulary, and small enough for a table with an entry for each.
+const MAX_ID: u32 = 1 << 22;
+
 /// What a message must never be able to write, even if a checkpoint lists one of them as an ordinary added token.
 const RESERVED: [&str; 8] = [
     "<|endoftext|>",
@@ -62,6 +65,10 @@ impl Tokenizer {
         let unsupported = |reason: String| Err(Error::checkpoint(&path, reason));
         if !matches!(encoder.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
             return unsupported("its decoder is not ByteLevel: only byte-level BPE is supported".into());
+        }
+        let added = encoder.get_added_tokens_decoder().into_iter().map(|(id, _)| id);
+        if let Some(id) = encoder.get_vocab(false).into_values().chain(added).find(|&id| id > MAX_ID) {
+            return unsupported(format!("one of its tokens has id {id}: ids up to {MAX_ID} are supported"));
         }
         encoder.with_padding(None);
         if let Err(error) = encoder.with_truncation(None) {
@@ -133,8 +140,8 @@ impl Tokenizer {
         &self.inner.literals
     }
 
-    /// The text of `ids`, without special tokens and ids that have no token. Bytes that form no character become
-    /// U+FFFD.
+    /// The text of `ids`, without ids that have no token and without special tokens, except `<think>` and `</think>`,
+    /// special or not. Bytes that form no character become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.inner.bytes.get(id)).copied().collect();
         String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())

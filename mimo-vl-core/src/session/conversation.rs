@@ -21,7 +21,7 @@ use crate::sampling::{Generate, Sampler};
 ///
 /// Each [`ask`](Self::ask) or [`stream`](Self::stream) adds a turn. A call that fails, is cancelled, or whose stream is
 /// dropped before its end adds nothing: the conversation is as it was. The session keeps its pictures and videos
-/// with their features, so that later turns compute nothing twice.
+/// with their features, and what earlier turns computed of the beginning that the next one shares with them.
 pub struct Session {
     model: Model,
     sequence: Box<dyn Sequence>,
@@ -125,7 +125,6 @@ impl Session {
     /// The conversation with the messages of a prompt, all media preprocessed.
     fn with(&self, messages: Vec<Message>) -> Result<Vec<Turn>> {
         let _span = tracing::debug_span!("preprocess").entered();
-        let mut known: Vec<Arc<Medium>> = self.turns.iter().flat_map(|turn| &turn.media).cloned().collect();
         let mut turns = self.turns.clone();
         let system = |message: &Message| message.role == Role::System;
         if messages.first().is_some_and(system) && turns.first().is_some_and(|turn| system(&turn.message)) {
@@ -133,7 +132,7 @@ impl Session {
         }
         for (index, message) in messages.into_iter().enumerate() {
             let first = index == 0 && system(&message);
-            let turn = Turn::new(message, &mut known, self.model.preprocess_config(), &self.cancel)?;
+            let turn = Turn::new(message, &turns, self.model.preprocess_config(), &self.cancel)?;
             turns.insert(if first { 0 } else { turns.len() }, turn);
         }
         Ok(turns)

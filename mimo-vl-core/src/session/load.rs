@@ -101,7 +101,8 @@ impl Model {
         let start = Instant::now();
         let config = ModelConfig::load(directory)?;
         let max_context = max_context(options, &config)?;
-        let preprocess = PreprocessConfig::load(directory)?;
+        let mut preprocess = PreprocessConfig::load(directory)?;
+        preprocess.max_tokens = max_context;
         let generation = GenerationConfig::load(directory)?;
         let tokenizer = Tokenizer::load(directory)?;
         check_tokens(&tokenizer, &config)

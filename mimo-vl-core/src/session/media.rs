@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::cancel::Cancel;
 use crate::config::PreprocessConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Engine, Features};
 use crate::preprocess::{self, Patches};
 use crate::prompt::{Image, Message, Part, Video};
@@ -31,14 +31,13 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Preprocess what `message` shows, unless `known` has it already; what is new joins `known`.
-    pub(super) fn new(
-        message: Message,
-        known: &mut Vec<Arc<Medium>>,
-        config: &PreprocessConfig,
-        cancel: &Cancel,
-    ) -> Result<Self> {
-        let mut media = Vec::new();
+    /// Preprocess what `message` shows, unless one of the `earlier` turns or an earlier part shows it already.
+    ///
+    /// [`Error::ContextTooLong`] as soon as all media together have more tokens than `config` allows, so that many
+    /// of them do not take memory without end.
+    pub(super) fn new(message: Message, earlier: &[Self], config: &PreprocessConfig, cancel: &Cancel) -> Result<Self> {
+        let mut tokens: usize = earlier.iter().flat_map(|turn| &turn.media).map(|medium| medium.tokens()).sum();
+        let mut media: Vec<Arc<Medium>> = Vec::new();
         for part in &message.parts {
             cancel.check()?;
             let source = match part {
@@ -46,14 +45,15 @@ impl Turn {
                 Part::Image(image) => Source::Image(image.clone()),
                 Part::Video(video) => Source::Video(video.clone()),
             };
-            let medium = match known.iter().find(|medium| medium.source.same(&source)) {
+            let mut shown = earlier.iter().flat_map(|turn| &turn.media).chain(&media);
+            let medium = match shown.find(|medium| medium.source.same(&source)) {
                 Some(medium) => Arc::clone(medium),
-                None => {
-                    let medium = Arc::new(Medium::new(source, config)?);
-                    known.push(Arc::clone(&medium));
-                    medium
-                }
+                None => Arc::new(Medium::new(source, config)?),
             };
+            tokens = tokens.saturating_add(medium.tokens());
+            if tokens > config.max_tokens {
+                return Err(Error::ContextTooLong { tokens, limit: config.max_tokens });
+            }
             media.push(medium);
         }
         Ok(Self { message, media })
@@ -71,6 +71,10 @@ impl Medium {
 
     pub(super) fn patches(&self) -> &Patches {
         &self.patches
+    }
+
+    fn tokens(&self) -> usize {
+        self.patches.grid.tokens()
     }
 
     /// The features, computed at the first call.
@@ -114,8 +118,8 @@ mod tests {
         Image::from_rgb(30, 30, 90, &[value; 2700]).unwrap()
     }
 
-    fn turn(message: Message, known: &mut Vec<Arc<Medium>>) -> Turn {
-        Turn::new(message, known, &PreprocessConfig::default(), &Cancel::new()).unwrap()
+    fn turn(message: Message, earlier: &[Turn]) -> Turn {
+        Turn::new(message, earlier, &PreprocessConfig::default(), &Cancel::new()).unwrap()
     }
 
     fn asked() -> Message {
@@ -124,10 +128,11 @@ mod tests {
 
     #[test]
     fn equal_content_is_one_medium() {
-        let mut known = Vec::new();
-        let first = turn(asked().image(image(1)).text("and").image(image(2)), &mut known);
-        let second = turn(asked().image(image(2)).image(image(1).max_pixels(4000)), &mut known);
-        assert_eq!(known.len(), 3);
+        let first = turn(asked().image(image(1)).text("and").image(image(2)).image(image(1)), &[]);
+        let second = turn(asked().image(image(2)).image(image(1).max_pixels(4000)), std::slice::from_ref(&first));
+        assert_eq!((first.media.len(), second.media.len()), (3, 2));
+        assert!(!Arc::ptr_eq(&first.media[0], &first.media[1]));
+        assert!(Arc::ptr_eq(&first.media[0], &first.media[2]));
         assert!(Arc::ptr_eq(&first.media[1], &second.media[0]));
         assert!(!Arc::ptr_eq(&first.media[0], &second.media[1]), "other limits give other patches");
     }
@@ -135,16 +140,29 @@ mod tests {
     #[test]
     fn rate_of_a_video_is_part_of_its_content() {
         let video = |fps| Video::from_frames(vec![image(1), image(2)], fps).unwrap();
-        let mut known = Vec::new();
-        turn(asked().video(video(1.0)).video(video(2.0)).video(video(1.0)).image(image(1)), &mut known);
-        assert_eq!(known.len(), 3);
+        let turn = turn(asked().video(video(1.0)).video(video(2.0)).video(video(1.0)), &[]);
+        assert!(!Arc::ptr_eq(&turn.media[0], &turn.media[1]));
+        assert!(Arc::ptr_eq(&turn.media[0], &turn.media[2]));
+    }
+
+    #[test]
+    fn media_of_all_turns_share_the_limit_of_tokens() {
+        let config = PreprocessConfig { max_tokens: 8, ..PreprocessConfig::default() };
+        let add = |message, earlier: &[Turn]| Turn::new(message, earlier, &config, &Cancel::new());
+        // Each picture has four tokens, the same one again too.
+        let first = add(asked().image(image(1)), &[]).unwrap();
+        let second = add(asked().image(image(1)), std::slice::from_ref(&first)).unwrap();
+        let third = add(asked().image(image(2)), &[first, second]);
+        assert!(matches!(third, Err(Error::ContextTooLong { tokens: 12, limit: 8 })), "{third:?}");
+        let many = (0..1000).fold(asked(), |message, _| message.image(image(1)));
+        assert!(matches!(add(many, &[]), Err(Error::ContextTooLong { tokens: 12, limit: 8 })));
     }
 
     #[test]
     fn cancel_stops_preprocessing() {
         let cancel = Cancel::new();
         cancel.cancel();
-        let turn = Turn::new(asked().image(image(1)), &mut Vec::new(), &PreprocessConfig::default(), &cancel);
-        assert!(matches!(turn, Err(crate::error::Error::Cancelled)));
+        let turn = Turn::new(asked().image(image(1)), &[], &PreprocessConfig::default(), &cancel);
+        assert!(matches!(turn, Err(Error::Cancelled)));
     }
 }

@@ -46,13 +46,14 @@ type Files = BinFileRecorder<FullPrecisionSettings>;
 /// Write weights, optimiser moments and step number to `directory`, replacing the last state in one move.
 pub(super) fn save_state<B: AutodiffBackend, M: AutodiffModule<B>>(
     directory: &Path,
+    run: u64,
     model: &M,
     optimizer: &OptimizerAdaptor<AdamW, M, B>,
     step: u64,
 ) -> Result<()> {
     std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, error))?;
     let (path, partial) = (state_file::<B>(directory, "state"), state_file::<B>(directory, "partial"));
-    let record = (model.clone().into_record(), optimizer.to_record(), step);
+    let record = (model.clone().into_record(), optimizer.to_record(), [run, step]);
     Recorder::<B>::record(&Files::default(), record, partial.clone())
         .map_err(|error| Error::io(&partial, std::io::Error::other(error.to_string())))?;
     std::fs::rename(&partial, &path).map_err(|error| Error::io(&path, error))
@@ -61,6 +62,7 @@ pub(super) fn save_state<B: AutodiffBackend, M: AutodiffModule<B>>(
 /// Put the state of `directory` into model and optimiser, and give its step number; `None` when there is no state.
 pub(super) fn load_state<B: AutodiffBackend, M: AutodiffModule<B>>(
     directory: &Path,
+    run: u64,
     model: &mut M,
     optimizer: &mut OptimizerAdaptor<AdamW, M, B>,
     device: &B::Device,
@@ -69,8 +71,13 @@ pub(super) fn load_state<B: AutodiffBackend, M: AutodiffModule<B>>(
     if !path.is_file() {
         return Ok(None);
     }
-    let (weights, moments, step) = Recorder::<B>::load(&Files::default(), path.clone(), device)
-        .map_err(|error| Error::checkpoint(path, format!("not a training state of this model: {error}")))?;
+    let (weights, moments, [of, step]): (_, _, [u64; 2]) = Recorder::<B>::load(&Files::default(), path.clone(), device)
+        .map_err(|error| Error::checkpoint(&path, format!("not a training state of this model: {error}")))?;
+    if of != run {
+        let reason =
+            "the state of another run, or of other options: give another folder for the state, or remove this one";
+        return Err(Error::checkpoint(path, reason));
+    }
     *model = model.clone().load_record(weights);
     *optimizer = optimizer.clone().load_record(moments);
     Ok(Some(step))

@@ -21,6 +21,7 @@ use crate::config::{ModelConfig, PreprocessConfig};
 use crate::error::{Error, Result};
 use crate::kernels::Kernels;
 use crate::model::VisionLanguageModel;
+use crate::nn::parameter_id;
 
 /// Where batches come from. The same index must always give the same batch, so that a run can be resumed.
 pub trait Dataset: Sync {
@@ -48,10 +49,22 @@ pub struct TrainOptions {
     pub weight_decay: f32,
     /// Largest joint norm of the gradients.
     pub clip: f64,
+    /// Tells this run from others: its data, and whatever else the other options do not say. A state is resumed
+    /// only by the run that it is of.
+    pub run: String,
     /// Where the state is kept that a run resumes from.
     pub state: PathBuf,
     /// Steps between two saves of the state.
     pub save_every: u64,
+}
+
+impl TrainOptions {
+    /// A hash of everything that the course of a run depends on.
+    fn fingerprint(&self) -> u64 {
+        let Self { schedule, batches_per_step, patch_classes, betas, weight_decay, clip, run, .. } = self;
+        let text = format!("{schedule:?} {batches_per_step} {patch_classes} {betas:?} {weight_decay} {clip} {run}");
+        parameter_id(&text).val()
+    }
 }
 
 /// What one step did.
@@ -96,7 +109,7 @@ impl<B: Kernels> Trainer<B> {
     /// Start from the tensors of `source`, or go on from the state in `options.state` when there is one.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when the state cannot be read; [`Error::Option`] when the worker threads cannot be had.
+    /// [`Error::Checkpoint`] when the state cannot be read or is of another run; [`Error::Option`] when the worker threads cannot be had.
     pub fn new(
         source: &impl TensorSource<Autodiff<B>>,
         config: &ModelConfig,
@@ -116,7 +129,8 @@ impl<B: Kernels> Trainer<B> {
         let model = VisionLanguageModel::load(&remembering, config)?;
         let mut learner = Learner::load(source, model, config, options.patch_classes)?;
         let mut optimizer = adamw.init();
-        let step = save::load_state(&options.state, &mut learner, &mut optimizer, &device)?.unwrap_or(0);
+        let step = save::load_state(&options.state, options.fingerprint(), &mut learner, &mut optimizer, &device)?;
+        let step = step.unwrap_or(0);
         Ok(Self { learner, optimizer, names: remembering.into_names(), options, preprocess, device, pools, step })
     }
 
@@ -148,6 +162,9 @@ impl<B: Kernels> Trainer<B> {
                     return Err(Error::Cancelled);
                 }
                 let step: Vec<Batch> = batches.iter().take(self.options.batches_per_step).collect::<Result<_>>()?;
+                if step.len() < self.options.batches_per_step {
+                    return Err(Error::internal("the thread that makes batches panicked"));
+                }
                 let report = self.train(&step)?;
                 on_step(&report);
                 if self.step.is_multiple_of(self.options.save_every.max(1)) {
@@ -161,7 +178,7 @@ impl<B: Kernels> Trainer<B> {
     /// One optimiser step over `batches`.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the loss is no number.
+    /// [`Error::Internal`] when the loss or a gradient is no number; the weights are then as before.
     pub fn train(&mut self, batches: &[Batch]) -> Result<StepReport> {
         let started = Instant::now();
         let amount = Amount::of(batches);
@@ -176,6 +193,9 @@ impl<B: Kernels> Trainer<B> {
             return Err(Error::internal(format!("the loss of step {} is {loss}", self.step)));
         }
         let (grads, gradient_norm) = clip(&self.learner, accumulator.grads(), self.options.clip);
+        if !gradient_norm.is_finite() {
+            return Err(Error::internal(format!("the gradients of step {} have the norm {gradient_norm}", self.step)));
+        }
         let rate = self.options.schedule.rate(self.step);
         self.learner = self.optimizer.step(rate, self.learner.clone(), grads);
         self.step += 1;
@@ -203,8 +223,9 @@ impl<B: Kernels> Trainer<B> {
                     scope.spawn(move || pool.install(|| self.part(learner, batch, amount)))
                 });
                 let work: Vec<_> = work.collect();
-                let defect = || Err(Error::internal("a training thread panicked"));
-                work.into_iter().map(|thread| thread.join().unwrap_or_else(|_| defect())).collect()
+                work.into_iter()
+                    .map(|thread| thread.join().unwrap_or_else(|panic| Err(Error::panicked(&*panic))))
+                    .collect()
             });
             for part in done {
                 parts.push(part?);
@@ -220,7 +241,7 @@ impl<B: Kernels> Trainer<B> {
     }
 
     fn save_state(&self) -> Result<()> {
-        save::save_state(&self.options.state, &self.learner, &self.optimizer, self.step)
+        save::save_state(&self.options.state, self.options.fingerprint(), &self.learner, &self.optimizer, self.step)
     }
 
     /// Write the weights as a checkpoint's `model.safetensors`, in bf16.

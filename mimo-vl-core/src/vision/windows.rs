@@ -25,7 +25,7 @@ pub fn window_order(grids: &[Grid], side: usize) -> WindowOrder {
 
 fn for_each_window(grids: &[Grid], side: usize, mut visit: impl FnMut(&[usize])) {
     let mut start = 0;
-    let mut window = Vec::with_capacity(side * side);
+    let mut window = Vec::new();
     for grid in grids {
         let (height, width) = (grid.h / 2, grid.w / 2);
         for _ in 0..grid.t {

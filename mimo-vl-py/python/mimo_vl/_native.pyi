@@ -2,7 +2,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Final, NoReturn, Protocol, TypeAlias, final
+from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias, final
 
 from typing_extensions import Buffer
 
@@ -76,7 +76,7 @@ class Model:
         path: str | os.PathLike[str] | None = None,
         *,
         device: str = "cpu",
-        weights: str = "native",
+        weights: Literal["native", "f32", "f16", "bf16"] = "native",
         max_context: int | None = None,
     ) -> Model: ...
     def session(self) -> Session: ...
