@@ -74,7 +74,7 @@ def test_cancel_of_a_call_that_is_just_starting(session: mimo_vl.Session, work: 
                 outcomes.append(type(error))
             return
 
-    for turn in range(1, 6):
+    for turn in range(1, 21):
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(RuntimeError, match="busy"):

@@ -21,15 +21,16 @@ from safetensors.torch import save_file
 from transformers import AutoImageProcessor, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
 
-def parts(question, picture, suffix):
+def conversation(question, picture, suffix):
     """The user's turn: the picture first, what switches thinking off at the very end."""
-    return [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": question + suffix}]}]
+    content = [{"type": "image", "image": picture}, {"type": "text", "text": question + suffix}]
+    return [{"role": "user", "content": content}]
 
 
-def levels(pixel_values, image_processor):
+def levels(pixel_values, processor):
     """Undo the normalisation: the resized picture's 8-bit levels in patch order, `[patches, 1176]`."""
     values = pixel_values.shape[1] // 3
-    mean, std = (torch.tensor(v).repeat_interleave(values) for v in (image_processor.image_mean, image_processor.image_std))
+    mean, std = (torch.tensor(v).repeat_interleave(values) for v in (processor.image_mean, processor.image_std))
     patches = ((pixel_values * std + mean) * 255).round()
     assert torch.allclose((patches / 255 - mean) / std, pixel_values, atol=1e-5), "pixel values are not 8-bit levels"
     return patches.to(torch.uint8)
@@ -42,13 +43,15 @@ def write_case(folder, messages, picture, limits, model, processor, max_tokens):
     positions, delta = model.model.get_rope_index(ids, grid)
     features = torch.cat(list(model.get_image_features(pixels, grid)))
     logits = model(**inputs).logits[0]
-    output = model.generate(**inputs, do_sample=False, max_new_tokens=max_tokens, return_dict_in_generate=True, output_logits=True)
+    options = {"do_sample": False, "return_dict_in_generate": True, "output_logits": True}
+    output = model.generate(**inputs, max_new_tokens=max_tokens, **options)
     greedy = output.sequences[0, ids.shape[1]:]
     steps = torch.cat(output.logits)
     best = steps.topk(2).values
     tensors = {
-        "input_ids": ids[0], "position_ids": positions[:, 0], "grid_thw": grid, "vision_embeds": features,
-        "patches": levels(pixels, processor.image_processor), "logits": logits, "greedy_ids": greedy, "greedy_logits": steps,
+        "input_ids": ids[0], "position_ids": positions[:, 0], "grid_thw": grid,
+        "patches": levels(pixels, processor.image_processor), "vision_embeds": features,
+        "logits": logits, "greedy_ids": greedy, "greedy_logits": steps,
     }
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "expected.safetensors")
     text = processor.tokenizer.decode(greedy, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -86,7 +89,7 @@ def main():
             folder = a.out / "cases" / f"{path.stem}-{name}"
             folder.mkdir(parents=True)
             shutil.copy(path, folder)
-            messages = parts(a.question, path.name, suffix)
+            messages = conversation(a.question, path.name, suffix)
             write_case(folder, messages, Image.open(path).convert("RGB"), limits, model, processor, a.max_tokens)
 
 
