@@ -36,16 +36,15 @@ pub fn available() -> Vec<&'static str> {
 /// [`Error::Device`] when the name is unknown, not part of this build, or has no usable driver; and those of the work.
 pub fn dispatch<W: WithBackend>(device: &str, work: W) -> Result<W::Output> {
     let refuse = |reason: String| Err(Error::Device { device: device.to_owned(), reason });
-    let absent = |feature: &str| refuse(format!("this build lacks the feature `{feature}`"));
     match device {
         #[cfg(feature = "flex")]
         "cpu" => work.run::<burn_flex::Flex>(burn_flex::FlexDevice),
         #[cfg(not(feature = "flex"))]
-        "cpu" => absent("flex"),
+        "cpu" => refuse("this build lacks the feature `flex`".to_owned()),
         #[cfg(feature = "ndarray")]
         "ndarray" => work.run::<burn_ndarray::NdArray<f32>>(burn_ndarray::NdArrayDevice::Cpu),
         #[cfg(not(feature = "ndarray"))]
-        "ndarray" => absent("ndarray"),
+        "ndarray" => refuse("this build lacks the feature `ndarray`".to_owned()),
         _ => match device.strip_prefix("cuda") {
             Some(rest) => match rest.strip_prefix(':').unwrap_or(if rest.is_empty() { "0" } else { "" }).parse() {
                 #[cfg(feature = "cuda")]
@@ -55,7 +54,7 @@ pub fn dispatch<W: WithBackend>(device: &str, work: W) -> Result<W::Output> {
                     Err(reason) => refuse(reason),
                 },
                 #[cfg(not(feature = "cuda"))]
-                Ok(_index) => absent("cuda"),
+                Ok(_index) => refuse("this build lacks the feature `cuda`".to_owned()),
                 Err::<usize, _>(_) => refuse("a card is named by its number, as in cuda:0".to_owned()),
             },
             None => refuse(format!("unknown; this build knows {}", available().join(", "))),
