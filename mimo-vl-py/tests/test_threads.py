@@ -201,7 +201,8 @@ INTERRUPTED = {
 @pytest.mark.parametrize("work", INTERRUPTED)
 def test_ctrl_c(checkpoint: pathlib.Path, work: str) -> None:
     program = f"""
-import sys, mimo_vl
+import signal, sys, mimo_vl
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with SIGINT ignored
 session = mimo_vl.Model.load({str(checkpoint)!r}).session()
 expected = session.ask("Hello", max_tokens=4)
 session.reset()
