@@ -138,6 +138,7 @@ impl WithBackend for Training {
             seed,
             recipe: Recipe { turns: (1, 5), thinking: 0.7, ..Recipe::default() },
             batch_size: 8,
+            // A twentieth of the run, which has two batches a step.
             easy_batches: steps / 10,
             tokenizer: Tokenizer::load(&out)?,
             config: config.clone(),
