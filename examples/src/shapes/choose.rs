@@ -5,7 +5,7 @@ use super::random::Random;
 use super::scene::{Colour, Scene, Shape};
 
 /// How often each kind is tried, in the order of [`Kind::ALL`].
-const KIND_WEIGHTS: [u32; 9] = [15, 15, 15, 10, 16, 14, 5, 5, 12];
+const KIND_WEIGHTS: [u32; 9] = [15, 15, 15, 10, 26, 14, 5, 5, 12];
 /// How often a count is asked for when the scene offers it: the higher ones are rarely on offer.
 const COUNT_WEIGHTS: [u32; 6] = [3, 5, 10, 18, 24, 30];
 

@@ -1,9 +1,7 @@
-//! Which Burn backends this build has. None has a native body yet: all run the portable ones.
+//! The backends that run the portable bodies; `flex` has native ones.
 
+#[cfg(any(feature = "ndarray", feature = "cuda", feature = "train"))]
 use super::Kernels;
-
-#[cfg(feature = "flex")]
-impl Kernels for burn_flex::Flex {}
 
 #[cfg(feature = "ndarray")]
 impl Kernels for burn_ndarray::NdArray<f32> {}

@@ -5,17 +5,28 @@
 
 mod attention;
 mod backends;
+mod cpu;
+#[cfg(feature = "flex")]
+mod flex;
 mod linear;
+mod packed;
+mod rowwise;
 
 pub use attention::Mask;
+pub use cpu::Level;
+pub use packed::{Format, Levels, PANEL, Packed, PackedData};
+pub use rowwise::rope_partner;
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 /// The operations that a model spends its time in.
 ///
 /// Activations are f32 throughout; weights may be f32, f16 or bf16 and are never changed.
 pub trait Kernels: Backend {
+    /// Whether [`rope`](Self::rope) takes angles that are repeated for every head.
+    const ROPE_REPEATS_HEADS: bool = true;
+
     /// `x · weightᵀ + bias`.
     ///
     /// # Shapes
@@ -27,6 +38,18 @@ pub trait Kernels: Backend {
         linear::linear(x, weight, bias)
     }
 
+    /// [`linear`](Self::linear) with a packed weight. A native body rounds the activations too, to bytes with a scale
+    /// for each of the format's groups.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, in]`
+    /// - `weight`: `[out, in]`
+    /// - `bias`: `[out]`
+    /// - result: `[rows, out]`
+    fn linear_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
+        packed::linear(x, weight, bias)
+    }
+
     /// Root-mean-square norm: `x / √(mean(x²) + eps) · weight` over the last dimension (Zhang and Sennrich,
     /// "Root Mean Square Layer Normalization", 2019).
     ///
@@ -35,18 +58,15 @@ pub trait Kernels: Backend {
     /// - `weight`: `[width]`
     /// - result: `[rows, width]`
     fn rms_norm(x: Tensor<Self, 2>, weight: Tensor<Self, 1>, eps: f64) -> Tensor<Self, 2> {
-        let root = (x.clone() * x.clone()).mean_dim(1).add_scalar(eps).sqrt();
-        x / root * linear::widened(weight).unsqueeze::<2>()
+        rowwise::rms_norm(x, weight, eps)
     }
 
     /// Rotary embedding with half-split pairs: value `i` of a head turns with value `i + head_dim/2`.
     ///
-    /// The partner of every value is brought beside it by a product with a signed permutation, which is exact and
-    /// keeps every operand contiguous.
-    ///
     /// # Shapes
     /// - `x`: `[rows, heads · head_dim]`
-    /// - `cos`, `sin`: `[rows, heads · head_dim]`, the same for both halves of a head
+    /// - `cos`, `sin`: `[rows, heads · head_dim]`, the same for both halves of a head; `[rows, head_dim]` where
+    ///   [`ROPE_REPEATS_HEADS`](Self::ROPE_REPEATS_HEADS) is false
     /// - `partner`: `[head_dim, head_dim]`, from [`rope_partner`]
     /// - result: as `x`
     fn rope(
@@ -55,10 +75,15 @@ pub trait Kernels: Backend {
         sin: Tensor<Self, 2>,
         partner: Tensor<Self, 2>,
     ) -> Tensor<Self, 2> {
-        let [rows, width] = x.dims();
-        let head_dim = partner.dims()[0];
-        let partners = x.clone().reshape([rows * width / head_dim, head_dim]).matmul(partner);
-        x * cos + partners.reshape([rows, width]) * sin
+        rowwise::rope(x, cos, sin, partner)
+    }
+
+    /// `silu(gate) · up`, where `silu(x) = x / (1 + e^(−x))` (Shazeer, "GLU Variants Improve Transformer", 2020).
+    ///
+    /// # Shapes
+    /// - `gate`, `up` and result: `[rows, width]`
+    fn swiglu(gate: Tensor<Self, 2>, up: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        rowwise::swiglu(gate, up)
     }
 
     /// Scaled dot-product attention with grouped key and value heads: `softmax(q·kᵀ/√head_dim + mask)·v`.
@@ -66,23 +91,9 @@ pub trait Kernels: Backend {
     ///
     /// # Shapes
     /// - `q`: `[batch, heads, q_len, head_dim]`
-    /// - `k`, `v`: `[batch, kv_heads, k_len, head_dim]`
+    /// - `k`, `v`: `[batch, kv_heads, k_len, head_dim]`, f32 or narrower
     /// - result: `[batch, heads, q_len, head_dim]`
     fn attention(q: Tensor<Self, 4>, k: Tensor<Self, 4>, v: Tensor<Self, 4>, mask: Mask) -> Tensor<Self, 4> {
-        attention::attention(q, k, v, mask)
+        attention::attention(q, linear::widened(k), linear::widened(v), mask)
     }
-}
-
-/// The matrix that takes a head's values `(a, b)` to `(−b, a)`.
-///
-/// # Shapes
-/// - result: `[head_dim, head_dim]`
-pub fn rope_partner<B: Backend>(head_dim: usize, device: &B::Device) -> Tensor<B, 2> {
-    let half = head_dim / 2;
-    let mut values = vec![0.0_f32; head_dim * head_dim];
-    for i in 0..half {
-        values[(i + half) * head_dim + i] = -1.0;
-        values[i * head_dim + i + half] = 1.0;
-    }
-    Tensor::from_data(TensorData::new(values, [head_dim, head_dim]), device)
 }

@@ -2,7 +2,6 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::silu;
 
 use super::Linear;
 use crate::checkpoint::TensorSource;
@@ -39,6 +38,6 @@ impl<B: Kernels> GatedMlp<B> {
     /// - `x`: `[rows, width]`
     /// - result: `[rows, width]`
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.down.forward(silu(self.gate.forward(x.clone())) * self.up.forward(x))
+        self.down.forward(B::swiglu(self.gate.forward(x.clone()), self.up.forward(x)))
     }
 }

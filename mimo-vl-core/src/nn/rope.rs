@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::kernels::{Kernels, rope_partner};
 
-/// The rotary angles of every row, for a number of heads side by side.
+/// The rotary angles of every row, as the backend's kernel takes them.
 #[derive(Debug, Clone)]
 pub struct RopeTable<B: Kernels> {
     cos: Tensor<B, 2>,
@@ -15,6 +15,7 @@ pub struct RopeTable<B: Kernels> {
 impl<B: Kernels> RopeTable<B> {
     /// `angles` holds `head_dim / 2` angles for each row.
     fn new(angles: &[f32], pairs: usize, heads: usize, device: &B::Device) -> Self {
+        let heads = if B::ROPE_REPEATS_HEADS { heads } else { 1 };
         let table = |f: fn(f64) -> f64| {
             let mut values = Vec::with_capacity(angles.len() * 2 * heads);
             for row in angles.chunks_exact(pairs) {
@@ -33,9 +34,9 @@ impl<B: Kernels> RopeTable<B> {
     /// - result: as `x`
     pub fn turn(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         let width = x.dims()[1];
-        let fitted = |table: &Tensor<B, 2>| match table.dims()[1] == width {
-            true => table.clone(),
-            false => table.clone().narrow(1, 0, width),
+        let fitted = |table: &Tensor<B, 2>| match table.dims()[1] > width {
+            true => table.clone().narrow(1, 0, width),
+            false => table.clone(),
         };
         B::rope(x, fitted(&self.cos), fitted(&self.sin), self.partner.clone())
     }

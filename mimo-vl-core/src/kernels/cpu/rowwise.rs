@@ -1,0 +1,153 @@
+//! Norm, rotary embedding and gating of rows.
+
+use super::disjoint::Disjoint;
+use super::exp::exp;
+use super::isa::{Isa, Kernel};
+use super::pool::split;
+use super::{Level, run};
+
+/// Rows of values, `stride` apart.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::kernels) struct Rows<'a> {
+    pub(in crate::kernels) values: &'a [f32],
+    pub(in crate::kernels) width: usize,
+    pub(in crate::kernels) stride: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn row(&self, row: usize) -> &'a [f32] {
+        &self.values[row * self.stride..row * self.stride + self.width]
+    }
+}
+
+/// Do `work` with each row of `out`, which has `width` values, by all threads.
+fn each_row(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    let rows = out.len() / width.max(1);
+    let out = Disjoint::new(out);
+    // Enough values for a thread to be worth waking.
+    let part = (16_384 / width.max(1)).max(1);
+    split(rows, part, |rows| {
+        for row in rows {
+            // SAFETY: each row is in one part.
+            work(row, unsafe { out.part(row * width..(row + 1) * width) });
+        }
+    });
+}
+
+/// `x / √(mean(x²) + eps) · weight` of each row.
+pub(in crate::kernels) fn rms_norm(level: Level, x: Rows<'_>, weight: &[f32], eps: f32, out: &mut [f32]) {
+    assert_eq!(weight.len(), x.width);
+    each_row(out, x.width, |row, out| run(level, RmsNorm { x: x.row(row), weight, eps, out }));
+}
+
+struct RmsNorm<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    eps: f32,
+    out: &'a mut [f32],
+}
+
+impl Kernel for RmsNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let Self { x, weight, eps, out } = self;
+        let whole = x.len() / I::LANES * I::LANES;
+        // SAFETY: all three slices have one length.
+        unsafe {
+            let mut squares = I::zero();
+            for at in (0..whole).step_by(I::LANES) {
+                let x = I::load(x.as_ptr().add(at));
+                squares = I::fma(x, x, squares);
+            }
+            let squares = I::sum(squares) + x[whole..].iter().map(|x| x * x).sum::<f32>();
+            let scale = 1.0 / (squares / x.len() as f32 + eps).sqrt();
+            for at in (0..whole).step_by(I::LANES) {
+                let scaled = I::mul(I::load(x.as_ptr().add(at)), I::splat(scale));
+                I::store(out.as_mut_ptr().add(at), I::mul(scaled, I::load(weight.as_ptr().add(at))));
+            }
+            for at in whole..x.len() {
+                out[at] = x[at] * scale * weight[at];
+            }
+        }
+    }
+}
+
+/// Turn each head of each row: value `i` with value `i + head_dim/2`, by the angle whose cosine and sine are value
+/// `i` of the row of `cos` and `sin`, `[rows, head_dim]`.
+pub(in crate::kernels) fn rope(level: Level, x: Rows<'_>, cos: &[f32], sin: &[f32], head_dim: usize, out: &mut [f32]) {
+    let rows = out.len() / x.width.max(1);
+    assert!(head_dim % 2 == 0 && x.width % head_dim == 0, "rows of {}, heads of {head_dim}", x.width);
+    assert_eq!((cos.len(), sin.len()), (rows * head_dim, rows * head_dim));
+    each_row(out, x.width, |row, out| {
+        let angles = row * head_dim..row * head_dim + head_dim / 2;
+        run(level, Rope { x: x.row(row), cos: &cos[angles.clone()], sin: &sin[angles], out });
+    });
+}
+
+struct Rope<'a> {
+    x: &'a [f32],
+    cos: &'a [f32],
+    sin: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Rope<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let half = self.cos.len();
+        let whole = half / I::LANES * I::LANES;
+        for (x, out) in self.x.chunks_exact(2 * half).zip(self.out.chunks_exact_mut(2 * half)) {
+            // SAFETY: a head has two halves, and there is an angle for each pair.
+            unsafe {
+                for at in (0..whole).step_by(I::LANES) {
+                    let (a, b) = (I::load(x.as_ptr().add(at)), I::load(x.as_ptr().add(half + at)));
+                    let (cos, sin) = (I::load(self.cos.as_ptr().add(at)), I::load(self.sin.as_ptr().add(at)));
+                    I::store(out.as_mut_ptr().add(at), I::sub(I::mul(a, cos), I::mul(b, sin)));
+                    I::store(out.as_mut_ptr().add(half + at), I::add(I::mul(b, cos), I::mul(a, sin)));
+                }
+            }
+            for at in whole..half {
+                let (a, b, cos, sin) = (x[at], x[half + at], self.cos[at], self.sin[at]);
+                out[at] = a * cos - b * sin;
+                out[half + at] = b * cos + a * sin;
+            }
+        }
+    }
+}
+
+/// `silu(gate) · up` of each row, where `silu(x) = x / (1 + e^(−x))`.
+pub(in crate::kernels) fn swiglu(level: Level, gate: Rows<'_>, up: Rows<'_>, out: &mut [f32]) {
+    assert_eq!(gate.width, up.width);
+    each_row(out, gate.width, |row, out| run(level, SwiGlu { gate: gate.row(row), up: up.row(row), out }));
+}
+
+struct SwiGlu<'a> {
+    gate: &'a [f32],
+    up: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for SwiGlu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let Self { gate, up, out } = self;
+        let whole = gate.len() / I::LANES * I::LANES;
+        // SAFETY: all three slices have one length.
+        unsafe {
+            for at in (0..whole).step_by(I::LANES) {
+                let (gate, up) = (I::load(gate.as_ptr().add(at)), I::load(up.as_ptr().add(at)));
+                let denominator = I::add(I::splat(1.0), exp::<I>(I::sub(I::zero(), gate)));
+                I::store(out.as_mut_ptr().add(at), I::mul(I::div(gate, denominator), up));
+            }
+        }
+        for at in whole..gate.len() {
+            out[at] = gate[at] / (1.0 + (-gate[at]).exp()) * up[at];
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The native kernels as bodies for Burn's processor backend, on slices borrowed from its tensors.
+
+use std::cell::RefCell;
+
+use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
+use burn_flex::{Flex, FlexTensor};
+use half::f16;
+
+use super::cpu::{self, Activations, Heads, Level, Matrix, Rows, Sizes};
+use super::{Kernels, Mask, Packed};
+
+#[cfg(test)]
+mod tests;
+
+impl Kernels for Flex {
+    const ROPE_REPEATS_HEADS: bool = false;
+
+    fn linear_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
+        thread_local! {
+            /// Kept, so that its memory is not asked for anew each time.
+            static ACTIVATIONS: RefCell<Activations> = RefCell::default();
+        }
+        let [rows, width] = x.dims();
+        assert_eq!(width, weight.width, "columns of activations and weights");
+        let level = Level::current();
+        let (x, bias) = (floats(x), bias.map(floats));
+        let (codes, scales) = (weight.codes.clone().into_primitive(), primitive(weight.scales.clone()));
+        let matrix = Matrix {
+            codes: codes.as_slice::<u8>().expect("codes are contiguous bytes"),
+            scales: scales.as_slice::<f16>().expect("scales are contiguous"),
+            rows: weight.rows,
+            format: weight.format,
+        };
+        let mut out = vec![0.0; rows * weight.rows];
+        ACTIVATIONS.with_borrow_mut(|activations| {
+            activations.fill(level, slice(&x), rows, weight.format.group);
+            cpu::multiply(level, activations, matrix, bias.as_ref().map(slice), &mut out);
+        });
+        tensor(out, [rows, weight.rows])
+    }
+
+    fn rms_norm(x: Tensor<Self, 2>, weight: Tensor<Self, 1>, eps: f64) -> Tensor<Self, 2> {
+        let shape = x.dims();
+        let (x, weight) = (rows(x), floats(weight));
+        let mut out = vec![0.0; shape[0] * shape[1]];
+        cpu::rms_norm(Level::current(), x.rows(), slice(&weight), eps as f32, &mut out);
+        tensor(out, shape)
+    }
+
+    fn rope(
+        x: Tensor<Self, 2>,
+        cos: Tensor<Self, 2>,
+        sin: Tensor<Self, 2>,
+        _partner: Tensor<Self, 2>,
+    ) -> Tensor<Self, 2> {
+        let (shape, head_dim) = (x.dims(), cos.dims()[1]);
+        let (x, cos, sin) = (rows(x), floats(cos), floats(sin));
+        let mut out = vec![0.0; shape[0] * shape[1]];
+        cpu::rope(Level::current(), x.rows(), slice(&cos), slice(&sin), head_dim, &mut out);
+        tensor(out, shape)
+    }
+
+    fn swiglu(gate: Tensor<Self, 2>, up: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        let shape = gate.dims();
+        let (gate, up) = (rows(gate), rows(up));
+        let mut out = vec![0.0; shape[0] * shape[1]];
+        cpu::swiglu(Level::current(), gate.rows(), up.rows(), &mut out);
+        tensor(out, shape)
+    }
+
+    fn attention(q: Tensor<Self, 4>, k: Tensor<Self, 4>, v: Tensor<Self, 4>, mask: Mask) -> Tensor<Self, 4> {
+        let [batch, heads, queries, head_dim] = q.dims();
+        let [_, kv_heads, keys, _] = k.dims();
+        let sizes = Sizes { batch, heads, kv_heads, queries, keys, head_dim };
+        let mut out = vec![0.0; batch * heads * queries * head_dim];
+        let q = with_neighbours(q);
+        let level = Level::current();
+        if k.dtype() == DType::F16 && v.dtype() == DType::F16 {
+            let (k, v) = (with_neighbours(k), with_neighbours(v));
+            cpu::attend::<f16>(level, sizes, view(&q), view(&k), view(&v), mask, &mut out);
+        } else {
+            let (k, v) = (with_neighbours(as_f32(k)), with_neighbours(as_f32(v)));
+            cpu::attend::<f32>(level, sizes, view(&q), view(&k), view(&v), mask, &mut out);
+        }
+        tensor(out, [batch, queries, heads, head_dim]).swap_dims(1, 2)
+    }
+}
+
+fn primitive<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
+    tensor.into_primitive().tensor()
+}
+
+fn as_f32<const D: usize>(tensor: Tensor<Flex, D>) -> Tensor<Flex, D> {
+    if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(DType::F32) }
+}
+
+/// The tensor's values in order, as f32.
+fn floats<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
+    let tensor = primitive(as_f32(tensor));
+    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+}
+
+/// What [`floats`] gave, as a slice.
+fn slice(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("made contiguous")
+}
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<Flex, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(FlexTensor::from_data(TensorData::new(values, shape))))
+}
+
+/// The tensor itself where the values of its last dimension are neighbours and no stride is negative, else a copy.
+fn with_neighbours<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
+    let tensor = primitive(tensor);
+    let strides = tensor.layout().strides();
+    let fits = strides[D - 1] == 1 && strides.iter().all(|&stride| stride >= 0);
+    if fits { tensor } else { tensor.to_contiguous() }
+}
+
+/// Rows, which may be part of wider ones.
+struct RowTensor(FlexTensor);
+
+fn rows(tensor: Tensor<Flex, 2>) -> RowTensor {
+    RowTensor(with_neighbours(as_f32(tensor)))
+}
+
+impl RowTensor {
+    fn rows(&self) -> Rows<'_> {
+        let layout = self.0.layout();
+        let values = &self.0.storage::<f32>()[layout.start_offset()..];
+        Rows { values, width: layout.shape()[1], stride: layout.strides()[0] as usize }
+    }
+}
+
+/// What [`with_neighbours`] gave, as heads of rows.
+fn view<T: burn::tensor::Element + bytemuck::Pod>(tensor: &FlexTensor) -> Heads<'_, T> {
+    let layout = tensor.layout();
+    let strides = layout.strides();
+    let strides = [strides[0] as usize, strides[1] as usize, strides[2] as usize];
+    Heads { values: tensor.storage(), offset: layout.start_offset(), strides }
+}

@@ -1,0 +1,228 @@
+//! Every level of instructions against plain arithmetic and against the portable bodies.
+#![allow(clippy::unwrap_used)]
+
+use burn::tensor::{DType, Tensor, TensorData};
+use burn_flex::{Flex, FlexDevice};
+use half::f16;
+
+use crate::kernels::Level;
+use crate::kernels::attention::attention;
+use crate::kernels::linear::widened;
+use crate::kernels::{Format, Kernels, Levels, Mask, Packed, PackedData, rope_partner, rowwise};
+
+/// Numbers in −1..1 that are the same in every run.
+pub(super) struct Noise(u64);
+
+impl Noise {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn next(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as u32
+    }
+
+    pub(super) fn value(&mut self) -> f32 {
+        self.next() as f32 / 2_147_483_648.0 - 1.0
+    }
+
+    pub(super) fn values(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.value()).collect()
+    }
+}
+
+pub(super) fn levels() -> impl Iterator<Item = Level> {
+    Level::ALL.into_iter().filter(|level| level.is_here())
+}
+
+fn matrix(noise: &mut Noise, rows: usize, width: usize, format: Format) -> PackedData {
+    let mut data = PackedData::zeros(rows, width, format);
+    for row in 0..rows {
+        for group in 0..width.div_ceil(format.group) {
+            let count = format.group.min(width - group * format.group);
+            let limit = if format.levels.bits() == 4 { 16 } else { 255 };
+            let codes: Vec<u8> = (0..count).map(|_| (noise.next() % limit) as u8).collect();
+            data.put(row, group, f16::from_f32(0.01 * noise.value()), &codes);
+        }
+    }
+    data
+}
+
+fn on_device<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<Flex, D> {
+    Tensor::from_data(TensorData::new(values, shape), &FlexDevice)
+}
+
+fn host<const D: usize>(tensor: Tensor<Flex, D>) -> Vec<f32> {
+    tensor.into_data().into_vec().unwrap()
+}
+
+/// The activations as the kernels round them.
+fn rounded(x: &[f32], width: usize, group: usize) -> Vec<f32> {
+    let rows = x.chunks_exact(width).flat_map(|row| row.chunks(group));
+    rows.flat_map(|group| {
+        let largest = group.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        group.iter().map(move |value| (value * inverse).round_ties_even() * (largest / 127.0))
+    })
+    .collect()
+}
+
+fn difference(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let error = square(&mut a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    error / square(&mut b.iter().map(|&b| f64::from(b))).max(1e-30)
+}
+
+#[test]
+fn packed_products_are_those_of_the_rounded_activations() {
+    let mut noise = Noise::new(1);
+    let formats = [(Levels::Normal4, 64), (Levels::Linear4, 32), (Levels::Linear8, 32), (Levels::Linear8, 64), (Levels::Normal4, 128)];
+    for (levels_of, group) in formats {
+        let format = Format { levels: levels_of, group };
+        for (rows, out, width) in
+            [(1, 32, 64), (1, 33, 100), (2, 96, 1), (3, 31, 2500), (5, 64, 128), (6, 1, 130), (7, 70, 1030), (13, 65, 64), (20, 100, 96)]
+        {
+            let data = matrix(&mut noise, out, width, format);
+            let packed = Packed::<Flex>::new(data, &FlexDevice);
+            let x = noise.values(rows * width);
+            let bias = (out % 2 == 0).then(|| on_device(noise.values(out), [out]));
+            let unpacked = on_device(rounded(&x, width, group), [rows, width]).matmul(packed.unpack().transpose());
+            let expected = match &bias {
+                Some(bias) => unpacked + bias.clone().unsqueeze::<2>(),
+                None => unpacked,
+            };
+            let expected = host(expected);
+            for level in levels() {
+                let x = on_device(x.clone(), [rows, width]);
+                let given = level.force(|| host(Flex::linear_packed(x, &packed, bias.clone())));
+                let error = difference(&given, &expected);
+                assert!(error < 3e-6, "{level:?} {format:?} {rows}×{width}→{out}: {error:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_portable_product_is_that_of_the_unpacked_weights() {
+    let mut noise = Noise::new(2);
+    let data = matrix(&mut noise, 70, 100, Format { levels: Levels::Normal4, group: 64 });
+    let packed = Packed::<Flex>::new(data, &FlexDevice);
+    let x = on_device(noise.values(300), [3, 100]);
+    let expected = host(x.clone().matmul(packed.unpack().transpose()));
+    let given = host(crate::kernels::packed::linear(x, &packed, None));
+    assert!(difference(&given, &expected) < 1e-6);
+}
+
+#[test]
+fn no_rows_and_zeros() {
+    let packed = Packed::<Flex>::new(PackedData::zeros(40, 64, Format { levels: Levels::Linear8, group: 64 }), &FlexDevice);
+    for level in levels() {
+        level.force(|| {
+            assert!(host(Flex::linear_packed(on_device(vec![], [0, 64]), &packed, None)).is_empty());
+            assert_eq!(host(Flex::linear_packed(on_device(vec![0.0; 128], [2, 64]), &packed, None)), [0.0; 80]);
+        });
+    }
+}
+
+#[test]
+fn norm_gating_and_rotation_are_those_of_the_portable_bodies() {
+    let mut noise = Noise::new(3);
+    for (rows, heads, head_dim) in [(1, 1, 2), (3, 2, 10), (5, 3, 32), (40, 5, 80), (2, 4, 128), (0, 2, 16)] {
+        let width = heads * head_dim;
+        // Rows that are parts of wider ones.
+        let wide = on_device(noise.values(rows * (width + 7)), [rows, width + 7]);
+        let x = wide.clone().slice([0..rows, 3..3 + width]);
+        let up = wide.slice([0..rows, 7..7 + width]);
+        let weight = on_device(noise.values(width), [width]);
+        let angles = noise.values(rows * head_dim / 2);
+        let table = |f: fn(f32) -> f32| {
+            let rows_of = angles.chunks_exact(head_dim / 2);
+            let values = rows_of.flat_map(|row| row.iter().chain(row).map(|&angle| f(3.0 * angle)).collect::<Vec<_>>());
+            on_device(values.collect(), [rows, head_dim])
+        };
+        let (cos, sin) = (table(f32::cos), table(f32::sin));
+        let partner = rope_partner::<Flex>(head_dim, &FlexDevice);
+        let repeated = |table: &Tensor<Flex, 2>| table.clone().repeat_dim(1, heads);
+        let turned = rowwise::rope(x.clone(), repeated(&cos), repeated(&sin), partner.clone());
+        let normed = rowwise::rms_norm(x.clone(), weight.clone(), 1e-5);
+        let gated = rowwise::swiglu(x.clone(), up.clone());
+        for level in levels() {
+            level.force(|| {
+                let given = Flex::rope(x.clone(), cos.clone(), sin.clone(), partner.clone());
+                assert!(difference(&host(given), &host(turned.clone())) < 1e-6, "rope {level:?} {rows}×{width}");
+                let given = Flex::rms_norm(x.clone(), weight.clone(), 1e-5);
+                assert!(difference(&host(given), &host(normed.clone())) < 1e-6, "norm {level:?} {rows}×{width}");
+                let given = Flex::swiglu(x.clone(), up.clone());
+                assert!(difference(&host(given), &host(gated.clone())) < 1e-6, "gate {level:?} {rows}×{width}");
+            });
+        }
+    }
+}
+
+#[test]
+fn gating_holds_at_the_ends_of_the_range() {
+    let gate = vec![0.0, -0.0, 1e-30, 20.0, -20.0, 87.5, -87.5, 1e4, -1e4, 3e38, -3e38, 89.0, -89.0, 1.0, -1.0, 0.5, 0.25];
+    let shape = [1, gate.len()];
+    let expected: Vec<f32> = gate.iter().map(|&x| (f64::from(x) / (1.0 + (-f64::from(x)).exp())) as f32).collect();
+    for level in levels() {
+        let given = level.force(|| host(Flex::swiglu(on_device(gate.clone(), shape), on_device(vec![1.0; 17], shape))));
+        for ((x, given), expected) in gate.iter().zip(given).zip(&expected) {
+            let error = (given - expected).abs();
+            assert!(error <= 1e-6 * expected.abs() + 1e-34, "{level:?}: silu({x}) is {given}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn attention_is_that_of_the_portable_body() {
+    let mut noise = Noise::new(4);
+    let cases = [
+        // batch, heads, heads of keys, queries, keys, values of a head
+        (1, 4, 1, 1, 1, 16),
+        (1, 8, 2, 1, 200, 128),
+        (1, 8, 8, 1, 64, 80),
+        (2, 4, 2, 3, 3, 24),
+        (3, 2, 2, 64, 64, 80),
+        (1, 16, 16, 50, 50, 80),
+        (1, 5, 1, 130, 130, 32),
+        (1, 4, 1, 70, 333, 128),
+        (1, 3, 3, 5, 129, 7),
+        (2, 2, 1, 0, 4, 16),
+    ];
+    for (batch, heads, kv_heads, queries, keys, head_dim) in cases {
+        // Heads lie inside rows, as projections give them; keys and values in a cache with room for more.
+        let q = on_device(noise.values(batch * queries * heads * head_dim), [batch, queries, heads, head_dim]);
+        let q = q.swap_dims(1, 2).mul_scalar(3.0);
+        let mut cache = || {
+            let room = on_device(noise.values(batch * kv_heads * (keys + 3) * head_dim), [batch, kv_heads, keys + 3, head_dim]);
+            room.narrow(2, 0, keys)
+        };
+        let (k, v) = (cache(), cache());
+        let mut masks = vec![Mask::Full];
+        if keys >= queries {
+            masks.push(Mask::Causal { offset: keys - queries });
+        }
+        for mask in masks {
+            if queries == 0 {
+                assert!(host(Flex::attention(q.clone(), k.clone(), v.clone(), mask)).is_empty());
+                continue;
+            }
+            let expected = host(attention(q.clone(), k.clone(), v.clone(), mask));
+            let half = |x: &Tensor<Flex, 4>| x.clone().cast(DType::F16);
+            let expected_half = host(attention(q.clone(), widened(half(&k)), widened(half(&v)), mask));
+            for level in levels() {
+                level.force(|| {
+                    let case = (level, mask, batch, heads, kv_heads, queries, keys, head_dim);
+                    let given = host(Flex::attention(q.clone(), k.clone(), v.clone(), mask));
+                    assert!(difference(&given, &expected) < 2e-6, "{case:?}: {:e}", difference(&given, &expected));
+                    let given = host(Flex::attention(q.clone(), half(&k), half(&v), mask));
+                    assert!(difference(&given, &expected_half) < 2e-6, "f16 {case:?}");
+                });
+            }
+        }
+    }
+}
