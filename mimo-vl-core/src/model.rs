@@ -13,7 +13,8 @@ use crate::config::{ModelConfig, PreprocessConfig};
 use crate::device::{WithBackend, dispatch};
 use crate::encode::Slot;
 use crate::error::{Error, Result};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, cores, with_threads};
+pub use crate::language::KvCache;
 use crate::language::{Cache, LanguageModel};
 use crate::preprocess::{Grid, Patches};
 use crate::projector::Projector;
@@ -150,6 +151,19 @@ pub trait Sequence: Send {
     }
 }
 
+/// How a model is kept and run.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions<'a> {
+    /// `cpu`, `ndarray` or `cuda:N`.
+    pub device: &'a str,
+    /// The number format of the weights.
+    pub weights: Weights,
+    /// The number format of cached keys and values.
+    pub kv_cache: KvCache,
+    /// Threads of the native kernels on the CPU; `None` for one on each core.
+    pub threads: Option<usize>,
+}
+
 /// Load a checkpoint onto a device.
 ///
 /// # Errors
@@ -158,29 +172,30 @@ pub fn load(
     checkpoint: &Checkpoint,
     config: &ModelConfig,
     preprocess: &PreprocessConfig,
-    device: &str,
-    weights: Weights,
+    options: EngineOptions<'_>,
 ) -> Result<Box<dyn Engine>> {
-    dispatch(device, Load { checkpoint, config, preprocess, weights })
+    dispatch(options.device, Load { checkpoint, config, preprocess, options })
 }
 
 struct Load<'a> {
     checkpoint: &'a Checkpoint,
     config: &'a ModelConfig,
     preprocess: &'a PreprocessConfig,
-    weights: Weights,
+    options: EngineOptions<'a>,
 }
 
 impl WithBackend for Load<'_> {
     type Output = Box<dyn Engine>;
 
     fn run<B: Kernels>(self, device: B::Device) -> Result<Self::Output> {
-        let model = guarded(|| {
-            let source = self.checkpoint.source::<B>(self.weights, &device);
+        let EngineOptions { weights, kv_cache, threads, .. } = self.options;
+        let threads = threads.unwrap_or_else(cores);
+        let model = guarded(threads, || {
+            let source = self.checkpoint.source::<B>(weights, &device);
             VisionLanguageModel::load(&source, self.config)
         })?;
         Ok(Box::new(Loaded {
-            shared: Arc::new(Shared { model, device }),
+            shared: Arc::new(Shared { model, device, kv_cache, threads }),
             config: self.config.clone(),
             preprocess: self.preprocess.clone(),
         }))
@@ -197,6 +212,8 @@ struct Loaded<B: Kernels> {
 struct Shared<B: Kernels> {
     model: VisionLanguageModel<B>,
     device: B::Device,
+    kv_cache: KvCache,
+    threads: usize,
 }
 
 impl<B: Kernels> Engine for Loaded<B> {
@@ -205,8 +222,8 @@ impl<B: Kernels> Engine for Loaded<B> {
     }
 
     fn encode(&self, patches: &Patches, cancel: &Cancel) -> Result<Features> {
-        guarded(|| {
-            let Shared { model, device } = &*self.shared;
+        guarded(self.shared.threads, || {
+            let Shared { model, device, .. } = &*self.shared;
             let features = model.features(&patches.pixels, &[patches.grid], &self.preprocess, device, cancel)?;
             let width = features.dims()[1];
             Ok(Features { values: to_host(features)?, width })
@@ -214,7 +231,8 @@ impl<B: Kernels> Engine for Loaded<B> {
     }
 
     fn sequence(&self) -> Box<dyn Sequence> {
-        Box::new(CachedSequence { cache: self.shared.model.language.cache(), shared: Arc::clone(&self.shared) })
+        let cache = self.shared.model.language.cache(self.shared.kv_cache);
+        Box::new(CachedSequence { cache, shared: Arc::clone(&self.shared) })
     }
 }
 
@@ -225,7 +243,7 @@ struct CachedSequence<B: Kernels> {
 
 impl<B: Kernels> CachedSequence<B> {
     fn embeddings(&self, segment: &Segment<'_>) -> Tensor<B, 2> {
-        let Shared { model, device } = &*self.shared;
+        let Shared { model, device, .. } = &*self.shared;
         let embeddings = model.language.embed(segment.ids, device);
         if segment.media.is_empty() {
             return embeddings;
@@ -240,7 +258,7 @@ impl<B: Kernels> CachedSequence<B> {
     fn run(&mut self, segment: &Segment<'_>, chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>> {
         let (len, chunk) = (segment.ids.len(), chunk.max(1));
         let embeddings = self.embeddings(segment);
-        let Shared { model, device } = &*self.shared;
+        let Shared { model, device, .. } = &*self.shared;
         let needed = self.cache.len() + len;
         model.language.reserve(&mut self.cache, needed, device);
         let mut logits = Vec::new();
@@ -265,7 +283,7 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
     }
 
     fn reserve(&mut self, tokens: usize) -> Result<()> {
-        guarded(|| {
+        guarded(self.shared.threads, || {
             self.shared.model.language.reserve(&mut self.cache, tokens, &self.shared.device);
             Ok(())
         })
@@ -278,7 +296,7 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
     fn prefill(&mut self, segment: &Segment<'_>, chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>> {
         check(segment)?;
         let before = self.cache.len();
-        let result = guarded(|| self.run(segment, chunk, all, cancel));
+        let result = guarded(self.shared.threads, || self.run(segment, chunk, all, cancel));
         if result.is_err() {
             self.cache.truncate(before);
         }
@@ -286,9 +304,10 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
     }
 }
 
-/// A panic inside the tensor library is a defect of ours: it becomes an error, and the process lives.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
+/// Do `work` with so many threads. A panic inside the tensor library is a defect of ours: it becomes an error, and
+/// the process lives.
+fn guarded<T>(threads: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(|| with_threads(threads, work))).unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
 }
 
 fn to_host<B: Kernels, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {

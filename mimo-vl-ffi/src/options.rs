@@ -24,6 +24,10 @@ pub enum Weights {
     F16 = 2,
     /// bfloat16.
     Bf16 = 3,
+    /// Rounded to eight bits.
+    Int8 = 4,
+    /// Rounded to four bits, the more delicate ones to eight.
+    Int4 = 5,
 }
 
 fn weights_format(weights: i32) -> Result<mimo_vl_core::checkpoint::Weights> {
@@ -31,11 +35,15 @@ fn weights_format(weights: i32) -> Result<mimo_vl_core::checkpoint::Weights> {
     const F32: i32 = Weights::F32 as i32;
     const F16: i32 = Weights::F16 as i32;
     const BF16: i32 = Weights::Bf16 as i32;
+    const INT8: i32 = Weights::Int8 as i32;
+    const INT4: i32 = Weights::Int4 as i32;
     match weights {
         NATIVE => Ok(mimo_vl_core::checkpoint::Weights::Native),
         F32 => Ok(mimo_vl_core::checkpoint::Weights::F32),
         F16 => Ok(mimo_vl_core::checkpoint::Weights::F16),
         BF16 => Ok(mimo_vl_core::checkpoint::Weights::Bf16),
+        INT8 => Ok(mimo_vl_core::checkpoint::Weights::Int8),
+        INT4 => Ok(mimo_vl_core::checkpoint::Weights::Int4),
         other => Err(pointer::refuse("weights", format!("{other} is none of mimo_vl_weights"))),
     }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::mpsc;
 
-use mimo_vl_core::checkpoint::Weights;
 use mimo_vl_core::error::Error;
 use mimo_vl_core::session::{self, LoadOptions};
 use pyo3::prelude::*;
@@ -41,16 +40,8 @@ impl Model {
             Some(path) => text::path(path)?,
             None => bundled(py)?,
         };
-        let mut options = LoadOptions::new().device(device).weights(match weights {
-            "native" => Weights::Native,
-            "f32" => Weights::F32,
-            "f16" => Weights::F16,
-            "bf16" => Weights::Bf16,
-            _ => {
-                let reason = format!("{weights:?} is none of \"native\", \"f32\", \"f16\" and \"bf16\"");
-                return Err(exception(py, &Error::Option { option: "weights", reason }));
-            }
-        });
+        let weights = weights.parse().map_err(|error| exception(py, &error))?;
+        let mut options = LoadOptions::new().device(device).weights(weights);
         if let Some(tokens) = unsigned(py, "max_context", max_context)? {
             options = options.max_context(tokens);
         }

@@ -173,13 +173,13 @@ def test_model(model: mimo_vl.Model, checkpoint: pathlib.Path) -> None:
     assert model.max_context > 64
 
 
-@pytest.mark.parametrize("weights", ["native", "f32", "f16", "bf16"])
+@pytest.mark.parametrize("weights", ["native", "f32", "f16", "bf16", "int8", "int4"])
 def test_types_of_weights(
-    checkpoint: pathlib.Path, session: mimo_vl.Session, weights: Literal["native", "f32", "f16", "bf16"]
+    checkpoint: pathlib.Path, session: mimo_vl.Session, weights: Literal["native", "f32", "f16", "bf16", "int8", "int4"]
 ) -> None:
     answer = mimo_vl.Model.load(checkpoint, weights=weights).session().ask(QUESTION, max_tokens=8)
     assert answer.tokens > 0
-    if weights != "f16":  # The checkpoint has bf16, whose values f32 has too.
+    if weights in ("native", "f32", "bf16"):  # The checkpoint has bf16, whose values f32 has too.
         assert answer.text == session.ask(QUESTION, max_tokens=8).text
 
 

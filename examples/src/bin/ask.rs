@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use mimo_vl_core::kernels::Level;
 use mimo_vl_core::{
     Answer, Cancel, Error, Event, Generate, Image, LoadOptions, Model, Prompt, Session, StopReason, Thinking, Timings,
 };
@@ -21,6 +22,8 @@ Ask a question about pictures; the answer goes to the standard output.
 
   --model DIR          checkpoint directory (default: the mimo-vl-tiny of this repository)
   --device NAME        cpu, ndarray or cuda:0 (default: cpu)
+  --weights FORMAT     native, f32, f16, bf16, int8 or int4 (default: native)
+  --threads N          threads on the CPU (default: one for each core)
   --no-think           answer at once
   --show-thinking      write the thinking even when the output is not a terminal
   --max-tokens N       most tokens of the answer, thinking included
@@ -41,7 +44,7 @@ struct Arguments {
     images: Vec<PathBuf>,
     question: OsString,
     model: PathBuf,
-    device: String,
+    load: LoadOptions,
     think: Thinking,
     show_thinking: bool,
     max_pixels: Option<u32>,
@@ -104,7 +107,7 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, Ending> {
         images: Vec::new(),
         question: OsString::new(),
         model: tiny_model(),
-        device: "cpu".to_owned(),
+        load: LoadOptions::new(),
         think: Thinking::Auto,
         show_thinking: false,
         max_pixels: None,
@@ -151,7 +154,9 @@ fn set(
         "--stats" => arguments.stats = true,
         "--help" => return Err(Ending::Help),
         "--model" => arguments.model = PathBuf::from(value()?),
-        "--device" => arguments.device = value()?.to_string_lossy().into_owned(),
+        "--device" => arguments.load.device = value()?.to_string_lossy().into_owned(),
+        "--weights" => arguments.load.weights = value()?.to_string_lossy().parse()?,
+        "--threads" => arguments.load.threads = Some(number(name, &value()?)?),
         "--max-tokens" => arguments.generate.max_tokens = number(name, &value()?)?,
         "--max-pixels" => arguments.max_pixels = Some(number(name, &value()?)?),
         "--temperature" => arguments.generate.temperature = number(name, &value()?)?,
@@ -168,7 +173,7 @@ fn number<T: FromStr>(name: &str, value: &OsStr) -> Result<T, Ending> {
 
 fn run(arguments: &Arguments) -> Result<(), Ending> {
     let prompt = prompt(arguments)?;
-    let model = Model::load(&arguments.model, &LoadOptions::new().device(arguments.device.as_str()))?;
+    let model = Model::load(&arguments.model, &arguments.load)?;
     let mut session = model.session();
     interrupt(session.cancel());
     let answer = write_answer(&mut session, &prompt, arguments)?;
@@ -241,6 +246,9 @@ fn write_answer(session: &mut Session, prompt: &Prompt, arguments: &Arguments) -
 fn write_stats(model: &Model, timings: &Timings) {
     let seconds = |duration: std::time::Duration| format!("{:8.3} s", duration.as_secs_f64());
     eprintln!("device     {}", model.device());
+    if model.device() == "cpu" {
+        eprintln!("kernels    {}", Level::current().name());
+    }
     eprintln!("load       {}", seconds(timings.load));
     eprintln!("preprocess {}", seconds(timings.preprocess));
     eprintln!("encode     {}", seconds(timings.encode));

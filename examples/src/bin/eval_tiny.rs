@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mimo_vl_core::{LoadOptions, Model, Result, Thinking, Weights};
+use mimo_vl_core::{Error, LoadOptions, Model, Result, Thinking, Weights};
 use mimo_vl_examples::shapes::measure;
 use mimo_vl_examples::tiny_model;
 
@@ -46,11 +46,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> std::result::Result<Arg
             "--seed" => parsed.seed = number(value()?)?,
             "--device" => parsed.options = parsed.options.device(value()?),
             "--weights" => {
-                let weights = match value()?.as_str() {
-                    "native" => Weights::Native,
-                    "f32" => Weights::F32,
-                    other => return Err(format!("--weights {other}: native or f32")),
-                };
+                let weights = value()?.parse().map_err(|error: Error| error.to_string())?;
                 parsed.options = parsed.options.weights(weights);
             }
             "--wrong" => parsed.show_wrong = true,

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
@@ -29,6 +30,7 @@ struct Place {
     dtype: Dtype,
     shape: Vec<usize>,
     bytes: Bytes,
+    map: Arc<Mmap>,
 }
 
 /// A tensor's values as stored.
@@ -36,7 +38,27 @@ pub(super) struct Stored {
     pub(super) shape: Vec<usize>,
     pub(super) float: FloatType,
     pub(super) bytes: Bytes,
+    map: Arc<Mmap>,
 }
+
+impl Stored {
+    /// Give back the memory that holds the values now: they are read from the file again when they are used again.
+    pub(super) fn release(&self) {
+        let start = self.bytes.as_ptr().addr() - self.map.as_ptr().addr();
+        // Only what this tensor does not share with its neighbours, and what starts at a page of any size in use.
+        let (from, to) = (start.next_multiple_of(PAGE), (start + self.bytes.len()) / PAGE * PAGE);
+        if from < to {
+            // SAFETY: the map is of a file and read-only, so nothing that was written can be lost.
+            #[allow(unsafe_code)]
+            let released = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) };
+            if let Err(error) = released {
+                tracing::debug!(%error, "memory of the map stays in use");
+            }
+        }
+    }
+}
+
+const PAGE: usize = 1 << 16;
 
 #[derive(Deserialize)]
 struct Index {
@@ -104,7 +126,7 @@ impl Checkpoint {
                 return Err(Error::tensor(name, reason));
             }
         };
-        Ok(Stored { shape: place.shape.clone(), float, bytes: place.bytes.clone() })
+        Ok(Stored { shape: place.shape.clone(), float, bytes: place.bytes.clone(), map: Arc::clone(&place.map) })
     }
 }
 
@@ -127,7 +149,8 @@ fn shard_path(directory: &Path, file: &str, index: &Path) -> Result<PathBuf> {
 }
 
 fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<()> {
-    let map = map_file(path)?;
+    let map = Arc::new(map_file(path)?);
+    let bytes = Bytes::from_owner(Shared(Arc::clone(&map)));
     let (header, metadata) = SafeTensors::read_metadata(&map)
         .map_err(|error| Error::checkpoint(path, format!("not a whole safetensors file ({error}); fetch it again")))?;
     let start = header + 8;
@@ -140,7 +163,8 @@ fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<()> {
             file: path.to_path_buf(),
             dtype: info.dtype,
             shape: info.shape.clone(),
-            bytes: map.slice(from..to),
+            bytes: bytes.slice(from..to),
+            map: Arc::clone(&map),
         };
         if let Some(other) = tensors.insert(name.clone(), place) {
             let reason = format!("holds tensor {name}, and so does {}", other.file.display());
@@ -150,11 +174,18 @@ fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<()> {
     Ok(())
 }
 
-fn map_file(path: &Path) -> Result<Bytes> {
+struct Shared(Arc<Mmap>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn map_file(path: &Path) -> Result<Mmap> {
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     // SAFETY: the map is read-only and private to this process. Another program that cuts the file short while it
     // is in use can end this process with SIGBUS, as with every library that maps its weights.
     #[allow(unsafe_code)]
-    let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io(path, error))?;
-    Ok(Bytes::from_owner(map))
+    unsafe { Mmap::map(&file) }.map_err(|error| Error::io(path, error))
 }

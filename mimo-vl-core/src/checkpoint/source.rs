@@ -1,10 +1,16 @@
 //! Where a model takes its tensors from while it is built.
 
+use std::str::FromStr;
+
 use burn::tensor::backend::Backend;
 use burn::tensor::{AllocationProperty, Bytes, DType, Tensor, TensorData};
 
+use half::{bf16, f16};
+
 use super::files::{Checkpoint, Stored};
 use crate::error::{Error, Result};
+use crate::kernels::{Packed, pack};
+use crate::quant::{Bits, format_of};
 
 /// The number format that weights have in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +25,48 @@ pub enum Weights {
     F16,
     /// Cast to bf16 while loading.
     Bf16,
+    /// Rounded to eight bits while loading, as [`quant`](crate::quant) says.
+    Int8,
+    /// Rounded to four bits while loading, the more delicate ones to eight, as [`quant`](crate::quant) says.
+    Int4,
+}
+
+impl Weights {
+    /// Every format.
+    pub const ALL: [Self; 6] = [Self::Native, Self::F32, Self::F16, Self::Bf16, Self::Int8, Self::Int4];
+
+    /// The name, as `from_str` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+            Self::Int4 => "int4",
+        }
+    }
+
+    fn bits(self) -> Option<Bits> {
+        match self {
+            Self::Int4 => Some(Bits::Four),
+            Self::Int8 => Some(Bits::Eight),
+            Self::Native | Self::F32 | Self::F16 | Self::Bf16 => None,
+        }
+    }
+}
+
+impl FromStr for Weights {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::Option`] for a name that is none of these.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|weights| weights.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::option("weights", format!("{name:?} is none of {names}"))
+        })
+    }
 }
 
 /// A number format that a checkpoint may store.
@@ -57,6 +105,16 @@ pub trait TensorSource<B: Backend> {
     /// # Errors
     /// [`Error::Tensor`] when it is missing or has another shape or type.
     fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>>;
+
+    /// Matrices of `width` columns, given by their names and numbers of rows, packed one below the other; `None`
+    /// when this source has them as tensors.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when one is missing, has another shape or type, or cannot be rounded.
+    fn packed(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<Packed<B>>> {
+        let _ = (matrices, width);
+        Ok(None)
+    }
 }
 
 /// Tensors of a checkpoint on their way to one device.
@@ -76,24 +134,78 @@ impl Checkpoint {
 
 impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
     fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
-        let stored = self.checkpoint.stored(name)?;
-        if stored.shape != shape {
-            return Err(Error::tensor(name, format!("shape {:?}; the configuration asks for {shape:?}", stored.shape)));
-        }
+        let stored = self.stored(name, &shape)?;
         let wanted = match self.weights {
-            Weights::Native => stored.float.dtype(),
+            Weights::Native | Weights::Int8 | Weights::Int4 => stored.float.dtype(),
             Weights::F32 => DType::F32,
             Weights::F16 => DType::F16,
             Weights::Bf16 => DType::BF16,
         };
         let dtype = match self.weights {
             _ if B::supports_dtype(self.device, wanted) => wanted,
-            Weights::Native => DType::F32,
+            Weights::Native | Weights::Int8 | Weights::Int4 => DType::F32,
             asked => {
                 return Err(Error::option("weights", format!("the device has no {asked:?}; choose Native or F32")));
             }
         };
         Ok(Tensor::from_data(data(stored).convert_dtype(dtype), (self.device, dtype)))
+    }
+
+    fn packed(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<Packed<B>>> {
+        let Some(format) = self.weights.bits().and_then(|bits| format_of(matrices[0].0, bits)) else {
+            return Ok(None);
+        };
+        let stored: Vec<Stored> =
+            matrices.iter().map(|&(name, rows)| self.stored(name, &[rows, width])).collect::<Result<_>>()?;
+        let rows: usize = matrices.iter().map(|&(_, rows)| rows).sum();
+        let place = |mut row: usize| {
+            let holds = |&(_, rows): &(&str, usize)| match row < rows {
+                true => true,
+                false => {
+                    row -= rows;
+                    false
+                }
+            };
+            let index = matrices.iter().position(holds).unwrap_or_default();
+            (index, row)
+        };
+        let read = |row: usize, to: &mut [f32]| {
+            let (index, row) = place(row);
+            stored[index].read_row(row, to);
+        };
+        let (data, _) = pack([rows, width], format, read).map_err(|row| {
+            let (index, row) = place(row);
+            Error::tensor(matrices[index].0, format!("row {row} has a value that is not finite, or above 60,000"))
+        })?;
+        stored.iter().for_each(Stored::release);
+        Ok(Some(Packed::new(data, self.device)))
+    }
+}
+
+impl<B: Backend> CheckpointSource<'_, B> {
+    fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored> {
+        let stored = self.checkpoint.stored(name)?;
+        if stored.shape != shape {
+            return Err(Error::tensor(name, format!("shape {:?}; the configuration asks for {shape:?}", stored.shape)));
+        }
+        Ok(stored)
+    }
+}
+
+impl Stored {
+    /// A row of a matrix as f32.
+    fn read_row(&self, row: usize, to: &mut [f32]) {
+        let size = self.float.size();
+        let bytes = &self.bytes[row * to.len() * size..(row + 1) * to.len() * size];
+        let pairs = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+        match self.float {
+            FloatType::F32 => to
+                .iter_mut()
+                .zip(bytes.chunks_exact(4))
+                .for_each(|(to, four)| *to = f32::from_le_bytes([four[0], four[1], four[2], four[3]])),
+            FloatType::F16 => to.iter_mut().zip(pairs).for_each(|(to, bits)| *to = f16::from_bits(bits).to_f32()),
+            FloatType::Bf16 => to.iter_mut().zip(pairs).for_each(|(to, bits)| *to = bf16::from_bits(bits).to_f32()),
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 
-use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{DType, Element, Tensor, TensorData, TensorPrimitive};
 use burn_flex::{Flex, FlexTensor};
-use half::f16;
+use bytemuck::Pod;
+use half::{bf16, f16};
 
 use super::cpu::{self, Activations, Heads, Level, Matrix, Rows, Sizes};
 use super::{Kernels, Mask, Packed};
@@ -14,6 +15,24 @@ mod tests;
 
 impl Kernels for Flex {
     const ROPE_REPEATS_HEADS: bool = false;
+
+    fn linear(x: Tensor<Self, 2>, weight: Tensor<Self, 2>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
+        let ([rows, _], [columns, _]) = (x.dims(), weight.dims());
+        let stored = primitive(weight.clone());
+        let is_known = matches!(stored.dtype(), DType::F32 | DType::F16 | DType::BF16);
+        if !(1..=cpu::FEW).contains(&rows) || !is_known || !stored.is_contiguous() {
+            return super::linear::linear(x, weight, bias);
+        }
+        let (x, bias, level) = (floats(x), bias.map(floats), Level::current());
+        let (x, bias) = (slice(&x), bias.as_ref().map(slice));
+        let mut out = vec![0.0; rows * columns];
+        match stored.dtype() {
+            DType::BF16 => cpu::multiply_dense::<bf16>(level, x, rows, values(&stored), bias, &mut out),
+            DType::F16 => cpu::multiply_dense::<f16>(level, x, rows, values(&stored), bias, &mut out),
+            _ => cpu::multiply_dense::<f32>(level, x, rows, values(&stored), bias, &mut out),
+        }
+        tensor(out, [rows, columns])
+    }
 
     fn linear_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
         thread_local! {
@@ -26,8 +45,8 @@ impl Kernels for Flex {
         let (x, bias) = (floats(x), bias.map(floats));
         let (codes, scales) = (weight.codes.clone().into_primitive(), primitive(weight.scales.clone()));
         let matrix = Matrix {
-            codes: codes.as_slice::<u8>().expect("codes are contiguous bytes"),
-            scales: scales.as_slice::<f16>().expect("scales are contiguous"),
+            codes: values(&codes),
+            scales: values(&scales),
             rows: weight.rows,
             format: weight.format,
         };
@@ -102,7 +121,12 @@ fn floats<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
 
 /// What [`floats`] gave, as a slice.
 fn slice(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("made contiguous")
+    values(tensor)
+}
+
+/// The values of a contiguous tensor of this type.
+fn values<T: Element + Pod>(tensor: &FlexTensor) -> &[T] {
+    tensor.as_slice().expect("contiguous, and of this type")
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<Flex, D> {
@@ -133,7 +157,7 @@ impl RowTensor {
 }
 
 /// What [`with_neighbours`] gave, as heads of rows.
-fn view<T: burn::tensor::Element + bytemuck::Pod>(tensor: &FlexTensor) -> Heads<'_, T> {
+fn view<T: Element + Pod>(tensor: &FlexTensor) -> Heads<'_, T> {
     let layout = tensor.layout();
     let strides = layout.strides();
     let strides = [strides[0] as usize, strides[1] as usize, strides[2] as usize];

@@ -13,7 +13,8 @@ mod packed;
 mod rowwise;
 
 pub use attention::Mask;
-pub use cpu::Level;
+pub use cpu::{Level, Rounding, pack};
+pub(crate) use cpu::{cores, with_threads};
 pub use packed::{Format, Levels, PANEL, Packed, PackedData};
 pub use rowwise::rope_partner;
 

@@ -2,6 +2,7 @@
 //!
 //! `docs/packed.md` draws the layout.
 
+use burn::module::Module;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, ElementConversion, Int, Tensor, TensorData};
 use half::f16;
@@ -42,6 +43,14 @@ impl Levels {
             Self::Normal4 => Some(&[-127, -96, -74, -57, -44, -31, -20, -10, 0, 11, 22, 33, 46, 61, 78, 102]),
             Self::Linear4 => Some(&[-128, -112, -96, -80, -64, -48, -32, -16, 0, 16, 32, 48, 64, 80, 96, 112]),
             Self::Linear8 => None,
+        }
+    }
+
+    /// The level of a code.
+    pub(super) fn level(self, code: u8) -> f32 {
+        match self.of_four_bits() {
+            Some(levels) => f32::from(levels[usize::from(code & 15)]),
+            None => f32::from(code) - 128.0,
         }
     }
 
@@ -104,23 +113,18 @@ impl PackedData {
             format,
         }
     }
-
-    /// Put the codes of group `group` of `row`: levels plus 128 for eight bits, indices of levels for four.
-    pub fn put(&mut self, row: usize, group: usize, scale: f16, codes: &[u8]) {
-        let groups = self.width.div_ceil(self.format.group);
-        let block = row / PANEL * groups + group;
-        let lane = row % PANEL;
-        self.scales[block * PANEL + lane] = scale;
-        let bytes = self.format.block_bytes();
-        let block = &mut self.codes[block * bytes..(block + 1) * bytes];
-        for (column, &code) in codes.iter().enumerate() {
-            let (at, shift) = self.format.place(lane, column);
-            block[at] |= code << shift;
-        }
-    }
 }
 
 impl Format {
+    /// Put the codes of a group in row `lane` of a panel into its block: levels plus 128 for eight bits, indices of
+    /// levels for four. What was there before is 0.
+    pub(super) fn put(self, block: &mut [u8], lane: usize, codes: &[u8]) {
+        for (column, &code) in codes.iter().enumerate() {
+            let (at, shift) = self.place(lane, column);
+            block[at] |= code << shift;
+        }
+    }
+
     /// Byte of a block and bit in it where the code of a panel's row and a group's column starts.
     fn place(self, lane: usize, column: usize) -> (usize, usize) {
         match self.levels.bits() {
@@ -131,12 +135,13 @@ impl Format {
 }
 
 /// A packed matrix on a device.
-#[derive(Debug, Clone)]
+#[derive(Module, Debug)]
 pub struct Packed<B: Backend> {
     pub(super) codes: Tensor<B, 3, Int>,
     pub(super) scales: Tensor<B, 3>,
     pub(super) rows: usize,
     pub(super) width: usize,
+    #[module(skip)]
     pub(super) format: Format,
 }
 

@@ -1,7 +1,17 @@
 //! Keys and values of the tokens so far.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{DType, Tensor};
+
+/// The number format of cached keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KvCache {
+    /// As they are computed.
+    F32,
+    /// Half the memory, with 11 bits of precision; f32 where the device lacks the type.
+    F16,
+}
 
 /// The key and value cache of one sequence, allocated ahead and filled in place.
 #[derive(Debug)]
@@ -9,6 +19,7 @@ pub struct Cache<B: Backend> {
     layers: Vec<LayerCache<B>>,
     len: usize,
     capacity: usize,
+    kind: KvCache,
 }
 
 /// One layer's keys and values, `[1, kv_heads, capacity, head_dim]`; `None` until the first allocation.
@@ -20,9 +31,9 @@ pub(super) struct LayerCache<B: Backend> {
 
 impl<B: Backend> Cache<B> {
     /// An empty cache for `layers` layers.
-    pub fn new(layers: usize) -> Self {
+    pub fn new(layers: usize, kind: KvCache) -> Self {
         let layers = (0..layers).map(|_| LayerCache { keys: None, values: None }).collect();
-        Self { layers, len: 0, capacity: 0 }
+        Self { layers, len: 0, capacity: 0, kind }
     }
 
     /// Tokens that are held.
@@ -45,9 +56,13 @@ impl<B: Backend> Cache<B> {
         if tokens <= self.capacity {
             return;
         }
+        let dtype = match self.kind {
+            KvCache::F16 if B::supports_dtype(device, DType::F16) => DType::F16,
+            KvCache::F16 | KvCache::F32 => DType::F32,
+        };
         for layer in &mut self.layers {
             for store in [&mut layer.keys, &mut layer.values] {
-                let fresh = Tensor::zeros([1, kv_heads, tokens, head_dim], device);
+                let fresh = Tensor::zeros([1, kv_heads, tokens, head_dim], (device, dtype));
                 *store = Some(match store.take() {
                     Some(old) if self.len > 0 => {
                         let held = [0..1, 0..kv_heads, 0..self.len, 0..head_dim];
@@ -87,7 +102,10 @@ impl<B: Backend> LayerCache<B> {
             let [_, kv_heads, count, head_dim] = new.dims();
             // The store is taken out, so that it is unshared and the assignment happens in place.
             let full = match store.take() {
-                Some(held) => held.slice_assign([0..1, 0..kv_heads, past..past + count, 0..head_dim], new),
+                Some(held) => {
+                    let new = if new.dtype() == held.dtype() { new } else { new.cast(held.dtype()) };
+                    held.slice_assign([0..1, 0..kv_heads, past..past + count, 0..head_dim], new)
+                }
                 None => new,
             };
             *store = Some(full.clone());

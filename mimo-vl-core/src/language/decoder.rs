@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
-use super::cache::Cache;
+use super::cache::{Cache, KvCache};
 use super::layer::Layer;
 use crate::cancel::Cancel;
 use crate::checkpoint::TensorSource;
@@ -12,13 +12,15 @@ use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::nn::{Linear, RmsNorm, mrope_table, parameter};
 
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
 /// Token embedding, layers, final norm and output layer.
 #[derive(Module, Debug)]
 pub struct LanguageModel<B: Kernels> {
     embed: Param<Tensor<B, 2>>,
     layers: Vec<Layer<B>>,
     norm: RmsNorm<B>,
-    /// `None` when the output layer is the token embedding.
+    /// `None` when the output layer is the token embedding as it is.
     head: Option<Linear<B>>,
     rope_theta: f64,
     mrope_section: [usize; 3],
@@ -35,11 +37,11 @@ impl<B: Kernels> LanguageModel<B> {
     pub fn load(source: &impl TensorSource<B>, config: &TextConfig) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let head = match config.tie_word_embeddings {
-            true => None,
+            true => source.packed(&[(EMBEDDING, vocab)], hidden)?.map(Linear::from_packed),
             false => Some(Linear::load(source, "lm_head", [hidden, vocab], false)?),
         };
         Ok(Self {
-            embed: parameter(source, "model.embed_tokens.weight", [vocab, hidden])?,
+            embed: parameter(source, EMBEDDING, [vocab, hidden])?,
             layers: (0..config.num_hidden_layers)
                 .map(|index| Layer::load(source, config, index))
                 .collect::<Result<_>>()?,
@@ -65,8 +67,8 @@ impl<B: Kernels> LanguageModel<B> {
     }
 
     /// An empty cache for this model.
-    pub fn cache(&self) -> Cache<B> {
-        Cache::new(self.layers.len())
+    pub fn cache(&self, kind: KvCache) -> Cache<B> {
+        Cache::new(self.layers.len(), kind)
     }
 
     /// Make room in `cache` for `tokens` tokens in all.

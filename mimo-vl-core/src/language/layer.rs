@@ -8,14 +8,12 @@ use crate::checkpoint::TensorSource;
 use crate::config::TextConfig;
 use crate::error::Result;
 use crate::kernels::{Kernels, Mask};
-use crate::nn::{GatedMlp, Linear, RmsNorm, RopeTable};
+use crate::nn::{GatedMlp, Joined, Linear, RmsNorm, RopeTable};
 
 #[derive(Module, Debug)]
 pub(super) struct Layer<B: Kernels> {
     norm1: RmsNorm<B>,
-    q: Linear<B>,
-    k: Linear<B>,
-    v: Linear<B>,
+    qkv: Joined<B>,
     out: Linear<B>,
     norm2: RmsNorm<B>,
     mlp: GatedMlp<B>,
@@ -27,12 +25,11 @@ impl<B: Kernels> Layer<B> {
         let (name, hidden) = (format!("model.layers.{index}"), config.hidden_size);
         let query_width = config.num_attention_heads * config.head_dim;
         let key_width = config.num_key_value_heads * config.head_dim;
-        let project = |part: &str, out| Linear::load(source, &format!("{name}.self_attn.{part}"), [hidden, out], true);
+        let parts = [("q", query_width), ("k", key_width), ("v", key_width)];
+        let parts = parts.map(|(part, out)| (format!("{name}.self_attn.{part}_proj"), out));
         Ok(Self {
             norm1: RmsNorm::load(source, &format!("{name}.input_layernorm"), hidden, config.rms_norm_eps)?,
-            q: project("q_proj", query_width)?,
-            k: project("k_proj", key_width)?,
-            v: project("v_proj", key_width)?,
+            qkv: Joined::load(source, &parts, hidden, true)?,
             out: Linear::load(source, &format!("{name}.self_attn.o_proj"), [query_width, hidden], false)?,
             norm2: RmsNorm::load(source, &format!("{name}.post_attention_layernorm"), hidden, config.rms_norm_eps)?,
             mlp: GatedMlp::load(source, &format!("{name}.mlp"), [hidden, config.intermediate_size], false)?,
@@ -66,9 +63,8 @@ impl<B: Kernels> Layer<B> {
             let heads = x.dims()[1] / self.head_dim;
             x.reshape([batch, rows / batch, heads, self.head_dim]).swap_dims(1, 2)
         };
-        let q = heads(rope.turn(self.q.forward(x.clone())));
-        let k = heads(rope.turn(self.k.forward(x.clone())));
-        let v = heads(self.v.forward(x));
+        let [q, k, v] = self.qkv.forward(x);
+        let (q, k, v) = (heads(rope.turn(q)), heads(rope.turn(k)), heads(v));
         let (k, v, offset) = match cache {
             Some((cache, past)) => {
                 let (k, v) = cache.append(past, k, v);

@@ -4,5 +4,5 @@ mod cache;
 mod decoder;
 mod layer;
 
-pub use cache::Cache;
+pub use cache::{Cache, KvCache};
 pub use decoder::LanguageModel;

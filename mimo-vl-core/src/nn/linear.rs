@@ -1,4 +1,4 @@
-//! The linear layer.
+//! The linear layer, alone and several at once.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -6,13 +6,19 @@ use burn::tensor::Tensor;
 use super::parameter;
 use crate::checkpoint::TensorSource;
 use crate::error::Result;
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, Packed};
 
-/// `x · weightᵀ + bias`, with the weight in the checkpoint's layout `[out, in]`.
+/// `x · weightᵀ + bias`, with the weight in the checkpoint's layout `[out, in]` or packed.
 #[derive(Module, Debug)]
 pub struct Linear<B: Kernels> {
-    weight: Param<Tensor<B, 2>>,
+    weight: Weight<B>,
     bias: Option<Param<Tensor<B, 1>>>,
+}
+
+#[derive(Module, Debug)]
+enum Weight<B: Kernels> {
+    Whole(Param<Tensor<B, 2>>),
+    Packed(Packed<B>),
 }
 
 impl<B: Kernels> Linear<B> {
@@ -21,20 +27,92 @@ impl<B: Kernels> Linear<B> {
     /// # Errors
     /// Those of the source.
     pub fn load(source: &impl TensorSource<B>, name: &str, [width, out]: [usize; 2], has_bias: bool) -> Result<Self> {
-        let weight = parameter(source, &format!("{name}.weight"), [out, width])?;
+        let weight_name = format!("{name}.weight");
+        let weight = match source.packed(&[(&weight_name, out)], width)? {
+            Some(packed) => Weight::Packed(packed),
+            None => Weight::Whole(parameter(source, &weight_name, [out, width])?),
+        };
         let bias = if has_bias { Some(parameter(source, &format!("{name}.bias"), [out])?) } else { None };
         Ok(Self { weight, bias })
     }
 
     /// A layer without bias over an existing weight.
     pub(crate) fn from_weight(weight: Param<Tensor<B, 2>>) -> Self {
-        Self { weight, bias: None }
+        Self { weight: Weight::Whole(weight), bias: None }
+    }
+
+    /// A layer without bias over a packed weight.
+    pub(crate) fn from_packed(weight: Packed<B>) -> Self {
+        Self { weight: Weight::Packed(weight), bias: None }
     }
 
     /// # Shapes
     /// - `x`: `[rows, in]`
     /// - result: `[rows, out]`
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        <B as Kernels>::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+        let bias = self.bias.as_ref().map(Param::val);
+        match &self.weight {
+            Weight::Whole(weight) => <B as Kernels>::linear(x, weight.val(), bias),
+            Weight::Packed(weight) => B::linear_packed(x, weight, bias),
+        }
+    }
+}
+
+/// Linear layers with the same input; packed, they are one product.
+#[derive(Module, Debug)]
+pub struct Joined<B: Kernels> {
+    /// One, or one for each width.
+    layers: Vec<Linear<B>>,
+    widths: Vec<usize>,
+}
+
+impl<B: Kernels> Joined<B> {
+    /// Take `name.weight`, and `name.bias` when there is one, of every part from the source.
+    ///
+    /// `parts` are the names with the number of outputs of each.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn load(source: &impl TensorSource<B>, parts: &[(String, usize)], width: usize, has_bias: bool) -> Result<Self> {
+        let names: Vec<String> = parts.iter().map(|(name, _)| format!("{name}.weight")).collect();
+        let wanted: Vec<(&str, usize)> = names.iter().zip(parts).map(|(name, (_, out))| (name.as_str(), *out)).collect();
+        let layers = match source.packed(&wanted, width)? {
+            Some(packed) => {
+                let mut layer = Linear::from_packed(packed);
+                if has_bias {
+                    let biases = parts.iter().map(|(name, out)| source.tensor(&format!("{name}.bias"), [*out]));
+                    let bias = Tensor::cat(biases.collect::<Result<Vec<Tensor<B, 1>>>>()?, 0);
+                    layer.bias = Some(Param::from_tensor(bias));
+                }
+                vec![layer]
+            }
+            None => {
+                let layer = |(name, out): &(String, usize)| Linear::load(source, name, [width, *out], has_bias);
+                parts.iter().map(layer).collect::<Result<_>>()?
+            }
+        };
+        Ok(Self { layers, widths: parts.iter().map(|(_, out)| *out).collect() })
+    }
+
+    /// The outputs of `N` parts.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, in]`
+    /// - result: `[rows, out]` of each part
+    ///
+    /// # Panics
+    /// When there are not `N` parts.
+    pub fn forward<const N: usize>(&self, x: Tensor<B, 2>) -> [Tensor<B, 2>; N] {
+        assert_eq!(self.widths.len(), N, "parts of the layer");
+        if self.layers.len() == N {
+            return std::array::from_fn(|index| self.layers[index].forward(x.clone()));
+        }
+        let all = self.layers[0].forward(x);
+        let mut start = 0;
+        std::array::from_fn(|index| {
+            let part = all.clone().narrow(1, start, self.widths[index]);
+            start += self.widths[index];
+            part
+        })
     }
 }

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::Linear;
+use super::{Joined, Linear};
 use crate::checkpoint::TensorSource;
 use crate::error::Result;
 use crate::kernels::Kernels;
@@ -11,8 +11,7 @@ use crate::kernels::Kernels;
 /// `down(silu(gate(x)) · up(x))` (Shazeer, "GLU Variants Improve Transformer", 2020).
 #[derive(Module, Debug)]
 pub struct GatedMlp<B: Kernels> {
-    gate: Linear<B>,
-    up: Linear<B>,
+    gate_up: Joined<B>,
     down: Linear<B>,
 }
 
@@ -27,9 +26,9 @@ impl<B: Kernels> GatedMlp<B> {
         [width, intermediate]: [usize; 2],
         has_bias: bool,
     ) -> Result<Self> {
+        let parts = ["gate", "up"].map(|part| (format!("{name}.{part}_proj"), intermediate));
         Ok(Self {
-            gate: Linear::load(source, &format!("{name}.gate_proj"), [width, intermediate], has_bias)?,
-            up: Linear::load(source, &format!("{name}.up_proj"), [width, intermediate], has_bias)?,
+            gate_up: Joined::load(source, &parts, width, has_bias)?,
             down: Linear::load(source, &format!("{name}.down_proj"), [intermediate, width], has_bias)?,
         })
     }
@@ -38,6 +37,7 @@ impl<B: Kernels> GatedMlp<B> {
     /// - `x`: `[rows, width]`
     /// - result: `[rows, width]`
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.down.forward(B::swiglu(self.gate.forward(x.clone()), self.up.forward(x)))
+        let [gate, up] = self.gate_up.forward(x);
+        self.down.forward(B::swiglu(gate, up))
     }
 }

@@ -6,7 +6,7 @@ mod norm;
 mod parameter;
 mod rope;
 
-pub use linear::Linear;
+pub use linear::{Joined, Linear};
 pub use mlp::GatedMlp;
 pub use norm::RmsNorm;
 pub use parameter::{parameter, parameter_id};

@@ -9,7 +9,7 @@ use super::conversation::Session;
 use crate::checkpoint::{Checkpoint, Weights};
 use crate::config::{GenerationConfig, ModelConfig, PreprocessConfig};
 use crate::error::{Error, Result};
-use crate::model::{Engine, load};
+use crate::model::{Engine, EngineOptions, KvCache, load};
 use crate::prompt::{ChatTemplate, Tokenizer};
 
 /// Longest context without [`LoadOptions::max_context`]: what the published weights were trained with.
@@ -32,11 +32,22 @@ pub struct LoadOptions {
     /// Most tokens of a conversation with its answer; `None` takes the smaller of 32,768 and what the checkpoint
     /// claims. Default `None`.
     pub max_context: Option<usize>,
+    /// The number format of cached keys and values; `None` takes f16 for weights of four or eight bits, else f32.
+    /// Default `None`.
+    pub kv_cache: Option<KvCache>,
+    /// Threads that work on the CPU, 1 to 1,024; `None` takes one for each physical core. Default `None`.
+    pub threads: Option<usize>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { device: "cpu".to_owned(), weights: Weights::default(), max_context: None }
+        Self {
+            device: "cpu".to_owned(),
+            weights: Weights::default(),
+            max_context: None,
+            kv_cache: None,
+            threads: None,
+        }
     }
 }
 
@@ -66,7 +77,35 @@ impl LoadOptions {
         self.max_context = Some(tokens);
         self
     }
+
+    /// Set [`LoadOptions::kv_cache`](#structfield.kv_cache).
+    #[must_use]
+    pub fn kv_cache(mut self, kv_cache: KvCache) -> Self {
+        self.kv_cache = Some(kv_cache);
+        self
+    }
+
+    /// Set [`LoadOptions::threads`](#structfield.threads).
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// What of it the engine needs.
+    fn engine(&self) -> Result<EngineOptions<'_>> {
+        if let Some(threads) = self.threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
+            return Err(Error::option("threads", format!("{threads}; it must lie between 1 and {MOST_THREADS}")));
+        }
+        let kv_cache = self.kv_cache.unwrap_or(match self.weights {
+            Weights::Int4 | Weights::Int8 => KvCache::F16,
+            _ => KvCache::F32,
+        });
+        Ok(EngineOptions { device: &self.device, weights: self.weights, kv_cache, threads: self.threads })
+    }
 }
+
+const MOST_THREADS: usize = 1024;
 
 /// A loaded model with its tokenizer and chat template. Clones share it, and threads may.
 #[derive(Clone)]
@@ -109,7 +148,7 @@ impl Model {
             .map_err(|reason| Error::checkpoint(directory.join("tokenizer.json"), reason))?;
         let template = ChatTemplate::load(directory)?;
         let checkpoint = Checkpoint::open(directory)?;
-        let engine = load(&checkpoint, &config, &preprocess, &options.device, options.weights)?;
+        let engine = load(&checkpoint, &config, &preprocess, options.engine()?)?;
         let inner = Inner {
             directory: directory.to_path_buf(),
             device: options.device.clone(),

@@ -76,7 +76,7 @@ class Model:
         path: str | os.PathLike[str] | None = None,
         *,
         device: str = "cpu",
-        weights: Literal["native", "f32", "f16", "bf16"] = "native",
+        weights: Literal["native", "f32", "f16", "bf16", "int8", "int4"] = "native",
         max_context: int | None = None,
     ) -> Model: ...
     def session(self) -> Session: ...

@@ -2,13 +2,12 @@
 //! down whenever a larger score appears (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018;
 //! Dao and others, "FlashAttention", 2022).
 
-use half::f16;
-
 use super::block::{Left, multiply_block};
 use super::disjoint::Disjoint;
 use super::exp::exp;
 use super::isa::{Isa, Kernel};
 use super::pool::split;
+use super::stored::Stored;
 use super::{Level, run};
 use crate::kernels::Mask;
 
@@ -38,36 +37,6 @@ pub(in crate::kernels) struct Sizes {
     pub(in crate::kernels) queries: usize,
     pub(in crate::kernels) keys: usize,
     pub(in crate::kernels) head_dim: usize,
-}
-
-/// A type in which keys and values are kept.
-pub(in crate::kernels) trait Stored: Copy + Sync {
-    unsafe fn load<I: Isa>(from: *const Self) -> I::F;
-    fn get(self) -> f32;
-}
-
-impl Stored for f32 {
-    #[inline(always)]
-    unsafe fn load<I: Isa>(from: *const Self) -> I::F {
-        // SAFETY: as for this function.
-        unsafe { I::load(from) }
-    }
-    #[inline(always)]
-    fn get(self) -> f32 {
-        self
-    }
-}
-
-impl Stored for f16 {
-    #[inline(always)]
-    unsafe fn load<I: Isa>(from: *const Self) -> I::F {
-        // SAFETY: as for this function.
-        unsafe { I::load_f16(from) }
-    }
-    #[inline(always)]
-    fn get(self) -> f32 {
-        self.to_f32()
-    }
 }
 
 impl<T> Heads<'_, T> {

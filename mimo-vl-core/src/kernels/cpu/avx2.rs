@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::isa::{Isa, Kernel};
 
@@ -125,7 +125,7 @@ macro_rules! eight_lanes {
                 unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
             }
             #[inline(always)]
-            unsafe fn load_bf16(from: *const u16) -> Self::F {
+            unsafe fn load_bf16(from: *const bf16) -> Self::F {
                 // SAFETY: see above.
                 unsafe {
                     let upper = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
@@ -136,11 +136,6 @@ macro_rules! eight_lanes {
             unsafe fn store(to: *mut f32, values: Self::F) {
                 // SAFETY: see above.
                 unsafe { _mm256_storeu_ps(to, values) }
-            }
-            #[inline(always)]
-            unsafe fn store_f16(to: *mut f16, values: Self::F) {
-                // SAFETY: see above.
-                unsafe { _mm_storeu_si128(to.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values)) }
             }
             #[inline(always)]
             unsafe fn add(a: Self::F, b: Self::F) -> Self::F {

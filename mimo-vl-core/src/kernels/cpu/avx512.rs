@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::isa::{Isa, Kernel};
 
@@ -111,7 +111,7 @@ impl Isa for Avx512 {
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
     }
     #[inline(always)]
-    unsafe fn load_bf16(from: *const u16) -> Self::F {
+    unsafe fn load_bf16(from: *const bf16) -> Self::F {
         // SAFETY: see above.
         unsafe {
             let upper = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
@@ -122,11 +122,6 @@ impl Isa for Avx512 {
     unsafe fn store(to: *mut f32, values: Self::F) {
         // SAFETY: see above.
         unsafe { _mm512_storeu_ps(to, values) }
-    }
-    #[inline(always)]
-    unsafe fn store_f16(to: *mut f16, values: Self::F) {
-        // SAFETY: see above.
-        unsafe { _mm256_storeu_si256(to.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values)) }
     }
     #[inline(always)]
     unsafe fn add(a: Self::F, b: Self::F) -> Self::F {

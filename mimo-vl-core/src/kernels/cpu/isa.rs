@@ -1,6 +1,6 @@
 //! What the kernels ask of an instruction set.
 
-use half::f16;
+use half::{bf16, f16};
 
 /// A level of instructions. The kernels are written once, against this trait.
 ///
@@ -42,9 +42,8 @@ pub(crate) trait Isa: Copy {
     unsafe fn splat(value: f32) -> Self::F;
     unsafe fn load(from: *const f32) -> Self::F;
     unsafe fn load_f16(from: *const f16) -> Self::F;
-    unsafe fn load_bf16(from: *const u16) -> Self::F;
+    unsafe fn load_bf16(from: *const bf16) -> Self::F;
     unsafe fn store(to: *mut f32, values: Self::F);
-    unsafe fn store_f16(to: *mut f16, values: Self::F);
     unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn mul(a: Self::F, b: Self::F) -> Self::F;

@@ -10,6 +10,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
+mod dense;
 mod disjoint;
 mod exp;
 mod isa;
@@ -18,17 +19,19 @@ mod pool;
 mod portable;
 mod round;
 mod rowwise;
+mod stored;
 
 use std::cell::Cell;
 use std::sync::OnceLock;
 
 pub(super) use activations::Activations;
 pub(super) use attention::{Heads, Sizes, attend};
+pub(super) use dense::{FEW, multiply_dense};
 use isa::{Isa, Kernel};
 pub(super) use packed::{Matrix, multiply};
 pub(crate) use pool::{cores, with_threads};
 
-pub(super) use round::round_group;
+pub use round::{Rounding, pack};
 pub(super) use rowwise::{Rows, rms_norm, rope, swiglu};
 
 /// A level of instructions that the native kernels are compiled for.

@@ -95,19 +95,14 @@ impl Isa for Portable {
         unsafe { from.cast::<[f16; 8]>().read_unaligned() }.map(f16::to_f32)
     }
     #[inline(always)]
-    unsafe fn load_bf16(from: *const u16) -> Self::F {
+    unsafe fn load_bf16(from: *const bf16) -> Self::F {
         // SAFETY: the caller gives 8 readable values.
-        unsafe { from.cast::<[u16; 8]>().read_unaligned() }.map(|bits| bf16::from_bits(bits).to_f32())
+        unsafe { from.cast::<[bf16; 8]>().read_unaligned() }.map(bf16::to_f32)
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, values: Self::F) {
         // SAFETY: the caller gives 8 writable values.
         unsafe { to.cast::<Self::F>().write_unaligned(values) }
-    }
-    #[inline(always)]
-    unsafe fn store_f16(to: *mut f16, values: Self::F) {
-        // SAFETY: the caller gives 8 writable values.
-        unsafe { to.cast::<[f16; 8]>().write_unaligned(values.map(f16::from_f32)) }
     }
     #[inline(always)]
     unsafe fn add(a: Self::F, b: Self::F) -> Self::F {

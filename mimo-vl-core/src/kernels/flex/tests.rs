@@ -7,7 +7,7 @@ use half::f16;
 
 use crate::kernels::Level;
 use crate::kernels::attention::attention;
-use crate::kernels::linear::widened;
+use crate::kernels::linear::{linear, widened};
 use crate::kernels::{Format, Kernels, Levels, Mask, Packed, PackedData, rope_partner, rowwise};
 
 /// Numbers in −1..1 that are the same in every run.
@@ -40,14 +40,9 @@ pub(super) fn levels() -> impl Iterator<Item = Level> {
 
 fn matrix(noise: &mut Noise, rows: usize, width: usize, format: Format) -> PackedData {
     let mut data = PackedData::zeros(rows, width, format);
-    for row in 0..rows {
-        for group in 0..width.div_ceil(format.group) {
-            let count = format.group.min(width - group * format.group);
-            let limit = if format.levels.bits() == 4 { 16 } else { 255 };
-            let codes: Vec<u8> = (0..count).map(|_| (noise.next() % limit) as u8).collect();
-            data.put(row, group, f16::from_f32(0.01 * noise.value()), &codes);
-        }
-    }
+    let limit = if format.levels.bits() == 4 { 256 } else { 255 };
+    data.codes.fill_with(|| (noise.next() % limit) as u8 + u8::from(limit == 255));
+    data.scales.fill_with(|| f16::from_f32(noise.value()));
     data
 }
 
@@ -222,6 +217,25 @@ fn attention_is_that_of_the_portable_body() {
                     let given = host(Flex::attention(q.clone(), half(&k), half(&v), mask));
                     assert!(difference(&given, &expected_half) < 2e-6, "f16 {case:?}");
                 });
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_few_rows_are_those_of_the_portable_body() {
+    let mut noise = Noise::new(5);
+    for (rows, width, columns) in [(0, 8, 8), (1, 1, 1), (1, 160, 33), (2, 31, 70), (4, 100, 5), (7, 65, 12), (8, 300, 1), (9, 20, 20)] {
+        let x = on_device(noise.values(rows * width), [rows, width]);
+        let weight = on_device(noise.values(columns * width), [columns, width]);
+        let bias = (columns % 2 == 1).then(|| on_device(noise.values(columns), [columns]));
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let weight = weight.clone().cast(dtype);
+            let expected = host(linear(x.clone(), widened(weight.clone()), bias.clone()));
+            for level in levels() {
+                let given = level.force(|| host(Flex::linear(x.clone(), weight.clone(), bias.clone())));
+                let error = difference(&given, &expected);
+                assert!(error < 1e-6, "{level:?} {dtype:?} {rows}×{width}→{columns}: {error:e}");
             }
         }
     }

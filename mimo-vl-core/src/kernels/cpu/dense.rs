@@ -1,0 +1,105 @@
+//! Products of few rows of activations with weights as the checkpoint has them: the time is that of reading the
+//! weights once.
+
+use super::disjoint::Disjoint;
+use super::isa::{Isa, Kernel};
+use super::pool::split;
+use super::stored::Stored;
+use super::{Level, run};
+
+/// Most rows that share a pass over the weights.
+pub(in crate::kernels) const FEW: usize = 8;
+
+/// `out = x · weightᵀ + bias` for `rows` rows of `x`.
+///
+/// # Shapes
+/// - `weight`: `[bias or out / rows, x / rows]`
+///
+/// # Panics
+/// When the sizes do not fit one another, or there are more than [`FEW`] rows.
+pub(in crate::kernels) fn multiply_dense<T: Stored>(
+    level: Level,
+    x: &[f32],
+    rows: usize,
+    weight: &[T],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    if out.is_empty() {
+        return;
+    }
+    let (width, columns) = (x.len() / rows, out.len() / rows);
+    assert!((1..=FEW).contains(&rows), "{rows} rows");
+    assert_eq!((x.len(), out.len(), weight.len()), (rows * width, rows * columns, width * columns));
+    assert!(bias.is_none_or(|bias| bias.len() == columns));
+    let out = Disjoint::new(out);
+    split(columns, columns.div_ceil(64).max(4), |part| {
+        for column in part {
+            let weight = &weight[column * width..(column + 1) * width];
+            let sums = run(level, Column { x, rows, weight });
+            for (row, sum) in sums.into_iter().enumerate().take(rows) {
+                let at = row * columns + column;
+                // SAFETY: each column is in one part.
+                let out = unsafe { out.part(at..at + 1) };
+                out[0] = sum + bias.map_or(0.0, |bias| bias[column]);
+            }
+        }
+    });
+}
+
+struct Column<'a, T> {
+    x: &'a [f32],
+    rows: usize,
+    weight: &'a [T],
+}
+
+impl<T: Stored> Kernel for Column<'_, T> {
+    type Output = [f32; FEW];
+
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) -> [f32; FEW] {
+        let mut sums = [0.0; FEW];
+        let mut row = 0;
+        while row < self.rows {
+            // SAFETY: as for this function; the rows are there.
+            unsafe {
+                match self.rows - row {
+                    4.. => {
+                        sums[row..row + 4].copy_from_slice(&self.dots::<I, 4>(row));
+                        row += 4;
+                    }
+                    _ => {
+                        sums[row] = self.dots::<I, 1>(row)[0];
+                        row += 1;
+                    }
+                }
+            }
+        }
+        sums
+    }
+}
+
+impl<T: Stored> Column<'_, T> {
+    #[inline(always)]
+    unsafe fn dots<I: Isa, const M: usize>(&self, row: usize) -> [f32; M] {
+        let width = self.weight.len();
+        let whole = width / (2 * I::LANES) * (2 * I::LANES);
+        // SAFETY: reads stay in the rows.
+        unsafe {
+            let x = |m: usize, at: usize| I::load(self.x.as_ptr().add((row + m) * width + at));
+            let mut sums = [[I::zero(); 2]; M];
+            for at in (0..whole).step_by(2 * I::LANES) {
+                let weight = self.weight.as_ptr().add(at);
+                let weight = [T::load::<I>(weight), T::load::<I>(weight.add(I::LANES))];
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    sums[0] = I::fma(x(m, at), weight[0], sums[0]);
+                    sums[1] = I::fma(x(m, at + I::LANES), weight[1], sums[1]);
+                }
+            }
+            std::array::from_fn(|m| {
+                let rest = (whole..width).map(|at| self.x[(row + m) * width + at] * self.weight[at].get());
+                I::sum(I::add(sums[m][0], sums[m][1])) + rest.sum::<f32>()
+            })
+        }
+    }
+}

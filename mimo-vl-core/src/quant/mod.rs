@@ -1,0 +1,25 @@
+//! Which weights are rounded when a checkpoint is loaded, and to what.
+
+use crate::kernels::{Format, Levels};
+
+/// How many bits most of the language model's weights get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bits {
+    /// Sixteen levels for the language model's layers and output; eight bits for the vision tower and the projector.
+    Four,
+    /// Eight bits for all.
+    Eight,
+}
+
+/// The format of the matrix called `name`, in the older family of names; `None` where it stays as it is: the token
+/// embedding, of which few rows are read, and the patch embedding, which is small.
+pub fn format_of(name: &str, bits: Bits) -> Option<Format> {
+    let eight = Format { levels: Levels::Linear8, group: 64 };
+    if name.starts_with("visual.patch_embed.") {
+        return None;
+    }
+    match bits {
+        Bits::Four if !name.starts_with("visual.") => Some(Format { levels: Levels::Normal4, group: 64 }),
+        Bits::Four | Bits::Eight => Some(eight),
+    }
+}

@@ -1,0 +1,139 @@
+//! Weights of four and eight bits, caches of half precision, and every level of instructions, in whole models.
+
+use mimo_vl_core::checkpoint::Weights;
+use mimo_vl_core::kernels::Level;
+use mimo_vl_core::session::{LoadOptions, Model};
+use mimo_vl_core::{Error, KvCache};
+use mimo_vl_examples::parity::{Case, TENSOR_BAR, prompt_logits, relative_error};
+use mimo_vl_tests::checkpoints::{CheckpointCopy, StoredTensor, tiny};
+use safetensors::Dtype;
+
+/// The case with pictures of several windows and more than one turn.
+fn case() -> Case {
+    Case::load(&tiny().join("cases/two-images-turns")).unwrap()
+}
+
+fn logits(checkpoint: &std::path::Path, options: &LoadOptions) -> Vec<f32> {
+    prompt_logits(&Model::load(checkpoint, options).unwrap(), &case(), usize::MAX).unwrap()
+}
+
+fn with(weights: Weights) -> LoadOptions {
+    LoadOptions::new().weights(weights).kv_cache(KvCache::F32)
+}
+
+/// Mean over all tokens of the Kullback-Leibler divergence of `actual` from `expected`.
+fn divergence(actual: &[f32], expected: &[f32], vocab: usize) -> f64 {
+    let log_softmax = |row: &[f32]| {
+        let largest = row.iter().fold(f32::NEG_INFINITY, |most, &x| most.max(x));
+        let total: f64 = row.iter().map(|&x| f64::from(x - largest).exp()).sum();
+        row.iter().map(|&x| f64::from(x - largest) - total.ln()).collect::<Vec<f64>>()
+    };
+    let rows = actual.chunks_exact(vocab).zip(expected.chunks_exact(vocab)).map(|(actual, expected)| {
+        let (q, p) = (log_softmax(actual), log_softmax(expected));
+        p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum::<f64>()
+    });
+    rows.sum::<f64>() / (expected.len() / vocab) as f64
+}
+
+/// The weights that llama.cpp's Q4_0 stands for: groups of 32 along a row, the largest weight at level −8.
+fn q4_0(tensor: &StoredTensor) -> StoredTensor {
+    let width = *tensor.shape.last().unwrap();
+    let rows = tensor.values();
+    let groups = rows.chunks_exact(width).flat_map(|row| row.chunks(32));
+    let rounded = groups.flat_map(|group| {
+        let largest = group.iter().fold(0.0_f32, |most, &w| if w.abs() > most.abs() { w } else { most });
+        let inverse = if largest == 0.0 { 0.0 } else { -8.0 / largest };
+        group.iter().map(move |w| ((w * inverse + 8.5).floor().min(15.0) - 8.0) * (largest / -8.0)).collect::<Vec<_>>()
+    });
+    StoredTensor { dtype: Dtype::F32, bytes: rounded.flat_map(f32::to_le_bytes).collect(), ..tensor.clone() }
+}
+
+#[test]
+fn four_bits_change_answers_less_than_q4_0() {
+    let vocab = case().expected.vocab;
+    let expected = logits(&tiny(), &with(Weights::F32));
+    let checkpoint = CheckpointCopy::new();
+    let is_rounded = |tensor: &StoredTensor| {
+        tensor.shape.len() == 2 && !tensor.name.starts_with("visual.") && !tensor.name.contains("embed_tokens")
+    };
+    let tensors = checkpoint.tensors();
+    assert!(tensors.iter().filter(|tensor| is_rounded(tensor)).count() > 10);
+    let rounded = tensors.iter().map(|tensor| if is_rounded(tensor) { q4_0(tensor) } else { tensor.clone() });
+    checkpoint.replace_weights(&rounded.collect::<Vec<_>>());
+    let of_q4_0 = divergence(&logits(checkpoint.path(), &with(Weights::Native)), &expected, vocab);
+    let of_int4 = divergence(&logits(&tiny(), &with(Weights::Int4)), &expected, vocab);
+    let of_int8 = divergence(&logits(&tiny(), &with(Weights::Int8)), &expected, vocab);
+    assert!(of_int4 < of_q4_0, "{of_int4:e} where Q4_0 has {of_q4_0:e}");
+    assert!(of_int8 < of_int4 / 20.0, "{of_int8:e} and {of_int4:e}");
+}
+
+#[test]
+fn every_level_of_instructions_gives_the_same_model() {
+    for weights in [Weights::F32, Weights::Native, Weights::Int8, Weights::Int4] {
+        let expected = Level::Portable.force(|| logits(&tiny(), &with(weights)));
+        for level in Level::ALL.into_iter().filter(|level| level.is_here()) {
+            let error = relative_error(&level.force(|| logits(&tiny(), &with(weights))), &expected);
+            // An activation halfway between two codes, or a scale between two of f16, may go the other way.
+            let bar = if matches!(weights, Weights::Int4 | Weights::Int8) { 2e-2 } else { TENSOR_BAR };
+            assert!(error <= bar, "{weights:?} {level:?}: {error:e}");
+        }
+    }
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn rounded_weights_are_the_same_on_the_plain_backend() {
+    for weights in [Weights::Int8, Weights::Int4] {
+        let plain = logits(&tiny(), &with(weights).device("ndarray"));
+        // Activations keep their precision there.
+        let error = relative_error(&logits(&tiny(), &with(weights)), &plain);
+        assert!(error <= 5e-2, "{weights:?}: {error:e}");
+        assert!(error > 1e-6, "{weights:?}: {error:e}: the same arithmetic?");
+    }
+}
+
+#[test]
+fn caches_of_half_precision_are_close() {
+    let expected = logits(&tiny(), &with(Weights::F32));
+    let half = logits(&tiny(), &with(Weights::F32).kv_cache(KvCache::F16));
+    let error = relative_error(&half, &expected);
+    assert!(error < 5e-3 && error > 1e-6, "{error:e}");
+}
+
+#[test]
+fn threads_change_nothing_but_the_time() {
+    for weights in [Weights::F32, Weights::Int4] {
+        let one = logits(&tiny(), &with(weights).threads(1));
+        assert_eq!(one, logits(&tiny(), &with(weights).threads(3)), "{weights:?}");
+    }
+    for threads in [0, 1025] {
+        let result = Model::load(tiny(), &LoadOptions::new().threads(threads));
+        assert!(matches!(result, Err(Error::Option { option: "threads", .. })), "{threads}: {result:?}");
+    }
+}
+
+#[test]
+fn weights_that_are_not_numbers_are_refused_by_name() {
+    let checkpoint = CheckpointCopy::new();
+    let name = "model.layers.1.mlp.up_proj.weight";
+    checkpoint.edit_tensor(name, |tensor| {
+        let at = tensor.bytes.len() / 2;
+        tensor.bytes[at..at + 2].copy_from_slice(&0x7fc0_u16.to_le_bytes());
+    });
+    match Model::load(checkpoint.path(), &with(Weights::Int4)) {
+        Err(Error::Tensor { name: named, reason }) => {
+            assert_eq!(named, name);
+            assert!(reason.contains("row"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn formats_have_names() {
+    for weights in Weights::ALL {
+        assert_eq!(weights.name().parse::<Weights>().unwrap(), weights);
+    }
+    let error = "int3".parse::<Weights>().unwrap_err().to_string();
+    assert!(error.contains("int3") && error.contains("int4"), "{error}");
+}
