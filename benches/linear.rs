@@ -1,0 +1,65 @@
+//! Products with packed weights at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench linear`.
+//!
+//! One row, as in decoding, against the speed of memory; many, as in prefill and the vision tower, against the peak
+//! of the instruction that multiplies bytes.
+#![allow(clippy::print_stdout, missing_docs)]
+
+use burn::tensor::{Tensor, TensorData};
+use mimo_vl_benches::{ceilings, machine, noise, seconds};
+use mimo_vl_core::device::{WithBackend, dispatch};
+use mimo_vl_core::error::Result;
+use mimo_vl_core::kernels::{Format, Kernels, Levels, Packed, pack};
+
+const SHAPES: [(&str, usize, usize); 7] = [
+    ("qkv", 4096, 6144),
+    ("attention out", 4096, 4096),
+    ("gate and up", 4096, 22_016),
+    ("down", 11_008, 4096),
+    ("vision qkv", 1280, 3840),
+    ("vision gate and up", 1280, 6912),
+    ("vision down", 3456, 1280),
+];
+
+struct Linear;
+
+impl WithBackend for Linear {
+    type Output = ();
+
+    fn run<B: Kernels>(self, device: B::Device) -> Result<()> {
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        println!("{}", machine());
+        let peak = ceilings::byte_products(threads);
+        for (name, width, rows) in SHAPES {
+            let weights = noise(1, width * 64);
+            for (levels, format) in [(Levels::Normal4, "int4"), (Levels::Linear8, "int8")] {
+                let format_of = Format { levels, group: 64 };
+                let read = |row: usize, to: &mut [f32]| to.copy_from_slice(&weights[row % 64 * width..][..width]);
+                let Ok((data, _)) = pack([rows, width], format_of, read) else { continue };
+                // Several copies, so that no cache holds what one step has read.
+                let bytes = format_of.bytes(rows, width);
+                let copies: Vec<Packed<B>> =
+                    (0..(400_000_000 / bytes).clamp(1, 40)).map(|_| Packed::new(data.clone(), &device)).collect();
+                let mut next = 0;
+                for count in [1, 512] {
+                    let x = Tensor::<B, 2>::from_data(TensorData::new(noise(2, count * width), [count, width]), &device);
+                    let bandwidth = ceilings::read_bandwidth(threads);
+                    let time = seconds(|| {
+                        next = (next + 1) % copies.len();
+                        drop(B::linear_packed(x.clone(), &copies[next], None));
+                    });
+                    let (speed, unit, ceiling) = match count {
+                        1 => (bytes as f64 / time, "GB/s", Some(bandwidth)),
+                        _ => (2.0 * (count * width * rows) as f64 / time, "GOP/s", peak),
+                    };
+                    let part = ceiling.map_or(String::new(), |ceiling| format!("{:5.1} %", 100.0 * speed / ceiling));
+                    println!("{name:20} {format} {count:4} rows {:8.3} ms {:7.1} {unit:5} {part}", time * 1e3, speed / 1e9);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn main() -> Result<()> {
+    dispatch("cpu", Linear)
+}
