@@ -41,7 +41,8 @@ impl WithBackend for Linear {
                     (0..(400_000_000 / bytes).clamp(1, 40)).map(|_| Packed::new(data.clone(), &device)).collect();
                 let mut next = 0;
                 for count in [1, 512] {
-                    let x = Tensor::<B, 2>::from_data(TensorData::new(noise(2, count * width), [count, width]), &device);
+                    let x =
+                        Tensor::<B, 2>::from_data(TensorData::new(noise(2, count * width), [count, width]), &device);
                     let bandwidth = ceilings::read_bandwidth(threads);
                     let time = seconds(|| {
                         next = (next + 1) % copies.len();
@@ -52,7 +53,11 @@ impl WithBackend for Linear {
                         _ => (2.0 * (count * width * rows) as f64 / time, "GOP/s", peak),
                     };
                     let part = ceiling.map_or(String::new(), |ceiling| format!("{:5.1} %", 100.0 * speed / ceiling));
-                    println!("{name:20} {format} {count:4} rows {:8.3} ms {:7.1} {unit:5} {part}", time * 1e3, speed / 1e9);
+                    println!(
+                        "{name:20} {format} {count:4} rows {:8.3} ms {:7.1} {unit:5} {part}",
+                        time * 1e3,
+                        speed / 1e9
+                    );
                 }
             }
         }

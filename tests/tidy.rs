@@ -40,6 +40,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-core/src/kernels/cpu/avx2.rs", "AVX2 and AVX-VNNI instructions"),
     ("mimo-vl-core/src/kernels/cpu/avx512.rs", "AVX-512 instructions"),
     ("mimo-vl-core/src/kernels/cpu/block.rs", "compiled for instructions that the processor is known to have"),
+    ("mimo-vl-core/src/kernels/cpu/codes.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/dense.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/disjoint.rs", "one slice that threads write in parts that do not overlap"),
     ("mimo-vl-core/src/kernels/cpu/exp.rs", "compiled for instructions that the processor is known to have"),

@@ -8,7 +8,7 @@ use bytemuck::Pod;
 use half::{bf16, f16};
 
 use super::cpu::{self, Activations, Heads, Level, Matrix, Rows, Sizes};
-use super::{Kernels, Mask, Packed};
+use super::{Kernels, Mask, PANEL, Packed};
 
 #[cfg(test)]
 mod tests;
@@ -35,27 +35,15 @@ impl Kernels for Flex {
     }
 
     fn linear_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
-        thread_local! {
-            /// Kept, so that its memory is not asked for anew each time.
-            static ACTIVATIONS: RefCell<Activations> = RefCell::default();
+        packed(x, weight, bias, weight.rows, cpu::multiply)
+    }
+
+    fn gated_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
+        if weight.rows % (2 * PANEL) == 0 {
+            return packed(x, weight, bias, weight.rows / 2, cpu::multiply_gated);
         }
-        let [rows, width] = x.dims();
-        assert_eq!(width, weight.width, "columns of activations and weights");
-        let level = Level::current();
-        let (x, bias) = (floats(x), bias.map(floats));
-        let (codes, scales) = (weight.codes.clone().into_primitive(), primitive(weight.scales.clone()));
-        let matrix = Matrix {
-            codes: values(&codes),
-            scales: values(&scales),
-            rows: weight.rows,
-            format: weight.format,
-        };
-        let mut out = vec![0.0; rows * weight.rows];
-        ACTIVATIONS.with_borrow_mut(|activations| {
-            activations.fill(level, slice(&x), rows, weight.format.group);
-            cpu::multiply(level, activations, matrix, bias.as_ref().map(slice), &mut out);
-        });
-        tensor(out, [rows, weight.rows])
+        let [gate, up] = super::halves(Self::linear_packed(x, weight, bias));
+        Self::swiglu(gate, up)
     }
 
     fn rms_norm(x: Tensor<Self, 2>, weight: Tensor<Self, 1>, eps: f64) -> Tensor<Self, 2> {
@@ -103,6 +91,34 @@ impl Kernels for Flex {
         }
         tensor(out, [batch, queries, heads, head_dim]).swap_dims(1, 2)
     }
+}
+
+type Multiply = fn(Level, &Activations, Matrix<'_>, Option<&[f32]>, &mut [f32]);
+
+/// A product with a packed weight that has `columns` results for each row.
+fn packed(
+    x: Tensor<Flex, 2>,
+    weight: &Packed<Flex>,
+    bias: Option<Tensor<Flex, 1>>,
+    columns: usize,
+    multiply: Multiply,
+) -> Tensor<Flex, 2> {
+    thread_local! {
+        /// Kept, so that its memory is not asked for anew each time.
+        static ACTIVATIONS: RefCell<Activations> = RefCell::default();
+    }
+    let [rows, width] = x.dims();
+    assert_eq!(width, weight.width, "columns of activations and weights");
+    let level = Level::current();
+    let (x, bias) = (floats(x), bias.map(floats));
+    let (codes, scales) = (weight.codes.clone().into_primitive(), primitive(weight.scales.clone()));
+    let matrix = Matrix { codes: values(&codes), scales: values(&scales), rows: weight.rows, format: weight.format };
+    let mut out = vec![0.0; rows * columns];
+    ACTIVATIONS.with_borrow_mut(|activations| {
+        activations.fill(level, slice(&x), rows, width, weight.format.group);
+        multiply(level, activations, matrix, bias.as_ref().map(slice), &mut out);
+    });
+    tensor(out, [rows, columns])
 }
 
 fn primitive<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {

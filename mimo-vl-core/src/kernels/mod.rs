@@ -18,8 +18,8 @@ pub(crate) use cpu::{cores, with_threads};
 pub use packed::{Format, Levels, PANEL, Packed, PackedData};
 pub use rowwise::rope_partner;
 
-use burn::tensor::backend::Backend;
 use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
 
 /// The operations that a model spends its time in.
 ///
@@ -49,6 +49,19 @@ pub trait Kernels: Backend {
     /// - result: `[rows, out]`
     fn linear_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
         packed::linear(x, weight, bias)
+    }
+
+    /// `silu(gate) · up`, where `gate` and `up` are the first and the second half of the columns of
+    /// [`linear_packed`](Self::linear_packed).
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, in]`
+    /// - `weight`: `[2 · out, in]`
+    /// - `bias`: `[2 · out]`
+    /// - result: `[rows, out]`
+    fn gated_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
+        let [gate, up] = halves(Self::linear_packed(x, weight, bias));
+        Self::swiglu(gate, up)
     }
 
     /// Root-mean-square norm: `x / √(mean(x²) + eps) · weight` over the last dimension (Zhang and Sennrich,
@@ -97,4 +110,9 @@ pub trait Kernels: Backend {
     fn attention(q: Tensor<Self, 4>, k: Tensor<Self, 4>, v: Tensor<Self, 4>, mask: Mask) -> Tensor<Self, 4> {
         attention::attention(q, linear::widened(k), linear::widened(v), mask)
     }
+}
+
+fn halves<B: Backend>(x: Tensor<B, 2>) -> [Tensor<B, 2>; 2] {
+    let half = x.dims()[1] / 2;
+    [x.clone().narrow(1, 0, half), x.narrow(1, half, half)]
 }

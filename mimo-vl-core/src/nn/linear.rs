@@ -73,9 +73,15 @@ impl<B: Kernels> Joined<B> {
     ///
     /// # Errors
     /// Those of the source.
-    pub fn load(source: &impl TensorSource<B>, parts: &[(String, usize)], width: usize, has_bias: bool) -> Result<Self> {
+    pub fn load(
+        source: &impl TensorSource<B>,
+        parts: &[(String, usize)],
+        width: usize,
+        has_bias: bool,
+    ) -> Result<Self> {
         let names: Vec<String> = parts.iter().map(|(name, _)| format!("{name}.weight")).collect();
-        let wanted: Vec<(&str, usize)> = names.iter().zip(parts).map(|(name, (_, out))| (name.as_str(), *out)).collect();
+        let wanted: Vec<(&str, usize)> =
+            names.iter().zip(parts).map(|(name, (_, out))| (name.as_str(), *out)).collect();
         let layers = match source.packed(&wanted, width)? {
             Some(packed) => {
                 let mut layer = Linear::from_packed(packed);
@@ -114,5 +120,22 @@ impl<B: Kernels> Joined<B> {
             start += self.widths[index];
             part
         })
+    }
+
+    /// `silu(first part) · second part`.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, in]`
+    /// - result: `[rows, out]`
+    ///
+    /// # Panics
+    /// When there are not two parts of one width.
+    pub fn gated(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        if let [Linear { weight: Weight::Packed(weight), bias }] = self.layers.as_slice() {
+            assert!(matches!(self.widths[..], [gate, up] if gate == up), "parts of {:?}", self.widths);
+            return B::gated_packed(x, weight, bias.as_ref().map(Param::val));
+        }
+        let [gate, up] = self.forward(x);
+        B::swiglu(gate, up)
     }
 }

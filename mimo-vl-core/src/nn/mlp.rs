@@ -37,7 +37,6 @@ impl<B: Kernels> GatedMlp<B> {
     /// - `x`: `[rows, width]`
     /// - result: `[rows, width]`
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let [gate, up] = self.gate_up.forward(x);
-        self.down.forward(B::swiglu(gate, up))
+        self.down.forward(self.gate_up.gated(x))
     }
 }

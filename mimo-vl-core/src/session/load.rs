@@ -41,13 +41,7 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self {
-            device: "cpu".to_owned(),
-            weights: Weights::default(),
-            max_context: None,
-            kv_cache: None,
-            threads: None,
-        }
+        Self { device: "cpu".to_owned(), weights: Weights::default(), max_context: None, kv_cache: None, threads: None }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Activations as signed bytes.
 
+use super::disjoint::Disjoint;
 use super::isa::{Isa, Kernel};
+use super::pool::split;
 use super::{Level, run};
 use crate::kernels::packed::UNIT;
-use super::disjoint::Disjoint;
-use super::pool::split;
 
 /// Rows of activations as the products with packed weights take them: in groups of neighbours, each with one scale.
 #[derive(Debug, Default)]
@@ -21,9 +21,9 @@ pub(in crate::kernels) struct Activations {
 }
 
 impl Activations {
-    /// Take `rows` rows from `x`. A group's largest value becomes ±127; the others are rounded to nearest.
-    pub(in crate::kernels) fn fill(&mut self, level: Level, x: &[f32], rows: usize, group: usize) {
-        let width = x.len() / rows.max(1);
+    /// Take `rows` rows of `width` from `x`. A group's largest value becomes ±127; the others are rounded to nearest.
+    pub(in crate::kernels) fn fill(&mut self, level: Level, x: &[f32], rows: usize, width: usize, group: usize) {
+        assert_eq!(x.len(), rows * width);
         let groups = width.div_ceil(group);
         (self.rows, self.groups, self.group) = (rows, groups, group);
         self.codes.resize(rows * groups * group, 0);

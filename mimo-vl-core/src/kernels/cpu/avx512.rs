@@ -76,9 +76,7 @@ impl Isa for Avx512 {
     #[inline(always)]
     unsafe fn high(codes: Self::I, levels: Self::I) -> Self::I {
         // SAFETY: see above.
-        unsafe {
-            _mm512_shuffle_epi8(levels, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), _mm512_set1_epi8(15)))
-        }
+        unsafe { _mm512_shuffle_epi8(levels, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), _mm512_set1_epi8(15))) }
     }
     #[inline(always)]
     unsafe fn bytes(codes: Self::I) -> Self::I {

@@ -47,7 +47,14 @@ pub(super) unsafe fn multiply_block<I: Isa>(
             }
             row += left;
         }
-        column += I::LANES * if registers >= 4 { 4 } else if registers >= 2 { 2 } else { 1 };
+        column += I::LANES
+            * if registers >= 4 {
+                4
+            } else if registers >= 2 {
+                2
+            } else {
+                1
+            };
     }
 }
 
@@ -81,9 +88,8 @@ unsafe fn tile<I: Isa, const M: usize, const N: usize>(
     // SAFETY: as for this function.
     unsafe {
         let at = |m: usize, n: usize| c.add(m * columns + n * I::LANES);
-        let mut sums: [[I::F; N]; M] = std::array::from_fn(|m| {
-            std::array::from_fn(|n| if fresh { I::zero() } else { I::load(at(m, n)) })
-        });
+        let mut sums: [[I::F; N]; M] =
+            std::array::from_fn(|m| std::array::from_fn(|n| if fresh { I::zero() } else { I::load(at(m, n)) }));
         for k in 0..depth {
             let b: [I::F; N] = std::array::from_fn(|n| I::load(b.add(k * columns + n * I::LANES)));
             for (m, sums) in sums.iter_mut().enumerate() {

@@ -19,6 +19,11 @@ impl<'a, T> Disjoint<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
+    /// Where the slice starts; what is written through it is bound by the contract of [`part`](Self::part).
+    pub(super) fn start(&self) -> *mut T {
+        self.start
+    }
+
     /// # Safety
     /// No other part that is still in use overlaps this one.
     #[allow(unsafe_code, clippy::mut_from_ref)]

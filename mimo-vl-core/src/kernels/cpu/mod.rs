@@ -10,6 +10,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
+mod codes;
 mod dense;
 mod disjoint;
 mod exp;
@@ -28,7 +29,7 @@ pub(super) use activations::Activations;
 pub(super) use attention::{Heads, Sizes, attend};
 pub(super) use dense::{FEW, multiply_dense};
 use isa::{Isa, Kernel};
-pub(super) use packed::{Matrix, multiply};
+pub(super) use packed::{Matrix, multiply, multiply_gated};
 pub(crate) use pool::{cores, with_threads};
 
 pub use round::{Rounding, pack};

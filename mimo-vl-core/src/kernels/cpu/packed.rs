@@ -3,21 +3,23 @@
 //! Few rows of activations read the packed codes as they stream from memory. For many, a panel is unpacked, a part
 //! that fits the first cache at a time, and goes over all rows.
 
+use std::ops::Range;
+
 use half::f16;
 
 use super::activations::Activations;
-use super::isa::{Isa, Kernel};
-use super::{Level, run};
+use super::codes::{Bytes, Nibbles, QUAD, Source, Unpacked};
 use super::disjoint::Disjoint;
+use super::isa::{Isa, Kernel};
 use super::pool::split;
+use super::rowwise::gate_row;
+use super::{Level, run};
 use crate::kernels::packed::{Format, PANEL};
 
 /// Rows of activations that share one pass over the packed codes.
 const FEW: usize = 6;
 /// Columns of a panel that are unpacked at a time: 32 KiB.
 const COLUMNS: usize = 1024;
-/// Bytes of four columns of a panel.
-const QUAD: usize = 4 * PANEL;
 
 /// A packed matrix, as in [`PackedData`](crate::kernels::PackedData).
 #[derive(Debug, Clone, Copy)]
@@ -39,128 +41,145 @@ pub(in crate::kernels) fn multiply(
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
-    let Activations { rows, groups, group, .. } = *activations;
-    assert_eq!(out.len(), rows * matrix.rows);
-    if out.is_empty() {
-        return;
+    let product = Product { activations, matrix, bias };
+    product.check();
+    assert_eq!(out.len(), activations.rows * matrix.rows);
+    if !out.is_empty() {
+        let out = Disjoint::new(out);
+        product.each_panel(matrix.rows.div_ceil(PANEL), |panel| run(level, Plain { product, out: &out, panel }));
     }
-    let panels = matrix.rows.div_ceil(PANEL);
-    assert_eq!(group, matrix.format.group);
-    assert_eq!(matrix.codes.len(), panels * groups * matrix.format.block_bytes());
-    assert_eq!(matrix.scales.len(), panels * groups * PANEL);
-    assert!(bias.is_none_or(|bias| bias.len() == matrix.rows));
-    let out = Disjoint::new(out);
-    // Parts large enough that fetching ahead pays, small enough that the threads end together.
-    let part = if rows <= FEW { panels.div_ceil(32).max(1) } else { 1 };
-    split(panels, part, |panels| {
-        for panel in panels {
-            run(level, Panel { activations, matrix, bias, out: &out, panel });
-        }
-    });
 }
 
-struct Panel<'a> {
+/// `out = silu(gate) · up`, where `gate` and `up` are the first and the second half of the columns of
+/// `activations · matrixᵀ + bias`, each of them whole panels.
+///
+/// # Panics
+/// When the sizes do not fit one another.
+pub(in crate::kernels) fn multiply_gated(
+    level: Level,
+    activations: &Activations,
+    matrix: Matrix<'_>,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    let product = Product { activations, matrix, bias };
+    product.check();
+    assert!(matrix.rows % (2 * PANEL) == 0, "halves of {} rows", matrix.rows);
+    assert_eq!(out.len(), activations.rows * matrix.rows / 2);
+    if !out.is_empty() {
+        let out = Disjoint::new(out);
+        product.each_panel(matrix.rows / 2 / PANEL, |panel| run(level, Gated { product, out: &out, panel }));
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Product<'a> {
     activations: &'a Activations,
     matrix: Matrix<'a>,
     bias: Option<&'a [f32]>,
+}
+
+/// One panel's columns of a product.
+struct Plain<'a> {
+    product: Product<'a>,
     out: &'a Disjoint<'a, f32>,
     panel: usize,
 }
 
-impl Kernel for Panel<'_> {
+/// One panel's columns of a gated product.
+struct Gated<'a> {
+    product: Product<'a>,
+    out: &'a Disjoint<'a, f32>,
+    panel: usize,
+}
+
+impl Kernel for Plain<'_> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        // SAFETY: as for this function.
+        let Self { product, out, panel } = self;
+        let (rows, stride) = (product.activations.rows, product.matrix.rows);
+        let columns = panel * PANEL..stride.min((panel + 1) * PANEL);
+        // SAFETY: each panel is in one part of the work, and the results of a row are as many as its columns.
         unsafe {
-            match (self.activations.rows <= FEW, self.matrix.format.levels.of_four_bits()) {
-                (true, Some(levels)) => self.few(Nibbles::<I>(I::levels(levels))),
-                (true, None) => self.few::<I, _>(Bytes),
-                (false, _) => self.many::<I>(),
+            let part = |row: usize| out.part(row * stride + columns.start..row * stride + columns.end);
+            if columns.len() == PANEL {
+                return product.sums::<I>(panel, out.start().add(columns.start), stride);
+            }
+            let mut sums = vec![0.0; rows * PANEL];
+            product.sums::<I>(panel, sums.as_mut_ptr(), PANEL);
+            for (row, sums) in sums.chunks_exact(PANEL).enumerate() {
+                part(row).copy_from_slice(&sums[..columns.len()]);
             }
         }
     }
 }
 
-impl Panel<'_> {
-    /// The bias of the panel's rows, and 0 where it is filled up.
-    fn start(&self) -> [f32; PANEL] {
-        let mut start = [0.0; PANEL];
-        if let Some(bias) = self.bias {
-            let bias = &bias[self.panel * PANEL..self.matrix.rows.min((self.panel + 1) * PANEL)];
-            start[..bias.len()].copy_from_slice(bias);
-        }
-        start
-    }
-
-    /// The results of row `row` of the activations that this panel gives.
-    #[inline(always)]
-    unsafe fn results(&self, row: usize) -> &mut [f32] {
-        let start = row * self.matrix.rows;
-        let columns = self.panel * PANEL..self.matrix.rows.min((self.panel + 1) * PANEL);
-        // SAFETY: each panel is in one part of the work.
-        unsafe { self.out.part(start + columns.start..start + columns.end) }
-    }
+impl Kernel for Gated<'_> {
+    type Output = ();
 
     #[inline(always)]
-    unsafe fn few<I: Isa, S: Source<I>>(&self, source: S) {
-        let groups = 0..self.activations.groups;
-        let (mut row, start) = (0, self.start());
-        // SAFETY: the sizes were checked in `multiply`.
+    unsafe fn run<I: Isa>(self) {
+        let Self { product, out, panel } = self;
+        let (rows, stride) = (product.activations.rows, product.matrix.rows / 2);
+        let (mut gate, mut up) = (vec![0.0; rows * PANEL], vec![0.0; rows * PANEL]);
+        // SAFETY: as in `Plain`.
         unsafe {
-            let codes = self.matrix.codes.as_ptr().add(self.panel * groups.end * self.matrix.format.block_bytes());
-            while row < self.activations.rows {
-                let mut sums = [[0.0; PANEL]; FEW];
-                sums.fill(start);
-                let count = self.block::<I, S>(&source, codes, groups.clone(), row, FEW, sums.as_mut_ptr().cast(), PANEL);
-                for (index, sums) in sums.iter().enumerate().take(count) {
-                    let results = self.results(row + index);
-                    results.copy_from_slice(&sums[..results.len()]);
-                }
-                row += count;
+            product.sums::<I>(panel, gate.as_mut_ptr(), PANEL);
+            product.sums::<I>(stride / PANEL + panel, up.as_mut_ptr(), PANEL);
+            for (row, (gate, up)) in gate.chunks_exact(PANEL).zip(up.chunks_exact(PANEL)).enumerate() {
+                let start = row * stride + panel * PANEL;
+                gate_row::<I>(gate, up, out.part(start..start + PANEL));
             }
         }
     }
+}
 
+impl Product<'_> {
+    fn check(&self) {
+        let Activations { groups, group, .. } = *self.activations;
+        let Matrix { codes, scales, rows, format } = self.matrix;
+        let blocks = rows.div_ceil(PANEL) * groups;
+        assert_eq!(group, format.group);
+        assert_eq!((codes.len(), scales.len()), (blocks * format.block_bytes(), blocks * PANEL));
+        assert!(self.bias.is_none_or(|bias| bias.len() == rows));
+    }
+
+    /// Do `work` for each panel, with all threads.
+    fn each_panel(&self, panels: usize, work: impl Fn(usize) + Sync) {
+        // Parts large enough that fetching ahead pays, small enough that the threads end together.
+        let part = if self.activations.rows <= FEW { panels.div_ceil(32).max(1) } else { 1 };
+        split(panels, part, |part| part.for_each(&work));
+    }
+
+    /// Write the results of all rows for the columns of a panel, the ones that fill it up included.
     #[inline(always)]
-    unsafe fn many<I: Isa>(&self) {
+    unsafe fn sums<I: Isa>(&self, panel: usize, sums: *mut f32, stride: usize) {
         let Activations { rows, groups, group, .. } = *self.activations;
-        let block = if I::LANES == 16 { 6 } else { 3 };
-        let whole = (self.panel + 1) * PANEL <= self.matrix.rows;
-        let mut unpacked = Aligned([0; COLUMNS * PANEL]);
-        let start = self.start();
-        for row in 0..rows {
-            // SAFETY: as for this function.
-            let results = unsafe { self.results(row) };
-            results.copy_from_slice(&start[..results.len()]);
+        let mut start = [0.0; PANEL];
+        if let Some(bias) = self.bias {
+            let bias = &bias[panel * PANEL..self.matrix.rows.min((panel + 1) * PANEL)];
+            start[..bias.len()].copy_from_slice(bias);
         }
-        for first in (0..groups).step_by(COLUMNS / group) {
-            let chunk = first..(first + COLUMNS / group).min(groups);
-            // SAFETY: the sizes were checked in `multiply`; the pieces fit the buffers.
-            unsafe {
-                self.unpack::<I>(chunk.clone(), &mut unpacked.0);
-                let mut row = 0;
-                while row < rows {
-                    let count;
-                    if whole {
-                        let sums = self.results(row).as_mut_ptr();
-                        let (source, codes) = (Unpacked, unpacked.0.as_ptr());
-                        count = self.block::<I, _>(&source, codes, chunk.clone(), row, block, sums, self.matrix.rows);
-                    } else {
-                        let mut sums = [[0.0; PANEL]; FEW];
-                        for (index, sums) in sums.iter_mut().enumerate().take(rows - row) {
-                            let results = self.results(row + index);
-                            sums[..results.len()].copy_from_slice(results);
-                        }
-                        let (pointer, codes) = (sums.as_mut_ptr().cast(), unpacked.0.as_ptr());
-                        count = self.block::<I, _>(&Unpacked, codes, chunk.clone(), row, block, pointer, PANEL);
-                        for (index, sums) in sums.iter().enumerate().take(count) {
-                            let results = self.results(row + index);
-                            results.copy_from_slice(&sums[..results.len()]);
-                        }
-                    }
-                    row += count;
+        // SAFETY: the sizes were checked; there is room for the panel's columns in each row.
+        unsafe {
+            for row in 0..rows {
+                sums.add(row * stride).copy_from_nonoverlapping(start.as_ptr(), PANEL);
+            }
+            let at = At { panel, sums, stride };
+            if rows <= FEW {
+                let codes = self.matrix.codes.as_ptr().add(panel * groups * self.matrix.format.block_bytes());
+                match self.matrix.format.levels.of_four_bits() {
+                    Some(levels) => self.rows::<I, _>(&Nibbles::<I>(I::levels(levels)), codes, 0..groups, FEW, at),
+                    None => self.rows::<I, _>(&Bytes, codes, 0..groups, FEW, at),
+                }
+            } else {
+                let mut unpacked = Aligned([0; COLUMNS * PANEL]);
+                for first in (0..groups).step_by(COLUMNS / group) {
+                    let chunk = first..(first + COLUMNS / group).min(groups);
+                    self.unpack::<I>(panel, chunk.clone(), &mut unpacked.0);
+                    self.rows::<I, _>(&Unpacked, unpacked.0.as_ptr(), chunk, I::LANES * 3 / 8, at);
                 }
             }
         }
@@ -168,9 +187,9 @@ impl Panel<'_> {
 
     /// The codes of some groups as bytes that [`Isa::dot`] takes.
     #[inline(always)]
-    unsafe fn unpack<I: Isa>(&self, groups: std::ops::Range<usize>, to: &mut [u8; COLUMNS * PANEL]) {
+    unsafe fn unpack<I: Isa>(&self, panel: usize, groups: Range<usize>, to: &mut [u8; COLUMNS * PANEL]) {
         let bytes = self.matrix.format.block_bytes();
-        let first = self.panel * self.activations.groups + groups.start;
+        let first = panel * self.activations.groups + groups.start;
         let codes = &self.matrix.codes[first * bytes..(first + groups.len()) * bytes];
         let register = 4 * I::LANES;
         // SAFETY: reads stay in `codes`, writes in `to`, since a chunk has at most `COLUMNS` columns.
@@ -197,29 +216,29 @@ impl Panel<'_> {
         }
     }
 
-    /// Add the products of up to `most` rows from `row` on to `sums`; gives how many rows.
+    /// Add the products of some groups to the sums of all rows, up to `most` rows at a time.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn block<I: Isa, S: Source<I>>(
+    unsafe fn rows<I: Isa, S: Source<I>>(
         &self,
         source: &S,
         codes: *const u8,
-        groups: std::ops::Range<usize>,
-        row: usize,
+        groups: Range<usize>,
         most: usize,
-        sums: *mut f32,
-        stride: usize,
-    ) -> usize {
-        let left = (self.activations.rows - row).min(most);
-        // SAFETY: as for this function.
-        unsafe {
-            match left {
-                6.. => self.tile::<I, S, 6>(source, codes, groups, row, sums, stride),
-                4..6 => self.tile::<I, S, 4>(source, codes, groups, row, sums, stride),
-                3 => self.tile::<I, S, 3>(source, codes, groups, row, sums, stride),
-                2 => self.tile::<I, S, 2>(source, codes, groups, row, sums, stride),
-                _ => self.tile::<I, S, 1>(source, codes, groups, row, sums, stride),
-            }
+        at: At,
+    ) {
+        let mut row = 0;
+        while row < self.activations.rows {
+            let groups = groups.clone();
+            // SAFETY: as for this function.
+            row += unsafe {
+                match (self.activations.rows - row).min(most) {
+                    6.. => self.tile::<I, S, 6>(source, codes, groups, row, at),
+                    4..6 => self.tile::<I, S, 4>(source, codes, groups, row, at),
+                    3 => self.tile::<I, S, 3>(source, codes, groups, row, at),
+                    2 => self.tile::<I, S, 2>(source, codes, groups, row, at),
+                    _ => self.tile::<I, S, 1>(source, codes, groups, row, at),
+                }
+            };
         }
     }
 
@@ -228,20 +247,19 @@ impl Panel<'_> {
         &self,
         source: &S,
         codes: *const u8,
-        groups: std::ops::Range<usize>,
+        groups: Range<usize>,
         row: usize,
-        sums: *mut f32,
-        stride: usize,
+        At { panel, sums, stride }: At,
     ) -> usize {
         let activations = self.activations;
         let group = activations.group;
         let block = S::QUAD_BYTES * group / 4;
-        // SAFETY: the sizes were checked in `multiply`, and the rows are there.
+        // SAFETY: the sizes were checked, and the rows are there.
         unsafe {
-            let scales = self.matrix.scales.as_ptr().add(self.panel * activations.groups * PANEL);
+            let scales = self.matrix.scales.as_ptr().add(panel * activations.groups * PANEL);
             for lane in (0..PANEL).step_by(2 * I::LANES) {
                 let mut codes = codes.add(4 * lane);
-                let at = |m: usize, half: usize| sums.add(m * stride + lane + half * I::LANES);
+                let at = |m: usize, half: usize| sums.add((row + m) * stride + lane + half * I::LANES);
                 let mut total: [[I::F; 2]; M] = std::array::from_fn(|m| [I::load(at(m, 0)), I::load(at(m, 1))]);
                 for index in groups.clone() {
                     let entry = row * activations.groups + index;
@@ -277,115 +295,11 @@ impl Panel<'_> {
 #[repr(align(64))]
 struct Aligned([u8; COLUMNS * PANEL]);
 
-/// Where weights come from.
-trait Source<I: Isa> {
-    /// Bytes of four columns of a panel.
-    const QUAD_BYTES: usize;
-
-    /// Add the products of one group of `group` columns, in two registers of a panel's rows, to `acc`.
-    unsafe fn dots<const M: usize>(
-        &self,
-        codes: *const u8,
-        rows: &[*const i8; M],
-        group: usize,
-        acc: &mut [[I::I; 2]; M],
-    );
-}
-
-/// Add the products of four columns.
-#[inline(always)]
-unsafe fn quad<I: Isa, const M: usize>(
-    weights: [I::I; 2],
-    rows: &[*const i8; M],
-    column: usize,
-    acc: &mut [[I::I; 2]; M],
-) {
-    for m in 0..M {
-        // SAFETY: as for this function.
-        unsafe {
-            let activations = I::splat_quad(rows[m].add(column));
-            acc[m][0] = I::dot(acc[m][0], weights[0], activations);
-            acc[m][1] = I::dot(acc[m][1], weights[1], activations);
-        }
-    }
-}
-
-/// Codes of four bits, with their levels.
-struct Nibbles<I: Isa>(I::I);
-/// Codes of eight bits.
-struct Bytes;
-/// What [`Panel::unpack`] made.
-struct Unpacked;
-
-/// Bytes ahead of the codes in use that are asked for.
-const AHEAD: usize = 4096;
-
-impl<I: Isa> Source<I> for Nibbles<I> {
-    const QUAD_BYTES: usize = QUAD / 2;
-
-    #[inline(always)]
-    unsafe fn dots<const M: usize>(
-        &self,
-        codes: *const u8,
-        rows: &[*const i8; M],
-        group: usize,
-        acc: &mut [[I::I; 2]; M],
-    ) {
-        for column in (0..group).step_by(8) {
-            // SAFETY: as for this function.
-            unsafe {
-                let codes = codes.add(column * QUAD / 8);
-                I::prefetch(codes.wrapping_add(AHEAD));
-                I::prefetch(codes.wrapping_add(AHEAD + 64));
-                let codes = [I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))];
-                quad::<I, M>(codes.map(|codes| I::low(codes, self.0)), rows, column, acc);
-                quad::<I, M>(codes.map(|codes| I::high(codes, self.0)), rows, column + 4, acc);
-            }
-        }
-    }
-}
-
-impl<I: Isa> Source<I> for Bytes {
-    const QUAD_BYTES: usize = QUAD;
-
-    #[inline(always)]
-    unsafe fn dots<const M: usize>(
-        &self,
-        codes: *const u8,
-        rows: &[*const i8; M],
-        group: usize,
-        acc: &mut [[I::I; 2]; M],
-    ) {
-        for column in (0..group).step_by(4) {
-            // SAFETY: as for this function.
-            unsafe {
-                let codes = codes.add(column * QUAD / 4);
-                I::prefetch(codes.wrapping_add(AHEAD));
-                I::prefetch(codes.wrapping_add(AHEAD + 64));
-                let weights = [I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))];
-                quad::<I, M>(weights.map(|codes| I::bytes(codes)), rows, column, acc);
-            }
-        }
-    }
-}
-
-impl<I: Isa> Source<I> for Unpacked {
-    const QUAD_BYTES: usize = QUAD;
-
-    #[inline(always)]
-    unsafe fn dots<const M: usize>(
-        &self,
-        codes: *const u8,
-        rows: &[*const i8; M],
-        group: usize,
-        acc: &mut [[I::I; 2]; M],
-    ) {
-        for column in (0..group).step_by(4) {
-            // SAFETY: as for this function.
-            unsafe {
-                let codes = codes.add(column * QUAD / 4);
-                quad::<I, M>([I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))], rows, column, acc);
-            }
-        }
-    }
+/// Where the sums of a panel are.
+#[derive(Clone, Copy)]
+struct At {
+    panel: usize,
+    sums: *mut f32,
+    /// From one row to the next.
+    stride: usize,
 }

@@ -136,18 +136,27 @@ impl Kernel for SwiGlu<'_> {
 
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        let Self { gate, up, out } = self;
-        let whole = gate.len() / I::LANES * I::LANES;
-        // SAFETY: all three slices have one length.
-        unsafe {
-            for at in (0..whole).step_by(I::LANES) {
-                let (gate, up) = (I::load(gate.as_ptr().add(at)), I::load(up.as_ptr().add(at)));
-                let denominator = I::add(I::splat(1.0), exp::<I>(I::sub(I::zero(), gate)));
-                I::store(out.as_mut_ptr().add(at), I::mul(I::div(gate, denominator), up));
-            }
+        // SAFETY: as for this function; all three slices have one length.
+        unsafe { gate_row::<I>(self.gate, self.up, self.out) }
+    }
+}
+
+/// `out = silu(gate) · up`.
+///
+/// # Safety
+/// All three slices have one length.
+#[inline(always)]
+pub(super) unsafe fn gate_row<I: Isa>(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    let whole = gate.len() / I::LANES * I::LANES;
+    // SAFETY: as for this function.
+    unsafe {
+        for at in (0..whole).step_by(I::LANES) {
+            let (gate, up) = (I::load(gate.as_ptr().add(at)), I::load(up.as_ptr().add(at)));
+            let denominator = I::add(I::splat(1.0), exp::<I>(I::sub(I::zero(), gate)));
+            I::store(out.as_mut_ptr().add(at), I::mul(I::div(gate, denominator), up));
         }
-        for at in whole..gate.len() {
-            out[at] = gate[at] / (1.0 + (-gate[at]).exp()) * up[at];
-        }
+    }
+    for at in whole..gate.len() {
+        out[at] = gate[at] / (1.0 + (-gate[at]).exp()) * up[at];
     }
 }

@@ -75,12 +75,26 @@ fn difference(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn packed_products_are_those_of_the_rounded_activations() {
     let mut noise = Noise::new(1);
-    let formats = [(Levels::Normal4, 64), (Levels::Linear4, 32), (Levels::Linear8, 32), (Levels::Linear8, 64), (Levels::Normal4, 128)];
+    let formats = [
+        (Levels::Normal4, 64),
+        (Levels::Linear4, 32),
+        (Levels::Linear8, 32),
+        (Levels::Linear8, 64),
+        (Levels::Normal4, 128),
+    ];
     for (levels_of, group) in formats {
         let format = Format { levels: levels_of, group };
-        for (rows, out, width) in
-            [(1, 32, 64), (1, 33, 100), (2, 96, 1), (3, 31, 2500), (5, 64, 128), (6, 1, 130), (7, 70, 1030), (13, 65, 64), (20, 100, 96)]
-        {
+        for (rows, out, width) in [
+            (1, 32, 64),
+            (1, 33, 100),
+            (2, 96, 1),
+            (3, 31, 2500),
+            (5, 64, 128),
+            (6, 1, 130),
+            (7, 70, 1030),
+            (13, 65, 64),
+            (20, 100, 96),
+        ] {
             let data = matrix(&mut noise, out, width, format);
             let packed = Packed::<Flex>::new(data, &FlexDevice);
             let x = noise.values(rows * width);
@@ -114,7 +128,8 @@ fn the_portable_product_is_that_of_the_unpacked_weights() {
 
 #[test]
 fn no_rows_and_zeros() {
-    let packed = Packed::<Flex>::new(PackedData::zeros(40, 64, Format { levels: Levels::Linear8, group: 64 }), &FlexDevice);
+    let packed =
+        Packed::<Flex>::new(PackedData::zeros(40, 64, Format { levels: Levels::Linear8, group: 64 }), &FlexDevice);
     for level in levels() {
         level.force(|| {
             assert!(host(Flex::linear_packed(on_device(vec![], [0, 64]), &packed, None)).is_empty());
@@ -160,7 +175,8 @@ fn norm_gating_and_rotation_are_those_of_the_portable_bodies() {
 
 #[test]
 fn gating_holds_at_the_ends_of_the_range() {
-    let gate = vec![0.0, -0.0, 1e-30, 20.0, -20.0, 87.5, -87.5, 1e4, -1e4, 3e38, -3e38, 89.0, -89.0, 1.0, -1.0, 0.5, 0.25];
+    let gate =
+        vec![0.0, -0.0, 1e-30, 20.0, -20.0, 87.5, -87.5, 1e4, -1e4, 3e38, -3e38, 89.0, -89.0, 1.0, -1.0, 0.5, 0.25];
     let shape = [1, gate.len()];
     let expected: Vec<f32> = gate.iter().map(|&x| (f64::from(x) / (1.0 + (-f64::from(x)).exp())) as f32).collect();
     for level in levels() {
@@ -193,7 +209,10 @@ fn attention_is_that_of_the_portable_body() {
         let q = on_device(noise.values(batch * queries * heads * head_dim), [batch, queries, heads, head_dim]);
         let q = q.swap_dims(1, 2).mul_scalar(3.0);
         let mut cache = || {
-            let room = on_device(noise.values(batch * kv_heads * (keys + 3) * head_dim), [batch, kv_heads, keys + 3, head_dim]);
+            let room = on_device(
+                noise.values(batch * kv_heads * (keys + 3) * head_dim),
+                [batch, kv_heads, keys + 3, head_dim],
+            );
             room.narrow(2, 0, keys)
         };
         let (k, v) = (cache(), cache());
@@ -225,7 +244,9 @@ fn attention_is_that_of_the_portable_body() {
 #[test]
 fn products_of_few_rows_are_those_of_the_portable_body() {
     let mut noise = Noise::new(5);
-    for (rows, width, columns) in [(0, 8, 8), (1, 1, 1), (1, 160, 33), (2, 31, 70), (4, 100, 5), (7, 65, 12), (8, 300, 1), (9, 20, 20)] {
+    for (rows, width, columns) in
+        [(0, 8, 8), (1, 1, 1), (1, 160, 33), (2, 31, 70), (4, 100, 5), (7, 65, 12), (8, 300, 1), (9, 20, 20)]
+    {
         let x = on_device(noise.values(rows * width), [rows, width]);
         let weight = on_device(noise.values(columns * width), [columns, width]);
         let bias = (columns % 2 == 1).then(|| on_device(noise.values(columns), [columns]));
@@ -236,6 +257,28 @@ fn products_of_few_rows_are_those_of_the_portable_body() {
                 let given = level.force(|| host(Flex::linear(x.clone(), weight.clone(), bias.clone())));
                 let error = difference(&given, &expected);
                 assert!(error < 1e-6, "{level:?} {dtype:?} {rows}×{width}→{columns}: {error:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gated_products_are_gates_of_products() {
+    let mut noise = Noise::new(6);
+    for levels_of in [Levels::Normal4, Levels::Linear8] {
+        let format = Format { levels: levels_of, group: 64 };
+        for (rows, out, width) in [(0, 64, 64), (1, 64, 100), (4, 128, 64), (9, 192, 1100), (3, 34, 64), (8, 32, 64)] {
+            let packed = Packed::<Flex>::new(matrix(&mut noise, out, width, format), &FlexDevice);
+            let bias = (rows % 2 == 1).then(|| on_device(noise.values(out), [out]));
+            let x = on_device(noise.values(rows * width), [rows, width]);
+            for level in levels() {
+                level.force(|| {
+                    let [gate, up] = crate::kernels::halves(Flex::linear_packed(x.clone(), &packed, bias.clone()));
+                    let expected = host(Flex::swiglu(gate, up));
+                    let given = host(Flex::gated_packed(x.clone(), &packed, bias.clone()));
+                    let error = difference(&given, &expected);
+                    assert!(error < 1e-6, "{level:?} {levels_of:?} {rows}×{width}→{out}: {error:e}");
+                });
             }
         }
     }

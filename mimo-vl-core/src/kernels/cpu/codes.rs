@@ -1,0 +1,120 @@
+//! Codes of weights as the products read them: packed, from memory, or unpacked, from a cache.
+
+use super::isa::Isa;
+use crate::kernels::packed::PANEL;
+
+/// Bytes of four columns of a panel, a byte each.
+pub(super) const QUAD: usize = 4 * PANEL;
+
+/// Where weights come from.
+pub(super) trait Source<I: Isa> {
+    /// Bytes of four columns of a panel.
+    const QUAD_BYTES: usize;
+
+    /// Add the products of one group of `group` columns, in two registers of a panel's rows, to `acc`.
+    unsafe fn dots<const M: usize>(
+        &self,
+        codes: *const u8,
+        rows: &[*const i8; M],
+        group: usize,
+        acc: &mut [[I::I; 2]; M],
+    );
+}
+
+/// Add the products of four columns.
+#[inline(always)]
+unsafe fn quad<I: Isa, const M: usize>(
+    weights: [I::I; 2],
+    rows: &[*const i8; M],
+    column: usize,
+    acc: &mut [[I::I; 2]; M],
+) {
+    for m in 0..M {
+        // SAFETY: as for this function.
+        unsafe {
+            let activations = I::splat_quad(rows[m].add(column));
+            acc[m][0] = I::dot(acc[m][0], weights[0], activations);
+            acc[m][1] = I::dot(acc[m][1], weights[1], activations);
+        }
+    }
+}
+
+/// Codes of four bits, with their levels.
+pub(super) struct Nibbles<I: Isa>(pub(super) I::I);
+/// Codes of eight bits.
+pub(super) struct Bytes;
+/// What `Product::unpack` made.
+pub(super) struct Unpacked;
+
+/// Bytes ahead of the codes in use that are asked for.
+const AHEAD: usize = 4096;
+
+impl<I: Isa> Source<I> for Nibbles<I> {
+    const QUAD_BYTES: usize = QUAD / 2;
+
+    #[inline(always)]
+    unsafe fn dots<const M: usize>(
+        &self,
+        codes: *const u8,
+        rows: &[*const i8; M],
+        group: usize,
+        acc: &mut [[I::I; 2]; M],
+    ) {
+        for column in (0..group).step_by(8) {
+            // SAFETY: as for this function.
+            unsafe {
+                let codes = codes.add(column * QUAD / 8);
+                I::prefetch(codes.wrapping_add(AHEAD));
+                I::prefetch(codes.wrapping_add(AHEAD + 64));
+                let codes = [I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))];
+                quad::<I, M>(codes.map(|codes| I::low(codes, self.0)), rows, column, acc);
+                quad::<I, M>(codes.map(|codes| I::high(codes, self.0)), rows, column + 4, acc);
+            }
+        }
+    }
+}
+
+impl<I: Isa> Source<I> for Bytes {
+    const QUAD_BYTES: usize = QUAD;
+
+    #[inline(always)]
+    unsafe fn dots<const M: usize>(
+        &self,
+        codes: *const u8,
+        rows: &[*const i8; M],
+        group: usize,
+        acc: &mut [[I::I; 2]; M],
+    ) {
+        for column in (0..group).step_by(4) {
+            // SAFETY: as for this function.
+            unsafe {
+                let codes = codes.add(column * QUAD / 4);
+                I::prefetch(codes.wrapping_add(AHEAD));
+                I::prefetch(codes.wrapping_add(AHEAD + 64));
+                let weights = [I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))];
+                quad::<I, M>(weights.map(|codes| I::bytes(codes)), rows, column, acc);
+            }
+        }
+    }
+}
+
+impl<I: Isa> Source<I> for Unpacked {
+    const QUAD_BYTES: usize = QUAD;
+
+    #[inline(always)]
+    unsafe fn dots<const M: usize>(
+        &self,
+        codes: *const u8,
+        rows: &[*const i8; M],
+        group: usize,
+        acc: &mut [[I::I; 2]; M],
+    ) {
+        for column in (0..group).step_by(4) {
+            // SAFETY: as for this function.
+            unsafe {
+                let codes = codes.add(column * QUAD / 4);
+                quad::<I, M>([I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))], rows, column, acc);
+            }
+        }
+    }
+}
