@@ -39,7 +39,7 @@ impl Kernels for Flex {
     }
 
     fn gated_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
-        if weight.rows % (2 * PANEL) == 0 {
+        if weight.rows.is_multiple_of(2 * PANEL) {
             return packed(x, weight, bias, weight.rows / 2, cpu::multiply_gated);
         }
         let [gate, up] = super::halves(Self::linear_packed(x, weight, bias));

@@ -64,7 +64,7 @@ pub(in crate::kernels) fn multiply_gated(
 ) {
     let product = Product { activations, matrix, bias };
     product.check();
-    assert!(matrix.rows % (2 * PANEL) == 0, "halves of {} rows", matrix.rows);
+    assert!(matrix.rows.is_multiple_of(2 * PANEL), "halves of {} rows", matrix.rows);
     assert_eq!(out.len(), activations.rows * matrix.rows / 2);
     if !out.is_empty() {
         let out = Disjoint::new(out);

@@ -78,7 +78,7 @@ impl Kernel for RmsNorm<'_> {
 /// `i` of the row of `cos` and `sin`, `[rows, head_dim]`.
 pub(in crate::kernels) fn rope(level: Level, x: Rows<'_>, cos: &[f32], sin: &[f32], head_dim: usize, out: &mut [f32]) {
     let rows = out.len() / x.width.max(1);
-    assert!(head_dim % 2 == 0 && x.width % head_dim == 0, "rows of {}, heads of {head_dim}", x.width);
+    assert!(head_dim.is_multiple_of(2) && x.width.is_multiple_of(head_dim), "rows of {}, heads of {head_dim}", x.width);
     assert_eq!((cos.len(), sin.len()), (rows * head_dim, rows * head_dim));
     each_row(out, x.width, |row, out| {
         let angles = row * head_dim..row * head_dim + head_dim / 2;
