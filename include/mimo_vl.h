@@ -249,6 +249,14 @@ enum mimo_vl_weights
      * bfloat16.
      */
     MIMO_VL_WEIGHTS_BF16 = 3,
+    /**
+     * Rounded to eight bits.
+     */
+    MIMO_VL_WEIGHTS_INT8 = 4,
+    /**
+     * Rounded to four bits, the more delicate ones to eight.
+     */
+    MIMO_VL_WEIGHTS_INT4 = 5,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -122,7 +122,7 @@ fn an_example_is_the_same_on_every_platform() {
 }
 
 /// FNV-1a of 200 pictures and their text; changes with every change of what is drawn or said.
-const GOLDEN_EXAMPLES: u64 = 9_335_785_562_151_585_046;
+const GOLDEN_EXAMPLES: u64 = 4_487_532_845_057_367_529;
 
 /// Hue in degrees, saturation and value of a colour.
 fn hue([r, g, b]: [u8; 3]) -> (f64, f64, f64) {
