@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, TensorData};
 use mimo_vl_benches::{ceilings, machine, noise, seconds};
 use mimo_vl_core::device::{WithBackend, dispatch};
 use mimo_vl_core::error::Result;
-use mimo_vl_core::kernels::{Format, Kernels, Levels, Packed, pack};
+use mimo_vl_core::kernels::{Format, Kernels, Levels, Packed, cores, pack};
 
 const SHAPES: [(&str, usize, usize); 7] = [
     ("qkv", 4096, 6144),
@@ -26,7 +26,7 @@ impl WithBackend for Linear {
     type Output = ();
 
     fn run<B: Kernels>(self, device: B::Device) -> Result<()> {
-        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let threads = cores();
         println!("{}", machine());
         let peak = ceilings::byte_products(threads);
         for (name, width, rows) in SHAPES {

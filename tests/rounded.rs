@@ -94,6 +94,29 @@ fn rounded_weights_are_the_same_on_the_plain_backend() {
 }
 
 #[test]
+fn chunks_of_a_prompt_change_no_more_than_the_rounding_of_activations() {
+    let model = Model::load(tiny(), &with(Weights::Int4)).unwrap();
+    let whole = prompt_logits(&model, &case(), usize::MAX).unwrap();
+    let error = relative_error(&prompt_logits(&model, &case(), 7).unwrap(), &whole);
+    assert!(error <= 6e-2, "{error:e}");
+}
+
+#[test]
+fn a_tied_output_layer_is_rounded_and_the_embedding_is_not() {
+    let checkpoint = CheckpointCopy::new();
+    checkpoint.edit("config.json", |config| {
+        let text = if config.get("text_config").is_some() { &mut config["text_config"] } else { &mut *config };
+        text["tie_word_embeddings"] = true.into();
+        config["tie_word_embeddings"] = true.into();
+    });
+    let exact = logits(checkpoint.path(), &with(Weights::F32));
+    assert!(relative_error(&exact, &logits(&tiny(), &with(Weights::F32))) > 0.1, "the layer is another one now");
+    let eight = relative_error(&logits(checkpoint.path(), &with(Weights::Int8)), &exact);
+    let four = relative_error(&logits(checkpoint.path(), &with(Weights::Int4)), &exact);
+    assert!(eight > 1e-4 && eight < 0.15 && four > eight && four < 0.6, "{eight:e} {four:e}");
+}
+
+#[test]
 fn caches_of_half_precision_are_close() {
     let expected = logits(&tiny(), &with(Weights::F32));
     let half = logits(&tiny(), &with(Weights::F32).kv_cache(KvCache::F16));

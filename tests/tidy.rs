@@ -52,6 +52,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-core/src/kernels/cpu/round.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/rowwise.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/stored.rs", "compiled for instructions that the processor is known to have"),
+    (
+        "mimo-vl-core/src/kernels/flex/buffers.rs",
+        "memory of results that goes back to others when the tensor is dropped",
+    ),
     ("mimo-vl-ffi/src/abi.rs", "version and device names handed to C"),
     ("mimo-vl-ffi/src/answer.rs", "reads answers through handles"),
     ("mimo-vl-ffi/src/boundary.rs", "the panic boundary, which writes results through pointers"),

@@ -13,7 +13,7 @@ use crate::config::{ModelConfig, PreprocessConfig};
 use crate::device::{WithBackend, dispatch};
 use crate::encode::Slot;
 use crate::error::{Error, Result};
-use crate::kernels::{Kernels, cores, with_threads};
+use crate::kernels::{Kernels, cores, release_buffers, with_threads};
 pub use crate::language::KvCache;
 use crate::language::{Cache, LanguageModel};
 use crate::preprocess::{Grid, Patches};
@@ -23,6 +23,8 @@ use crate::vision::VisionTower;
 
 /// Most tokens of a prompt that go through the layers at once.
 const PREFILL_CHUNK: usize = 512;
+
+const MOST_THREADS: usize = 1024;
 
 /// The three parts of the network.
 #[derive(Module, Debug)]
@@ -160,20 +162,24 @@ pub struct EngineOptions<'a> {
     pub weights: Weights,
     /// The number format of cached keys and values.
     pub kv_cache: KvCache,
-    /// Threads of the native kernels on the CPU; `None` for one on each core.
+    /// Threads of the native kernels on the CPU and of rounding, 1 to 1,024; `None` for one on each core.
     pub threads: Option<usize>,
 }
 
 /// Load a checkpoint onto a device.
 ///
 /// # Errors
-/// [`Error::Device`] when the device cannot be used, [`Error::Tensor`] when a tensor is missing or misshapen.
+/// [`Error::Device`] when the device cannot be used, [`Error::Tensor`] when a tensor is missing or misshapen,
+/// [`Error::Option`] when an option is out of its range.
 pub fn load(
     checkpoint: &Checkpoint,
     config: &ModelConfig,
     preprocess: &PreprocessConfig,
     options: EngineOptions<'_>,
 ) -> Result<Box<dyn Engine>> {
+    if let Some(threads) = options.threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
+        return Err(Error::option("threads", format!("{threads}; it must lie between 1 and {MOST_THREADS}")));
+    }
     dispatch(options.device, Load { checkpoint, config, preprocess, options })
 }
 
@@ -307,7 +313,9 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
 /// Do `work` with so many threads. A panic inside the tensor library is a defect of ours: it becomes an error, and
 /// the process lives.
 fn guarded<T>(threads: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(|| with_threads(threads, work))).unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
+    let result = catch_unwind(AssertUnwindSafe(|| with_threads(threads, work)));
+    release_buffers();
+    result.unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
 }
 
 fn to_host<B: Kernels, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {

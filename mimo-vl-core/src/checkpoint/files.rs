@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use memmap2::{Mmap, UncheckedAdvice};
+use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
@@ -43,14 +43,23 @@ pub(super) struct Stored {
 
 impl Stored {
     /// Give back the memory that holds the values now: they are read from the file again when they are used again.
+    ///
+    /// Only Unix has that; elsewhere the memory goes when the checkpoint is closed.
     pub(super) fn release(&self) {
+        #[cfg(unix)]
+        self.advise_release();
+    }
+
+    #[cfg(unix)]
+    fn advise_release(&self) {
         let start = self.bytes.as_ptr().addr() - self.map.as_ptr().addr();
         // Only what this tensor does not share with its neighbours, and what starts at a page of any size in use.
         let (from, to) = (start.next_multiple_of(PAGE), (start + self.bytes.len()) / PAGE * PAGE);
         if from < to {
             // SAFETY: the map is of a file and read-only, so nothing that was written can be lost.
             #[allow(unsafe_code)]
-            let released = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) };
+            let released =
+                unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
             if let Err(error) = released {
                 tracing::debug!(%error, "memory of the map stays in use");
             }
@@ -58,6 +67,7 @@ impl Stored {
     }
 }
 
+#[cfg(unix)]
 const PAGE: usize = 1 << 16;
 
 #[derive(Deserialize)]

@@ -173,10 +173,11 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
             let (index, row) = place(row);
             stored[index].read_row(row, to);
         };
-        let (data, _) = pack([rows, width], format, read).map_err(|row| {
+        let (data, rounding) = pack([rows, width], format, read).map_err(|row| {
             let (index, row) = place(row);
             Error::tensor(matrices[index].0, format!("row {row} has a value that is not finite, or above 60,000"))
         })?;
+        tracing::debug!(name = matrices[0].0, error = rounding.relative(), "rounded");
         stored.iter().for_each(Stored::release);
         Ok(Some(Packed::new(data, self.device)))
     }

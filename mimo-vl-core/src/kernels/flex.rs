@@ -10,8 +10,11 @@ use half::{bf16, f16};
 use super::cpu::{self, Activations, Heads, Level, Matrix, Rows, Sizes};
 use super::{Kernels, Mask, PANEL, Packed};
 
+mod buffers;
 #[cfg(test)]
 mod tests;
+
+use buffers::Buffer;
 
 impl Kernels for Flex {
     const ROPE_REPEATS_HEADS: bool = false;
@@ -25,11 +28,11 @@ impl Kernels for Flex {
         }
         let (x, bias, level) = (floats(x), bias.map(floats), Level::current());
         let (x, bias) = (slice(&x), bias.as_ref().map(slice));
-        let mut out = vec![0.0; rows * columns];
+        let mut out = Buffer::new(rows * columns);
         match stored.dtype() {
-            DType::BF16 => cpu::multiply_dense::<bf16>(level, x, rows, values(&stored), bias, &mut out),
-            DType::F16 => cpu::multiply_dense::<f16>(level, x, rows, values(&stored), bias, &mut out),
-            _ => cpu::multiply_dense::<f32>(level, x, rows, values(&stored), bias, &mut out),
+            DType::BF16 => cpu::multiply_dense::<bf16>(level, x, rows, values(&stored), bias, out.values()),
+            DType::F16 => cpu::multiply_dense::<f16>(level, x, rows, values(&stored), bias, out.values()),
+            _ => cpu::multiply_dense::<f32>(level, x, rows, values(&stored), bias, out.values()),
         }
         tensor(out, [rows, columns])
     }
@@ -49,8 +52,8 @@ impl Kernels for Flex {
     fn rms_norm(x: Tensor<Self, 2>, weight: Tensor<Self, 1>, eps: f64) -> Tensor<Self, 2> {
         let shape = x.dims();
         let (x, weight) = (rows(x), floats(weight));
-        let mut out = vec![0.0; shape[0] * shape[1]];
-        cpu::rms_norm(Level::current(), x.rows(), slice(&weight), eps as f32, &mut out);
+        let mut out = Buffer::new(shape[0] * shape[1]);
+        cpu::rms_norm(Level::current(), x.rows(), slice(&weight), eps as f32, out.values());
         tensor(out, shape)
     }
 
@@ -62,16 +65,16 @@ impl Kernels for Flex {
     ) -> Tensor<Self, 2> {
         let (shape, head_dim) = (x.dims(), cos.dims()[1]);
         let (x, cos, sin) = (rows(x), floats(cos), floats(sin));
-        let mut out = vec![0.0; shape[0] * shape[1]];
-        cpu::rope(Level::current(), x.rows(), slice(&cos), slice(&sin), head_dim, &mut out);
+        let mut out = Buffer::new(shape[0] * shape[1]);
+        cpu::rope(Level::current(), x.rows(), slice(&cos), slice(&sin), head_dim, out.values());
         tensor(out, shape)
     }
 
     fn swiglu(gate: Tensor<Self, 2>, up: Tensor<Self, 2>) -> Tensor<Self, 2> {
         let shape = gate.dims();
         let (gate, up) = (rows(gate), rows(up));
-        let mut out = vec![0.0; shape[0] * shape[1]];
-        cpu::swiglu(Level::current(), gate.rows(), up.rows(), &mut out);
+        let mut out = Buffer::new(shape[0] * shape[1]);
+        cpu::swiglu(Level::current(), gate.rows(), up.rows(), out.values());
         tensor(out, shape)
     }
 
@@ -79,18 +82,29 @@ impl Kernels for Flex {
         let [batch, heads, queries, head_dim] = q.dims();
         let [_, kv_heads, keys, _] = k.dims();
         let sizes = Sizes { batch, heads, kv_heads, queries, keys, head_dim };
-        let mut out = vec![0.0; batch * heads * queries * head_dim];
+        let mut out = Buffer::new(batch * heads * queries * head_dim);
         let q = with_neighbours(q);
         let level = Level::current();
         if k.dtype() == DType::F16 && v.dtype() == DType::F16 {
             let (k, v) = (with_neighbours(k), with_neighbours(v));
-            cpu::attend::<f16>(level, sizes, view(&q), view(&k), view(&v), mask, &mut out);
+            cpu::attend::<f16>(level, sizes, view(&q), view(&k), view(&v), mask, out.values());
         } else {
             let (k, v) = (with_neighbours(as_f32(k)), with_neighbours(as_f32(v)));
-            cpu::attend::<f32>(level, sizes, view(&q), view(&k), view(&v), mask, &mut out);
+            cpu::attend::<f32>(level, sizes, view(&q), view(&k), view(&v), mask, out.values());
         }
         tensor(out, [batch, queries, heads, head_dim]).swap_dims(1, 2)
     }
+}
+
+thread_local! {
+    /// Kept, so that its memory is not asked for anew each time.
+    static ACTIVATIONS: RefCell<Activations> = RefCell::default();
+}
+
+/// Give back the memory that is kept for the next results, but for what a step of decoding needs.
+pub(crate) fn release_buffers() {
+    buffers::release();
+    ACTIVATIONS.with_borrow_mut(Activations::shrink);
 }
 
 type Multiply = fn(Level, &Activations, Matrix<'_>, Option<&[f32]>, &mut [f32]);
@@ -103,20 +117,16 @@ fn packed(
     columns: usize,
     multiply: Multiply,
 ) -> Tensor<Flex, 2> {
-    thread_local! {
-        /// Kept, so that its memory is not asked for anew each time.
-        static ACTIVATIONS: RefCell<Activations> = RefCell::default();
-    }
     let [rows, width] = x.dims();
     assert_eq!(width, weight.width, "columns of activations and weights");
     let level = Level::current();
     let (x, bias) = (floats(x), bias.map(floats));
     let (codes, scales) = (weight.codes.clone().into_primitive(), primitive(weight.scales.clone()));
     let matrix = Matrix { codes: values(&codes), scales: values(&scales), rows: weight.rows, format: weight.format };
-    let mut out = vec![0.0; rows * columns];
+    let mut out = Buffer::new(rows * columns);
     ACTIVATIONS.with_borrow_mut(|activations| {
         activations.fill(level, slice(&x), rows, width, weight.format.group);
-        multiply(level, activations, matrix, bias.as_ref().map(slice), &mut out);
+        multiply(level, activations, matrix, bias.as_ref().map(slice), out.values());
     });
     tensor(out, [rows, columns])
 }
@@ -145,8 +155,9 @@ fn values<T: Element + Pod>(tensor: &FlexTensor) -> &[T] {
     tensor.as_slice().expect("contiguous, and of this type")
 }
 
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<Flex, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(FlexTensor::from_data(TensorData::new(values, shape))))
+fn tensor<const D: usize>(values: Buffer, shape: [usize; D]) -> Tensor<Flex, D> {
+    let data = TensorData::from_bytes(values.into_bytes(), shape.to_vec(), DType::F32);
+    Tensor::from_primitive(TensorPrimitive::Float(FlexTensor::from_data(data)))
 }
 
 /// The tensor itself where the values of its last dimension are neighbours and no stride is negative, else a copy.

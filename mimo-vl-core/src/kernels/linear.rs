@@ -5,7 +5,7 @@ use burn::tensor::{DType, Tensor};
 
 /// Weights of a narrower type are widened this many values at a time: 4 MiB of f32, which an allocator keeps for
 /// the next piece, where larger ones are mapped and cleared anew by the system.
-const WIDEN_VALUES: usize = 1 << 20;
+pub(super) const WIDEN_VALUES: usize = 1 << 20;
 
 pub(super) fn linear<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>, bias: Option<Tensor<B, 1>>) -> Tensor<B, 2> {
     let [out, width] = weight.dims();

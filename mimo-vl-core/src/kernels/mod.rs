@@ -13,8 +13,10 @@ mod packed;
 mod rowwise;
 
 pub use attention::Mask;
-pub use cpu::{Level, Rounding, pack};
-pub(crate) use cpu::{cores, with_threads};
+pub(crate) use cpu::with_threads;
+pub use cpu::{Level, Rounding, cores, pack};
+#[cfg(feature = "flex")]
+pub(crate) use flex::release_buffers;
 pub use packed::{Format, Levels, PANEL, Packed, PackedData};
 pub use rowwise::rope_partner;
 
@@ -116,3 +118,7 @@ fn halves<B: Backend>(x: Tensor<B, 2>) -> [Tensor<B, 2>; 2] {
     let half = x.dims()[1] / 2;
     [x.clone().narrow(1, 0, half), x.narrow(1, half, half)]
 }
+
+/// Give back the memory that the native kernels keep for their next results.
+#[cfg(not(feature = "flex"))]
+pub(crate) fn release_buffers() {}

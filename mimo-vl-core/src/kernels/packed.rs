@@ -1,6 +1,6 @@
 //! Matrices of four or eight bits a weight, in the order in which the kernels read them.
 //!
-//! `docs/packed.md` draws the layout.
+//! `docs/kernels/packed.md` draws the layout.
 
 use burn::module::Module;
 use burn::tensor::backend::Backend;
@@ -46,14 +46,6 @@ impl Levels {
         }
     }
 
-    /// The level of a code.
-    pub(super) fn level(self, code: u8) -> f32 {
-        match self.of_four_bits() {
-            Some(levels) => f32::from(levels[usize::from(code & 15)]),
-            None => f32::from(code) - 128.0,
-        }
-    }
-
     /// The code of level 0.
     pub(super) fn zero(self) -> u8 {
         if self.bits() == 4 { 8 } else { 128 }
@@ -70,6 +62,12 @@ pub struct Format {
 }
 
 impl Format {
+    /// # Panics
+    /// When the group is none of those that the kernels know.
+    pub(super) fn check(self) {
+        assert!(matches!(self.group, 32 | 64 | 128), "groups of {}, not 32, 64 or 128", self.group);
+    }
+
     /// Bytes of the codes of one group in [`PANEL`] rows.
     pub fn block_bytes(self) -> usize {
         PANEL * self.group * self.levels.bits() / 8
@@ -85,8 +83,8 @@ impl Format {
 ///
 /// Rows are taken in panels of [`PANEL`], columns in groups of the format. A block holds the codes of one group in
 /// the rows of a panel: for every four columns, the rows' codes one after the other, four bytes each. Codes of four
-/// bits share these bytes with those of the next four columns, which are in the upper half. Rows and columns
-/// that fill up the last panel and group have codes and scales of 0 and columns whose activations are 0.
+/// bits share these bytes with those of the next four columns, which are in the upper half. What fills up the last
+/// panel and group counts for nothing: no result is taken from those rows, and activations are 0 in those columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedData {
     /// `[panels, groups, block]`
@@ -102,8 +100,12 @@ pub struct PackedData {
 }
 
 impl PackedData {
-    /// A matrix of `rows` and `width` whose groups are still to be put.
+    /// A matrix of `rows` and `width` with all codes and scales 0.
+    ///
+    /// # Panics
+    /// When the format's group is not 32, 64 or 128.
     pub fn zeros(rows: usize, width: usize, format: Format) -> Self {
+        format.check();
         let blocks = rows.div_ceil(PANEL) * width.div_ceil(format.group);
         Self {
             codes: vec![0; blocks * format.block_bytes()],
@@ -156,6 +158,9 @@ impl<B: Backend> Packed<B> {
     }
 
     /// Bring codes and scales, in the layout of [`PackedData`], to the device, without a copy where it allows that.
+    ///
+    /// # Panics
+    /// When there is no row or column, or the format's group is not 32, 64 or 128.
     pub fn from_data(
         codes: TensorData,
         scales: TensorData,
@@ -163,6 +168,8 @@ impl<B: Backend> Packed<B> {
         format: Format,
         device: &B::Device,
     ) -> Self {
+        format.check();
+        assert!(rows > 0 && width > 0, "a matrix of {rows} rows and {width} columns");
         let scale_type = if B::supports_dtype(device, DType::F16) { DType::F16 } else { DType::F32 };
         Self {
             codes: Tensor::from_data(codes, (device, DType::U8)),
@@ -188,40 +195,43 @@ impl<B: Backend> Packed<B> {
     /// # Shapes
     /// - result: `[rows, width]`
     pub fn unpack(&self) -> Tensor<B, 2> {
-        let panels = self.codes.dims()[0];
-        let parts = (0..panels).map(|panel| self.unpack_panel(panel));
-        Tensor::cat(parts.collect(), 0)
+        self.unpack_panels(0, self.rows.div_ceil(PANEL))
     }
 
-    /// As [`unpack`](Self::unpack), of one panel's rows.
-    fn unpack_panel(&self, panel: usize) -> Tensor<B, 2> {
+    /// As [`unpack`](Self::unpack), of the rows of some panels.
+    fn unpack_panels(&self, first: usize, count: usize) -> Tensor<B, 2> {
         let [_, groups, bytes] = self.codes.dims();
         let group = self.format.group;
-        let codes = self.codes.clone().narrow(0, panel, 1).reshape([groups, bytes]).cast(DType::I32);
-        // [groups, quads, PANEL, 4]
+        let codes = self.codes.clone().narrow(0, first, count).reshape([count * groups, bytes]).cast(DType::I32);
+        // [count · groups, quads, PANEL, 4]
         let levels = match self.format.levels.of_four_bits() {
-            None => codes.reshape([groups, group / 4, PANEL, 4]).float().sub_scalar(128.0),
+            None => codes.reshape([count * groups, group / 4, PANEL, 4]).float().sub_scalar(128.0),
             Some(levels) => {
-                let half = |codes: Tensor<B, 2, Int>| codes.reshape([groups, group / 8, 1, PANEL * 4]);
+                let half = |codes: Tensor<B, 2, Int>| codes.reshape([count * groups, group / 8, 1, PANEL * 4]);
                 let low = half(codes.clone().bitwise_and_scalar(15_i32.elem()));
                 let high = half(codes.bitwise_right_shift_scalar(4_i32.elem()));
-                let indices = Tensor::cat(vec![low, high], 2).reshape([groups * group * PANEL]);
+                let indices = Tensor::cat(vec![low, high], 2).reshape([count * groups * group * PANEL]);
                 let table: Vec<f32> = levels.iter().map(|&level| f32::from(level)).collect();
                 let table = Tensor::<B, 1>::from_data(TensorData::new(table, [16]), &indices.device());
-                table.select(0, indices).reshape([groups, group / 4, PANEL, 4])
+                table.select(0, indices).reshape([count * groups, group / 4, PANEL, 4])
             }
         };
-        let scales = self.scales.clone().narrow(0, panel, 1).reshape([groups, 1, PANEL, 1]).cast(DType::F32);
-        let rows = PANEL.min(self.rows - panel * PANEL);
-        let weights = (levels * scales.mul_scalar(UNIT)).permute([2, 0, 1, 3]).reshape([PANEL, groups * group]);
-        weights.slice([0..rows, 0..self.width])
+        let scales = self.scales.clone().narrow(0, first, count).reshape([count * groups, 1, PANEL, 1]);
+        let weights = levels * scales.cast(DType::F32).mul_scalar(UNIT);
+        let weights = weights.reshape([count, groups, group / 4, PANEL, 4]).permute([0, 3, 1, 2, 4]);
+        let rows = (count * PANEL).min(self.rows - first * PANEL);
+        weights.reshape([count * PANEL, groups * group]).slice([0..rows, 0..self.width])
     }
 }
 
 /// The portable product: weights are unpacked, activations keep their f32.
 pub(super) fn linear<B: Backend>(x: Tensor<B, 2>, weight: &Packed<B>, bias: Option<Tensor<B, 1>>) -> Tensor<B, 2> {
     let panels = weight.rows.div_ceil(PANEL);
-    let parts = (0..panels).map(|panel| x.clone().matmul(weight.unpack_panel(panel).transpose()));
+    let step = (super::linear::WIDEN_VALUES / (PANEL * weight.width)).max(1);
+    let parts = (0..panels).step_by(step).map(|first| {
+        let weight = weight.unpack_panels(first, step.min(panels - first));
+        x.clone().matmul(weight.transpose())
+    });
     let product = Tensor::cat(parts.collect(), 1);
     match bias {
         Some(bias) => product + super::linear::widened(bias).unsqueeze::<2>(),

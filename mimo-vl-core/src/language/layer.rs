@@ -47,8 +47,9 @@ impl<B: Kernels> Layer<B> {
         rope: &RopeTable<B>,
         cache: Option<(&mut LayerCache<B>, usize)>,
     ) -> Tensor<B, 2> {
-        let x = x.clone() + self.attention(self.norm1.forward(x), batch, rope, cache);
-        x.clone() + self.mlp.forward(self.norm2.forward(x))
+        // The new tensor on the left: nothing else has it, so the sum takes its place.
+        let x = self.attention(self.norm1.forward(x.clone()), batch, rope, cache) + x;
+        self.mlp.forward(self.norm2.forward(x.clone())) + x
     }
 
     fn attention(

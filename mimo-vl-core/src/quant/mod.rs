@@ -11,8 +11,10 @@ pub enum Bits {
     Eight,
 }
 
-/// The format of the matrix called `name`, in the older family of names; `None` where it stays as it is: the token
-/// embedding, of which few rows are read, and the patch embedding, which is small.
+/// The format of the matrix called `name`, in the older family of names; `None` for the patch embedding, which is small
+/// and stays as it is.
+///
+/// So does the token embedding, of which few rows are read; this is not asked for it unless it is the output layer too.
 pub fn format_of(name: &str, bits: Bits) -> Option<Format> {
     let eight = Format { levels: Levels::Linear8, group: 64 };
     if name.starts_with("visual.patch_embed.") {

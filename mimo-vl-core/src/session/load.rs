@@ -35,7 +35,8 @@ pub struct LoadOptions {
     /// The number format of cached keys and values; `None` takes f16 for weights of four or eight bits, else f32.
     /// Default `None`.
     pub kv_cache: Option<KvCache>,
-    /// Threads that work on the CPU, 1 to 1,024; `None` takes one for each physical core. Default `None`.
+    /// Threads of this library's kernels on the device `cpu`, and of rounding, 1 to 1,024; `None` takes one for each
+    /// physical core. What Burn computes beside them has threads of its own. Default `None`.
     pub threads: Option<usize>,
 }
 
@@ -87,19 +88,14 @@ impl LoadOptions {
     }
 
     /// What of it the engine needs.
-    fn engine(&self) -> Result<EngineOptions<'_>> {
-        if let Some(threads) = self.threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
-            return Err(Error::option("threads", format!("{threads}; it must lie between 1 and {MOST_THREADS}")));
-        }
+    fn engine(&self) -> EngineOptions<'_> {
         let kv_cache = self.kv_cache.unwrap_or(match self.weights {
             Weights::Int4 | Weights::Int8 => KvCache::F16,
             _ => KvCache::F32,
         });
-        Ok(EngineOptions { device: &self.device, weights: self.weights, kv_cache, threads: self.threads })
+        EngineOptions { device: &self.device, weights: self.weights, kv_cache, threads: self.threads }
     }
 }
-
-const MOST_THREADS: usize = 1024;
 
 /// A loaded model with its tokenizer and chat template. Clones share it, and threads may.
 #[derive(Clone)]
@@ -142,7 +138,7 @@ impl Model {
             .map_err(|reason| Error::checkpoint(directory.join("tokenizer.json"), reason))?;
         let template = ChatTemplate::load(directory)?;
         let checkpoint = Checkpoint::open(directory)?;
-        let engine = load(&checkpoint, &config, &preprocess, options.engine()?)?;
+        let engine = load(&checkpoint, &config, &preprocess, options.engine())?;
         let inner = Inner {
             directory: directory.to_path_buf(),
             device: options.device.clone(),

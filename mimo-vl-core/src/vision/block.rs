@@ -57,21 +57,24 @@ impl<B: Kernels> Block<B> {
     /// - `x`: `[patches, hidden]` in window order
     /// - result: as `x`
     pub(super) fn forward(&self, x: Tensor<B, 2>, pass: &Pass<B>) -> Tensor<B, 2> {
-        let x = x.clone() + self.attention(self.norm1.forward(x), pass);
-        x.clone() + self.mlp.forward(self.norm2.forward(x))
+        // The new tensor on the left: nothing else has it, so the sum takes its place.
+        let x = self.attention(self.norm1.forward(x.clone()), pass) + x;
+        self.mlp.forward(self.norm2.forward(x.clone())) + x
     }
 
     fn attention(&self, x: Tensor<B, 2>, pass: &Pass<B>) -> Tensor<B, 2> {
-        let width = x.dims()[1];
         let qkv = self.qkv.forward(x);
-        let part = |index: usize| qkv.clone().narrow(1, index * width, width);
-        let (q, k, v) = (pass.rope.turn(part(0)), pass.rope.turn(part(1)), part(2));
+        let width = qkv.dims()[1] / 3;
+        let turned = |index: usize| pass.rope.turn(qkv.clone().narrow(1, index * width, width));
+        let (q, k) = (turned(0), turned(1));
+        // The values stay where they are: the last third of the heads.
         let mixed = match (&pass.reorder, self.whole_image) {
-            (_, false) => self.attend(q, k, v, &pass.windows),
-            (None, true) => self.attend(q, k, v, &pass.whole),
+            (_, false) => self.attend(q, k, qkv, &pass.windows),
+            (None, true) => self.attend(q, k, qkv, &pass.whole),
             (Some(reorder), true) => {
                 let to_image = |x: Tensor<B, 2>| x.select(0, reorder.to_image.clone());
-                let mixed = self.attend(to_image(q), to_image(k), to_image(v), &pass.whole);
+                let v = to_image(qkv.narrow(1, 2 * width, width));
+                let mixed = self.attend(to_image(q), to_image(k), v, &pass.whole);
                 mixed.select(0, reorder.to_windows.clone())
             }
         };
@@ -79,12 +82,19 @@ impl<B: Kernels> Block<B> {
     }
 
     /// Attention inside each segment.
+    ///
+    /// # Shapes
+    /// - `q`, `k`: `[rows, heads · head_dim]`
+    /// - `v`: the same, or wider with the values in the last heads
     fn attend(&self, q: Tensor<B, 2>, k: Tensor<B, 2>, v: Tensor<B, 2>, segments: &[Segments]) -> Tensor<B, 2> {
         let [_, width] = q.dims();
+        let head_dim = width / self.heads;
         let parts = segments.iter().map(|&Segments { start, count, len }| {
             let heads = |x: &Tensor<B, 2>| {
-                let rows = x.clone().narrow(0, start, count * len);
-                rows.reshape([count, len, self.heads, width / self.heads]).swap_dims(1, 2)
+                let all = x.dims()[1] / head_dim;
+                let rows = x.clone().narrow(0, start, count * len).reshape([count, len, all, head_dim]);
+                let rows = if all > self.heads { rows.narrow(2, all - self.heads, self.heads) } else { rows };
+                rows.swap_dims(1, 2)
             };
             let mixed = <B as Kernels>::attention(heads(&q), heads(&k), heads(&v), Mask::Full);
             mixed.swap_dims(1, 2).reshape([count * len, width])

@@ -21,6 +21,13 @@ pub(in crate::kernels) struct Activations {
 }
 
 impl Activations {
+    /// Give back the memory of many rows.
+    pub(in crate::kernels) fn shrink(&mut self) {
+        if self.codes.capacity() > MOST_KEPT {
+            *self = Self::default();
+        }
+    }
+
     /// Take `rows` rows of `width` from `x`. A group's largest value becomes ±127; the others are rounded to nearest.
     pub(in crate::kernels) fn fill(&mut self, level: Level, x: &[f32], rows: usize, width: usize, group: usize) {
         assert_eq!(x.len(), rows * width);
@@ -78,20 +85,33 @@ impl Kernel for Row<'_> {
     }
 }
 
+/// Bytes of codes that are worth keeping.
+const MOST_KEPT: usize = 1 << 18;
+
 /// Largest group of any format.
 pub(super) const MAX_GROUP: usize = 128;
 
-/// The scale of the codes, and their sum.
+/// Groups without a larger value become zeros, for 127 divided by it would not be finite.
+const SMALLEST: f32 = 127.0 * f32::MIN_POSITIVE;
+
+/// The scale of the codes, and their sum. A group with a value that is not finite has a scale that is not a number.
 #[inline(always)]
 unsafe fn quantise<I: Isa>(x: &[f32], codes: &mut [i8]) -> (f32, i32) {
     // SAFETY: as for this function.
     unsafe {
-        let mut largest = I::zero();
+        let (mut largest, mut zero) = (I::zero(), I::zero());
         for at in (0..x.len()).step_by(I::LANES) {
-            largest = I::max(largest, I::abs(I::load(x.as_ptr().add(at))));
+            let x = I::load(x.as_ptr().add(at));
+            largest = I::max(largest, I::abs(x));
+            zero = I::fma(x, I::zero(), zero);
+        }
+        if I::sum(zero) != 0.0 {
+            // A value is not finite, so no result is a number either.
+            codes.fill(0);
+            return (f32::NAN, 0);
         }
         let largest = I::largest(largest);
-        let inverse = I::splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
+        let inverse = I::splat(if largest > SMALLEST { 127.0 / largest } else { 0.0 });
         let mut sum = I::splat_i32(0);
         for at in (0..x.len()).step_by(I::LANES) {
             let lanes = I::to_i32(I::mul(I::load(x.as_ptr().add(at)), inverse));

@@ -178,9 +178,14 @@ macro_rules! eight_lanes {
                 unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
             }
             #[inline(always)]
-            unsafe fn keep_above(a: Self::F, b: Self::F, value: Self::F) -> Self::F {
+            unsafe fn keep_unless_below(a: Self::F, b: Self::F, value: Self::F) -> Self::F {
                 // SAFETY: see above.
-                unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a, b), value) }
+                unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(a, b), value) }
+            }
+            #[inline(always)]
+            unsafe fn add_above(sum: Self::F, a: Self::F, b: Self::F, value: Self::F) -> Self::F {
+                // SAFETY: see above.
+                unsafe { _mm256_add_ps(sum, _mm256_and_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a, b), value)) }
             }
             #[inline(always)]
             unsafe fn power_of_two(n: Self::F) -> Self::F {

@@ -162,9 +162,14 @@ impl Isa for Avx512 {
         unsafe { _mm512_abs_ps(a) }
     }
     #[inline(always)]
-    unsafe fn keep_above(a: Self::F, b: Self::F, value: Self::F) -> Self::F {
+    unsafe fn keep_unless_below(a: Self::F, b: Self::F, value: Self::F) -> Self::F {
         // SAFETY: see above.
-        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b), value) }
+        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(a, b), value) }
+    }
+    #[inline(always)]
+    unsafe fn add_above(sum: Self::F, a: Self::F, b: Self::F, value: Self::F) -> Self::F {
+        // SAFETY: see above.
+        unsafe { _mm512_mask_add_ps(sum, _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b), sum, value) }
     }
     #[inline(always)]
     unsafe fn power_of_two(n: Self::F) -> Self::F {

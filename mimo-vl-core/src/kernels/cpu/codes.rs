@@ -49,6 +49,15 @@ pub(super) struct Unpacked;
 /// Bytes ahead of the codes in use that are asked for.
 const AHEAD: usize = 4096;
 
+/// Ask for what a later turn reads where this one reads two registers.
+#[inline(always)]
+unsafe fn ahead<I: Isa>(codes: *const u8) {
+    for line in (0..8 * I::LANES).step_by(64) {
+        // SAFETY: as for this function.
+        unsafe { I::prefetch(codes.wrapping_add(AHEAD + line)) };
+    }
+}
+
 impl<I: Isa> Source<I> for Nibbles<I> {
     const QUAD_BYTES: usize = QUAD / 2;
 
@@ -64,8 +73,7 @@ impl<I: Isa> Source<I> for Nibbles<I> {
             // SAFETY: as for this function.
             unsafe {
                 let codes = codes.add(column * QUAD / 8);
-                I::prefetch(codes.wrapping_add(AHEAD));
-                I::prefetch(codes.wrapping_add(AHEAD + 64));
+                ahead::<I>(codes);
                 let codes = [I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))];
                 quad::<I, M>(codes.map(|codes| I::low(codes, self.0)), rows, column, acc);
                 quad::<I, M>(codes.map(|codes| I::high(codes, self.0)), rows, column + 4, acc);
@@ -89,8 +97,7 @@ impl<I: Isa> Source<I> for Bytes {
             // SAFETY: as for this function.
             unsafe {
                 let codes = codes.add(column * QUAD / 4);
-                I::prefetch(codes.wrapping_add(AHEAD));
-                I::prefetch(codes.wrapping_add(AHEAD + 64));
+                ahead::<I>(codes);
                 let weights = [I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))];
                 quad::<I, M>(weights.map(|codes| I::bytes(codes)), rows, column, acc);
             }

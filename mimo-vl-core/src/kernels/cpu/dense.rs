@@ -13,7 +13,10 @@ pub(in crate::kernels) const FEW: usize = 8;
 /// `out = x · weightᵀ + bias` for `rows` rows of `x`.
 ///
 /// # Shapes
-/// - `weight`: `[bias or out / rows, x / rows]`
+/// - `x`: `[rows, in]`
+/// - `weight`: `[out, in]`
+/// - `bias`: `[out]`
+/// - `out`: `[rows, out]`
 ///
 /// # Panics
 /// When the sizes do not fit one another, or there are more than [`FEW`] rows.

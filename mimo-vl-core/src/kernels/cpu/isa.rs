@@ -50,11 +50,15 @@ pub(crate) trait Isa: Copy {
     unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
     /// `a · b + c`, rounded once.
     unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// The larger one, and `b` where one is not a number.
     unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
+    /// The smaller one, and `b` where one is not a number.
     unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn abs(a: Self::F) -> Self::F;
-    /// `value` in the lanes where `a` is at least `b`, 0 elsewhere.
-    unsafe fn keep_above(a: Self::F, b: Self::F, value: Self::F) -> Self::F;
+    /// `value`, and 0 in the lanes where `a` is below `b`.
+    unsafe fn keep_unless_below(a: Self::F, b: Self::F, value: Self::F) -> Self::F;
+    /// `sum`, plus `value` in the lanes where `a` is at least `b`.
+    unsafe fn add_above(sum: Self::F, a: Self::F, b: Self::F, value: Self::F) -> Self::F;
     /// 2 to the power of `n`, whole numbers from −126 to 127.
     unsafe fn power_of_two(n: Self::F) -> Self::F;
     /// To the nearest whole number, halves to the even one.

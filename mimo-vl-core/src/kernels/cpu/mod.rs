@@ -30,13 +30,15 @@ pub(super) use attention::{Heads, Sizes, attend};
 pub(super) use dense::{FEW, multiply_dense};
 use isa::{Isa, Kernel};
 pub(super) use packed::{Matrix, multiply, multiply_gated};
-pub(crate) use pool::{cores, with_threads};
+pub use pool::cores;
+pub(crate) use pool::with_threads;
 
 pub use round::{Rounding, pack};
 pub(super) use rowwise::{Rows, rms_norm, rope, swiglu};
 
 /// A level of instructions that the native kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Level {
     /// What every processor has.
     Portable,
@@ -86,6 +88,10 @@ impl Level {
                 let asked = std::env::var("MIMO_VL_SIMD").ok();
                 let mut here = Self::ALL.into_iter().filter(|level| level.is_here());
                 let named = here.clone().find(|level| asked.as_deref() == Some(level.name()));
+                if let (Some(asked), None) = (&asked, named) {
+                    let names = here.clone().map(Self::name).collect::<Vec<_>>().join(", ");
+                    tracing::warn!("MIMO_VL_SIMD is {asked:?}, which is none of {names}");
+                }
                 named.or_else(|| here.next_back()).unwrap_or(Self::Portable)
             })
         })

@@ -140,6 +140,7 @@ impl Product<'_> {
     fn check(&self) {
         let Activations { groups, group, .. } = *self.activations;
         let Matrix { codes, scales, rows, format } = self.matrix;
+        format.check();
         let blocks = rows.div_ceil(PANEL) * groups;
         assert_eq!(group, format.group);
         assert_eq!((codes.len(), scales.len()), (blocks * format.block_bytes(), blocks * PANEL));

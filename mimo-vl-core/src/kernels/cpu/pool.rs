@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 
 /// Looks at the counter of operations before a thread sleeps: some 50 µs.
@@ -19,9 +19,9 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The processor's cores, as far as this process may use them: the number of threads unless [`with_threads`] says
-/// otherwise.
-pub(crate) fn cores() -> usize {
+/// The processor's cores, as far as this process may use them: the number of threads unless a model is loaded with
+/// another.
+pub fn cores() -> usize {
     static CORES: OnceLock<usize> = OnceLock::new();
     *CORES.get_or_init(|| num_cpus::get_physical().min(num_cpus::get()).max(1))
 }
@@ -100,7 +100,12 @@ impl Pool {
     /// Call `work` on this thread and on up to `threads − 1` others; back when all have returned.
     fn run(&'static self, threads: usize, work: &Work<'_>) {
         // Another caller has the threads: its operation and this one share the cores all the same.
-        let Ok(_turn) = self.turn.try_lock() else { return work() };
+        let _turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            // An operation that panicked has ended all the same.
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return work(),
+        };
         // SAFETY: the reference is gone from the state, and every thread that took it has returned, before this
         // function does, also when `work` panics.
         #[allow(unsafe_code)]
@@ -183,6 +188,8 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn sum(count: usize, part: usize) -> usize {
@@ -233,5 +240,23 @@ mod tests {
                 assert_eq!(sum(100, 3), 4950);
             }
         });
+        // Two parts that wait for each other need two threads; another test may have them for a while.
+        let met = (0..100).any(|_| {
+            let arrived = AtomicUsize::new(0);
+            with_threads(2, || {
+                split(2, 1, |_| {
+                    arrived.fetch_add(1, Ordering::SeqCst);
+                    let start = Instant::now();
+                    while arrived.load(Ordering::SeqCst) == 1 && start.elapsed() < Duration::from_millis(200) {
+                        thread::yield_now();
+                    }
+                    if arrived.load(Ordering::SeqCst) == 1 {
+                        arrived.fetch_add(10, Ordering::SeqCst);
+                    }
+                });
+            });
+            arrived.into_inner() == 2
+        });
+        assert!(met, "one thread did all the work");
     }
 }

@@ -127,19 +127,23 @@ impl Isa for Portable {
     }
     #[inline(always)]
     unsafe fn max(a: Self::F, b: Self::F) -> Self::F {
-        from_fn(|lane| a[lane].max(b[lane]))
+        from_fn(|lane| if a[lane] > b[lane] { a[lane] } else { b[lane] })
     }
     #[inline(always)]
     unsafe fn min(a: Self::F, b: Self::F) -> Self::F {
-        from_fn(|lane| a[lane].min(b[lane]))
+        from_fn(|lane| if a[lane] < b[lane] { a[lane] } else { b[lane] })
     }
     #[inline(always)]
     unsafe fn abs(a: Self::F) -> Self::F {
         a.map(f32::abs)
     }
     #[inline(always)]
-    unsafe fn keep_above(a: Self::F, b: Self::F, value: Self::F) -> Self::F {
-        from_fn(|lane| if a[lane] >= b[lane] { value[lane] } else { 0.0 })
+    unsafe fn keep_unless_below(a: Self::F, b: Self::F, value: Self::F) -> Self::F {
+        from_fn(|lane| if a[lane] < b[lane] { 0.0 } else { value[lane] })
+    }
+    #[inline(always)]
+    unsafe fn add_above(sum: Self::F, a: Self::F, b: Self::F, value: Self::F) -> Self::F {
+        from_fn(|lane| if a[lane] >= b[lane] { sum[lane] + value[lane] } else { sum[lane] })
     }
     #[inline(always)]
     unsafe fn power_of_two(n: Self::F) -> Self::F {

@@ -79,7 +79,8 @@ pub fn pack(
                     continue;
                 }
                 for (index, weights) in weights.chunks_exact(format.group).enumerate() {
-                    let (scale, error) = round_group(level, weights, format.levels, &mut rounded);
+                    let group = Group { weights, levels: format.levels, codes: &mut rounded };
+                    let (scale, error) = run(level, group);
                     sum = sum + error;
                     scales[index * PANEL + lane] = scale;
                     let block = &mut codes[index * format.block_bytes()..(index + 1) * format.block_bytes()];
@@ -98,19 +99,6 @@ pub fn pack(
     }
 }
 
-/// Round one group: its codes into `codes`, and its scale.
-fn round_group(level: Level, weights: &[f32], levels: Levels, codes: &mut [u8]) -> (f16, Rounding) {
-    let scale = run(level, Group { weights, levels, codes });
-    let unit = scale.to_f32() * UNIT;
-    let mut rounding = Rounding::default();
-    for (&weight, &code) in weights.iter().zip(codes.iter()) {
-        let error = f64::from(levels.level(code) * unit - weight);
-        rounding.squared_error += error * error;
-        rounding.squared_sum += f64::from(weight) * f64::from(weight);
-    }
-    (scale, rounding)
-}
-
 /// Weights, a multiple of every level's lanes, and as many codes.
 struct Group<'a> {
     weights: &'a [f32],
@@ -119,31 +107,35 @@ struct Group<'a> {
 }
 
 impl Kernel for Group<'_> {
-    type Output = f16;
+    type Output = (f16, Rounding);
 
     #[inline(always)]
-    unsafe fn run<I: Isa>(self) -> f16 {
-        let largest = self.weights.iter().fold(0.0_f32, |most, &w| if w.abs() > most.abs() { w } else { most });
+    unsafe fn run<I: Isa>(self) -> (f16, Rounding) {
+        let Self { weights, levels, codes } = self;
+        let largest = weights.iter().fold(0.0_f32, |most, &w| if w.abs() > most.abs() { w } else { most });
         if largest == 0.0 {
-            self.codes.fill(self.levels.zero());
-            return f16::ZERO;
+            codes.fill(levels.zero());
+            return (f16::ZERO, Rounding::default());
         }
-        match self.levels.of_four_bits() {
+        let (scale, error) = match levels.of_four_bits() {
             None => {
                 let scale = f16::from_f32(largest.abs() / 127.0 / UNIT);
-                let inverse = 1.0 / (scale.to_f32() * UNIT).max(f32::MIN_POSITIVE);
-                for (code, w) in self.codes.iter_mut().zip(self.weights) {
-                    *code = ((w * inverse).round_ties_even().clamp(-127.0, 127.0) as i32 + 128) as u8;
+                let (inverse, unit) = (inverse(scale), scale.to_f32() * UNIT);
+                let mut error = 0.0;
+                for (code, w) in codes.iter_mut().zip(weights) {
+                    let level = (w * inverse).round_ties_even().clamp(-127.0, 127.0);
+                    *code = (level as i32 + 128) as u8;
+                    error += (level * unit - w) * (level * unit - w);
                 }
-                scale
+                (scale, error)
             }
-            Some(levels) => {
-                let steps = Steps::new(levels);
-                let tried = if self.levels == Levels::Normal4 { TRIED_NORMAL } else { TRIED_LINEAR };
+            Some(of_codes) => {
+                let steps = Steps::new(of_codes);
+                let tried = if levels == Levels::Normal4 { TRIED_NORMAL } else { TRIED_LINEAR };
                 // SAFETY: the weights are a multiple of every level's lanes.
-                let fit = |scale: f16| unsafe { steps.fit::<I>(self.weights, scale) };
-                let mut best = Fit { error: f32::INFINITY, scale: f16::ZERO, refined: f16::ZERO };
-                for level in tried {
+                let fit = |scale: f16| unsafe { steps.fit::<I>(weights, scale) };
+                let mut best = fit(f16::from_f32(largest / tried[0] / UNIT));
+                for level in &tried[1..] {
                     let fit = fit(f16::from_f32(largest / level / UNIT));
                     if fit.error < best.error {
                         best = fit;
@@ -153,13 +145,13 @@ impl Kernel for Group<'_> {
                 if refined.error < best.error {
                     best = refined;
                 }
-                let inverse = inverse(best.scale);
-                for (code, w) in self.codes.iter_mut().zip(self.weights) {
-                    *code = steps.middles.iter().filter(|&&middle| w * inverse >= middle).count() as u8;
-                }
-                best.scale
+                // SAFETY: as above, and there are as many codes.
+                unsafe { steps.codes::<I>(weights, best.scale, codes) };
+                (best.scale, best.error)
             }
-        }
+        };
+        let squared_sum = f64::from(weights.iter().map(|w| w * w).sum::<f32>());
+        (scale, Rounding { squared_error: f64::from(error), squared_sum })
     }
 }
 
@@ -168,8 +160,9 @@ fn inverse(scale: f16) -> f32 {
     if scale == 0.0 { 0.0 } else { 1.0 / scale }
 }
 
+#[derive(Clone, Copy)]
 struct Fit {
-    /// Sum of squares.
+    /// Sum of the squared differences.
     error: f32,
     scale: f16,
     /// The best scale for the same codes.
@@ -203,7 +196,7 @@ impl Steps {
                 let x = I::mul(I::load(weights.as_ptr().add(at)), I::splat(inverse));
                 let mut level = I::splat(self.lowest);
                 for (&middle, &gap) in self.middles.iter().zip(&self.gaps) {
-                    level = I::add(level, I::keep_above(x, I::splat(middle), I::splat(gap)));
+                    level = I::add_above(level, x, I::splat(middle), I::splat(gap));
                 }
                 let off = I::sub(x, level);
                 error = I::fma(off, off, error);
@@ -212,8 +205,30 @@ impl Steps {
             }
             let unit = scale.to_f32() * UNIT;
             let refined = scale.to_f32() * (I::sum(mixed) / I::sum(squares).max(f32::MIN_POSITIVE));
-            let error = if inverse == 0.0 { f32::INFINITY } else { I::sum(error) * unit * unit };
+            let error = if inverse == 0.0 {
+                // No scale of f16 is that small: all become 0.
+                weights.iter().map(|w| w * w).sum()
+            } else {
+                I::sum(error) * unit * unit
+            };
             Fit { error, scale, refined: f16::from_f32(refined) }
+        }
+    }
+
+    /// How many thresholds each weight reaches.
+    #[inline(always)]
+    unsafe fn codes<I: Isa>(&self, weights: &[f32], scale: f16, codes: &mut [u8]) {
+        let inverse = inverse(scale);
+        // SAFETY: as for this function.
+        unsafe {
+            for at in (0..weights.len()).step_by(I::LANES) {
+                let x = I::mul(I::load(weights.as_ptr().add(at)), I::splat(inverse));
+                let mut code = I::zero();
+                for &middle in &self.middles {
+                    code = I::add_above(code, x, I::splat(middle), I::splat(1.0));
+                }
+                I::store_i8(codes.as_mut_ptr().add(at).cast(), I::to_i32(code));
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use half::f16;
 use crate::kernels::Level;
 use crate::kernels::attention::attention;
 use crate::kernels::linear::{linear, widened};
-use crate::kernels::{Format, Kernels, Levels, Mask, Packed, PackedData, rope_partner, rowwise};
+use crate::kernels::{Format, Kernels, Levels, Mask, Packed, PackedData, pack, rope_partner, rowwise};
 
 /// Numbers in −1..1 that are the same in every run.
 pub(super) struct Noise(u64);
@@ -282,4 +282,56 @@ fn gated_products_are_gates_of_products() {
             }
         }
     }
+}
+
+#[test]
+fn packed_matrices_unpack_to_the_rounded_weights() {
+    let mut noise = Noise::new(7);
+    for levels_of in [Levels::Normal4, Levels::Linear4, Levels::Linear8] {
+        for (rows, width, group) in [(33, 100, 64), (31, 64, 32), (1, 1, 64), (70, 300, 128)] {
+            let weights = noise.values(rows * width);
+            let read = |row: usize, to: &mut [f32]| to.copy_from_slice(&weights[row * width..][..width]);
+            let (data, rounding) = pack([rows, width], Format { levels: levels_of, group }, read).unwrap();
+            let unpacked = host(Packed::<Flex>::new(data, &FlexDevice).unpack());
+            let error = difference(&unpacked, &weights);
+            assert!((error - rounding.relative()).abs() < 1e-5, "{levels_of:?} {rows}×{width}: {error} {rounding:?}");
+            assert!(error < 0.12, "{levels_of:?} {rows}×{width}: {error}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_a_number_stays_none() {
+    let mut noise = Noise::new(8);
+    let packed =
+        Packed::<Flex>::new(matrix(&mut noise, 40, 200, Format { levels: Levels::Normal4, group: 64 }), &FlexDevice);
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for at in [0, 63, 100, 199] {
+            let mut x = noise.values(2 * 200);
+            x[200 + at] = bad;
+            for level in levels() {
+                level.force(|| {
+                    let given = host(Flex::linear_packed(on_device(x.clone(), [2, 200]), &packed, None));
+                    assert!(given[..40].iter().all(|value| value.is_finite()), "{level:?} {bad} at {at}");
+                    assert!(given[40..].iter().all(|value| value.is_nan()), "{level:?} {bad} at {at}");
+                });
+            }
+        }
+    }
+    for keys in [3, 200] {
+        let q = on_device(noise.values(16), [1, 1, 1, 16]);
+        let mut k = noise.values(keys * 16);
+        k[2 * 16 + 5] = f32::NAN;
+        let (k, v) = (on_device(k, [1, 1, keys, 16]), on_device(noise.values(keys * 16), [1, 1, keys, 16]));
+        for level in levels() {
+            let given = level.force(|| host(Flex::attention(q.clone(), k.clone(), v.clone(), Mask::Full)));
+            assert!(given.iter().all(|value| value.is_nan()), "{level:?}, {keys} keys");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "groups of 24")]
+fn unknown_groups_are_refused() {
+    let _ = PackedData::zeros(32, 24, Format { levels: Levels::Linear8, group: 24 });
 }
