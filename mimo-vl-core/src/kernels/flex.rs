@@ -27,7 +27,7 @@ impl Kernels for Flex {
             return super::linear::linear(x, weight, bias);
         }
         let (x, bias, level) = (floats(x), bias.map(floats), Level::current());
-        let (x, bias) = (slice(&x), bias.as_ref().map(slice));
+        let (x, bias) = (values(&x), bias.as_ref().map(values));
         let mut out = Buffer::new(rows * columns);
         match stored.dtype() {
             DType::BF16 => cpu::multiply_dense::<bf16>(level, x, rows, values(&stored), bias, out.values()),
@@ -45,15 +45,14 @@ impl Kernels for Flex {
         if weight.rows.is_multiple_of(2 * PANEL) {
             return packed(x, weight, bias, weight.rows / 2, cpu::multiply_gated);
         }
-        let [gate, up] = super::halves(Self::linear_packed(x, weight, bias));
-        Self::swiglu(gate, up)
+        super::packed::gated(x, weight, bias)
     }
 
     fn rms_norm(x: Tensor<Self, 2>, weight: Tensor<Self, 1>, eps: f64) -> Tensor<Self, 2> {
         let shape = x.dims();
         let (x, weight) = (rows(x), floats(weight));
         let mut out = Buffer::new(shape[0] * shape[1]);
-        cpu::rms_norm(Level::current(), x.rows(), slice(&weight), eps as f32, out.values());
+        cpu::rms_norm(Level::current(), x.rows(), values(&weight), eps as f32, out.values());
         tensor(out, shape)
     }
 
@@ -66,7 +65,7 @@ impl Kernels for Flex {
         let (shape, head_dim) = (x.dims(), cos.dims()[1]);
         let (x, cos, sin) = (rows(x), floats(cos), floats(sin));
         let mut out = Buffer::new(shape[0] * shape[1]);
-        cpu::rope(Level::current(), x.rows(), slice(&cos), slice(&sin), head_dim, out.values());
+        cpu::rope(Level::current(), x.rows(), values(&cos), values(&sin), head_dim, out.values());
         tensor(out, shape)
     }
 
@@ -125,8 +124,8 @@ fn packed(
     let matrix = Matrix { codes: values(&codes), scales: values(&scales), rows: weight.rows, format: weight.format };
     let mut out = Buffer::new(rows * columns);
     ACTIVATIONS.with_borrow_mut(|activations| {
-        activations.fill(level, slice(&x), rows, width, weight.format.group);
-        multiply(level, activations, matrix, bias.as_ref().map(slice), out.values());
+        activations.fill(level, values(&x), rows, width, weight.format.group);
+        multiply(level, activations, matrix, bias.as_ref().map(values), out.values());
     });
     tensor(out, [rows, columns])
 }
@@ -143,11 +142,6 @@ fn as_f32<const D: usize>(tensor: Tensor<Flex, D>) -> Tensor<Flex, D> {
 fn floats<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
     let tensor = primitive(as_f32(tensor));
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
-}
-
-/// What [`floats`] gave, as a slice.
-fn slice(tensor: &FlexTensor) -> &[f32] {
-    values(tensor)
 }
 
 /// The values of a contiguous tensor of this type.

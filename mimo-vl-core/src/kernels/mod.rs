@@ -62,8 +62,7 @@ pub trait Kernels: Backend {
     /// - `bias`: `[2 · out]`
     /// - result: `[rows, out]`
     fn gated_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
-        let [gate, up] = halves(Self::linear_packed(x, weight, bias));
-        Self::swiglu(gate, up)
+        packed::gated(x, weight, bias)
     }
 
     /// Root-mean-square norm: `x / √(mean(x²) + eps) · weight` over the last dimension (Zhang and Sennrich,
@@ -112,11 +111,6 @@ pub trait Kernels: Backend {
     fn attention(q: Tensor<Self, 4>, k: Tensor<Self, 4>, v: Tensor<Self, 4>, mask: Mask) -> Tensor<Self, 4> {
         attention::attention(q, linear::widened(k), linear::widened(v), mask)
     }
-}
-
-fn halves<B: Backend>(x: Tensor<B, 2>) -> [Tensor<B, 2>; 2] {
-    let half = x.dims()[1] / 2;
-    [x.clone().narrow(1, 0, half), x.narrow(1, half, half)]
 }
 
 /// Give back the memory that the native kernels keep for their next results.

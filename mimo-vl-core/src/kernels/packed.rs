@@ -7,6 +7,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, ElementConversion, Int, Tensor, TensorData};
 use half::f16;
 
+use super::Kernels;
+
 /// Rows of the matrix that lie interleaved, so that a register holds one column's weights of several of them.
 pub const PANEL: usize = 32;
 
@@ -237,4 +239,11 @@ pub(super) fn linear<B: Backend>(x: Tensor<B, 2>, weight: &Packed<B>, bias: Opti
         Some(bias) => product + super::linear::widened(bias).unsqueeze::<2>(),
         None => product,
     }
+}
+
+/// The gate after a product: the first half of its columns is the gate of the second.
+pub(super) fn gated<B: Kernels>(x: Tensor<B, 2>, weight: &Packed<B>, bias: Option<Tensor<B, 1>>) -> Tensor<B, 2> {
+    let product = B::linear_packed(x, weight, bias);
+    let half = weight.rows / 2;
+    B::swiglu(product.clone().narrow(1, 0, half), product.narrow(1, half, half))
 }

@@ -89,7 +89,7 @@ impl Kernel for Row<'_> {
 const MOST_KEPT: usize = 1 << 18;
 
 /// Largest group of any format.
-pub(super) const MAX_GROUP: usize = 128;
+const MAX_GROUP: usize = 128;
 
 /// Groups without a larger value become zeros, for 127 divided by it would not be finite.
 const SMALLEST: f32 = 127.0 * f32::MIN_POSITIVE;

@@ -41,10 +41,8 @@ unsafe fn quad<I: Isa, const M: usize>(
 
 /// Codes of four bits, with their levels.
 pub(super) struct Nibbles<I: Isa>(pub(super) I::I);
-/// Codes of eight bits.
-pub(super) struct Bytes;
-/// What `Product::unpack` made.
-pub(super) struct Unpacked;
+/// A byte for each weight: codes of eight bits as they are packed, or what `Product::unpack` made.
+pub(super) struct Bytes<const PACKED: bool>;
 
 /// Bytes ahead of the codes in use that are asked for.
 const AHEAD: usize = 4096;
@@ -82,7 +80,7 @@ impl<I: Isa> Source<I> for Nibbles<I> {
     }
 }
 
-impl<I: Isa> Source<I> for Bytes {
+impl<I: Isa, const PACKED: bool> Source<I> for Bytes<PACKED> {
     const QUAD_BYTES: usize = QUAD;
 
     #[inline(always)]
@@ -97,30 +95,12 @@ impl<I: Isa> Source<I> for Bytes {
             // SAFETY: as for this function.
             unsafe {
                 let codes = codes.add(column * QUAD / 4);
-                ahead::<I>(codes);
-                let weights = [I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))];
-                quad::<I, M>(weights.map(|codes| I::bytes(codes)), rows, column, acc);
-            }
-        }
-    }
-}
-
-impl<I: Isa> Source<I> for Unpacked {
-    const QUAD_BYTES: usize = QUAD;
-
-    #[inline(always)]
-    unsafe fn dots<const M: usize>(
-        &self,
-        codes: *const u8,
-        rows: &[*const i8; M],
-        group: usize,
-        acc: &mut [[I::I; 2]; M],
-    ) {
-        for column in (0..group).step_by(4) {
-            // SAFETY: as for this function.
-            unsafe {
-                let codes = codes.add(column * QUAD / 4);
-                quad::<I, M>([I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))], rows, column, acc);
+                let mut weights = [I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))];
+                if PACKED {
+                    ahead::<I>(codes);
+                    weights = weights.map(|codes| I::bytes(codes));
+                }
+                quad::<I, M>(weights, rows, column, acc);
             }
         }
     }

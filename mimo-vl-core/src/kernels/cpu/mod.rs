@@ -32,7 +32,6 @@ use isa::{Isa, Kernel};
 pub(super) use packed::{Matrix, multiply, multiply_gated};
 pub use pool::cores;
 pub(crate) use pool::with_threads;
-
 pub use round::{Rounding, pack};
 pub(super) use rowwise::{Rows, rms_norm, rope, swiglu};
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use half::f16;
 
 use super::activations::Activations;
-use super::codes::{Bytes, Nibbles, QUAD, Source, Unpacked};
+use super::codes::{Bytes, Nibbles, QUAD, Source};
 use super::disjoint::Disjoint;
 use super::isa::{Isa, Kernel};
 use super::pool::split;
@@ -41,8 +41,7 @@ pub(in crate::kernels) fn multiply(
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
-    let product = Product { activations, matrix, bias };
-    product.check();
+    let product = Product::new(activations, matrix, bias);
     assert_eq!(out.len(), activations.rows * matrix.rows);
     if !out.is_empty() {
         let out = Disjoint::new(out);
@@ -62,8 +61,7 @@ pub(in crate::kernels) fn multiply_gated(
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
-    let product = Product { activations, matrix, bias };
-    product.check();
+    let product = Product::new(activations, matrix, bias);
     assert!(matrix.rows.is_multiple_of(2 * PANEL), "halves of {} rows", matrix.rows);
     assert_eq!(out.len(), activations.rows * matrix.rows / 2);
     if !out.is_empty() {
@@ -136,15 +134,16 @@ impl Kernel for Gated<'_> {
     }
 }
 
-impl Product<'_> {
-    fn check(&self) {
-        let Activations { groups, group, .. } = *self.activations;
-        let Matrix { codes, scales, rows, format } = self.matrix;
+impl<'a> Product<'a> {
+    fn new(activations: &'a Activations, matrix: Matrix<'a>, bias: Option<&'a [f32]>) -> Self {
+        let Activations { groups, group, .. } = *activations;
+        let Matrix { codes, scales, rows, format } = matrix;
         format.check();
         let blocks = rows.div_ceil(PANEL) * groups;
         assert_eq!(group, format.group);
         assert_eq!((codes.len(), scales.len()), (blocks * format.block_bytes(), blocks * PANEL));
-        assert!(self.bias.is_none_or(|bias| bias.len() == rows));
+        assert!(bias.is_none_or(|bias| bias.len() == rows));
+        Self { activations, matrix, bias }
     }
 
     /// Do `work` for each panel, with all threads.
@@ -173,14 +172,14 @@ impl Product<'_> {
                 let codes = self.matrix.codes.as_ptr().add(panel * groups * self.matrix.format.block_bytes());
                 match self.matrix.format.levels.of_four_bits() {
                     Some(levels) => self.rows::<I, _>(&Nibbles::<I>(I::levels(levels)), codes, 0..groups, FEW, at),
-                    None => self.rows::<I, _>(&Bytes, codes, 0..groups, FEW, at),
+                    None => self.rows::<I, _>(&Bytes::<true>, codes, 0..groups, FEW, at),
                 }
             } else {
                 let mut unpacked = Aligned([0; COLUMNS * PANEL]);
                 for first in (0..groups).step_by(COLUMNS / group) {
                     let chunk = first..(first + COLUMNS / group).min(groups);
                     self.unpack::<I>(panel, chunk.clone(), &mut unpacked.0);
-                    self.rows::<I, _>(&Unpacked, unpacked.0.as_ptr(), chunk, I::LANES * 3 / 8, at);
+                    self.rows::<I, _>(&Bytes::<false>, unpacked.0.as_ptr(), chunk, I::LANES * 3 / 8, at);
                 }
             }
         }
