@@ -40,7 +40,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("sampling", &["config"]),
     ("answer", &[]),
-    ("session", &["config", "checkpoint", "prompt", "preprocess", "encode", "model", "sampling", "answer"]),
+    ("session", &["config", "quant", "checkpoint", "prompt", "preprocess", "encode", "model", "sampling", "answer"]),
     (
         "train",
         &[

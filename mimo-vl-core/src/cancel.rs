@@ -1,5 +1,6 @@
-//! A flag with which any thread stops work that is under way.
+//! A flag with which any thread stops work that is under way, and a view of how far it is.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -36,5 +37,47 @@ impl Cancel {
     /// [`Error::Cancelled`].
     pub fn check(&self) -> Result<()> {
         if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// What long work reports to, and asks whether to go on. By default nobody watches.
+#[derive(Clone, Copy, Default)]
+pub struct Watch<'a> {
+    cancel: Option<&'a Cancel>,
+    progress: Option<&'a dyn Fn(u64, u64)>,
+}
+
+impl<'a> Watch<'a> {
+    /// Nobody watches.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stop with [`Error::Cancelled`] when this flag is raised.
+    #[must_use]
+    pub fn cancel(mut self, cancel: &'a Cancel) -> Self {
+        self.cancel = Some(cancel);
+        self
+    }
+
+    /// Call `progress` now and then with what is done and what there is to do, in bytes read.
+    #[must_use]
+    pub fn progress(mut self, progress: &'a dyn Fn(u64, u64)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Report, and pass unless a stop was asked for.
+    pub(crate) fn step(&self, done: u64, of: u64) -> Result<()> {
+        if let Some(progress) = self.progress {
+            progress(done, of);
+        }
+        self.cancel.map_or(Ok(()), Cancel::check)
+    }
+}
+
+impl fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("cancel", &self.cancel).finish_non_exhaustive()
     }
 }

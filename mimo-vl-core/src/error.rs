@@ -73,6 +73,19 @@ pub enum Error {
         /// Why it cannot be used.
         reason: String,
     },
+    /// There is not enough free memory for what was asked.
+    #[error(
+        "{what} needs {needed:.1} GB of memory, and {available:.1} GB are free: choose smaller weights or a smaller context, or close other programs",
+        needed = *needed as f64 / 1e9, available = *available as f64 / 1e9
+    )]
+    Memory {
+        /// What the memory is for.
+        what: &'static str,
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that are free.
+        available: u64,
+    },
     /// The caller cancelled the work. The session is as it was before the call.
     #[error("cancelled")]
     Cancelled,
@@ -109,6 +122,8 @@ pub enum ErrorCode {
     Cancelled = 9,
     /// A defect of this library.
     Internal = 10,
+    /// There is not enough free memory.
+    Memory = 11,
 }
 
 impl Error {
@@ -123,6 +138,7 @@ impl Error {
             Self::ContextTooLong { .. } => ErrorCode::ContextTooLong,
             Self::Option { .. } => ErrorCode::Option,
             Self::Device { .. } => ErrorCode::Device,
+            Self::Memory { .. } => ErrorCode::Memory,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::Internal { .. } => ErrorCode::Internal,
         }

@@ -63,12 +63,12 @@ pub mod train;
 pub mod vision;
 
 pub use answer::{Event, StopReason};
-pub use cancel::Cancel;
-pub use checkpoint::Weights;
+pub use cancel::{Cancel, Watch};
+pub use checkpoint::{Receipt, Weights};
 pub use config::ModelConfig;
 pub use error::{Error, ErrorCode, Result};
 pub use model::KvCache;
 pub use preprocess::Transform;
 pub use prompt::{Image, Message, Part, Prompt, Role, Thinking, Video};
 pub use sampling::Generate;
-pub use session::{Answer, LoadOptions, Model, Session, Stream, Timings};
+pub use session::{Answer, LoadOptions, Model, Session, Stream, Timings, quantize};

@@ -1,14 +1,15 @@
 //! The vision-language model: encode media, prefill a prompt, decode step by step. It knows tensors and token
 //! ids, no text and no sampler.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
-use crate::cancel::Cancel;
-use crate::checkpoint::{Checkpoint, TensorSource, Weights};
+use crate::cancel::{Cancel, Watch};
+use crate::checkpoint::{Checkpoint, RoundedWriter, TensorSource, Weights, check_memory};
 use crate::config::{ModelConfig, PreprocessConfig};
 use crate::device::{WithBackend, dispatch};
 use crate::encode::Slot;
@@ -120,7 +121,7 @@ pub trait Sequence: Send {
     /// Allocate for `tokens` tokens in all, so that no step has to.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the device reports that the memory cannot be had.
+    /// [`Error::Memory`] when there is not so much; [`Error::Internal`] when the device reports that.
     fn reserve(&mut self, tokens: usize) -> Result<()>;
 
     /// Forget every token from `len` on.
@@ -164,11 +165,16 @@ pub struct EngineOptions<'a> {
     pub kv_cache: KvCache,
     /// Threads of the native kernels on the CPU and of rounding, 1 to 1,024; `None` for one on each core.
     pub threads: Option<usize>,
+    /// Who watches the loading.
+    pub watch: Watch<'a>,
+    /// Where the rounded weights are written, too.
+    pub writer: Option<&'a RefCell<RoundedWriter>>,
 }
 
 /// Load a checkpoint onto a device.
 ///
 /// # Errors
+/// [`Error::Memory`] when the weights do not fit, [`Error::Cancelled`] when the one who watches asks for it,
 /// [`Error::Device`] when the device cannot be used, [`Error::Tensor`] when a tensor is missing or misshapen,
 /// [`Error::Option`] when an option is out of its range.
 pub fn load(
@@ -194,14 +200,19 @@ impl WithBackend for Load<'_> {
     type Output = Box<dyn Engine>;
 
     fn run<B: Kernels>(self, device: B::Device) -> Result<Self::Output> {
-        let EngineOptions { weights, kv_cache, threads, .. } = self.options;
+        let EngineOptions { device: name, weights, kv_cache, threads, watch, writer } = self.options;
         let threads = threads.unwrap_or_else(cores);
+        let on_host = !name.starts_with("cuda");
+        if on_host {
+            let narrow = B::supports_dtype(&device, DType::BF16);
+            check_memory("the weights", self.checkpoint.bytes_in_memory(weights, narrow))?;
+        }
         let model = guarded(threads, || {
-            let source = self.checkpoint.source::<B>(weights, &device);
+            let source = self.checkpoint.source::<B>(weights, &device).watched(watch).written_to(writer);
             VisionLanguageModel::load(&source, self.config)
         })?;
         Ok(Box::new(Loaded {
-            shared: Arc::new(Shared { model, device, kv_cache, threads }),
+            shared: Arc::new(Shared { model, device, on_host, kv_cache, threads }),
             config: self.config.clone(),
             preprocess: self.preprocess.clone(),
         }))
@@ -218,6 +229,8 @@ struct Loaded<B: Kernels> {
 struct Shared<B: Kernels> {
     model: VisionLanguageModel<B>,
     device: B::Device,
+    /// Whether the device's memory is the computer's.
+    on_host: bool,
     kv_cache: KvCache,
     threads: usize,
 }
@@ -289,6 +302,9 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
     }
 
     fn reserve(&mut self, tokens: usize) -> Result<()> {
+        if self.shared.on_host {
+            check_memory("the cache of keys and values", self.shared.model.language.growth(&self.cache, tokens))?;
+        }
         guarded(self.shared.threads, || {
             self.shared.model.language.reserve(&mut self.cache, tokens, &self.shared.device);
             Ok(())

@@ -34,6 +34,8 @@ pub enum Status {
     Cancelled = 9,
     /// A defect of this library. The session that met it must not be used again; the model can be.
     Internal = 10,
+    /// There is not enough free memory.
+    Memory = 11,
 }
 
 impl Status {
@@ -48,6 +50,7 @@ impl Status {
             ErrorCode::Option => Self::Option,
             ErrorCode::Device => Self::Device,
             ErrorCode::Cancelled => Self::Cancelled,
+            ErrorCode::Memory => Self::Memory,
             // `ErrorCode` may grow; the test below fails when it has grown without this list.
             _ => Self::Internal,
         }
@@ -124,6 +127,7 @@ mod tests {
             ErrorCode::Device,
             ErrorCode::Cancelled,
             ErrorCode::Internal,
+            ErrorCode::Memory,
         ];
         for (index, code) in codes.into_iter().enumerate() {
             assert_eq!(Status::of(code) as i32, code as i32);

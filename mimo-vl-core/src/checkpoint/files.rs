@@ -10,30 +10,34 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use super::source::FloatType;
+use super::rounded::{METADATA, Receipt};
+use super::source::{FloatType, Weights};
 use crate::error::{Error, Result};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const SINGLE: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
 
 /// An opened checkpoint directory. Nothing but the headers is read until a tensor is asked for.
 #[derive(Debug)]
 pub struct Checkpoint {
     directory: PathBuf,
     tensors: HashMap<String, Place>,
+    /// What the files say of themselves when their matrices are rounded.
+    receipt: Option<Receipt>,
 }
 
 /// Where a tensor lies.
 #[derive(Debug, Clone)]
-struct Place {
+pub(super) struct Place {
     file: PathBuf,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Bytes,
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    pub(super) bytes: Bytes,
     map: Arc<Mmap>,
 }
 
 /// A tensor's values as stored.
+#[derive(Debug, Clone)]
 pub(super) struct Stored {
     pub(super) shape: Vec<usize>,
     pub(super) float: FloatType,
@@ -85,6 +89,7 @@ impl Checkpoint {
         let directory = directory.as_ref();
         let index = directory.join(INDEX);
         let mut tensors = HashMap::new();
+        let mut receipt = None;
         if index.is_file() {
             let text = std::fs::read_to_string(&index).map_err(|error| Error::io(&index, error))?;
             let map: Index =
@@ -94,7 +99,7 @@ impl Checkpoint {
             files.dedup();
             for file in files {
                 let path = shard_path(directory, file, &index)?;
-                read_file(&path, &mut tensors)?;
+                receipt = read_file(&path, &mut tensors)?.or(receipt);
             }
             let elsewhere = |name: &str, file: &str| {
                 tensors.get(name).is_none_or(|place: &Place| place.file != directory.join(file))
@@ -110,14 +115,60 @@ impl Checkpoint {
             if !path.is_file() {
                 return Err(Error::checkpoint(directory, format!("no weights: neither {SINGLE} nor {INDEX}")));
             }
-            read_file(&path, &mut tensors)?;
+            receipt = read_file(&path, &mut tensors)?;
         }
-        Ok(Self { directory: directory.to_path_buf(), tensors })
+        Ok(Self { directory: directory.to_path_buf(), tensors, receipt })
     }
 
     /// The directory that was opened.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// What the checkpoint says of itself when its matrices are rounded.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        self.receipt.as_ref()
+    }
+
+    /// The number format that its weights have in memory when `asked` is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when they are rounded to another one.
+    pub fn weights(&self, asked: Weights) -> Result<Weights> {
+        match &self.receipt {
+            None => Ok(asked),
+            Some(receipt) if asked == Weights::Native || asked == receipt.weights => Ok(receipt.weights),
+            Some(receipt) => {
+                let (directory, held) = (self.directory.display(), receipt.weights.name());
+                let reason =
+                    format!("{directory} holds {held} weights; load it as {held} or native, not {}", asked.name());
+                Err(Error::option("weights", reason))
+            }
+        }
+    }
+
+    /// Bytes of all tensors in the files.
+    pub fn bytes(&self) -> u64 {
+        self.tensors.values().map(|place| place.bytes.len() as u64).sum()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    pub(super) fn places(&self) -> impl Iterator<Item = (&str, &Place)> {
+        self.tensors.iter().map(|(name, place)| (name.as_str(), place))
+    }
+
+    /// The tensor `name` of a rounded checkpoint, which must have this type and shape.
+    pub(super) fn place(&self, name: &str, dtype: Dtype, shape: [usize; 3]) -> Result<&Place> {
+        let missing = || Error::tensor(name, format!("missing from {}", self.directory.display()));
+        let place = self.tensors.get(name).ok_or_else(missing)?;
+        if place.dtype != dtype || place.shape != shape {
+            let reason = format!("{:?} of shape {:?}; {dtype:?} of {shape:?} is expected", place.dtype, place.shape);
+            return Err(Error::tensor(name, reason));
+        }
+        Ok(place)
     }
 
     /// The tensor `name`, given in the older family of names (`visual.*`, `model.*`), whichever family the files use.
@@ -149,6 +200,14 @@ fn newer_name(name: &str) -> String {
     }
 }
 
+/// The older family's name of a tensor.
+pub(super) fn older_name(name: &str) -> String {
+    match name.strip_prefix("model.language_model.") {
+        Some(rest) => format!("model.{rest}"),
+        None => name.strip_prefix("model.").filter(|rest| rest.starts_with("visual.")).unwrap_or(name).to_owned(),
+    }
+}
+
 /// A shard's path; the index may only name files of its own directory.
 fn shard_path(directory: &Path, file: &str, index: &Path) -> Result<PathBuf> {
     if Path::new(file).file_name().is_none_or(|name| name != file) {
@@ -158,7 +217,8 @@ fn shard_path(directory: &Path, file: &str, index: &Path) -> Result<PathBuf> {
     if path.is_file() { Ok(path) } else { Err(Error::checkpoint(path, "missing; the index names it")) }
 }
 
-fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<()> {
+/// Add a file's tensors; gives its receipt, when its matrices are rounded.
+fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<Option<Receipt>> {
     let map = Arc::new(map_file(path)?);
     let bytes = Bytes::from_owner(Shared(Arc::clone(&map)));
     let (header, metadata) = SafeTensors::read_metadata(&map)
@@ -181,7 +241,8 @@ fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<()> {
             return Err(Error::checkpoint(path, reason));
         }
     }
-    Ok(())
+    let receipt = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA));
+    receipt.map(|text| Receipt::parse(path, text)).transpose()
 }
 
 struct Shared(Arc<Mmap>);

@@ -1,9 +1,13 @@
 //! Named tensors of a checkpoint directory, read through a memory map and pulled one at a time.
 
 mod files;
+mod memory;
+mod rounded;
 mod save;
 mod source;
 
 pub use files::Checkpoint;
+pub use memory::check_memory;
+pub use rounded::{Receipt, RoundedMatrix, RoundedWriter};
 pub use save::save;
 pub use source::{FloatType, TensorSource, Weights};

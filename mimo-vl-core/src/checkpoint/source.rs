@@ -1,19 +1,25 @@
 //! Where a model takes its tensors from while it is built.
 
+use std::cell::{Cell, RefCell};
 use std::str::FromStr;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{AllocationProperty, Bytes, DType, Tensor, TensorData};
 
 use half::{bf16, f16};
+use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
 
 use super::files::{Checkpoint, Stored};
+use super::rounded::{Receipt, RoundedWriter};
+use crate::cancel::Watch;
 use crate::error::{Error, Result};
 use crate::kernels::{Packed, pack};
 use crate::quant::{Bits, format_of};
 
 /// The number format that weights have in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Weights {
     /// As the checkpoint stores them, without a copy where the device allows it; f32 where it lacks their type.
@@ -47,7 +53,8 @@ impl Weights {
         }
     }
 
-    fn bits(self) -> Option<Bits> {
+    /// How many bits most matrices get, when they are rounded.
+    pub(super) fn bits(self) -> Option<Bits> {
         match self {
             Self::Int4 => Some(Bits::Four),
             Self::Int8 => Some(Bits::Eight),
@@ -89,6 +96,15 @@ impl FloatType {
         }
     }
 
+    /// The name that safetensors has for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+        }
+    }
+
     fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
@@ -123,18 +139,78 @@ pub struct CheckpointSource<'a, B: Backend> {
     checkpoint: &'a Checkpoint,
     weights: Weights,
     device: &'a B::Device,
+    watch: Watch<'a>,
+    /// Bytes of the files that were read.
+    read: Cell<u64>,
+    writer: Option<&'a RefCell<RoundedWriter>>,
 }
 
 impl Checkpoint {
     /// The tensors of this checkpoint, in the number format `weights`, on `device`.
     pub fn source<'a, B: Backend>(&'a self, weights: Weights, device: &'a B::Device) -> CheckpointSource<'a, B> {
-        CheckpointSource { checkpoint: self, weights, device }
+        CheckpointSource { checkpoint: self, weights, device, watch: Watch::new(), read: Cell::new(0), writer: None }
+    }
+}
+
+impl<'a, B: Backend> CheckpointSource<'a, B> {
+    /// Report to `watch` before each tensor.
+    #[must_use]
+    pub fn watched(mut self, watch: Watch<'a>) -> Self {
+        self.watch = watch;
+        self
+    }
+
+    /// Write what is given to a rounded checkpoint, too.
+    #[must_use]
+    pub fn written_to(mut self, writer: Option<&'a RefCell<RoundedWriter>>) -> Self {
+        self.writer = writer;
+        self
+    }
+
+    fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored> {
+        let stored = self.checkpoint.stored(name)?;
+        if stored.shape != shape {
+            return Err(Error::tensor(name, format!("shape {:?}; the configuration asks for {shape:?}", stored.shape)));
+        }
+        self.report(stored.bytes.len())?;
+        Ok(stored)
+    }
+
+    fn report(&self, bytes: usize) -> Result<()> {
+        self.watch.step(self.read.get(), self.checkpoint.bytes())?;
+        self.read.set(self.read.get() + bytes as u64);
+        Ok(())
+    }
+
+    /// What a rounded checkpoint has of these matrices, shared with the memory map.
+    fn mapped(&self, receipt: &Receipt, matrices: &[(&str, usize)], width: usize) -> Result<Option<Packed<B>>> {
+        let Some(matrix) = receipt.matrix(matrices) else { return Ok(None) };
+        let wanted: Vec<usize> = matrices.iter().map(|&(_, rows)| rows).collect();
+        if matrix.rows != wanted || matrix.width != width {
+            let (rows, columns) = (&matrix.rows, matrix.width);
+            let reason = format!(
+                "{rows:?} rows of {columns}; the configuration asks for {wanted:?} of {width}: the weights of another model"
+            );
+            return Err(Error::tensor(matrices[0].0, reason));
+        }
+        let rows = wanted.iter().sum();
+        let shapes = matrix.format.shapes(rows, width);
+        let [codes, scales] = matrix.tensors();
+        let codes = self.checkpoint.place(&codes, Dtype::U8, shapes[0])?;
+        let scales = self.checkpoint.place(&scales, Dtype::F16, shapes[1])?;
+        self.report(codes.bytes.len() + scales.bytes.len())?;
+        let codes = TensorData::from_bytes(shared(&codes.bytes, 1), shapes[0].to_vec(), DType::U8);
+        let scales = TensorData::from_bytes(shared(&scales.bytes, 2), shapes[1].to_vec(), DType::F16);
+        Ok(Some(Packed::from_data(codes, scales, [rows, width], matrix.format, self.device)))
     }
 }
 
 impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
     fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
         let stored = self.stored(name, &shape)?;
+        if let Some(writer) = self.writer {
+            writer.borrow_mut().dense(name, stored.clone());
+        }
         let wanted = match self.weights {
             Weights::Native | Weights::Int8 | Weights::Int4 => stored.float.dtype(),
             Weights::F32 => DType::F32,
@@ -148,10 +224,15 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
                 return Err(Error::option("weights", format!("the device has no {asked:?}; choose Native or F32")));
             }
         };
-        Ok(Tensor::from_data(data(stored).convert_dtype(dtype), (self.device, dtype)))
+        let data =
+            TensorData::from_bytes(shared(&stored.bytes, stored.float.size()), stored.shape, stored.float.dtype());
+        Ok(Tensor::from_data(data.convert_dtype(dtype), (self.device, dtype)))
     }
 
     fn packed(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<Packed<B>>> {
+        if let Some(receipt) = self.checkpoint.receipt() {
+            return self.mapped(receipt, matrices, width);
+        }
         let Some(format) = self.weights.bits().and_then(|bits| format_of(matrices[0].0, bits)) else {
             return Ok(None);
         };
@@ -179,17 +260,10 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
         })?;
         tracing::debug!(name = matrices[0].0, error = rounding.relative(), "rounded");
         stored.iter().for_each(Stored::release);
-        Ok(Some(Packed::new(data, self.device)))
-    }
-}
-
-impl<B: Backend> CheckpointSource<'_, B> {
-    fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored> {
-        let stored = self.checkpoint.stored(name)?;
-        if stored.shape != shape {
-            return Err(Error::tensor(name, format!("shape {:?}; the configuration asks for {shape:?}", stored.shape)));
+        if let Some(writer) = self.writer {
+            writer.borrow_mut().packed(matrices, &data, rounding)?;
         }
-        Ok(stored)
+        Ok(Some(Packed::new(data, self.device)))
     }
 }
 
@@ -210,13 +284,11 @@ impl Stored {
     }
 }
 
-/// The stored bytes as Burn's data, shared with the memory map where their address is aligned.
-fn data(stored: Stored) -> TensorData {
-    let aligned = stored.bytes.as_ptr().addr().is_multiple_of(stored.float.size());
-    let bytes = if aligned {
-        Bytes::from_shared(stored.bytes, AllocationProperty::File)
+/// Stored bytes as Burn's, shared with the memory map where they start at a multiple of `size`.
+fn shared(bytes: &bytes::Bytes, size: usize) -> Bytes {
+    if bytes.as_ptr().addr().is_multiple_of(size) {
+        Bytes::from_shared(bytes.clone(), AllocationProperty::File)
     } else {
-        Bytes::from_bytes_vec(stored.bytes.to_vec())
-    };
-    TensorData::from_bytes(bytes, stored.shape, stored.float.dtype())
+        Bytes::from_bytes_vec(bytes.to_vec())
+    }
 }

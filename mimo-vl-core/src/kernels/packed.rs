@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, ElementConversion, Int, Tensor, TensorData};
 use half::f16;
+use serde::{Deserialize, Serialize};
 
 use super::Kernels;
 
@@ -16,7 +17,8 @@ pub const PANEL: usize = 32;
 pub(super) const UNIT: f32 = 1.0 / 128.0;
 
 /// The values that codes stand for; a weight is its level times the scale of its group, divided by 128.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Levels {
     /// Sixteen levels, close together near 0, where weights are frequent.
@@ -55,7 +57,7 @@ impl Levels {
 }
 
 /// How the weights of a matrix are packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Format {
     /// What the codes stand for.
     pub levels: Levels,
@@ -64,10 +66,21 @@ pub struct Format {
 }
 
 impl Format {
+    /// Whether the kernels know groups of that size.
+    pub fn is_known(self) -> bool {
+        matches!(self.group, 32 | 64 | 128)
+    }
+
     /// # Panics
     /// When the group is none of those that the kernels know.
     pub(super) fn check(self) {
-        assert!(matches!(self.group, 32 | 64 | 128), "groups of {}, not 32, 64 or 128", self.group);
+        assert!(self.is_known(), "groups of {}, not 32, 64 or 128", self.group);
+    }
+
+    /// The shapes of codes and scales of a packed matrix.
+    pub fn shapes(self, rows: usize, width: usize) -> [[usize; 3]; 2] {
+        let (panels, groups) = (rows.div_ceil(PANEL), width.div_ceil(self.group));
+        [[panels, groups, self.block_bytes()], [panels, groups, PANEL]]
     }
 
     /// Bytes of the codes of one group in [`PANEL`] rows.
@@ -153,9 +166,8 @@ impl<B: Backend> Packed<B> {
     /// Bring a packed matrix to the device.
     pub fn new(data: PackedData, device: &B::Device) -> Self {
         let PackedData { codes, scales, rows, width, format } = data;
-        let (panels, groups) = (rows.div_ceil(PANEL), width.div_ceil(format.group));
-        let codes = TensorData::new(codes, [panels, groups, format.block_bytes()]);
-        let scales = TensorData::new(scales, [panels, groups, PANEL]);
+        let shapes = format.shapes(rows, width);
+        let (codes, scales) = (TensorData::new(codes, shapes[0]), TensorData::new(scales, shapes[1]));
         Self::from_data(codes, scales, [rows, width], format, device)
     }
 

@@ -51,6 +51,15 @@ impl<B: Backend> Cache<B> {
         self.len = self.len.min(len);
     }
 
+    /// Bytes that [`reserve`](Self::reserve) would allocate.
+    pub fn growth(&self, tokens: usize, kv_heads: usize, head_dim: usize) -> u64 {
+        let size = match self.kind {
+            KvCache::F16 => 2,
+            KvCache::F32 => 4,
+        };
+        if tokens <= self.capacity { 0 } else { (2 * self.layers.len() * kv_heads * tokens * head_dim * size) as u64 }
+    }
+
     /// Make room for `tokens` tokens in all; the held ones are kept.
     pub fn reserve(&mut self, tokens: usize, kv_heads: usize, head_dim: usize, device: &B::Device) {
         if tokens <= self.capacity {

@@ -71,6 +71,11 @@ impl<B: Kernels> LanguageModel<B> {
         Cache::new(self.layers.len(), kind)
     }
 
+    /// Bytes that [`reserve`](Self::reserve) would allocate.
+    pub fn growth(&self, cache: &Cache<B>, tokens: usize) -> u64 {
+        cache.growth(tokens, self.kv_heads, self.head_dim)
+    }
+
     /// Make room in `cache` for `tokens` tokens in all.
     pub fn reserve(&self, cache: &mut Cache<B>, tokens: usize, device: &B::Device) {
         cache.reserve(tokens, self.kv_heads, self.head_dim, device);

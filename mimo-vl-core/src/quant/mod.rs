@@ -1,4 +1,8 @@
-//! Which weights are rounded when a checkpoint is loaded, and to what.
+//! Which weights are rounded when a checkpoint is loaded, to what, and how much that changes.
+
+mod agreement;
+
+pub use agreement::Agreement;
 
 use crate::kernels::{Format, Levels};
 

@@ -33,6 +33,9 @@ pub struct Session {
     poisoned: bool,
 }
 
+/// Tokens whose logits are computed at once when those of all tokens are wanted.
+const LOGITS_CHUNK: usize = 128;
+
 /// A conversation, encoded: what the model is to see before it answers.
 struct Plan {
     tokens: Tokens,
@@ -168,6 +171,22 @@ impl Session {
             span.medium.features(self.model.engine(), &self.cancel)?;
         }
         Ok(())
+    }
+
+    /// The logits after every token of a prompt, as the start of a conversation, row by row; the conversation is empty
+    /// after it.
+    pub(super) fn logits(&mut self, prompt: &Prompt) -> Result<Vec<f32>> {
+        self.reset();
+        let turns = self.with(prompt.turn()?)?;
+        let Plan { tokens, positions, .. } = self.plan(&turns)?;
+        let (engine, cancel) = (self.model.engine(), &self.cancel);
+        let media = tokens.spans.iter().enumerate().map(|(media, span)| {
+            Ok((Slot { media, start: span.start, len: span.len }, span.medium.features(engine, cancel)?))
+        });
+        let segment = Segment { ids: &tokens.ids, positions: &positions, media: media.collect::<Result<_>>()? };
+        let logits = self.sequence.prefill(&segment, LOGITS_CHUNK, true, cancel);
+        self.sequence.truncate(0);
+        logits
     }
 
     /// Bring the cache from its first `held` tokens to the whole of `plan`; gives the logits of the last token.

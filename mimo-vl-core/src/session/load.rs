@@ -1,12 +1,14 @@
 //! A model that is loaded once and shared by all its sessions.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::conversation::Session;
-use crate::checkpoint::{Checkpoint, Weights};
+use crate::cancel::Watch;
+use crate::checkpoint::{Checkpoint, Receipt, RoundedWriter, Weights};
 use crate::config::{GenerationConfig, ModelConfig, PreprocessConfig};
 use crate::error::{Error, Result};
 use crate::model::{Engine, EngineOptions, KvCache, load};
@@ -87,13 +89,14 @@ impl LoadOptions {
         self
     }
 
-    /// What of it the engine needs.
-    fn engine(&self) -> EngineOptions<'_> {
-        let kv_cache = self.kv_cache.unwrap_or(match self.weights {
+    /// What of it the engine needs, for weights in this format.
+    fn engine(&self, weights: Weights) -> EngineOptions<'_> {
+        let kv_cache = self.kv_cache.unwrap_or(match weights {
             Weights::Int4 | Weights::Int8 => KvCache::F16,
             _ => KvCache::F32,
         });
-        EngineOptions { device: &self.device, weights: self.weights, kv_cache, threads: self.threads }
+        let (device, threads) = (&self.device, self.threads);
+        EngineOptions { device, weights, kv_cache, threads, watch: Watch::new(), writer: None }
     }
 }
 
@@ -110,6 +113,7 @@ struct Inner {
     preprocess: PreprocessConfig,
     tokenizer: Tokenizer,
     template: ChatTemplate,
+    receipt: Option<Receipt>,
     stops: Vec<u32>,
     never: Vec<u32>,
     max_context: usize,
@@ -117,15 +121,34 @@ struct Inner {
 }
 
 impl Model {
-    /// Load a checkpoint directory in the layout of the hub: `config.json`, safetensors with or without an index,
+    /// Load a checkpoint directory in the layout of the hub, or one that [`quantize`](super::quantize) wrote: `config.json`, safetensors with or without an index,
     /// `tokenizer.json`, a chat template, and optionally `generation_config.json` and `preprocessor_config.json`.
     ///
     /// # Errors
     /// [`Error::Io`] when the directory or a file cannot be read, [`Error::Checkpoint`] when a file is missing, broken
     /// or does not fit the others, [`Error::Tensor`] when a tensor is missing or misshapen, [`Error::Device`] when
-    /// the device cannot be used, [`Error::Option`] when an option is out of its range.
+    /// the device cannot be used, [`Error::Memory`] when the weights do not fit, [`Error::Option`] when an option is out
+    /// of its range or the checkpoint is rounded to other weights.
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
-        let directory = path.as_ref();
+        Self::load_watched(path, options, Watch::new())
+    }
+
+    /// [`load`](Self::load), with someone who watches how far it is and may stop it.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load), and [`Error::Cancelled`] when the flag of `watch` is raised, which is looked at
+    /// before each tensor.
+    pub fn load_watched(path: impl AsRef<Path>, options: &LoadOptions, watch: Watch<'_>) -> Result<Self> {
+        Self::load_written(path.as_ref(), options, watch, None)
+    }
+
+    /// Load a checkpoint, and write what is rounded where a writer is given.
+    pub(super) fn load_written(
+        directory: &Path,
+        options: &LoadOptions,
+        watch: Watch<'_>,
+        writer: Option<&RefCell<RoundedWriter>>,
+    ) -> Result<Self> {
         let _span = tracing::info_span!("load", path = %directory.display(), device = options.device).entered();
         let start = Instant::now();
         let config = ModelConfig::load(directory)?;
@@ -138,7 +161,8 @@ impl Model {
             .map_err(|reason| Error::checkpoint(directory.join("tokenizer.json"), reason))?;
         let template = ChatTemplate::load(directory)?;
         let checkpoint = Checkpoint::open(directory)?;
-        let engine = load(&checkpoint, &config, &preprocess, options.engine())?;
+        let engine_options = EngineOptions { watch, writer, ..options.engine(checkpoint.weights(options.weights)?) };
+        let engine = load(&checkpoint, &config, &preprocess, engine_options)?;
         let inner = Inner {
             directory: directory.to_path_buf(),
             device: options.device.clone(),
@@ -148,6 +172,7 @@ impl Model {
             preprocess,
             tokenizer,
             template,
+            receipt: checkpoint.receipt().cloned(),
             max_context,
             load_time: start.elapsed(),
         };
@@ -167,6 +192,11 @@ impl Model {
     /// The directory that the model was loaded from.
     pub fn directory(&self) -> &Path {
         &self.inner.directory
+    }
+
+    /// What the checkpoint says of itself when [`quantize`](super::quantize) wrote it.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        self.inner.receipt.as_ref()
     }
 
     /// The shapes of the model.

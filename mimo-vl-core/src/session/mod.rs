@@ -10,9 +10,11 @@ mod conversation;
 mod load;
 mod media;
 mod plan;
+mod quantize;
 mod stream;
 
 pub use answer::{Answer, Timings};
 pub use conversation::Session;
 pub use load::{LoadOptions, Model};
+pub use quantize::quantize;
 pub use stream::Stream;

@@ -22,6 +22,7 @@ from .errors import (
     IoError,
     MimoVlError,
     OptionError,
+    OutOfMemoryError,
     PromptError,
     TensorError,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "MimoVlError",
     "Model",
     "OptionError",
+    "OutOfMemoryError",
     "PromptError",
     "Session",
     "StopReason",

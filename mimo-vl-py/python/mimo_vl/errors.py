@@ -21,6 +21,7 @@ class ErrorCode(enum.IntEnum):
     DEVICE = 8
     CANCELLED = 9
     INTERNAL = 10
+    MEMORY = 11
 
 
 class MimoVlError(Exception):
@@ -89,6 +90,12 @@ class InternalError(MimoVlError):
     code = ErrorCode.INTERNAL
 
 
+class OutOfMemoryError(MimoVlError, MemoryError):
+    """There is not enough free memory; the message has the figures."""
+
+    code = ErrorCode.MEMORY
+
+
 BY_CODE: Final[dict[int, type[MimoVlError]]] = {
     kind.code: kind
     for kind in (
@@ -102,6 +109,7 @@ BY_CODE: Final[dict[int, type[MimoVlError]]] = {
         DeviceError,
         CancelledError,
         InternalError,
+        OutOfMemoryError,
     )
 }
 """The exception of every code."""

@@ -1,0 +1,49 @@
+//! How much memory a checkpoint takes once it is loaded, and how much there is.
+
+use safetensors::Dtype;
+use sysinfo::System;
+
+use super::files::{Checkpoint, older_name};
+use super::source::Weights;
+use crate::error::{Error, Result};
+use crate::quant::format_of;
+
+/// Its rows are read one at a time, and it keeps its format.
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
+/// Pass when `needed` bytes of main memory are free for this process.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub fn check_memory(what: &'static str, needed: u64) -> Result<()> {
+    let mut system = System::new();
+    system.refresh_memory();
+    // What a container may have, without what the system keeps of files for it.
+    let of_group = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
+    let available = of_group.map_or(system.available_memory(), |free| free.min(system.available_memory()));
+    // A system that does not tell gives 0.
+    if available > 0 && needed > available { Err(Error::Memory { what, needed, available }) } else { Ok(()) }
+}
+
+impl Checkpoint {
+    /// Bytes of all tensors in the number format `weights`; `narrow` tells whether the device has bf16 and f16, or
+    /// keeps them as f32.
+    pub fn bytes_in_memory(&self, weights: Weights, narrow: bool) -> u64 {
+        let bits = weights.bits().filter(|_| self.receipt().is_none());
+        let bytes = self.places().map(|(name, place)| {
+            let name = older_name(name);
+            let packed = bits.and_then(|bits| match place.shape[..] {
+                [rows, width] if name != EMBEDDING => format_of(&name, bits).map(|format| format.bytes(rows, width)),
+                _ => None,
+            });
+            let values: usize = place.shape.iter().product();
+            match weights {
+                _ if place.dtype == Dtype::U8 => values,
+                Weights::F32 => 4 * values,
+                Weights::F16 | Weights::Bf16 => 2 * values,
+                _ => packed.unwrap_or(if narrow { place.bytes.len() } else { 4 * values }),
+            }
+        });
+        bytes.sum::<usize>() as u64
+    }
+}
