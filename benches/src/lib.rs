@@ -3,6 +3,8 @@
 #![allow(clippy::print_stdout)]
 
 pub mod ceilings;
+pub mod checkpoint;
+pub mod seven;
 
 use std::time::{Duration, Instant};
 

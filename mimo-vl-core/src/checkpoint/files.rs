@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
+use super::blocks::Block;
+use super::gguf;
 use super::rounded::{METADATA, Receipt};
 use super::source::{FloatType, Weights};
 use crate::error::{Error, Result};
@@ -24,46 +27,157 @@ pub struct Checkpoint {
     tensors: HashMap<String, Place>,
     /// What the files say of themselves when their matrices are rounded.
     receipt: Option<Receipt>,
+    /// What GGUF files have of the texts that the hub has as files.
+    texts: Vec<(&'static str, String)>,
+}
+
+/// How values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Float(FloatType),
+    /// Blocks of neighbours in a row.
+    Block(Block),
+    /// Bytes that stand for themselves.
+    Bytes,
+    /// What is not supported.
+    Other(Dtype),
+}
+
+impl Encoding {
+    fn new(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::Float(FloatType::F32),
+            Dtype::F16 => Self::Float(FloatType::F16),
+            Dtype::BF16 => Self::Float(FloatType::Bf16),
+            Dtype::U8 => Self::Bytes,
+            other => Self::Other(other),
+        }
+    }
+
+    /// Bytes of so many values; `None` when they are no whole blocks.
+    pub(super) fn size(self, values: usize) -> Option<usize> {
+        match self {
+            Self::Float(float) => values.checked_mul(float.size()),
+            Self::Block(block) if values.is_multiple_of(block.values()) => {
+                (values / block.values()).checked_mul(block.bytes())
+            }
+            Self::Bytes => Some(values),
+            Self::Block(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// Bytes of a tensor; `None` when its rows are no whole blocks, or it is too large for this computer.
+    pub(super) fn bytes(self, shape: &[usize]) -> Option<usize> {
+        let (&width, outer) = shape.split_last()?;
+        let rows = outer.iter().try_fold(1_usize, |rows, &size| rows.checked_mul(size))?;
+        self.size(width)?.checked_mul(rows)
+    }
 }
 
 /// Where a tensor lies.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     file: PathBuf,
-    pub(super) dtype: Dtype,
+    pub(super) encoding: Encoding,
     pub(super) shape: Vec<usize>,
-    pub(super) bytes: Bytes,
-    map: Arc<Mmap>,
+    /// Whole rows one after the other; a matrix may be stored as several.
+    pub(super) pieces: Vec<Bytes>,
+    /// `None` for what was put together in memory.
+    map: Option<Arc<Mmap>>,
 }
 
-/// A tensor's values as stored.
-#[derive(Debug, Clone)]
-pub(super) struct Stored {
-    pub(super) shape: Vec<usize>,
-    pub(super) float: FloatType,
-    pub(super) bytes: Bytes,
-    map: Arc<Mmap>,
-}
+impl Place {
+    pub(super) fn new(
+        file: &Path,
+        encoding: Encoding,
+        shape: Vec<usize>,
+        pieces: Vec<Bytes>,
+        map: Option<Arc<Mmap>>,
+    ) -> Self {
+        Self { file: file.to_path_buf(), encoding, shape, pieces, map }
+    }
 
-impl Stored {
+    /// Another tensor of the same file.
+    pub(super) fn with(&self, shape: Vec<usize>, pieces: Vec<Bytes>) -> Self {
+        Self { shape, pieces, ..self.clone() }
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
+
+    /// One run of bytes, shared with the file where it is one there.
+    pub(super) fn whole(&self) -> Bytes {
+        match self.pieces.as_slice() {
+            [piece] => piece.clone(),
+            pieces => pieces.concat().into(),
+        }
+    }
+
+    /// A row of the tensor, taken as a matrix, as f32.
+    pub(super) fn read_row(&self, row: usize, to: &mut [f32]) {
+        let bytes = self.row(row, to.len());
+        let pairs = bytes.as_chunks().0.iter().map(|&pair| u16::from_le_bytes(pair));
+        match self.encoding {
+            Encoding::Float(FloatType::F32) => {
+                to.iter_mut().zip(bytes.as_chunks().0).for_each(|(to, &four)| *to = f32::from_le_bytes(four));
+            }
+            Encoding::Float(FloatType::F16) => {
+                to.iter_mut().zip(pairs).for_each(|(to, bits)| *to = f16::from_bits(bits).to_f32());
+            }
+            Encoding::Float(FloatType::Bf16) => {
+                to.iter_mut().zip(pairs).for_each(|(to, bits)| *to = bf16::from_bits(bits).to_f32());
+            }
+            Encoding::Block(block) => {
+                let blocks = bytes.chunks_exact(block.bytes());
+                to.chunks_exact_mut(block.values()).zip(blocks).for_each(|(to, bytes)| block.unpack(bytes, to));
+            }
+            Encoding::Bytes | Encoding::Other(_) => unreachable!("not numbers"),
+        }
+    }
+
+    /// The bytes of a row of so many values.
+    pub(super) fn row(&self, mut row: usize, width: usize) -> &[u8] {
+        let size = self.encoding.size(width).unwrap_or(0);
+        for piece in &self.pieces {
+            let rows = piece.len() / size.max(1);
+            if row < rows {
+                return &piece[row * size..(row + 1) * size];
+            }
+            row -= rows;
+        }
+        unreachable!("the row lies outside the tensor")
+    }
+
+    /// All values as f32.
+    pub(super) fn values(&self) -> Vec<f32> {
+        let width = self.shape.last().copied().unwrap_or(1);
+        let mut values = vec![0.0; self.shape.iter().product()];
+        values.chunks_exact_mut(width.max(1)).enumerate().for_each(|(row, to)| self.read_row(row, to));
+        values
+    }
+
     /// Give back the memory that holds the values now: they are read from the file again when they are used again.
     ///
     /// Only Unix has that; elsewhere the memory goes when the checkpoint is closed.
     pub(super) fn release(&self) {
         #[cfg(unix)]
-        self.advise_release();
+        for piece in &self.pieces {
+            self.advise_release(piece);
+        }
     }
 
     #[cfg(unix)]
-    fn advise_release(&self) {
-        let start = self.bytes.as_ptr().addr() - self.map.as_ptr().addr();
+    fn advise_release(&self, piece: &Bytes) {
+        let Some(map) = &self.map else { return };
+        let start = piece.as_ptr().addr() - map.as_ptr().addr();
         // Only what this tensor does not share with its neighbours, and what starts at a page of any size in use.
-        let (from, to) = (start.next_multiple_of(PAGE), (start + self.bytes.len()) / PAGE * PAGE);
+        let (from, to) = (start.next_multiple_of(PAGE), (start + piece.len()) / PAGE * PAGE);
         if from < to {
             // SAFETY: the map is of a file and read-only, so nothing that was written can be lost.
             #[allow(unsafe_code)]
-            let released =
-                unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
+            let released = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
             if let Err(error) = released {
                 tracing::debug!(%error, "memory of the map stays in use");
             }
@@ -117,7 +231,24 @@ impl Checkpoint {
             }
             receipt = read_file(&path, &mut tensors)?;
         }
-        Ok(Self { directory: directory.to_path_buf(), tensors, receipt })
+        Ok(Self { directory: directory.to_path_buf(), tensors, receipt, texts: Vec::new() })
+    }
+
+    /// Open GGUF files: `path` is that of the language model, with the vision tower's beside it (`mmproj` is in its
+    /// name), or a folder with both. `None` when it is neither.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file cannot be read; [`Error::Checkpoint`] when there is not one of each, a header is
+    /// broken, or it is of another architecture; [`Error::Tensor`] when a tensor's type is not supported.
+    pub fn open_gguf(path: impl AsRef<Path>) -> Result<Option<Self>> {
+        let Some(files) = gguf::find(path.as_ref())? else { return Ok(None) };
+        let gguf::Files { directory, tensors, texts } = gguf::open(files)?;
+        Ok(Some(Self { directory, tensors, receipt: None, texts }))
+    }
+
+    /// What GGUF files have of the texts that the hub has as files: names and contents.
+    pub fn texts(&self) -> &[(&'static str, String)] {
+        &self.texts
     }
 
     /// The directory that was opened.
@@ -137,7 +268,7 @@ impl Checkpoint {
     pub fn weights(&self, asked: Weights) -> Result<Weights> {
         match &self.receipt {
             None => Ok(asked),
-            Some(receipt) if asked == Weights::Native || asked == receipt.weights => Ok(receipt.weights),
+            Some(receipt) if asked == Weights::Native || asked == receipt.weights => Ok(asked),
             Some(receipt) => {
                 let (directory, held) = (self.directory.display(), receipt.weights.name());
                 let reason =
@@ -147,9 +278,15 @@ impl Checkpoint {
         }
     }
 
+    /// Whether matrices have four or eight bits in memory when `weights` is asked for.
+    pub fn is_rounded(&self, weights: Weights) -> bool {
+        let has_blocks = self.tensors.values().any(|place| matches!(place.encoding, Encoding::Block(_)));
+        weights.bits().is_some() || weights == Weights::Native && (self.receipt.is_some() || has_blocks)
+    }
+
     /// Bytes of all tensors in the files.
     pub fn bytes(&self) -> u64 {
-        self.tensors.values().map(|place| place.bytes.len() as u64).sum()
+        self.tensors.values().map(|place| place.len() as u64).sum()
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -160,34 +297,33 @@ impl Checkpoint {
         self.tensors.iter().map(|(name, place)| (name.as_str(), place))
     }
 
-    /// The tensor `name` of a rounded checkpoint, which must have this type and shape.
-    pub(super) fn place(&self, name: &str, dtype: Dtype, shape: [usize; 3]) -> Result<&Place> {
+    /// The tensor `name` of a rounded checkpoint, which must be stored so and have this shape.
+    pub(super) fn part(&self, name: &str, encoding: Encoding, shape: [usize; 3]) -> Result<&Place> {
         let missing = || Error::tensor(name, format!("missing from {}", self.directory.display()));
         let place = self.tensors.get(name).ok_or_else(missing)?;
-        if place.dtype != dtype || place.shape != shape {
-            let reason = format!("{:?} of shape {:?}; {dtype:?} of {shape:?} is expected", place.dtype, place.shape);
+        if place.encoding != encoding || place.shape != shape {
+            let reason =
+                format!("{:?} of shape {:?}; {encoding:?} of {shape:?} is expected", place.encoding, place.shape);
             return Err(Error::tensor(name, reason));
         }
         Ok(place)
     }
 
     /// The tensor `name`, given in the older family of names (`visual.*`, `model.*`), whichever family the files use.
-    pub(super) fn stored(&self, name: &str) -> Result<Stored> {
+    pub(super) fn place(&self, name: &str) -> Result<&Place> {
         let place = self
             .tensors
             .get(name)
             .or_else(|| self.tensors.get(&newer_name(name)))
             .ok_or_else(|| Error::tensor(name, format!("missing from {}", self.directory.display())))?;
-        let float = match place.dtype {
-            Dtype::F32 => FloatType::F32,
-            Dtype::F16 => FloatType::F16,
-            Dtype::BF16 => FloatType::Bf16,
-            other => {
-                let reason = format!("type {other:?} in {}; F32, F16 and BF16 are supported", place.file.display());
-                return Err(Error::tensor(name, reason));
+        match place.encoding {
+            Encoding::Float(_) | Encoding::Block(_) => Ok(place),
+            Encoding::Bytes | Encoding::Other(_) => {
+                let kind = if let Encoding::Other(dtype) = place.encoding { dtype } else { Dtype::U8 };
+                let reason = format!("type {kind:?} in {}; F32, F16 and BF16 are supported", place.file.display());
+                Err(Error::tensor(name, reason))
             }
-        };
-        Ok(Stored { shape: place.shape.clone(), float, bytes: place.bytes.clone(), map: Arc::clone(&place.map) })
+        }
     }
 }
 
@@ -231,10 +367,10 @@ fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<Option
         }
         let place = Place {
             file: path.to_path_buf(),
-            dtype: info.dtype,
+            encoding: Encoding::new(info.dtype),
             shape: info.shape.clone(),
-            bytes: bytes.slice(from..to),
-            map: Arc::clone(&map),
+            pieces: vec![bytes.slice(from..to)],
+            map: Some(Arc::clone(&map)),
         };
         if let Some(other) = tensors.insert(name.clone(), place) {
             let reason = format!("holds tensor {name}, and so does {}", other.file.display());
@@ -245,7 +381,7 @@ fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<Option
     receipt.map(|text| Receipt::parse(path, text)).transpose()
 }
 
-struct Shared(Arc<Mmap>);
+pub(super) struct Shared(pub(super) Arc<Mmap>);
 
 impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
@@ -253,7 +389,7 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-fn map_file(path: &Path) -> Result<Mmap> {
+pub(super) fn map_file(path: &Path) -> Result<Mmap> {
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     // SAFETY: the map is read-only and private to this process. Another program that cuts the file short while it
     // is in use can end this process with SIGBUS, as with every library that maps its weights.

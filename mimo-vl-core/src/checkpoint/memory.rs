@@ -1,12 +1,10 @@
 //! How much memory a checkpoint takes once it is loaded, and how much there is.
 
-use safetensors::Dtype;
 use sysinfo::System;
 
-use super::files::{Checkpoint, older_name};
-use super::source::Weights;
+use super::files::{Checkpoint, Encoding, older_name};
+use super::source::{Weights, packing};
 use crate::error::{Error, Result};
-use crate::quant::format_of;
 
 /// Its rows are read one at a time, and it keeps its format.
 const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -29,19 +27,21 @@ impl Checkpoint {
     /// Bytes of all tensors in the number format `weights`; `narrow` tells whether the device has bf16 and f16, or
     /// keeps them as f32.
     pub fn bytes_in_memory(&self, weights: Weights, narrow: bool) -> u64 {
-        let bits = weights.bits().filter(|_| self.receipt().is_none());
         let bytes = self.places().map(|(name, place)| {
             let name = older_name(name);
-            let packed = bits.and_then(|bits| match place.shape[..] {
-                [rows, width] if name != EMBEDDING => format_of(&name, bits).map(|format| format.bytes(rows, width)),
+            let packed = match place.shape[..] {
+                [rows, width] if name != EMBEDDING && self.receipt().is_none() => {
+                    packing(&name, place.encoding, weights).map(|packing| packing.format.bytes(rows, width))
+                }
                 _ => None,
-            });
+            };
             let values: usize = place.shape.iter().product();
-            match weights {
-                _ if place.dtype == Dtype::U8 => values,
-                Weights::F32 => 4 * values,
-                Weights::F16 | Weights::Bf16 => 2 * values,
-                _ => packed.unwrap_or(if narrow { place.bytes.len() } else { 4 * values }),
+            match (weights, place.encoding) {
+                (_, Encoding::Bytes) => values,
+                (Weights::F32, _) => 4 * values,
+                (Weights::F16 | Weights::Bf16, _) => 2 * values,
+                (_, Encoding::Float(float)) => packed.unwrap_or(if narrow { float.size() } else { 4 } * values),
+                _ => packed.unwrap_or(if narrow { 2 } else { 4 } * values),
             }
         });
         bytes.sum::<usize>() as u64

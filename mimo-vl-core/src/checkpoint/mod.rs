@@ -1,6 +1,8 @@
 //! Named tensors of a checkpoint directory, read through a memory map and pulled one at a time.
 
+mod blocks;
 mod files;
+mod gguf;
 mod memory;
 mod rounded;
 mod save;

@@ -12,7 +12,7 @@ use bytemuck::cast_slice;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::files::{Checkpoint, INDEX, SINGLE, Stored};
+use super::files::{Checkpoint, Encoding, INDEX, Place, SINGLE};
 use super::source::Weights;
 use crate::error::{Error, Result};
 use crate::kernels::{Format, PackedData, Rounding};
@@ -116,7 +116,7 @@ pub struct RoundedWriter {
     header: Map<String, Value>,
     receipt: Receipt,
     /// What is stored as it was, written last, so that all before it starts at multiples of 64 bytes.
-    dense: Vec<(String, Stored)>,
+    dense: Vec<(String, Place)>,
 }
 
 impl RoundedWriter {
@@ -168,8 +168,8 @@ impl RoundedWriter {
     }
 
     /// Remember to write a tensor as it is stored.
-    pub(super) fn dense(&mut self, name: &str, stored: Stored) {
-        self.dense.push((name.to_owned(), stored));
+    pub(super) fn dense(&mut self, name: &str, place: Place) {
+        self.dense.push((name.to_owned(), place));
     }
 
     /// Write what is left, the receipt, and the other files of the checkpoint.
@@ -178,10 +178,13 @@ impl RoundedWriter {
     /// [`Error::Io`] when a file cannot be read or written.
     pub fn finish(mut self, source: &Checkpoint, agreement: Vec<Agreement>) -> Result<Receipt> {
         let mut dense = std::mem::take(&mut self.dense);
-        dense.sort_by_key(|(_, stored)| std::cmp::Reverse(stored.float.size()));
-        for (name, stored) in dense {
-            self.tensor(&name, stored.float.name(), &stored.shape, &stored.bytes)?;
-            stored.release();
+        dense.sort_by_key(|(_, place)| std::cmp::Reverse(place.encoding.size(1)));
+        for (name, place) in dense {
+            let Encoding::Float(float) = place.encoding else {
+                return Err(Error::tensor(name, "blocks of a GGUF file are rounded already"));
+            };
+            self.tensor(&name, float.name(), &place.shape, &place.whole())?;
+            place.release();
         }
         self.receipt.agreement = agreement;
         let receipt = serde_json::to_string(&self.receipt).map_err(|error| Error::internal(error.to_string()))?;

@@ -6,15 +6,17 @@ use std::str::FromStr;
 use burn::tensor::backend::Backend;
 use burn::tensor::{AllocationProperty, Bytes, DType, Tensor, TensorData};
 
-use half::{bf16, f16};
-use safetensors::Dtype;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::files::{Checkpoint, Stored};
+use super::blocks::Block;
+use super::files::{Checkpoint, Encoding, Place};
 use super::rounded::{Receipt, RoundedWriter};
 use crate::cancel::Watch;
 use crate::error::{Error, Result};
-use crate::kernels::{Packed, pack};
+use crate::kernels::{Format, Levels, Packed, Rounding, lay_out, pack};
 use crate::quant::{Bits, format_of};
 
 /// The number format that weights have in memory.
@@ -167,13 +169,13 @@ impl<'a, B: Backend> CheckpointSource<'a, B> {
         self
     }
 
-    fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored> {
-        let stored = self.checkpoint.stored(name)?;
-        if stored.shape != shape {
-            return Err(Error::tensor(name, format!("shape {:?}; the configuration asks for {shape:?}", stored.shape)));
+    fn place(&self, name: &str, shape: &[usize]) -> Result<&'a Place> {
+        let place = self.checkpoint.place(name)?;
+        if place.shape != shape {
+            return Err(Error::tensor(name, format!("shape {:?}; the configuration asks for {shape:?}", place.shape)));
         }
-        self.report(stored.bytes.len())?;
-        Ok(stored)
+        self.report(place.len())?;
+        Ok(place)
     }
 
     fn report(&self, bytes: usize) -> Result<()> {
@@ -196,50 +198,99 @@ impl<'a, B: Backend> CheckpointSource<'a, B> {
         let rows = wanted.iter().sum();
         let shapes = matrix.format.shapes(rows, width);
         let [codes, scales] = matrix.tensors();
-        let codes = self.checkpoint.place(&codes, Dtype::U8, shapes[0])?;
-        let scales = self.checkpoint.place(&scales, Dtype::F16, shapes[1])?;
-        self.report(codes.bytes.len() + scales.bytes.len())?;
-        let codes = TensorData::from_bytes(shared(&codes.bytes, 1), shapes[0].to_vec(), DType::U8);
-        let scales = TensorData::from_bytes(shared(&scales.bytes, 2), shapes[1].to_vec(), DType::F16);
+        let codes = self.checkpoint.part(&codes, Encoding::Bytes, shapes[0])?;
+        let scales = self.checkpoint.part(&scales, Encoding::Float(FloatType::F16), shapes[1])?;
+        self.report(codes.len() + scales.len())?;
+        let codes = TensorData::from_bytes(shared(codes.whole(), 1), shapes[0].to_vec(), DType::U8);
+        let scales = TensorData::from_bytes(shared(scales.whole(), 2), shapes[1].to_vec(), DType::F16);
         Ok(Some(Packed::from_data(codes, scales, [rows, width], matrix.format, self.device)))
+    }
+
+    /// The type that values have on the device.
+    fn dtype(&self, encoding: Encoding) -> Result<DType> {
+        let wanted = match (self.weights, encoding) {
+            (Weights::F32, _) => DType::F32,
+            (Weights::F16, _) => DType::F16,
+            (Weights::Bf16, _) => DType::BF16,
+            (_, Encoding::Float(float)) => float.dtype(),
+            // As precise as their scales.
+            _ => DType::F16,
+        };
+        match self.weights {
+            _ if B::supports_dtype(self.device, wanted) => Ok(wanted),
+            Weights::Native | Weights::Int8 | Weights::Int4 => Ok(DType::F32),
+            asked => Err(Error::option("weights", format!("the device has no {asked:?}; choose Native or F32"))),
+        }
+    }
+}
+
+/// How a matrix is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Packing {
+    pub(super) format: Format,
+    /// The stored blocks of this kind are packed as they are; else what they stand for is rounded.
+    exact: Option<Block>,
+}
+
+/// How the matrix called `name` is packed when `weights` is asked for; `None` when it is not.
+///
+/// Blocks of a GGUF file keep their weights where a format has exactly the same. Others become bytes in groups as small
+/// as theirs, which changes them little, unless four bits are asked for.
+pub(super) fn packing(name: &str, encoding: Encoding, weights: Weights) -> Option<Packing> {
+    let rounded = |bits| format_of(name, bits).map(|format| Packing { format, exact: None });
+    let Encoding::Block(block) = encoding else { return weights.bits().and_then(rounded) };
+    let exact = block.format().map(|format| Packing { format, exact: Some(block) });
+    match weights {
+        Weights::F32 | Weights::F16 | Weights::Bf16 => None,
+        Weights::Int4 => exact.filter(|packing| packing.format.levels.bits() == 4).or_else(|| rounded(Bits::Four)),
+        Weights::Native | Weights::Int8 => {
+            Some(exact.unwrap_or(Packing { format: Format { levels: Levels::Linear8, group: 32 }, exact: None }))
+        }
     }
 }
 
 impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
     fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
-        let stored = self.stored(name, &shape)?;
+        let place = self.place(name, &shape)?;
         if let Some(writer) = self.writer {
-            writer.borrow_mut().dense(name, stored.clone());
+            writer.borrow_mut().dense(name, place.clone());
         }
-        let wanted = match self.weights {
-            Weights::Native | Weights::Int8 | Weights::Int4 => stored.float.dtype(),
-            Weights::F32 => DType::F32,
-            Weights::F16 => DType::F16,
-            Weights::Bf16 => DType::BF16,
-        };
-        let dtype = match self.weights {
-            _ if B::supports_dtype(self.device, wanted) => wanted,
-            Weights::Native | Weights::Int8 | Weights::Int4 => DType::F32,
-            asked => {
-                return Err(Error::option("weights", format!("the device has no {asked:?}; choose Native or F32")));
+        let dtype = self.dtype(place.encoding)?;
+        let data = match place.encoding {
+            Encoding::Float(float) => {
+                let bytes = shared(place.whole(), float.size());
+                TensorData::from_bytes(bytes, place.shape.clone(), float.dtype()).convert_dtype(dtype)
+            }
+            _ if dtype == DType::F32 => TensorData::new(place.values(), place.shape.clone()),
+            _ => {
+                // Row by row: the whole as f32 would be twice as large as the result.
+                let width = shape[D - 1];
+                let mut values = vec![f16::ZERO; shape.iter().product()];
+                values.par_chunks_exact_mut(width).enumerate().for_each(|(row, to)| {
+                    let mut values = vec![0.0; width];
+                    place.read_row(row, &mut values);
+                    to.convert_from_f32_slice(&values);
+                });
+                TensorData::new(values, place.shape.clone()).convert_dtype(dtype)
             }
         };
-        let data =
-            TensorData::from_bytes(shared(&stored.bytes, stored.float.size()), stored.shape, stored.float.dtype());
-        Ok(Tensor::from_data(data.convert_dtype(dtype), (self.device, dtype)))
+        Ok(Tensor::from_data(data, (self.device, dtype)))
     }
 
     fn packed(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<Packed<B>>> {
         if let Some(receipt) = self.checkpoint.receipt() {
             return self.mapped(receipt, matrices, width);
         }
-        let Some(format) = self.weights.bits().and_then(|bits| format_of(matrices[0].0, bits)) else {
+        let places: Vec<&Place> =
+            matrices.iter().map(|&(name, rows)| self.place(name, &[rows, width])).collect::<Result<_>>()?;
+        let packing_of = |index: usize| packing(matrices[index].0, places[index].encoding, self.weights);
+        let Some(packing) = packing_of(0) else { return Ok(None) };
+        if (1..places.len()).any(|index| packing_of(index) != Some(packing)) {
+            // Packed in different ways, they are products of their own.
             return Ok(None);
-        };
-        let stored: Vec<Stored> =
-            matrices.iter().map(|&(name, rows)| self.stored(name, &[rows, width])).collect::<Result<_>>()?;
+        }
         let rows: usize = matrices.iter().map(|&(_, rows)| rows).sum();
-        let place = |mut row: usize| {
+        let at = |mut row: usize| {
             let holds = |&(_, rows): &(&str, usize)| match row < rows {
                 true => true,
                 false => {
@@ -250,16 +301,27 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
             let index = matrices.iter().position(holds).unwrap_or_default();
             (index, row)
         };
-        let read = |row: usize, to: &mut [f32]| {
-            let (index, row) = place(row);
-            stored[index].read_row(row, to);
+        let (data, rounding) = if let Some(block) = packing.exact {
+            let data = lay_out([rows, width], packing.format, |row, codes, scales| {
+                let (index, row) = at(row);
+                let blocks = places[index].row(row, width).chunks_exact(block.bytes());
+                for ((codes, scale), bytes) in codes.chunks_exact_mut(block.values()).zip(scales).zip(blocks) {
+                    *scale = block.codes(bytes, codes);
+                }
+            });
+            (data, Rounding::default())
+        } else {
+            let read = |row: usize, to: &mut [f32]| {
+                let (index, row) = at(row);
+                places[index].read_row(row, to);
+            };
+            pack([rows, width], packing.format, read).map_err(|row| {
+                let (index, row) = at(row);
+                Error::tensor(matrices[index].0, format!("row {row} has a value that is not finite, or above 60,000"))
+            })?
         };
-        let (data, rounding) = pack([rows, width], format, read).map_err(|row| {
-            let (index, row) = place(row);
-            Error::tensor(matrices[index].0, format!("row {row} has a value that is not finite, or above 60,000"))
-        })?;
-        tracing::debug!(name = matrices[0].0, error = rounding.relative(), "rounded");
-        stored.iter().for_each(Stored::release);
+        tracing::debug!(name = matrices[0].0, error = rounding.relative(), "packed");
+        places.iter().for_each(|place| place.release());
         if let Some(writer) = self.writer {
             writer.borrow_mut().packed(matrices, &data, rounding)?;
         }
@@ -267,27 +329,10 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
     }
 }
 
-impl Stored {
-    /// A row of a matrix as f32.
-    fn read_row(&self, row: usize, to: &mut [f32]) {
-        let size = self.float.size();
-        let bytes = &self.bytes[row * to.len() * size..(row + 1) * to.len() * size];
-        let pairs = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-        match self.float {
-            FloatType::F32 => to
-                .iter_mut()
-                .zip(bytes.chunks_exact(4))
-                .for_each(|(to, four)| *to = f32::from_le_bytes([four[0], four[1], four[2], four[3]])),
-            FloatType::F16 => to.iter_mut().zip(pairs).for_each(|(to, bits)| *to = f16::from_bits(bits).to_f32()),
-            FloatType::Bf16 => to.iter_mut().zip(pairs).for_each(|(to, bits)| *to = bf16::from_bits(bits).to_f32()),
-        }
-    }
-}
-
 /// Stored bytes as Burn's, shared with the memory map where they start at a multiple of `size`.
-fn shared(bytes: &bytes::Bytes, size: usize) -> Bytes {
+fn shared(bytes: bytes::Bytes, size: usize) -> Bytes {
     if bytes.as_ptr().addr().is_multiple_of(size) {
-        Bytes::from_shared(bytes.clone(), AllocationProperty::File)
+        Bytes::from_shared(bytes, AllocationProperty::File)
     } else {
         Bytes::from_bytes_vec(bytes.to_vec())
     }

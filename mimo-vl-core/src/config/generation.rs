@@ -1,10 +1,8 @@
 //! `generation_config.json`: when to stop, and how the authors sample.
 
-use std::path::Path;
-
 use serde::Deserialize;
 
-use super::read_json;
+use super::{Texts, read_json};
 use crate::error::Result;
 
 /// What the checkpoint's authors say about generation.
@@ -34,8 +32,9 @@ impl GenerationConfig {
     /// # Errors
     /// [`Error::Io`](crate::error::Error::Io) when the file cannot be read,
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) when it is not valid.
-    pub fn load(directory: &Path) -> Result<Self> {
-        let raw: Option<RawGenerationConfig> = read_json(directory, "generation_config.json")?;
+    pub fn load(texts: impl Into<Texts>) -> Result<Self> {
+        let texts = texts.into();
+        let raw: Option<RawGenerationConfig> = read_json(&texts, "generation_config.json")?;
         let eos_token_ids = match raw.and_then(|raw| raw.eos_token_id) {
             Some(OneOrMany::One(id)) => vec![id],
             Some(OneOrMany::Many(ids)) => ids,

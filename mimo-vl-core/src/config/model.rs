@@ -1,11 +1,9 @@
 //! `config.json`: the shapes of the vision tower and of the language model.
 
-use std::path::Path;
-
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::read_json;
+use super::{Texts, read_json};
 use crate::error::{Error, Result};
 
 /// The shapes and constants of one checkpoint.
@@ -106,13 +104,14 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Io`] when the directory or file cannot be read, [`Error::Checkpoint`] when the architecture
     /// is another one or a value is missing, broken or not supported.
-    pub fn load(directory: &Path) -> Result<Self> {
-        if !directory.is_dir() {
+    pub fn load(texts: impl Into<Texts>) -> Result<Self> {
+        let texts = texts.into();
+        if !texts.directory().is_dir() {
             let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "no such checkpoint directory");
-            return Err(Error::io(directory, missing));
+            return Err(Error::io(texts.directory(), missing));
         }
-        let path = directory.join(FILE);
-        let Some(json): Option<Value> = read_json(directory, FILE)? else {
+        let path = texts.directory().join(FILE);
+        let Some(json): Option<Value> = read_json(&texts, FILE)? else {
             return Err(Error::checkpoint(path, "no config.json: this is not a checkpoint directory"));
         };
         let config = Self::from_json(&json).map_err(|reason| Error::checkpoint(&path, reason))?;

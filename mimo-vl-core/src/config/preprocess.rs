@@ -1,10 +1,8 @@
 //! `preprocessor_config.json`: how pixels become patches.
 
-use std::path::Path;
-
 use serde::Deserialize;
 
-use super::read_json;
+use super::{Texts, read_json};
 use crate::error::{Error, Result};
 
 /// How an image is resized, cut and normalised.
@@ -66,8 +64,9 @@ impl PreprocessConfig {
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when a value is not supported.
-    pub fn load(directory: &Path) -> Result<Self> {
-        let Some(raw): Option<RawPreprocessConfig> = read_json(directory, "preprocessor_config.json")? else {
+    pub fn load(texts: impl Into<Texts>) -> Result<Self> {
+        let texts = texts.into();
+        let Some(raw): Option<RawPreprocessConfig> = read_json(&texts, "preprocessor_config.json")? else {
             return Ok(Self::default());
         };
         let default = Self::default();
@@ -84,7 +83,7 @@ impl PreprocessConfig {
         let steps = check_steps(raw.resample, raw.rescale_factor);
         steps
             .and_then(|()| config.validate())
-            .map_err(|reason| Error::checkpoint(directory.join("preprocessor_config.json"), reason))?;
+            .map_err(|reason| Error::checkpoint(texts.directory().join("preprocessor_config.json"), reason))?;
         Ok(config)
     }
 

@@ -19,6 +19,12 @@ pub enum Mask {
 /// At most this many scores exist at once (256 MiB of f32).
 const MAX_SCORES: usize = 1 << 26;
 
+pub(super) fn write_rows<B: Backend>(store: Tensor<B, 4>, rows: Tensor<B, 4>, start: usize) -> Tensor<B, 4> {
+    let [batch, heads, count, head_dim] = rows.dims();
+    let rows = if rows.dtype() == store.dtype() { rows } else { rows.cast(store.dtype()) };
+    store.slice_assign([0..batch, 0..heads, start..start + count, 0..head_dim], rows)
+}
+
 pub(super) fn attention<B: Backend>(q: Tensor<B, 4>, k: Tensor<B, 4>, v: Tensor<B, 4>, mask: Mask) -> Tensor<B, 4> {
     let [batch, heads, q_len, _] = q.dims();
     let k_len = k.dims()[2];

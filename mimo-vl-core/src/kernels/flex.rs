@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use burn::tensor::{DType, Element, Tensor, TensorData, TensorPrimitive};
 use burn_flex::{Flex, FlexTensor};
 use bytemuck::Pod;
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::cpu::{self, Activations, Heads, Level, Matrix, Rows, Sizes};
@@ -77,6 +78,39 @@ impl Kernels for Flex {
         tensor(out, shape)
     }
 
+    fn write_rows(store: Tensor<Self, 4>, rows: Tensor<Self, 4>, start: usize) -> Tensor<Self, 4> {
+        let ([batch, heads, count, head_dim], capacity) = (rows.dims(), store.dims()[2]);
+        assert!(
+            store.dims() == [batch, heads, capacity, head_dim] && start + count <= capacity,
+            "rows outside the store"
+        );
+        // `slice_assign` of this backend copies the whole store each time.
+        let mut store = primitive(store);
+        if !store.is_contiguous() || store.layout().start_offset() != 0 {
+            store = store.to_contiguous();
+        }
+        let rows = with_neighbours(as_f32(rows));
+        let from = view::<f32>(&rows);
+        let each = |write: &mut dyn FnMut(usize, &[f32])| {
+            for (head, row) in (0..batch * heads).flat_map(|head| (0..count).map(move |row| (head, row))) {
+                let at = from.offset
+                    + [head / heads, head % heads, row].iter().zip(from.strides).map(|(i, s)| i * s).sum::<usize>();
+                write((head * capacity + start + row) * head_dim, &from.values[at..at + head_dim]);
+            }
+        };
+        match store.dtype() {
+            DType::F16 => {
+                let to = store.storage_mut::<f16>();
+                each(&mut |at, row| to[at..at + head_dim].convert_from_f32_slice(row));
+            }
+            _ => {
+                let to = store.storage_mut::<f32>();
+                each(&mut |at, row| to[at..at + head_dim].copy_from_slice(row));
+            }
+        }
+        Tensor::from_primitive(TensorPrimitive::Float(store))
+    }
+
     fn attention(q: Tensor<Self, 4>, k: Tensor<Self, 4>, v: Tensor<Self, 4>, mask: Mask) -> Tensor<Self, 4> {
         let [batch, heads, queries, head_dim] = q.dims();
         let [_, kv_heads, keys, _] = k.dims();
@@ -103,6 +137,7 @@ thread_local! {
 /// Give back the memory that is kept for the next results, but for what a step of decoding needs.
 pub(crate) fn release_buffers() {
     buffers::release();
+    cpu::release_layout();
     ACTIVATIONS.with_borrow_mut(Activations::shrink);
 }
 

@@ -14,7 +14,7 @@ mod rowwise;
 
 pub use attention::Mask;
 pub(crate) use cpu::with_threads;
-pub use cpu::{Level, Rounding, cores, pack};
+pub use cpu::{Level, Rounding, cores, lay_out, pack};
 #[cfg(feature = "flex")]
 pub(crate) use flex::release_buffers;
 pub use packed::{Format, Levels, PANEL, Packed, PackedData};
@@ -99,6 +99,15 @@ pub trait Kernels: Backend {
     /// - `gate`, `up` and result: `[rows, width]`
     fn swiglu(gate: Tensor<Self, 2>, up: Tensor<Self, 2>) -> Tensor<Self, 2> {
         rowwise::swiglu(gate, up)
+    }
+
+    /// Write new rows into a store of keys or values, from row `start` on; where nothing else has the store, in place.
+    ///
+    /// # Shapes
+    /// - `store` and result: `[batch, heads, capacity, head_dim]`, f32 or f16
+    /// - `rows`: `[batch, heads, new, head_dim]`
+    fn write_rows(store: Tensor<Self, 4>, rows: Tensor<Self, 4>, start: usize) -> Tensor<Self, 4> {
+        attention::write_rows(store, rows, start)
     }
 
     /// Scaled dot-product attention with grouped key and value heads: `softmax(q·kᵀ/√head_dim + mask)·v`.

@@ -1,7 +1,8 @@
 //! Keys and values of the tokens so far.
 
-use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Tensor};
+
+use crate::kernels::Kernels;
 
 /// The number format of cached keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,7 +16,7 @@ pub enum KvCache {
 
 /// The key and value cache of one sequence, allocated ahead and filled in place.
 #[derive(Debug)]
-pub struct Cache<B: Backend> {
+pub struct Cache<B: Kernels> {
     layers: Vec<LayerCache<B>>,
     len: usize,
     capacity: usize,
@@ -24,12 +25,12 @@ pub struct Cache<B: Backend> {
 
 /// One layer's keys and values, `[1, kv_heads, capacity, head_dim]`; `None` until the first allocation.
 #[derive(Debug)]
-pub(super) struct LayerCache<B: Backend> {
+pub(super) struct LayerCache<B: Kernels> {
     keys: Option<Tensor<B, 4>>,
     values: Option<Tensor<B, 4>>,
 }
 
-impl<B: Backend> Cache<B> {
+impl<B: Kernels> Cache<B> {
     /// An empty cache for `layers` layers.
     pub fn new(layers: usize, kind: KvCache) -> Self {
         let layers = (0..layers).map(|_| LayerCache { keys: None, values: None }).collect();
@@ -95,7 +96,7 @@ impl<B: Backend> Cache<B> {
     }
 }
 
-impl<B: Backend> LayerCache<B> {
+impl<B: Kernels> LayerCache<B> {
     /// Write the new keys and values after the first `past` ones, and give all of them.
     ///
     /// # Shapes
@@ -108,17 +109,14 @@ impl<B: Backend> LayerCache<B> {
         values: Tensor<B, 4>,
     ) -> (Tensor<B, 4>, Tensor<B, 4>) {
         let write = |store: &mut Option<Tensor<B, 4>>, new: Tensor<B, 4>| {
-            let [_, kv_heads, count, head_dim] = new.dims();
-            // The store is taken out, so that it is unshared and the assignment happens in place.
+            let held = past + new.dims()[2];
+            // The store is taken out, so that nothing else has it and it is written in place.
             let full = match store.take() {
-                Some(held) => {
-                    let new = if new.dtype() == held.dtype() { new } else { new.cast(held.dtype()) };
-                    held.slice_assign([0..1, 0..kv_heads, past..past + count, 0..head_dim], new)
-                }
+                Some(full) => B::write_rows(full, new, past),
                 None => new,
             };
             *store = Some(full.clone());
-            full.narrow(2, 0, past + count)
+            full.narrow(2, 0, held)
         };
         (write(&mut self.keys, keys), write(&mut self.values, values))
     }

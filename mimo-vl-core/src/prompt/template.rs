@@ -1,7 +1,5 @@
 //! The checkpoint's chat template: messages to the one string that the model was trained on.
 
-use std::path::Path;
-
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, ErrorKind, Value, context};
 use minijinja_contrib::pycompat;
@@ -11,6 +9,7 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use super::guard::Guard;
 use super::message::{Message, Part, Role, strip_thinking};
 use super::tokenizer::Tokenizer;
+use crate::config::Texts;
 use crate::error::{Error, Result};
 
 const NAME: &str = "chat";
@@ -29,15 +28,15 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] when there is none, or it is not valid; [`Error::Io`] when a file cannot be read.
-    pub fn load(directory: impl AsRef<Path>) -> Result<Self> {
-        let directory = directory.as_ref();
-        let path = directory.join("chat_template.jinja");
-        if let Some(source) = read(&path)? {
+    pub fn load(texts: impl Into<Texts>) -> Result<Self> {
+        let texts = texts.into();
+        let path = texts.directory().join("chat_template.jinja");
+        if let Some(source) = texts.read("chat_template.jinja")? {
             return Self::parse(source).map_err(|reason| Error::checkpoint(path, reason));
         }
         for file in ["chat_template.json", "tokenizer_config.json"] {
-            let path = directory.join(file);
-            let Some(text) = read(&path)? else { continue };
+            let path = texts.directory().join(file);
+            let Some(text) = texts.read(file)? else { continue };
             let json = serde_json::from_str(&text).map_err(|error| Error::checkpoint(&path, error.to_string()))?;
             if let Some(source) = entry(&json).map_err(|reason| Error::checkpoint(&path, reason))? {
                 return Self::parse(source).map_err(|reason| Error::checkpoint(path, reason));
@@ -132,14 +131,6 @@ fn texts(messages: &[Message]) -> impl Iterator<Item = &str> {
         Part::Text(text) => Some(text.as_str()),
         Part::Image(_) | Part::Video(_) => None,
     })
-}
-
-fn read(path: &Path) -> Result<Option<String>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(path, error)),
-    }
 }
 
 /// The template in a JSON file: a string, or a list of named ones.

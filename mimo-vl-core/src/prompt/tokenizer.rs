@@ -1,6 +1,6 @@
 //! `tokenizer.json`: text to token ids and back.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokenizers::{AddedToken, DecoderWrapper};
@@ -8,6 +8,7 @@ use tokenizers::{AddedToken, DecoderWrapper};
 use super::guard::Guard;
 use super::literals::{Literals, Piece};
 use super::stream::{TokenBytes, TokenText};
+use crate::config::Texts;
 use crate::error::{Error, Result};
 
 const FILE: &str = "tokenizer.json";
@@ -47,16 +48,13 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Checkpoint`] when the file is missing, is not a tokenizer, or is of a kind that is not supported
     /// (byte-level BPE is); [`Error::Io`] when it cannot be read.
-    pub fn load(directory: impl AsRef<Path>) -> Result<Self> {
-        let path = directory.as_ref().join(FILE);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::checkpoint(path, "no tokenizer.json: copy it from the checkpoint's origin"));
-            }
-            Err(error) => return Err(Error::io(path, error)),
+    pub fn load(texts: impl Into<Texts>) -> Result<Self> {
+        let texts = texts.into();
+        let path = texts.directory().join(FILE);
+        let Some(text) = texts.read(FILE)? else {
+            return Err(Error::checkpoint(path, "no tokenizer.json: copy it from the checkpoint's origin"));
         };
-        let encoder = tokenizers::Tokenizer::from_bytes(bytes)
+        let encoder = tokenizers::Tokenizer::from_bytes(text)
             .map_err(|error| Error::checkpoint(&path, format!("not a tokenizer: {error}")))?;
         Self::new(encoder, path)
     }

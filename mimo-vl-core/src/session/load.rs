@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::conversation::Session;
 use crate::cancel::Watch;
 use crate::checkpoint::{Checkpoint, Receipt, RoundedWriter, Weights};
-use crate::config::{GenerationConfig, ModelConfig, PreprocessConfig};
+use crate::config::{GenerationConfig, ModelConfig, PreprocessConfig, Texts};
 use crate::error::{Error, Result};
 use crate::model::{Engine, EngineOptions, KvCache, load};
 use crate::prompt::{ChatTemplate, Tokenizer};
@@ -88,16 +88,6 @@ impl LoadOptions {
         self.threads = Some(threads);
         self
     }
-
-    /// What of it the engine needs, for weights in this format.
-    fn engine(&self, weights: Weights) -> EngineOptions<'_> {
-        let kv_cache = self.kv_cache.unwrap_or(match weights {
-            Weights::Int4 | Weights::Int8 => KvCache::F16,
-            _ => KvCache::F32,
-        });
-        let (device, threads) = (&self.device, self.threads);
-        EngineOptions { device, weights, kv_cache, threads, watch: Watch::new(), writer: None }
-    }
 }
 
 /// A loaded model with its tokenizer and chat template. Clones share it, and threads may.
@@ -124,6 +114,10 @@ impl Model {
     /// Load a checkpoint directory in the layout of the hub, or one that [`quantize`](super::quantize) wrote: `config.json`, safetensors with or without an index,
     /// `tokenizer.json`, a chat template, and optionally `generation_config.json` and `preprocessor_config.json`.
     ///
+    /// Or load GGUF files: the one of the language model, with the one of the vision tower beside it (`mmproj` is in
+    /// its name), or their folder. What they lack beside the weights is taken from such files in the same folder, which
+    /// go before what they have.
+    ///
     /// # Errors
     /// [`Error::Io`] when the directory or a file cannot be read, [`Error::Checkpoint`] when a file is missing, broken
     /// or does not fit the others, [`Error::Tensor`] when a tensor is missing or misshapen, [`Error::Device`] when
@@ -144,27 +138,39 @@ impl Model {
 
     /// Load a checkpoint, and write what is rounded where a writer is given.
     pub(super) fn load_written(
-        directory: &Path,
+        path: &Path,
         options: &LoadOptions,
         watch: Watch<'_>,
         writer: Option<&RefCell<RoundedWriter>>,
     ) -> Result<Self> {
-        let _span = tracing::info_span!("load", path = %directory.display(), device = options.device).entered();
+        let _span = tracing::info_span!("load", path = %path.display(), device = options.device).entered();
         let start = Instant::now();
-        let config = ModelConfig::load(directory)?;
+        let gguf = Checkpoint::open_gguf(path)?;
+        let directory = gguf.as_ref().map_or(path, Checkpoint::directory);
+        let texts = Texts::new(directory, gguf.as_ref().map(|gguf| gguf.texts().to_vec()).unwrap_or_default());
+        let config = ModelConfig::load(texts.clone())?;
         let max_context = max_context(options, &config)?;
-        let mut preprocess = PreprocessConfig::load(directory)?;
+        let mut preprocess = PreprocessConfig::load(texts.clone())?;
         preprocess.max_tokens = max_context;
-        let generation = GenerationConfig::load(directory)?;
-        let tokenizer = Tokenizer::load(directory)?;
+        let generation = GenerationConfig::load(texts.clone())?;
+        let tokenizer = Tokenizer::load(texts.clone())?;
         check_tokens(&tokenizer, &config)
             .map_err(|reason| Error::checkpoint(directory.join("tokenizer.json"), reason))?;
-        let template = ChatTemplate::load(directory)?;
-        let checkpoint = Checkpoint::open(directory)?;
-        let engine_options = EngineOptions { watch, writer, ..options.engine(checkpoint.weights(options.weights)?) };
+        let template = ChatTemplate::load(texts)?;
+        let checkpoint = match gguf {
+            Some(checkpoint) => checkpoint,
+            None => Checkpoint::open(directory)?,
+        };
+        let weights = checkpoint.weights(options.weights)?;
+        let kv_cache = options.kv_cache.unwrap_or(match checkpoint.is_rounded(weights) {
+            true => KvCache::F16,
+            false => KvCache::F32,
+        });
+        let (device, threads) = (options.device.as_str(), options.threads);
+        let engine_options = EngineOptions { device, weights, kv_cache, threads, watch, writer };
         let engine = load(&checkpoint, &config, &preprocess, engine_options)?;
         let inner = Inner {
-            directory: directory.to_path_buf(),
+            directory: checkpoint.directory().to_path_buf(),
             device: options.device.clone(),
             stops: stop_tokens(&tokenizer, &config, &generation),
             never: never_tokens(&tokenizer, &config),

@@ -2,6 +2,9 @@
 //! down whenever a larger score appears (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018;
 //! Dao and others, "FlashAttention", 2022).
 
+use std::cell::RefCell;
+use std::ops::Range;
+
 use super::block::{Left, multiply_block};
 use super::disjoint::Disjoint;
 use super::exp::exp;
@@ -17,6 +20,20 @@ const KEYS: usize = 64;
 const ROWS: usize = 96;
 /// Up to this many rows, keys are read where they lie; for more they are first laid out for it.
 const FEW: usize = 8;
+/// Lanes of the widest registers; heads are filled up to a multiple of them.
+const MOST_LANES: usize = 16;
+/// Values that are laid out at a time, unless one head has more: 32 MiB.
+const LAID_OUT: usize = 1 << 23;
+
+thread_local! {
+    /// Kept, so that its memory is not asked for anew each time.
+    static LAYOUT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Give back the memory that is kept for the next call.
+pub(in crate::kernels) fn release_layout() {
+    LAYOUT.take();
+}
 
 /// Heads of rows of values, in whatever order they lie.
 #[derive(Debug, Clone, Copy)]
@@ -84,41 +101,134 @@ pub(in crate::kernels) fn attend<T: Stored>(
     if out.is_empty() {
         return;
     }
-    let at_once = (ROWS / (heads / kv_heads)).clamp(1, queries);
+    let group = heads / kv_heads;
+    let at_once = (ROWS / group).clamp(1, queries);
     let blocks = queries.div_ceil(at_once);
     let out = Disjoint::new(out);
-    split(batch * kv_heads * blocks, 1, |parts| {
-        for part in parts {
-            // The last blocks of a causal sequence have the most keys: they come first.
-            let (block, rest) = (blocks - 1 - part / (batch * kv_heads), part % (batch * kv_heads));
-            let queries = block * at_once..(block * at_once + at_once).min(queries);
-            let (sequence, kv_head) = (rest / kv_heads, rest % kv_heads);
-            run(level, Block { sizes, q, k, v, mask, out: &out, sequence, kv_head, queries });
+    let attention = Attention { sizes, q, k, v, mask, out: &out };
+    let each_block = |all: Range<usize>, laid_out: Option<&[f32]>| {
+        split(all.len() * blocks, 1, |parts| {
+            for part in parts {
+                // The last blocks of a causal sequence have the most keys: they come first.
+                let (block, index) = (blocks - 1 - part / all.len(), part % all.len());
+                let queries = block * at_once..(block * at_once + at_once).min(queries);
+                let laid_out =
+                    laid_out.map(|values| &values[index * attention.head_values()..][..attention.head_values()]);
+                run(level, Block { attention, laid_out, head: all.start + index, queries });
+            }
+        });
+    };
+    let all = 0..batch * kv_heads;
+    if group * queries <= FEW && head_dim.is_multiple_of(MOST_LANES) {
+        return each_block(all, None);
+    }
+    let at_a_time = (LAID_OUT / attention.head_values().max(1)).clamp(1, all.len());
+    LAYOUT.with_borrow_mut(|values| {
+        for first in all.clone().step_by(at_a_time) {
+            let some = first..(first + at_a_time).min(all.end);
+            values.resize(some.len() * attention.head_values(), 0.0);
+            let to = Disjoint::new(values);
+            let key_blocks = keys.div_ceil(KEYS);
+            split(some.len() * key_blocks, 4, |parts| {
+                for part in parts {
+                    // SAFETY: each block of keys is in one part.
+                    let to = unsafe { to.part(part * attention.block_values()..(part + 1) * attention.block_values()) };
+                    run(
+                        level,
+                        Layout { attention, head: some.start + part / key_blocks, block: part % key_blocks, to },
+                    );
+                }
+            });
+            each_block(some, Some(values));
         }
     });
 }
 
-/// Some queries of the heads that share a head of keys.
-struct Block<'a, T> {
+/// The whole operation.
+#[derive(Clone, Copy)]
+struct Attention<'a, T> {
     sizes: Sizes,
     q: Heads<'a, f32>,
     k: Heads<'a, T>,
     v: Heads<'a, T>,
     mask: Mask,
     out: &'a Disjoint<'a, f32>,
-    sequence: usize,
-    kv_head: usize,
-    queries: std::ops::Range<usize>,
 }
 
-/// Blocks of values on their way, all `padded` or [`KEYS`] wide.
+impl<T> Attention<'_, T> {
+    /// Values of a head, filled up.
+    fn padded(&self) -> usize {
+        self.sizes.head_dim.next_multiple_of(MOST_LANES)
+    }
+
+    /// Values of a block of keys and values that is laid out.
+    fn block_values(&self) -> usize {
+        2 * KEYS * self.padded()
+    }
+
+    /// The same of all blocks of a head.
+    fn head_values(&self) -> usize {
+        self.sizes.keys.div_ceil(KEYS) * self.block_values()
+    }
+}
+
+/// Lays out a block's keys by column, `[padded, KEYS]`, and then its values by row, `[KEYS, padded]`. What an earlier
+/// use left beyond the last key is not used: its scores become 0.
+struct Layout<'a, T> {
+    attention: Attention<'a, T>,
+    /// Counted over all sequences.
+    head: usize,
+    block: usize,
+    to: &'a mut [f32],
+}
+
+impl<T: Stored> Kernel for Layout<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let Self { attention, head, block, to } = self;
+        let Sizes { kv_heads, keys, head_dim, .. } = attention.sizes;
+        let (to_k, to_v) = to.split_at_mut(to.len() / 2);
+        for (column, key) in (block * KEYS..(block * KEYS + KEYS).min(keys)).enumerate() {
+            // SAFETY: the rows are there, by `Heads::check`.
+            let (k, v) = unsafe {
+                let row = |heads: Heads<'_, T>| heads.row(head / kv_heads, head % kv_heads, key);
+                (
+                    std::slice::from_raw_parts(row(attention.k), head_dim),
+                    std::slice::from_raw_parts(row(attention.v), head_dim),
+                )
+            };
+            for (row, value) in k.iter().enumerate() {
+                to_k[row * KEYS + column] = value.get();
+            }
+            let to_v = &mut to_v[column * attention.padded()..][..attention.padded()];
+            let whole = head_dim / I::LANES * I::LANES;
+            for at in (0..whole).step_by(I::LANES) {
+                // SAFETY: inside the row.
+                unsafe { I::store(to_v.as_mut_ptr().add(at), T::load::<I>(v.as_ptr().add(at))) };
+            }
+            for at in whole..head_dim {
+                to_v[at] = v[at].get();
+            }
+        }
+    }
+}
+
+/// Some queries of the heads that share a head of keys.
+struct Block<'a, T> {
+    attention: Attention<'a, T>,
+    /// The head's blocks of keys and values; `None` to read them where they lie.
+    laid_out: Option<&'a [f32]>,
+    /// Of keys, counted over all sequences.
+    head: usize,
+    queries: Range<usize>,
+}
+
+/// Values on their way, for each row of queries.
 struct Buffers {
-    /// Queries times 1/√head_dim.
+    /// Queries times 1/√head_dim: `[rows, padded]`
     q: Vec<f32>,
-    /// `[padded, KEYS]`
-    k: Vec<f32>,
-    /// `[KEYS, padded]`
-    v: Vec<f32>,
     /// `[rows, KEYS]`
     scores: Vec<f32>,
     /// `[rows, padded]`
@@ -132,56 +242,53 @@ impl<T: Stored> Kernel for Block<'_, T> {
 
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        let head_dim = self.sizes.head_dim;
-        let padded = head_dim.next_multiple_of(I::LANES);
-        let group = self.sizes.heads / self.sizes.kv_heads;
-        let rows = group * self.queries.len();
+        let Sizes { heads, kv_heads, keys, head_dim, .. } = self.attention.sizes;
+        let padded = self.attention.padded();
+        let rows = heads / kv_heads * self.queries.len();
         let mut buffers = Buffers {
             q: vec![0.0; rows * padded],
-            k: Vec::new(),
-            v: Vec::new(),
             scores: vec![0.0; rows * KEYS],
             sums: vec![0.0; rows * padded],
             largest: vec![f32::NEG_INFINITY; rows],
             total: vec![0.0; rows],
         };
-        let in_place = rows <= FEW && padded == head_dim;
-        if !in_place {
-            buffers.k = vec![0.0; padded * KEYS];
-            buffers.v = vec![0.0; KEYS * padded];
-        }
-        let visible = match self.mask {
-            Mask::Full => self.sizes.keys,
-            Mask::Causal { offset } => (offset + self.queries.end).min(self.sizes.keys),
+        let visible = match self.attention.mask {
+            Mask::Full => keys,
+            Mask::Causal { offset } => (offset + self.queries.end).min(keys),
         };
         // SAFETY: the sizes were checked in `attend`.
         unsafe {
             self.take_queries::<I>(&mut buffers.q, padded);
             for first in (0..visible).step_by(KEYS) {
                 let keys = first..(first + KEYS).min(visible);
-                if in_place {
-                    self.score_in_place::<I>(&mut buffers, keys.clone());
-                } else {
-                    self.take_keys::<I>(&mut buffers, keys.clone(), padded);
-                    let q = Left { start: buffers.q.as_ptr(), stride: padded };
-                    let scores = buffers.scores.as_mut_ptr();
-                    multiply_block::<I>(q, buffers.k.as_ptr(), scores, [rows, head_dim, KEYS], true);
+                let laid_out = self.laid_out.map(|values| {
+                    let size = self.attention.block_values();
+                    values[first / KEYS * size..][..size].split_at(size / 2)
+                });
+                match laid_out {
+                    None => self.score_in_place::<I>(&mut buffers, keys.clone()),
+                    Some((k, _)) => {
+                        let q = Left { start: buffers.q.as_ptr(), stride: padded };
+                        let scores = buffers.scores.as_mut_ptr();
+                        multiply_block::<I>(q, k.as_ptr(), scores, [rows, head_dim, KEYS], true);
+                    }
                 }
                 self.weigh::<I>(&mut buffers, keys.clone(), padded);
-                if in_place {
-                    self.sum_in_place::<I>(&mut buffers, keys);
-                } else {
-                    let p = Left { start: buffers.scores.as_ptr(), stride: KEYS };
-                    let sums = buffers.sums.as_mut_ptr();
-                    multiply_block::<I>(p, buffers.v.as_ptr(), sums, [rows, keys.len(), padded], false);
+                match laid_out {
+                    None => self.sum_in_place::<I>(&mut buffers, keys),
+                    Some((_, v)) => {
+                        let p = Left { start: buffers.scores.as_ptr(), stride: KEYS };
+                        let sums = buffers.sums.as_mut_ptr();
+                        multiply_block::<I>(p, v.as_ptr(), sums, [rows, keys.len(), padded], false);
+                    }
                 }
             }
         }
         for (row, sums) in buffers.sums.chunks_exact(padded).enumerate() {
             let (query, head) = self.place(row);
-            let at = ((self.sequence * self.sizes.queries + query) * self.sizes.heads + head) * head_dim;
+            let at = ((self.head / kv_heads * self.attention.sizes.queries + query) * heads + head) * head_dim;
             // SAFETY: each query of each head is in one block.
-            let out = unsafe { self.out.part(at..at + head_dim) };
+            let out = unsafe { self.attention.out.part(at..at + head_dim) };
             let scale = 1.0 / buffers.total[row];
             out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * scale);
         }
@@ -192,53 +299,30 @@ impl<T: Stored> Block<'_, T> {
     /// The query and head of a row: all heads of a query are neighbours.
     #[inline(always)]
     fn place(&self, row: usize) -> (usize, usize) {
-        let group = self.sizes.heads / self.sizes.kv_heads;
-        (self.queries.start + row / group, self.kv_head * group + row % group)
+        let Sizes { heads, kv_heads, .. } = self.attention.sizes;
+        let group = heads / kv_heads;
+        (self.queries.start + row / group, self.head % kv_heads * group + row % group)
     }
 
     #[inline(always)]
     unsafe fn take_queries<I: Isa>(&self, to: &mut [f32], padded: usize) {
-        let head_dim = self.sizes.head_dim;
+        let Sizes { kv_heads, head_dim, .. } = self.attention.sizes;
         let scale = (head_dim as f32).powf(-0.5);
         for (row, to) in to.chunks_exact_mut(padded).enumerate() {
             let (query, head) = self.place(row);
             // SAFETY: the row is there, by `Heads::check`.
-            let from = unsafe { std::slice::from_raw_parts(self.q.row(self.sequence, head, query), head_dim) };
+            let from = unsafe {
+                std::slice::from_raw_parts(self.attention.q.row(self.head / kv_heads, head, query), head_dim)
+            };
             to.iter_mut().zip(from).for_each(|(to, from)| *to = from * scale);
         }
     }
 
-    /// Lay out a block's keys by column and its values by row. What was left of an earlier block is not used: its
-    /// scores become 0.
     #[inline(always)]
-    unsafe fn take_keys<I: Isa>(&self, buffers: &mut Buffers, keys: std::ops::Range<usize>, padded: usize) {
-        let head_dim = self.sizes.head_dim;
+    unsafe fn score_in_place<I: Isa>(&self, buffers: &mut Buffers, keys: Range<usize>) {
+        let Sizes { kv_heads, head_dim, .. } = self.attention.sizes;
         for (column, key) in keys.enumerate() {
-            // SAFETY: the rows are there, by `Heads::check`.
-            let (k, v) = unsafe {
-                let row = |heads: Heads<'_, T>| heads.row(self.sequence, self.kv_head, key);
-                (std::slice::from_raw_parts(row(self.k), head_dim), std::slice::from_raw_parts(row(self.v), head_dim))
-            };
-            for (row, value) in k.iter().enumerate() {
-                buffers.k[row * KEYS + column] = value.get();
-            }
-            let whole = head_dim / I::LANES * I::LANES;
-            let to = &mut buffers.v[column * padded..][..padded];
-            for at in (0..whole).step_by(I::LANES) {
-                // SAFETY: inside the row.
-                unsafe { I::store(to.as_mut_ptr().add(at), T::load::<I>(v.as_ptr().add(at))) };
-            }
-            for at in whole..head_dim {
-                to[at] = v[at].get();
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn score_in_place<I: Isa>(&self, buffers: &mut Buffers, keys: std::ops::Range<usize>) {
-        let head_dim = self.sizes.head_dim;
-        for (column, key) in keys.enumerate() {
-            let k = self.k.row(self.sequence, self.kv_head, key);
+            let k = self.attention.k.row(self.head / kv_heads, self.head % kv_heads, key);
             for (row, q) in buffers.q.chunks_exact(head_dim).enumerate() {
                 // SAFETY: the rows are there, by `Heads::check`, and a multiple of the lanes long.
                 unsafe {
@@ -253,10 +337,10 @@ impl<T: Stored> Block<'_, T> {
     }
 
     #[inline(always)]
-    unsafe fn sum_in_place<I: Isa>(&self, buffers: &mut Buffers, keys: std::ops::Range<usize>) {
-        let head_dim = self.sizes.head_dim;
+    unsafe fn sum_in_place<I: Isa>(&self, buffers: &mut Buffers, keys: Range<usize>) {
+        let Sizes { kv_heads, head_dim, .. } = self.attention.sizes;
         for (column, key) in keys.enumerate() {
-            let v = self.v.row(self.sequence, self.kv_head, key);
+            let v = self.attention.v.row(self.head / kv_heads, self.head % kv_heads, key);
             for (row, sums) in buffers.sums.chunks_exact_mut(head_dim).enumerate() {
                 // SAFETY: as in `score_in_place`.
                 unsafe {
@@ -272,9 +356,9 @@ impl<T: Stored> Block<'_, T> {
 
     /// Turn the scores of a block into weights relative to the largest score so far, and scale what was summed.
     #[inline(always)]
-    unsafe fn weigh<I: Isa>(&self, buffers: &mut Buffers, keys: std::ops::Range<usize>, padded: usize) {
+    unsafe fn weigh<I: Isa>(&self, buffers: &mut Buffers, keys: Range<usize>, padded: usize) {
         for (row, scores) in buffers.scores.chunks_exact_mut(KEYS).enumerate() {
-            let seen = match self.mask {
+            let seen = match self.attention.mask {
                 Mask::Full => keys.len(),
                 Mask::Causal { offset } => (offset + self.place(row).0 + 1).saturating_sub(keys.start).min(keys.len()),
             };

@@ -46,6 +46,40 @@ impl std::ops::Add for Rounding {
     }
 }
 
+/// Pack a matrix of `rows` and `width`, with all threads; `row` gives the codes and scales of one row's groups, which
+/// are 0 before it.
+pub fn lay_out(
+    [rows, width]: [usize; 2],
+    format: Format,
+    row: impl Fn(usize, &mut [u8], &mut [f16]) + Sync,
+) -> PackedData {
+    let mut data = PackedData::zeros(rows, width, format);
+    let (panels, groups) = (rows.div_ceil(PANEL), width.div_ceil(format.group));
+    let (codes_of_panel, scales_of_panel) = (groups * format.block_bytes(), groups * PANEL);
+    let (codes, scales) = (Disjoint::new(&mut data.codes), Disjoint::new(&mut data.scales));
+    split(panels, 1, |panels| {
+        let (mut codes_of_row, mut scales_of_row) = (vec![0; groups * format.group], vec![f16::ZERO; groups]);
+        for panel in panels {
+            // SAFETY: each panel is in one part.
+            let (codes, scales) = unsafe {
+                let codes = codes.part(panel * codes_of_panel..(panel + 1) * codes_of_panel);
+                (codes, scales.part(panel * scales_of_panel..(panel + 1) * scales_of_panel))
+            };
+            for lane in 0..PANEL.min(rows - panel * PANEL) {
+                codes_of_row.fill(0);
+                scales_of_row.fill(f16::ZERO);
+                row(panel * PANEL + lane, &mut codes_of_row, &mut scales_of_row);
+                let blocks = codes.chunks_exact_mut(format.block_bytes());
+                for ((index, codes), block) in codes_of_row.chunks_exact(format.group).enumerate().zip(blocks) {
+                    scales[index * PANEL + lane] = scales_of_row[index];
+                    format.put(block, lane, codes);
+                }
+            }
+        }
+    });
+    data
+}
+
 /// Round and pack a matrix of `rows` and `width`, with all threads; `read` gives one row's weights.
 ///
 /// # Errors
@@ -56,37 +90,20 @@ pub fn pack(
     read: impl Fn(usize, &mut [f32]) + Sync,
 ) -> Result<(PackedData, Rounding), usize> {
     let level = Level::current();
-    let mut data = PackedData::zeros(rows, width, format);
-    let (panels, groups) = (rows.div_ceil(PANEL), width.div_ceil(format.group));
-    let (codes_of_panel, scales_of_panel) = (groups * format.block_bytes(), groups * PANEL);
     let results = Mutex::new((Rounding::default(), None));
-    let (codes, scales) = (Disjoint::new(&mut data.codes), Disjoint::new(&mut data.scales));
-    split(panels, 1, |panels| {
-        let mut weights = vec![0.0; groups * format.group];
-        let mut rounded = vec![0; format.group];
+    let data = lay_out([rows, width], format, |row, codes, scales| {
+        let mut weights = vec![0.0; codes.len()];
+        read(row, &mut weights[..width]);
         let (mut sum, mut bad) = (Rounding::default(), None);
-        for panel in panels {
-            // SAFETY: each panel is in one part.
-            let (codes, scales) = unsafe {
-                let codes = codes.part(panel * codes_of_panel..(panel + 1) * codes_of_panel);
-                (codes, scales.part(panel * scales_of_panel..(panel + 1) * scales_of_panel))
-            };
-            for lane in 0..PANEL.min(rows - panel * PANEL) {
-                let row = panel * PANEL + lane;
-                read(row, &mut weights[..width]);
-                if !weights.iter().all(|weight| weight.abs() <= LARGEST) {
-                    bad = Some(row);
-                    continue;
-                }
-                for (index, weights) in weights.chunks_exact(format.group).enumerate() {
-                    let group = Group { weights, levels: format.levels, codes: &mut rounded };
-                    let (scale, error) = run(level, group);
-                    sum = sum + error;
-                    scales[index * PANEL + lane] = scale;
-                    let block = &mut codes[index * format.block_bytes()..(index + 1) * format.block_bytes()];
-                    format.put(block, lane, &rounded);
-                }
+        if weights.iter().all(|weight| weight.abs() <= LARGEST) {
+            let groups = weights.chunks_exact(format.group).zip(codes.chunks_exact_mut(format.group));
+            for ((weights, codes), scale) in groups.zip(scales) {
+                let error;
+                (*scale, error) = run(level, Group { weights, levels: format.levels, codes });
+                sum = sum + error;
             }
+        } else {
+            bad = Some(row);
         }
         let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
         results.0 = results.0 + sum;

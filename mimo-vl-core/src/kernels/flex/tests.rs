@@ -6,7 +6,7 @@ use burn_flex::{Flex, FlexDevice};
 use half::f16;
 
 use crate::kernels::Level;
-use crate::kernels::attention::attention;
+use crate::kernels::attention::{attention, write_rows};
 use crate::kernels::linear::{linear, widened};
 use crate::kernels::{Format, Kernels, Levels, Mask, Packed, PackedData, pack, rope_partner, rowwise};
 
@@ -203,6 +203,8 @@ fn attention_is_that_of_the_portable_body() {
         (1, 4, 1, 70, 333, 128),
         (1, 3, 3, 5, 129, 7),
         (2, 2, 1, 0, 4, 16),
+        // More than is laid out at a time.
+        (1, 66, 33, 9, 1030, 128),
     ];
     for (batch, heads, kv_heads, queries, keys, head_dim) in cases {
         // Heads lie inside rows, as projections give them; keys and values in a cache with room for more.
@@ -333,4 +335,31 @@ fn what_is_not_a_number_stays_none() {
 #[should_panic(expected = "groups of 24")]
 fn unknown_groups_are_refused() {
     let _ = PackedData::zeros(32, 24, Format { levels: Levels::Linear8, group: 24 });
+}
+
+#[test]
+fn rows_are_written_in_place() {
+    let mut noise = Noise::new(9);
+    for (batch, heads, capacity, head_dim, start, count) in
+        [(1, 2, 9, 16, 0, 9), (1, 3, 8, 5, 7, 1), (2, 2, 6, 8, 2, 3), (1, 1, 4, 8, 4, 0), (1, 8, 70, 128, 64, 1)]
+    {
+        for dtype in [DType::F32, DType::F16] {
+            let store =
+                on_device(noise.values(batch * heads * capacity * head_dim), [batch, heads, capacity, head_dim]);
+            let store = store.cast(dtype);
+            let rows = on_device(noise.values(batch * count * heads * head_dim), [batch, count, heads, head_dim]);
+            let rows = rows.swap_dims(1, 2);
+            let expected = write_rows(store.clone(), rows.clone(), start).into_data();
+            let shared = store.clone();
+            let given = Flex::write_rows(store.clone(), rows.clone(), start);
+            given.clone().into_data().assert_eq(&expected, true);
+            // What others hold is as it was, and what nobody else holds stays where it is.
+            shared.into_data().assert_eq(&store.into_data(), true);
+            let address = |tensor: &Tensor<Flex, 4>| tensor.clone().into_primitive().tensor().bytes().as_ptr();
+            let before = address(&given);
+            let again = Flex::write_rows(given, rows, start);
+            assert_eq!(address(&again), before, "copied");
+            again.into_data().assert_eq(&expected, true);
+        }
+    }
 }

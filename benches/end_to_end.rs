@@ -1,0 +1,6 @@
+//! From the start of a process to its first token, at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench end_to_end`.
+#![allow(missing_docs)]
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    mimo_vl_benches::seven::run(std::env::args().skip(1), &["end_to_end"])
+}

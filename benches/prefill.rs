@@ -1,0 +1,6 @@
+//! Taking in a prompt, at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench prefill`.
+#![allow(missing_docs)]
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    mimo_vl_benches::seven::run(std::env::args().skip(1), &["prefill"])
+}

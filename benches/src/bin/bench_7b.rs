@@ -1,0 +1,15 @@
+//! The whole table of the 7B: `cargo run --release --bin bench_7b`.
+
+use std::process::ExitCode;
+
+use mimo_vl_benches::seven::{PARTS, run};
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1), &PARTS) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench_7b: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Checkpoints with MiMo-VL-7B's layer shapes and random bf16 weights, to measure loading, memory and speed.
+//!
+//! Answers mean nothing: only names, shapes and types are those of the published checkpoint. Tokenizer, chat template
+//! and special tokens are those of mimo-vl-tiny.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use mimo_vl_examples::tiny_model;
+use safetensors::{Dtype, View, serialize_to_file};
+use serde_json::{Value, json};
+
+use crate::noise;
+
+const VOCAB: usize = 151_680;
+const HIDDEN: usize = 4096;
+const KEYS: usize = 1024;
+const INTERMEDIATE: usize = 11008;
+const VISION: usize = 1280;
+const VISION_INTERMEDIATE: usize = 3456;
+const MERGED: usize = 4 * VISION;
+
+/// How many layers a made checkpoint has: 36 and 32 in the 7B.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Layers of the language model.
+    pub language: usize,
+    /// Blocks of the vision tower.
+    pub vision: usize,
+}
+
+/// Write a checkpoint into `directory`: 16.6 GB for the depth of the 7B.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn make(directory: &Path, depth: Depth) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(directory)?;
+    let tiny = tiny_model();
+    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"] {
+        fs::copy(tiny.join(name), directory.join(name))?;
+    }
+    let read =
+        |name: &str| -> Result<Value, Box<dyn Error>> { Ok(serde_json::from_slice(&fs::read(tiny.join(name))?)?) };
+    let mut preprocess = read("preprocessor_config.json")?;
+    preprocess["min_pixels"] = 3136.into();
+    preprocess["max_pixels"] = 3_211_264.into();
+    fs::write(directory.join("preprocessor_config.json"), preprocess.to_string())?;
+    fs::write(directory.join("config.json"), config(&read("config.json")?, depth).to_string())?;
+    let noise = noise(1, NOISE);
+    let views = tensors(depth).into_iter().map(|(name, shape)| {
+        let values = Values { is_norm: name.contains("norm") || name.contains("ln_q"), shape, noise: &noise };
+        (name, values)
+    });
+    let path = directory.join("model.safetensors");
+    let partial = directory.join("model.safetensors.partial");
+    serialize_to_file(views, Some([("format".to_owned(), "pt".to_owned())].into()), &partial)?;
+    Ok(fs::rename(partial, path)?)
+}
+
+fn config(tiny: &Value, depth: Depth) -> Value {
+    let mut config = tiny.clone();
+    let full: Vec<usize> = (0..depth.vision).filter(|block| block % 8 == 7 || block + 1 == depth.vision).collect();
+    let set = [
+        ("vocab_size", json!(VOCAB)),
+        ("hidden_size", json!(HIDDEN)),
+        ("intermediate_size", json!(INTERMEDIATE)),
+        ("num_hidden_layers", json!(depth.language)),
+        ("max_window_layers", json!(depth.language)),
+        ("num_attention_heads", json!(32)),
+        ("num_key_value_heads", json!(8)),
+        ("rope_theta", json!(640_000.0)),
+        ("rope_scaling", json!({ "type": "mrope", "mrope_section": [16, 24, 24] })),
+        ("max_position_embeddings", json!(128_000)),
+    ];
+    set.into_iter().for_each(|(name, value)| config[name] = value);
+    let set = [
+        ("depth", json!(depth.vision)),
+        ("hidden_size", json!(VISION)),
+        ("intermediate_size", json!(VISION_INTERMEDIATE)),
+        ("num_heads", json!(16)),
+        ("out_hidden_size", json!(HIDDEN)),
+        ("fullatt_block_indexes", json!(full)),
+    ];
+    set.into_iter().for_each(|(name, value)| config["vision_config"][name] = value);
+    config
+}
+
+/// Names and shapes of all tensors.
+fn tensors(depth: Depth) -> Vec<(String, Vec<usize>)> {
+    let mut all = vec![
+        ("visual.patch_embed.proj.weight".to_owned(), vec![VISION, 3, 2, 14, 14]),
+        ("visual.merger.ln_q.weight".to_owned(), vec![VISION]),
+        ("model.embed_tokens.weight".to_owned(), vec![VOCAB, HIDDEN]),
+        ("model.norm.weight".to_owned(), vec![HIDDEN]),
+        ("lm_head.weight".to_owned(), vec![VOCAB, HIDDEN]),
+    ];
+    let mut linear = |name: String, [rows, width]: [usize; 2], has_bias: bool| {
+        all.push((format!("{name}.weight"), vec![rows, width]));
+        if has_bias {
+            all.push((format!("{name}.bias"), vec![rows]));
+        }
+    };
+    for (name, rows) in [("0", MERGED), ("2", HIDDEN)] {
+        linear(format!("visual.merger.mlp.{name}"), [rows, MERGED], true);
+    }
+    let (width, inner) = (VISION, VISION_INTERMEDIATE);
+    let layers = [
+        ("attn.qkv", [3 * width, width]),
+        ("attn.proj", [width, width]),
+        ("mlp.gate_proj", [inner, width]),
+        ("mlp.up_proj", [inner, width]),
+        ("mlp.down_proj", [width, inner]),
+    ];
+    for block in 0..depth.vision {
+        layers.iter().for_each(|(name, shape)| linear(format!("visual.blocks.{block}.{name}"), *shape, true));
+    }
+    let layers = [
+        ("self_attn.q_proj", [HIDDEN, HIDDEN], true),
+        ("self_attn.k_proj", [KEYS, HIDDEN], true),
+        ("self_attn.v_proj", [KEYS, HIDDEN], true),
+        ("self_attn.o_proj", [HIDDEN, HIDDEN], false),
+        ("mlp.gate_proj", [INTERMEDIATE, HIDDEN], false),
+        ("mlp.up_proj", [INTERMEDIATE, HIDDEN], false),
+        ("mlp.down_proj", [HIDDEN, INTERMEDIATE], false),
+    ];
+    for layer in 0..depth.language {
+        layers.iter().for_each(|(name, shape, bias)| linear(format!("model.layers.{layer}.{name}"), *shape, *bias));
+    }
+    let norms = (0..depth.vision).flat_map(|block| [1, 2].map(|n| format!("visual.blocks.{block}.norm{n}.weight")));
+    all.extend(norms.map(|name| (name, vec![VISION])));
+    let norms = (0..depth.language).flat_map(|layer| {
+        ["input", "post_attention"].map(|norm| format!("model.layers.{layer}.{norm}_layernorm.weight"))
+    });
+    all.extend(norms.map(|name| (name, vec![HIDDEN])));
+    all
+}
+
+/// A prime, so that the rows of a matrix differ.
+const NOISE: usize = 1_000_003;
+
+/// Values of a tensor, made when they are written.
+struct Values<'a> {
+    shape: Vec<usize>,
+    is_norm: bool,
+    noise: &'a [f32],
+}
+
+impl View for Values<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::BF16
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Matrices keep the size of what they multiply, biases are small, norms near one. The sum of three uniform
+    /// numbers stands for a normal one. f32 is cut to its upper half.
+    fn data(&self) -> Cow<'_, [u8]> {
+        let width: usize = self.shape[1..].iter().product();
+        let scale = if self.shape.len() > 1 { 1.0 / (width as f32).sqrt() } else { 0.02 };
+        let middle = if self.is_norm { 1.0 } else { 0.0 };
+        let values: Vec<[u8; 2]> = (0..NOISE)
+            .map(|at| {
+                let sum: f32 = (0..3).map(|part| self.noise[(at + part * 333_667) % NOISE]).sum();
+                let [_, _, low, high] = (middle + scale * sum).to_le_bytes();
+                [low, high]
+            })
+            .collect();
+        let start = self.shape.iter().fold(7_919, |start, size| (start * 31 + size) % NOISE);
+        let mut bytes = Vec::with_capacity(self.data_len());
+        let mut from = start;
+        while bytes.len() < self.data_len() {
+            let count = (NOISE - from).min((self.data_len() - bytes.len()) / 2);
+            bytes.extend_from_slice(values[from..from + count].as_flattened());
+            from = 0;
+        }
+        bytes.into()
+    }
+
+    fn data_len(&self) -> usize {
+        2 * self.shape.iter().product::<usize>()
+    }
+}

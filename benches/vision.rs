@@ -1,0 +1,6 @@
+//! The vision tower and the projector, at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench vision`.
+#![allow(missing_docs)]
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    mimo_vl_benches::seven::run(std::env::args().skip(1), &["vision"])
+}

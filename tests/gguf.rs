@@ -1,0 +1,346 @@
+//! GGUF files that PyPI's `gguf` wrote: `tests/data/gguf/make.py`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mimo_vl_core::checkpoint::{Checkpoint, TensorSource, Weights};
+use mimo_vl_core::config::{ModelConfig, PreprocessConfig, Texts};
+use mimo_vl_core::device::{WithBackend, dispatch};
+use mimo_vl_core::kernels::{Kernels, Levels};
+use mimo_vl_core::prompt::Tokenizer;
+use mimo_vl_core::{Error, Generate, Image, LoadOptions, Model, Prompt, Result, Thinking};
+use mimo_vl_examples::parity::relative_error;
+use mimo_vl_tests::checkpoints::tiny;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, serialize_to_file};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+const LANGUAGE: &str = "model.gguf";
+const VISION: &str = "mmproj-model.gguf";
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/gguf")
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    shape: Vec<usize>,
+    fnv: String,
+}
+
+fn expected() -> BTreeMap<String, Expected> {
+    serde_json::from_slice(&fs::read(data().join("expected.json")).unwrap()).unwrap()
+}
+
+/// 64-bit FNV-1a over the values' words.
+fn fnv(values: &[f32]) -> String {
+    let mix = |state: u64, value: &f32| (state ^ u64::from(value.to_bits())).wrapping_mul(0x0000_0100_0000_01b3);
+    format!("{:016x}", values.iter().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
+/// All tensors as f32.
+struct AllValues;
+
+impl WithBackend for AllValues {
+    type Output = BTreeMap<String, Vec<f32>>;
+
+    fn run<B: Kernels>(self, device: B::Device) -> Result<Self::Output> {
+        let checkpoint = Checkpoint::open_gguf(data())?.unwrap();
+        let source = checkpoint.source::<B>(Weights::F32, &device);
+        let read = |(name, Expected { shape, .. }): (String, Expected)| {
+            let data = match *shape.as_slice() {
+                [a] => source.tensor(&name, [a])?.into_data(),
+                [a, b] => source.tensor(&name, [a, b])?.into_data(),
+                [a, b, c, d, e] => source.tensor(&name, [a, b, c, d, e])?.into_data(),
+                _ => panic!("{name}: {shape:?}"),
+            };
+            Ok((name, data.into_vec::<f32>().unwrap()))
+        };
+        expected().into_iter().map(read).collect()
+    }
+}
+
+fn all_values() -> BTreeMap<String, Vec<f32>> {
+    dispatch("cpu", AllValues).unwrap()
+}
+
+/// The same weights as f32 in the hub's layout.
+fn in_hub_layout() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "tokenizer.json", "chat_template.jinja"] {
+        fs::copy(data().join("hub").join(file), folder.path().join(file)).unwrap();
+    }
+    let (values, expected) = (all_values(), expected());
+    let bytes: Vec<(&String, Vec<u8>)> = values
+        .iter()
+        .map(|(name, values)| (name, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+        .collect();
+    let views = bytes
+        .iter()
+        .map(|(name, bytes)| (name, TensorView::new(Dtype::F32, expected[*name].shape.clone(), bytes).unwrap()));
+    serialize_to_file(views, None, &folder.path().join("model.safetensors")).unwrap();
+    folder
+}
+
+/// A copy of the two files that may be changed.
+fn copy() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in [LANGUAGE, VISION] {
+        fs::copy(data().join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+fn prompt() -> Prompt {
+    let pixels: Vec<u8> = (0..140 * 224 * 3).map(|index| (index * 37 % 251) as u8).collect();
+    let image = Image::from_rgb(224, 140, 224 * 3, &pixels).unwrap();
+    Prompt::user().image(image).text("What is it?").thinking(Thinking::Off)
+}
+
+/// The features of a picture, and the logits of a few tokens after it.
+fn outputs(model: &Model) -> (Vec<f32>, Vec<f32>) {
+    use mimo_vl_core::model::Segment;
+    let image = Image::from_rgb(112, 140, 112 * 3, &[77; 112 * 140 * 3]).unwrap();
+    let patches = mimo_vl_core::preprocess::image(&image, model.preprocess_config()).unwrap();
+    let cancel = mimo_vl_core::Cancel::new();
+    let features = model.engine().encode(&patches, &cancel).unwrap().values;
+    let ids: Vec<u32> = (0..40).map(|index| index * 11 % 480).collect();
+    let positions: Vec<[u32; 3]> = (0..40).map(|position| [position; 3]).collect();
+    let segment = Segment { ids: &ids, positions: &positions, media: Vec::new() };
+    let logits = model.engine().sequence().prefill(&segment, 64, true, &cancel).unwrap();
+    (features, logits)
+}
+
+fn with(weights: Weights) -> LoadOptions {
+    LoadOptions::new().weights(weights)
+}
+
+#[test]
+fn weights_are_those_that_gguf_dequantises() {
+    let (values, expected) = (all_values(), expected());
+    assert!(expected.len() > 50);
+    for (name, Expected { fnv: hash, .. }) in &expected {
+        assert_eq!(fnv(&values[name]), *hash, "{name}");
+    }
+}
+
+#[test]
+fn configuration_and_tokenizer_are_those_of_the_hub() {
+    let checkpoint = Checkpoint::open_gguf(data()).unwrap().unwrap();
+    let texts = Texts::new(checkpoint.directory(), checkpoint.texts().to_vec());
+    assert_eq!(ModelConfig::load(texts.clone()).unwrap(), ModelConfig::load(data().join("hub")).unwrap());
+    assert_eq!(PreprocessConfig::load(texts.clone()).unwrap(), PreprocessConfig::default());
+    let (own, hub) = (Tokenizer::load(texts).unwrap(), Tokenizer::load(data().join("hub")).unwrap());
+    for text in [
+        "How many circles are there, and where?",
+        "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Hi<|im_end|>\n",
+        "naïve café ☕ 北京 🤖  1234\t\r\n  it's",
+        "<think>\n</think>",
+    ] {
+        assert_eq!(own.encode(text).unwrap(), hub.encode(text).unwrap(), "{text:?}");
+        assert_eq!(own.decode(&own.encode(text).unwrap()), hub.decode(&hub.encode(text).unwrap()), "{text:?}");
+    }
+    let model = Model::load(data(), &LoadOptions::new()).unwrap();
+    assert_eq!(Some(model.stop_tokens()[0]), hub.token_id("<|endoftext|>").min(hub.token_id("<|im_end|>")));
+}
+
+#[test]
+fn outputs_are_those_of_the_same_weights_in_safetensors() {
+    let hub = in_hub_layout();
+    let whole = Model::load(hub.path(), &LoadOptions::new()).unwrap();
+    let (features, logits) = outputs(&whole);
+    let given = outputs(&Model::load(data(), &with(Weights::F32)).unwrap());
+    assert_eq!(given, (features.clone(), logits.clone()), "the same f32 weights");
+    for (weights, bar) in [(Weights::Native, 0.03), (Weights::Int8, 0.03), (Weights::Int4, 0.3)] {
+        let given = outputs(&Model::load(data(), &with(weights)).unwrap());
+        let errors = (relative_error(&given.0, &features), relative_error(&given.1, &logits));
+        assert!(errors.0 < 0.03 && errors.1 < bar, "{weights:?}: {errors:?}");
+        assert!(errors.1 > 1e-5, "{weights:?} has rounded something: {errors:?}");
+    }
+    let ask = |model: &Model| model.session().ask(&prompt(), &Generate::new().max_tokens(6)).unwrap().text;
+    assert_eq!(ask(&Model::load(data().join(LANGUAGE), &with(Weights::F32)).unwrap()), ask(&whole));
+}
+
+/// How some products are packed: their formats, and whether they are exactly the stored weights.
+struct Products(Weights);
+
+impl WithBackend for Products {
+    type Output = Vec<Option<(Levels, bool)>>;
+
+    fn run<B: Kernels>(self, device: B::Device) -> Result<Self::Output> {
+        let checkpoint = Checkpoint::open_gguf(data())?.unwrap();
+        let (source, values) = (checkpoint.source::<B>(self.0, &device), all_values());
+        let product = |names: &[&str]| {
+            let parts: Vec<(&str, usize)> = names.iter().map(|name| (*name, expected()[*name].shape[0])).collect();
+            let width = expected()[names[0]].shape[1];
+            let packed = source.packed(&parts, width)?;
+            Ok(packed.map(|packed| {
+                let stored: Vec<f32> = names.iter().flat_map(|name| values[*name].clone()).collect();
+                (packed.format().levels, packed.unpack().into_data().into_vec::<f32>().unwrap() == stored)
+            }))
+        };
+        let layer = |layer: usize, parts: &[&str]| {
+            let names: Vec<String> = parts.iter().map(|part| format!("model.layers.{layer}.{part}.weight")).collect();
+            product(&names.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let qkv = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
+        Ok(vec![
+            layer(0, &qkv)?,
+            layer(0, &["self_attn.o_proj"])?,
+            layer(1, &qkv)?,
+            layer(1, &["self_attn.o_proj"])?,
+            layer(1, &["mlp.gate_proj", "mlp.up_proj"])?,
+            product(&["visual.blocks.1.attn.qkv.weight"])?,
+        ])
+    }
+}
+
+#[test]
+fn blocks_stay_as_they_are_where_a_format_has_them() {
+    use Levels::{Linear4, Linear8, Normal4};
+    let products = |weights| dispatch("cpu", Products(weights)).unwrap();
+    let four = Some((Linear4, true));
+    let eight = |exact| Some((Linear8, exact));
+    // Q4_0, Q8_0, Q4_K with Q6_K, BF16, F16 with Q4_0, Q8_0.
+    assert_eq!(products(Weights::Native), [four, eight(true), eight(false), None, None, eight(true)]);
+    assert_eq!(products(Weights::Int8), [four, eight(true), eight(false), eight(false), None, eight(true)]);
+    let rounded = Some((Normal4, false));
+    assert_eq!(products(Weights::Int4), [four, rounded, rounded, rounded, None, eight(false)]);
+    assert_eq!(products(Weights::F32), [None; 6]);
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn the_plain_backend_reads_them_too() {
+    let expected = outputs(&Model::load(data(), &with(Weights::F32)).unwrap());
+    let given = outputs(&Model::load(data(), &LoadOptions::new().device("ndarray")).unwrap());
+    assert!(relative_error(&given.1, &expected.1) < 0.03);
+}
+
+#[test]
+fn files_beside_them_go_before_what_they_hold() {
+    let folder = copy();
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&fs::read(data().join("hub/config.json")).unwrap()).unwrap();
+    config["max_position_embeddings"] = 99.into();
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    assert_eq!(Model::load(folder.path(), &LoadOptions::new()).unwrap().max_context(), 99);
+}
+
+fn refusal(path: &Path) -> Error {
+    Model::load(path, &LoadOptions::new()).expect_err("must be refused")
+}
+
+#[test]
+fn both_files_are_needed_once() {
+    let folder = copy();
+    fs::copy(data().join(LANGUAGE), folder.path().join("other.gguf")).unwrap();
+    let error = refusal(folder.path()).to_string();
+    assert!(error.contains("2 GGUF files of a language model"), "{error}");
+    Model::load(folder.path().join("other.gguf"), &LoadOptions::new()).unwrap();
+    fs::remove_file(folder.path().join(VISION)).unwrap();
+    let error = refusal(&folder.path().join(LANGUAGE)).to_string();
+    assert!(error.contains("mmproj"), "{error}");
+    let missing = refusal(&folder.path().join("missing.gguf"));
+    assert!(matches!(missing, Error::Io { .. }), "{missing:?}");
+}
+
+#[test]
+fn broken_files_are_refused() {
+    for file in [LANGUAGE, VISION] {
+        let folder = copy();
+        let path = folder.path().join(file);
+        let whole = fs::read(&path).unwrap();
+        let lengths = [0, 3, 7, 20, 40, 300, 3000, whole.len() / 2, whole.len() - 40];
+        for length in lengths {
+            fs::write(&path, &whole[..length]).unwrap();
+            let error = refusal(folder.path());
+            assert!(
+                matches!(&error, Error::Checkpoint { path: named, .. } if *named == path),
+                "{file} {length}: {error:?}"
+            );
+            assert!(error.to_string().contains("truncated"), "{file} {length}: {error}");
+        }
+        for (at, byte, expected) in
+            [(0, b'X', "start with GGUF"), (4, 9, "version 9"), (15, 255, "broken"), (23, 255, "broken")]
+        {
+            let mut changed = whole.clone();
+            changed[at] = byte;
+            fs::write(&path, changed).unwrap();
+            let error = refusal(folder.path());
+            assert!(matches!(&error, Error::Checkpoint { path: named, .. } if *named == path), "{error:?}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+}
+
+/// Put `new` in the place of the only occurrence of `old` in a file.
+fn replace(path: &Path, old: &[u8], new: &[u8]) {
+    assert_eq!(old.len(), new.len());
+    let mut bytes = fs::read(path).unwrap();
+    let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|&at| bytes[at..].starts_with(old)).collect();
+    assert_eq!(places.len(), 1, "{:?}", String::from_utf8_lossy(old));
+    bytes[places[0]..places[0] + new.len()].copy_from_slice(new);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    let folder = copy();
+    let path = folder.path().join(LANGUAGE);
+    // The type comes after the name, the number of dimensions and two dimensions.
+    let mut name = b"blk.0.attn_output.weight".to_vec();
+    name.extend(2_u32.to_le_bytes());
+    name.extend([256_u64, 256].iter().flat_map(|size| size.to_le_bytes()));
+    let typed = |kind: u32| [name.clone(), kind.to_le_bytes().to_vec()].concat();
+    for (kind, expected) in [(6, "Q5_0"), (99, "unknown (99)")] {
+        fs::copy(data().join(LANGUAGE), &path).unwrap();
+        replace(&path, &typed(8), &typed(kind));
+        match refusal(folder.path()) {
+            Error::Tensor { name, reason } => {
+                assert_eq!(name, "blk.0.attn_output.weight");
+                assert!(reason.contains(expected) && reason.contains("Q4_K and Q6_K"), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let cases: [(&str, &[u8], &[u8], &str); 6] = [
+        (LANGUAGE, b"qwen2vl\x1d", b"qwen3vl\x1d", "qwen3vl"),
+        (VISION, b"qwen2.5vl_merger", b"qwen3.5vl_merger", "qwen3.5vl_merger"),
+        (LANGUAGE, b"tokenizer.ggml.pre", b"tokenizer.ggml.prx", "tokenizer.ggml.pre"),
+        (LANGUAGE, b"attention.head_count_kv", b"attention.head_count_kx", "head_count_kv"),
+        (VISION, b"clip.vision.n_wa_pattern", b"clip.vision.n_wa_patterx", "n_wa_pattern"),
+        (LANGUAGE, b"blk.1.ffn_up.weight", b"blk.1.ffn_ux.weight", "up_proj"),
+    ];
+    for (file, old, new, expected) in cases {
+        let folder = copy();
+        let path = folder.path().join(file);
+        if old.starts_with(b"qwen2vl") {
+            // The architecture's own entry is the first one.
+            let mut bytes = fs::read(&path).unwrap();
+            let at = (0..bytes.len()).find(|&at| bytes[at..].starts_with(b"qwen2vl")).unwrap();
+            bytes[at..at + 7].copy_from_slice(&new[..7]);
+            fs::write(&path, bytes).unwrap();
+        } else {
+            replace(&path, old, new);
+        }
+        let error = refusal(folder.path());
+        assert!(matches!(error, Error::Checkpoint { .. } | Error::Tensor { .. }), "{error:?}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_folder_with_the_hub_s_weights_is_read_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(tiny()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+    }
+    fs::write(folder.path().join("other.gguf"), "not read").unwrap();
+    Model::load(folder.path(), &LoadOptions::new()).unwrap();
+}
