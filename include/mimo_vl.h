@@ -88,6 +88,10 @@ enum mimo_vl_status
      * A defect of this library. The session that met it must not be used again; the model can be.
      */
     MIMO_VL_STATUS_INTERNAL = 10,
+    /**
+     * There is not enough free memory.
+     */
+    MIMO_VL_STATUS_MEMORY = 11,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -2,8 +2,10 @@
 
 use mimo_vl_core::checkpoint::Weights;
 use mimo_vl_core::kernels::Level;
+use mimo_vl_core::model::Segment;
+use mimo_vl_core::sampling::MOST_DRAFTED;
 use mimo_vl_core::session::{LoadOptions, Model};
-use mimo_vl_core::{Error, KvCache};
+use mimo_vl_core::{Cancel, Error, KvCache};
 use mimo_vl_examples::parity::{Case, TENSOR_BAR, prompt_logits, relative_error};
 use mimo_vl_tests::checkpoints::{CheckpointCopy, StoredTensor, tiny};
 use safetensors::Dtype;
@@ -122,6 +124,31 @@ fn caches_of_half_precision_are_close() {
     let half = logits(&tiny(), &with(Weights::F32).kv_cache(KvCache::F16));
     let error = relative_error(&half, &expected);
     assert!(error < 5e-3 && error > 1e-6, "{error:e}");
+    let vocab = case().expected.vocab;
+    let eight = logits(&tiny(), &with(Weights::F32).kv_cache(KvCache::Int8));
+    assert!(relative_error(&eight, &expected) > error, "eight bits are fewer than sixteen");
+    let (of_cache, of_weights) =
+        (divergence(&eight, &expected, vocab), divergence(&logits(&tiny(), &with(Weights::Int4)), &expected, vocab));
+    assert!(of_cache < of_weights / 20.0, "{of_cache:e}, and {of_weights:e} of weights of four bits");
+}
+
+#[test]
+fn a_cache_of_eight_bits_grows_and_is_cut() {
+    let model = Model::load(tiny(), &with(Weights::F32).kv_cache(KvCache::Int8)).unwrap();
+    let cancel = Cancel::new();
+    let ids: Vec<u32> = (0..60).map(|id| id * 7 % 400).collect();
+    let positions: Vec<[u32; 3]> = (0..60).map(|position| [position; 3]).collect();
+    let segment =
+        |from: usize, to: usize| Segment { ids: &ids[from..to], positions: &positions[from..to], media: Vec::new() };
+    let mut whole = model.engine().sequence();
+    let expected = whole.prefill(&segment(0, 60), 60, false, &cancel).unwrap();
+    let mut grown = model.engine().sequence();
+    grown.extend(&segment(0, 20), &cancel).unwrap();
+    grown.reserve(100).unwrap();
+    grown.extend(&segment(20, 50), &cancel).unwrap();
+    grown.truncate(30);
+    let given = grown.extend(&segment(30, 60), &cancel).unwrap();
+    assert!(relative_error(&given, &expected) < 2e-2, "{:e}", relative_error(&given, &expected));
 }
 
 #[test]
@@ -160,4 +187,34 @@ fn formats_have_names() {
     }
     let error = "int3".parse::<Weights>().unwrap_err().to_string();
     assert!(error.contains("int3") && error.contains("int4"), "{error}");
+}
+
+#[test]
+fn few_tokens_at_once_give_what_one_at_a_time_gives() {
+    let cancel = Cancel::new();
+    for weights in [Weights::Native, Weights::F32, Weights::Int8, Weights::Int4] {
+        for level in Level::ALL.into_iter().filter(|level| level.is_here()) {
+            level.force(|| {
+                let model = Model::load(tiny(), &LoadOptions::new().weights(weights)).unwrap();
+                let started = || {
+                    let (ids, positions) = ((0..70).collect::<Vec<u32>>(), (0..70).map(|p| [p; 3]).collect::<Vec<_>>());
+                    let mut sequence = model.engine().sequence();
+                    let segment = Segment { ids: &ids, positions: &positions, media: Vec::new() };
+                    sequence.extend(&segment, &cancel).unwrap();
+                    sequence
+                };
+                let ids: Vec<u32> = (0..=MOST_DRAFTED as u32).map(|id| 3 * id + 100).collect();
+                let positions: Vec<[u32; 3]> = (70..).take(ids.len()).map(|position| [position; 3]).collect();
+                let mut sequence = started();
+                let single: Vec<f32> = ids
+                    .iter()
+                    .zip(&positions)
+                    .flat_map(|(&id, position)| sequence.step(id, position[0], &cancel).unwrap())
+                    .collect();
+                let segment = Segment { ids: &ids, positions: &positions, media: Vec::new() };
+                let together = started().prefill(&segment, ids.len(), true, &cancel).unwrap();
+                assert!(single == together, "{weights:?} {level:?}: {:e}", relative_error(&together, &single));
+            });
+        }
+    }
 }

@@ -9,8 +9,8 @@ use mimo_vl_core::encode::{Encoded, encode};
 use mimo_vl_core::model::{Features, Segment};
 use mimo_vl_core::preprocess;
 use mimo_vl_core::{
-    Answer, Cancel, Error, ErrorCode, Event, Generate, Image, LoadOptions, Message, Model, Part, Prompt, Role, Session,
-    StopReason, Thinking, Video, Weights,
+    Answer, Cancel, Error, ErrorCode, Event, Generate, Image, KvCache, LoadOptions, Message, Model, Part, Prompt, Role,
+    Session, StopReason, Thinking, Video, Weights,
 };
 
 /// Largest allowed distance of logits, relative to their norm.
@@ -257,6 +257,76 @@ fn stream_and_ask_agree() {
     assert_eq!((answer.ids.len(), answer.tokens), (answer.tokens, asked.tokens));
     assert!(!answer.ids.iter().any(|id| model().never_tokens().contains(id)));
     assert_eq!(text_of(&messages(&session)[1]), answer.text);
+}
+
+#[test]
+fn guesses_ahead_change_nothing_but_the_time() {
+    for (weights, cache) in
+        [(Weights::F32, KvCache::F32), (Weights::Int4, KvCache::F16), (Weights::Int8, KvCache::Int8)]
+    {
+        let model = Model::load(checkpoint(), &LoadOptions::new().weights(weights).kv_cache(cache)).unwrap();
+        let (mut drafted, mut accepted) = (0, 0);
+        for seed in 0..6 {
+            let prompt =
+                Prompt::user().image(picture(seed, 90, 90)).text(format!("1 2 3 4 5 6 7 8, 1 2 3 4 5 6 7 8, {seed}"));
+            let penalty = if seed == 5 { 1.05 } else { 1.0 };
+            let greedy = Generate::new().max_tokens(60 + seed as usize).repetition_penalty(penalty);
+            for generate in [greedy.clone(), greedy.temperature(0.05).seed(seed.into())] {
+                let ask = |draft| model.session().ask(&prompt, &generate.clone().draft(draft)).unwrap();
+                let (single, guessed) = (ask(0), ask(7));
+                assert_eq!((single.ids, single.stop), (guessed.ids, guessed.stop), "{weights:?} {seed} {generate:?}");
+                assert_eq!((single.timings.steps, single.timings.drafted), (guessed.timings.steps, 0));
+                drafted += guessed.timings.drafted;
+                accepted += guessed.timings.accepted;
+            }
+        }
+        assert!(accepted > 5 && accepted < drafted, "{accepted} of {drafted} guesses were right");
+    }
+}
+
+#[test]
+fn pictures_in_one_pass_have_the_features_that_each_has_alone() {
+    let cancel = Cancel::new();
+    for weights in [Weights::F32, Weights::Int4] {
+        let model = Model::load(checkpoint(), &LoadOptions::new().weights(weights)).unwrap();
+        let config = model.preprocess_config();
+        let mut patches: Vec<_> = [(90, 90), (224, 120), (60, 300), (90, 90)]
+            .iter()
+            .enumerate()
+            .map(|(seed, &(width, height))| preprocess::image(&picture(seed as u32, width, height), config).unwrap())
+            .collect();
+        patches.push(preprocess::video(&video(), config).unwrap());
+        // More patches than one pass takes.
+        patches.extend((5..8).map(|seed| preprocess::image(&picture(seed, 900, 900), config).unwrap()));
+        let together = model.engine().encode_all(&patches.iter().collect::<Vec<_>>(), &cancel).unwrap();
+        assert_eq!(together.len(), patches.len());
+        for (patches, together) in patches.iter().zip(&together) {
+            let alone = model.engine().encode(patches, &cancel).unwrap();
+            assert_eq!(alone.values.len(), together.values.len());
+            assert!(distance(&alone.values, &together.values) <= BAR, "{weights:?} {:?}", patches.grid);
+        }
+        assert!(model.engine().encode_all(&[], &cancel).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_conversation_goes_on_after_guesses() {
+    let turns = ["1 2 3 4 5 6 7 8 1 2 3 4", "and 1 2 3 4 5 6 7 8 1 2 3"];
+    let answers = |draft: usize| {
+        let mut session = model().session();
+        let mut ids = Vec::new();
+        for turn in turns {
+            let generate = Generate::new().max_tokens(30).draft(draft);
+            let mut stream = session.stream(&Prompt::user().text(turn), &generate).unwrap();
+            // Stopped in the middle, with guesses in the cache that were not read yet.
+            (0..9).for_each(|_| drop(stream.next()));
+            stream.stop();
+            drop(stream);
+            ids.extend(session.ask(&Prompt::user().text(turn), &generate).unwrap().ids);
+        }
+        ids
+    };
+    assert_eq!(answers(0), answers(7));
 }
 
 #[test]

@@ -27,6 +27,9 @@ const PREFILL_CHUNK: usize = 512;
 
 const MOST_THREADS: usize = 1024;
 
+/// Most patches of several images and videos that go through the tower together; one alone may have more.
+const MOST_PATCHES: usize = 8192;
+
 /// The three parts of the network.
 #[derive(Module, Debug)]
 pub struct VisionLanguageModel<B: Kernels> {
@@ -101,8 +104,17 @@ pub trait Engine: Send + Sync {
     /// The features of one image or video.
     ///
     /// # Errors
+    /// As [`encode_all`](Self::encode_all).
+    fn encode(&self, patches: &Patches, cancel: &Cancel) -> Result<Features> {
+        let mut features = self.encode_all(&[patches], cancel)?;
+        features.pop().ok_or_else(|| Error::internal("no features"))
+    }
+
+    /// The features of several images and videos: as many in one pass as a bounded number of patches allows.
+    ///
+    /// # Errors
     /// [`Error::Cancelled`]; [`Error::Internal`] for a defect of this library.
-    fn encode(&self, patches: &Patches, cancel: &Cancel) -> Result<Features>;
+    fn encode_all(&self, patches: &[&Patches], cancel: &Cancel) -> Result<Vec<Features>>;
 
     /// A new, empty sequence.
     fn sequence(&self) -> Box<dyn Sequence>;
@@ -219,6 +231,35 @@ impl WithBackend for Load<'_> {
     }
 }
 
+impl<B: Kernels> Loaded<B> {
+    /// Features of images and videos in one pass.
+    fn encode_together(&self, patches: &[&Patches], cancel: &Cancel) -> Result<Vec<Features>> {
+        let grids: Vec<Grid> = patches.iter().map(|patches| patches.grid).collect();
+        let joined;
+        let pixels = match patches {
+            [one] => &one.pixels,
+            several => {
+                joined = several.iter().map(|patches| patches.pixels.as_slice()).collect::<Vec<_>>().concat();
+                &joined
+            }
+        };
+        guarded(self.shared.threads, || {
+            let Shared { model, device, .. } = &*self.shared;
+            let features = model.features(pixels, &grids, &self.preprocess, device, cancel)?;
+            let width = features.dims()[1];
+            let values = to_host(features)?;
+            let mut start = 0;
+            let split = grids.iter().map(|grid| {
+                let end = start + grid.tokens() * width;
+                let values = values[start..end].to_vec();
+                start = end;
+                Features { values, width }
+            });
+            Ok(split.collect())
+        })
+    }
+}
+
 struct Loaded<B: Kernels> {
     shared: Arc<Shared<B>>,
     config: ModelConfig,
@@ -240,13 +281,21 @@ impl<B: Kernels> Engine for Loaded<B> {
         &self.config
     }
 
-    fn encode(&self, patches: &Patches, cancel: &Cancel) -> Result<Features> {
-        guarded(self.shared.threads, || {
-            let Shared { model, device, .. } = &*self.shared;
-            let features = model.features(&patches.pixels, &[patches.grid], &self.preprocess, device, cancel)?;
-            let width = features.dims()[1];
-            Ok(Features { values: to_host(features)?, width })
-        })
+    fn encode_all(&self, patches: &[&Patches], cancel: &Cancel) -> Result<Vec<Features>> {
+        let mut all = Vec::with_capacity(patches.len());
+        while let Some(first) = patches.get(all.len()) {
+            let mut rows = first.grid.patches();
+            let mut together = vec![*first];
+            for next in &patches[all.len() + 1..] {
+                rows += next.grid.patches();
+                if rows > MOST_PATCHES {
+                    break;
+                }
+                together.push(next);
+            }
+            all.extend(self.encode_together(&together, cancel)?);
+        }
+        Ok(all)
     }
 
     fn sequence(&self) -> Box<dyn Sequence> {

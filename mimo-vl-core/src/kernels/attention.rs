@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Bool, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
 /// Which keys a query may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,50 @@ pub enum Mask {
         /// Keys that come before the first query.
         offset: usize,
     },
+}
+
+/// Rows of keys or values in eight bits.
+#[derive(Debug, Clone)]
+pub struct ByteRows<B: Backend> {
+    /// `[batch, heads, rows, head_dim]`, −127 to 127
+    pub codes: Tensor<B, 4, Int>,
+    /// What a row's codes are multiplied with, `[batch, heads, rows, 1]`, f32
+    pub scales: Tensor<B, 4>,
+}
+
+impl<B: Backend> ByteRows<B> {
+    /// Room for rows, all 0.
+    pub fn zeros(shape: [usize; 4], device: &B::Device) -> Self {
+        let [batch, heads, rows, _] = shape;
+        Self {
+            codes: Tensor::zeros(shape, (device, DType::I8)),
+            scales: Tensor::zeros([batch, heads, rows, 1], (device, DType::F32)),
+        }
+    }
+
+    /// The first `count` rows.
+    #[must_use]
+    pub fn first(&self, count: usize) -> Self {
+        Self { codes: self.codes.clone().narrow(2, 0, count), scales: self.scales.clone().narrow(2, 0, count) }
+    }
+
+    /// What they stand for.
+    pub(super) fn floats(self) -> Tensor<B, 4> {
+        self.codes.float().cast(DType::F32) * self.scales
+    }
+}
+
+/// The largest value of a row becomes ±127, the others are rounded to nearest.
+pub(super) fn write_bytes<B: Backend>(store: ByteRows<B>, rows: Tensor<B, 4>, start: usize) -> ByteRows<B> {
+    let [batch, heads, count, head_dim] = rows.dims();
+    let scales = rows.clone().abs().max_dim(3).div_scalar(127.0);
+    let codes = (rows / scales.clone().clamp_min(f32::MIN_POSITIVE)).round().int().cast(DType::I8);
+    let at = [0..batch, 0..heads, start..start + count];
+    let [a, b, c] = at;
+    ByteRows {
+        codes: store.codes.slice_assign([a.clone(), b.clone(), c.clone(), 0..head_dim], codes),
+        scales: store.scales.slice_assign([a, b, c, 0..1], scales),
+    }
 }
 
 /// At most this many scores exist at once (256 MiB of f32).

@@ -8,8 +8,8 @@ use bytemuck::Pod;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::cpu::{self, Activations, Heads, Level, Matrix, Rows, Sizes};
-use super::{Kernels, Mask, PANEL, Packed};
+use super::cpu::{self, Activations, Heads, Keys, Level, Matrix, Rows, Sizes};
+use super::{ByteRows, Kernels, Mask, PANEL, Packed};
 
 mod buffers;
 #[cfg(test)]
@@ -79,53 +79,86 @@ impl Kernels for Flex {
     }
 
     fn write_rows(store: Tensor<Self, 4>, rows: Tensor<Self, 4>, start: usize) -> Tensor<Self, 4> {
-        let ([batch, heads, count, head_dim], capacity) = (rows.dims(), store.dims()[2]);
-        assert!(
-            store.dims() == [batch, heads, capacity, head_dim] && start + count <= capacity,
-            "rows outside the store"
-        );
         // `slice_assign` of this backend copies the whole store each time.
-        let mut store = primitive(store);
-        if !store.is_contiguous() || store.layout().start_offset() != 0 {
-            store = store.to_contiguous();
-        }
-        let rows = with_neighbours(as_f32(rows));
-        let from = view::<f32>(&rows);
-        let each = |write: &mut dyn FnMut(usize, &[f32])| {
-            for (head, row) in (0..batch * heads).flat_map(|head| (0..count).map(move |row| (head, row))) {
-                let at = from.offset
-                    + [head / heads, head % heads, row].iter().zip(from.strides).map(|(i, s)| i * s).sum::<usize>();
-                write((head * capacity + start + row) * head_dim, &from.values[at..at + head_dim]);
-            }
-        };
+        let mut store = whole(primitive(store));
         match store.dtype() {
-            DType::F16 => {
-                let to = store.storage_mut::<f16>();
-                each(&mut |at, row| to[at..at + head_dim].convert_from_f32_slice(row));
-            }
-            _ => {
-                let to = store.storage_mut::<f32>();
-                each(&mut |at, row| to[at..at + head_dim].copy_from_slice(row));
-            }
+            DType::F16 => write(&mut store, rows, start, |row, to: &mut [f16]| to.convert_from_f32_slice(row)),
+            _ => write(&mut store, rows, start, |row, to: &mut [f32]| to.copy_from_slice(row)),
         }
         Tensor::from_primitive(TensorPrimitive::Float(store))
     }
 
+    fn write_bytes(store: ByteRows<Self>, rows: Tensor<Self, 4>, start: usize) -> ByteRows<Self> {
+        let (mut codes, mut scales) = (whole(store.codes.into_primitive()), whole(primitive(store.scales)));
+        let scale = |row: &[f32]| row.iter().fold(0.0_f32, |most, x| most.max(x.abs())) / 127.0;
+        write(&mut scales, rows.clone(), start, |row, to: &mut [f32]| to[0] = scale(row));
+        write(&mut codes, rows, start, |row, to: &mut [i8]| {
+            let scale = scale(row).max(f32::MIN_POSITIVE);
+            to.iter_mut().zip(row).for_each(|(to, x)| *to = (x / scale).round_ties_even() as i8);
+        });
+        ByteRows {
+            codes: Tensor::from_primitive(codes),
+            scales: Tensor::from_primitive(TensorPrimitive::Float(scales)),
+        }
+    }
+
+    fn attention_bytes(q: Tensor<Self, 4>, k: ByteRows<Self>, v: ByteRows<Self>, mask: Mask) -> Tensor<Self, 4> {
+        let part = |rows: ByteRows<Self>| (neighbours::<4>(rows.codes.into_primitive()), with_neighbours(rows.scales));
+        let (k, v) = (part(k), part(v));
+        attend::<i8>(q, (&k.0, Some(&k.1)), (&v.0, Some(&v.1)), mask)
+    }
+
     fn attention(q: Tensor<Self, 4>, k: Tensor<Self, 4>, v: Tensor<Self, 4>, mask: Mask) -> Tensor<Self, 4> {
-        let [batch, heads, queries, head_dim] = q.dims();
-        let [_, kv_heads, keys, _] = k.dims();
-        let sizes = Sizes { batch, heads, kv_heads, queries, keys, head_dim };
-        let mut out = Buffer::new(batch * heads * queries * head_dim);
-        let q = with_neighbours(q);
-        let level = Level::current();
         if k.dtype() == DType::F16 && v.dtype() == DType::F16 {
             let (k, v) = (with_neighbours(k), with_neighbours(v));
-            cpu::attend::<f16>(level, sizes, view(&q), view(&k), view(&v), mask, out.values());
-        } else {
-            let (k, v) = (with_neighbours(as_f32(k)), with_neighbours(as_f32(v)));
-            cpu::attend::<f32>(level, sizes, view(&q), view(&k), view(&v), mask, out.values());
+            return attend::<f16>(q, (&k, None), (&v, None), mask);
         }
-        tensor(out, [batch, queries, heads, head_dim]).swap_dims(1, 2)
+        let (k, v) = (with_neighbours(as_f32(k)), with_neighbours(as_f32(v)));
+        attend::<f32>(q, (&k, None), (&v, None), mask)
+    }
+}
+
+/// Attention over keys and values with their scales.
+fn attend<T: cpu::Stored + Element + Pod>(
+    q: Tensor<Flex, 4>,
+    k: (&FlexTensor, Option<&FlexTensor>),
+    v: (&FlexTensor, Option<&FlexTensor>),
+    mask: Mask,
+) -> Tensor<Flex, 4> {
+    let [batch, heads, queries, head_dim] = q.dims();
+    let shape = k.0.layout().shape();
+    let sizes = Sizes { batch, heads, kv_heads: shape[1], queries, keys: shape[2], head_dim };
+    let mut out = Buffer::new(batch * heads * queries * head_dim);
+    let q = with_neighbours(q);
+    let keys = |(rows, scales): (_, Option<_>)| Keys { rows: view::<T>(rows), scales: scales.map(view) };
+    cpu::attend(Level::current(), sizes, view(&q), keys(k), keys(v), mask, out.values());
+    tensor(out, [batch, queries, heads, head_dim]).swap_dims(1, 2)
+}
+
+/// The tensor with its values in order, from the start of its memory on.
+fn whole(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() && tensor.layout().start_offset() == 0 { tensor } else { tensor.to_contiguous() }
+}
+
+/// Write rows into a store, from its row `start` on, each by `each`; in place, where nothing else has the store.
+fn write<T: Element + Pod>(
+    store: &mut FlexTensor,
+    rows: Tensor<Flex, 4>,
+    start: usize,
+    each: impl Fn(&[f32], &mut [T]),
+) {
+    let [batch, heads, count, head_dim] = rows.dims();
+    let shape = store.layout().shape();
+    let (capacity, width) = (shape[2], shape[3]);
+    assert!(shape[0] == batch && shape[1] == heads && start + count <= capacity, "rows outside the store");
+    let rows = with_neighbours(as_f32(rows));
+    let from = view::<f32>(&rows);
+    let to = store.storage_mut::<T>();
+    for (head, row) in (0..batch * heads).flat_map(|head| (0..count).map(move |row| (head, row))) {
+        let steps = [head / heads, head % heads, row].into_iter().zip(from.strides);
+        let at = from.offset + steps.map(|(count, stride)| count * stride).sum::<usize>();
+        let place = (head * capacity + start + row) * width;
+        each(&from.values[at..at + head_dim], &mut to[place..place + width]);
     }
 }
 
@@ -191,9 +224,14 @@ fn tensor<const D: usize>(values: Buffer, shape: [usize; D]) -> Tensor<Flex, D> 
 
 /// The tensor itself where the values of its last dimension are neighbours and no stride is negative, else a copy.
 fn with_neighbours<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
-    let tensor = primitive(tensor);
-    let strides = tensor.layout().strides();
-    let fits = strides[D - 1] == 1 && strides.iter().all(|&stride| stride >= 0);
+    neighbours::<D>(primitive(tensor))
+}
+
+/// As [`with_neighbours`].
+fn neighbours<const D: usize>(tensor: FlexTensor) -> FlexTensor {
+    let layout = tensor.layout();
+    let strides = layout.strides();
+    let fits = (strides[D - 1] == 1 || layout.shape()[D - 1] == 1) && strides.iter().all(|&stride| stride >= 0);
     if fits { tensor } else { tensor.to_contiguous() }
 }
 

@@ -12,7 +12,7 @@ mod linear;
 mod packed;
 mod rowwise;
 
-pub use attention::Mask;
+pub use attention::{ByteRows, Mask};
 pub(crate) use cpu::with_threads;
 pub use cpu::{Level, Rounding, cores, lay_out, pack};
 #[cfg(feature = "flex")]
@@ -119,6 +119,24 @@ pub trait Kernels: Backend {
     /// - result: `[batch, heads, q_len, head_dim]`
     fn attention(q: Tensor<Self, 4>, k: Tensor<Self, 4>, v: Tensor<Self, 4>, mask: Mask) -> Tensor<Self, 4> {
         attention::attention(q, linear::widened(k), linear::widened(v), mask)
+    }
+
+    /// [`write_rows`](Self::write_rows) for a store of eight bits: a row's largest value becomes ±127, the others are
+    /// rounded to nearest.
+    ///
+    /// # Shapes
+    /// - `rows`: `[batch, heads, new, head_dim]`
+    fn write_bytes(store: ByteRows<Self>, rows: Tensor<Self, 4>, start: usize) -> ByteRows<Self> {
+        attention::write_bytes(store, rows, start)
+    }
+
+    /// [`attention`](Self::attention) with keys and values of eight bits.
+    ///
+    /// # Shapes
+    /// - `q` and result: `[batch, heads, q_len, head_dim]`
+    /// - `k`, `v`: `k_len` rows of `kv_heads` heads
+    fn attention_bytes(q: Tensor<Self, 4>, k: ByteRows<Self>, v: ByteRows<Self>, mask: Mask) -> Tensor<Self, 4> {
+        attention::attention(q, k.floats(), v.floats(), mask)
     }
 }
 

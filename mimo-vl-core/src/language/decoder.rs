@@ -92,6 +92,9 @@ impl<B: Kernels> LanguageModel<B> {
     /// # Errors
     /// [`Error::Cancelled`](crate::error::Error::Cancelled), asked for before each layer; the cache then still
     /// counts the tokens it had.
+    ///
+    /// # Panics
+    /// When the cache has no room for them: [`reserve`](Self::reserve) makes it.
     pub fn forward(
         &self,
         mut x: Tensor<B, 2>,

@@ -66,14 +66,10 @@ impl<B: Kernels> Layer<B> {
         };
         let [q, k, v] = self.qkv.forward(x);
         let (q, k, v) = (heads(rope.turn(q)), heads(rope.turn(k)), heads(v));
-        let (k, v, offset) = match cache {
-            Some((cache, past)) => {
-                let (k, v) = cache.append(past, k, v);
-                (k, v, past)
-            }
-            None => (k, v, 0),
+        let mixed = match cache {
+            Some((cache, past)) => cache.attend(past, q, k, v),
+            None => <B as Kernels>::attention(q, k, v, Mask::Causal { offset: 0 }),
         };
-        let mixed = <B as Kernels>::attention(q, k, v, Mask::Causal { offset });
         self.out.forward(mixed.swap_dims(1, 2).reshape([rows as i32, -1]))
     }
 }

@@ -1,5 +1,6 @@
 //! How an answer is generated.
 
+use super::lookup::MOST_DRAFTED;
 use crate::error::{Error, Result};
 
 /// Options of one answer. The default is greedy: always the most likely token, so that the same prompt gets the same
@@ -28,11 +29,24 @@ pub struct Generate {
     pub min_p: f32,
     /// Start of the random numbers: the same seed draws the same numbers on every machine. Default 0.
     pub seed: u64,
+    /// Most tokens that are guessed at a time where the answer repeats what came before, and then checked together, from
+    /// 0, which is off, to 7. The answer is the same, sooner where guesses are right, as they often are where a text is
+    /// read from a picture or keys of JSON are repeated. `None` takes 7 for greedy decoding, else 0. Default `None`.
+    pub draft: Option<usize>,
 }
 
 impl Default for Generate {
     fn default() -> Self {
-        Self { max_tokens: 4096, repetition_penalty: 1.0, temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 0 }
+        Self {
+            max_tokens: 4096,
+            repetition_penalty: 1.0,
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            seed: 0,
+            draft: None,
+        }
     }
 }
 
@@ -91,6 +105,18 @@ impl Generate {
         self
     }
 
+    /// Set [`Generate::draft`](#structfield.draft).
+    #[must_use]
+    pub fn draft(mut self, tokens: usize) -> Self {
+        self.draft = Some(tokens);
+        self
+    }
+
+    /// Most tokens that are guessed at a time.
+    pub fn most_drafted(&self) -> usize {
+        self.draft.unwrap_or(if self.temperature == 0.0 { MOST_DRAFTED } else { 0 })
+    }
+
     /// Check every option's range.
     ///
     /// # Errors
@@ -101,6 +127,12 @@ impl Generate {
         };
         if self.max_tokens == 0 {
             return Err(Error::option("max_tokens", "0 leaves no room for an answer; at least 1 is needed"));
+        }
+        if let Some(tokens) = self.draft.filter(|&tokens| tokens > MOST_DRAFTED) {
+            return Err(Error::option(
+                "draft",
+                format!("{tokens}; at most {MOST_DRAFTED} tokens can be guessed at a time"),
+            ));
         }
         let penalty = self.repetition_penalty;
         check(penalty.is_finite() && penalty > 0.0, "repetition_penalty", penalty, "a finite number above 0")?;
@@ -126,6 +158,7 @@ mod tests {
             ("top_p", Generate::new().top_p(1.1)),
             ("top_p", Generate::new().top_p(f32::NAN)),
             ("min_p", Generate::new().min_p(-0.5)),
+            ("draft", Generate::new().draft(8)),
         ];
         for (name, options) in wrong {
             match options.validate() {
@@ -134,6 +167,6 @@ mod tests {
             }
         }
         let options = Generate::new().max_tokens(1).temperature(2.0).top_k(5).top_p(0.0).min_p(1.0).seed(u64::MAX);
-        assert!(options.repetition_penalty(1.3).validate().is_ok());
+        assert!(options.repetition_penalty(1.3).draft(7).validate().is_ok());
     }
 }

@@ -50,6 +50,10 @@ pub struct Timings {
     pub tokens: usize,
     /// Tokens of the answer that went through the language model: one less than `tokens` when a limit ended it.
     pub steps: usize,
+    /// Tokens that were guessed ahead ([`Generate::draft`](crate::sampling::Generate#structfield.draft)).
+    pub drafted: usize,
+    /// How many of `drafted` became part of the answer.
+    pub accepted: usize,
 }
 
 impl Timings {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Timings};
 use super::load::Model;
-use super::media::{Medium, Turn};
+use super::media::{self, Medium, Turn};
 use super::plan::{Span, Tokens};
 use super::stream::{Begun, Stream};
 use crate::cancel::Cancel;
@@ -122,7 +122,8 @@ impl Session {
         timed(&mut timings.encode, || self.encode_media(&plan.tokens.spans, held))?;
         let delta = plan.delta;
         let logits = timed(&mut timings.prefill, || self.prefill(plan, held, generate.max_tokens))?;
-        Ok(Begun { turns, held, delta, logits, sampler, max_tokens: generate.max_tokens, timings })
+        let (max_tokens, draft) = (generate.max_tokens, generate.most_drafted());
+        Ok(Begun { turns, held, delta, logits, sampler, max_tokens, draft, timings })
     }
 
     /// The conversation with the messages of a prompt, all media preprocessed.
@@ -166,11 +167,9 @@ impl Session {
 
     /// Make sure that every medium that the cache lacks has its features.
     fn encode_media(&self, spans: &[Span], held: usize) -> Result<()> {
-        for span in spans.iter().filter(|span| span.start >= held) {
-            let _span = tracing::debug_span!("encode", tokens = span.len).entered();
-            span.medium.features(self.model.engine(), &self.cancel)?;
-        }
-        Ok(())
+        let _span = tracing::debug_span!("encode").entered();
+        let media = spans.iter().filter(|span| span.start >= held).map(|span| &span.medium);
+        media::encode(media, self.model.engine(), &self.cancel)
     }
 
     /// The logits after every token of a prompt, as the start of a conversation, row by row; the conversation is empty
@@ -179,12 +178,14 @@ impl Session {
         self.reset();
         let turns = self.with(prompt.turn()?)?;
         let Plan { tokens, positions, .. } = self.plan(&turns)?;
-        let (engine, cancel) = (self.model.engine(), &self.cancel);
-        let media = tokens.spans.iter().enumerate().map(|(media, span)| {
-            Ok((Slot { media, start: span.start, len: span.len }, span.medium.features(engine, cancel)?))
-        });
+        self.encode_media(&tokens.spans, 0)?;
+        let media = tokens
+            .spans
+            .iter()
+            .enumerate()
+            .map(|(media, span)| Ok((Slot { media, start: span.start, len: span.len }, span.medium.features()?)));
         let segment = Segment { ids: &tokens.ids, positions: &positions, media: media.collect::<Result<_>>()? };
-        let logits = self.sequence.prefill(&segment, LOGITS_CHUNK, true, cancel);
+        let logits = self.sequence.prefill(&segment, LOGITS_CHUNK, true, &self.cancel);
         self.sequence.truncate(0);
         logits
     }
@@ -196,29 +197,41 @@ impl Session {
         self.rewind(held);
         let room = tokens.ids.len().saturating_add(max_tokens).min(self.model.max_context());
         self.sequence.reserve(room)?;
-        let (engine, cancel) = (self.model.engine(), &self.cancel);
         let new = tokens.spans.iter().enumerate().filter(|(_, span)| span.start >= held);
         let media = new.map(|(media, span)| {
             let slot = Slot { media, start: span.start - held, len: span.len };
-            Ok((slot, span.medium.features(engine, cancel)?))
+            Ok((slot, span.medium.features()?))
         });
         let segment = Segment {
             ids: tokens.ids.get(held..).unwrap_or_default(),
             positions: positions.get(held..).unwrap_or_default(),
             media: media.collect::<Result<_>>()?,
         };
-        let logits = self.sequence.extend(&segment, cancel)?;
+        let logits = self.sequence.extend(&segment, &self.cancel)?;
         self.held = tokens;
         Ok(logits)
     }
 
-    /// Take in one token of the answer; gives the logits after it.
-    pub(super) fn step(&mut self, id: u32, delta: i64) -> Result<Vec<f32>> {
-        let position = self.held.ids.len() as i64 + delta;
-        let position = u32::try_from(position).map_err(|_| Error::internal(format!("position {position}")))?;
-        let logits = self.sequence.step(id, position, &self.cancel)?;
-        self.held.ids.push(id);
+    /// Take in one token of the answer, and guesses of those after it, which [`accept`](Self::accept) makes part of it;
+    /// gives the logits after each, row by row.
+    pub(super) fn step(&mut self, ids: &[u32], delta: i64) -> Result<Vec<f32>> {
+        let held = self.held.ids.len();
+        // What was guessed before and not accepted.
+        self.sequence.truncate(held);
+        let position = |index: usize| {
+            let position = (held + index) as i64 + delta;
+            u32::try_from(position).map_err(|_| Error::internal(format!("position {position}")))
+        };
+        let positions: Vec<[u32; 3]> = (0..ids.len()).map(|index| Ok([position(index)?; 3])).collect::<Result<_>>()?;
+        let segment = Segment { ids, positions: &positions, media: Vec::new() };
+        let logits = self.sequence.prefill(&segment, ids.len(), true, &self.cancel)?;
+        self.held.ids.extend(ids.first());
         Ok(logits)
+    }
+
+    /// Make a guessed token, the next one that the cache holds, part of the answer.
+    pub(super) fn accept(&mut self, id: u32) {
+        self.held.ids.push(id);
     }
 
     /// The tokens that the model has seen.

@@ -77,14 +77,29 @@ impl Medium {
         self.patches.grid.tokens()
     }
 
-    /// The features, computed at the first call.
-    pub(super) fn features(&self, engine: &dyn Engine, cancel: &Cancel) -> Result<&Features> {
-        if let Some(features) = self.features.get() {
-            return Ok(features);
-        }
-        let features = engine.encode(&self.patches, cancel)?;
-        Ok(self.features.get_or_init(|| features))
+    /// The features, once [`encode`] was there.
+    pub(super) fn features(&self) -> Result<&Features> {
+        self.features.get().ok_or_else(|| Error::internal("a medium without features"))
     }
+}
+
+/// Compute the features of those media that lack them.
+pub(super) fn encode<'a>(
+    media: impl Iterator<Item = &'a Arc<Medium>>,
+    engine: &dyn Engine,
+    cancel: &Cancel,
+) -> Result<()> {
+    let mut missing: Vec<&Arc<Medium>> = Vec::new();
+    for medium in media.filter(|medium| medium.features.get().is_none()) {
+        if !missing.iter().any(|other| Arc::ptr_eq(other, medium)) {
+            missing.push(medium);
+        }
+    }
+    let patches: Vec<&Patches> = missing.iter().map(|medium| &medium.patches).collect();
+    for (medium, features) in missing.iter().zip(engine.encode_all(&patches, cancel)?) {
+        medium.features.get_or_init(|| features);
+    }
+    Ok(())
 }
 
 impl Source {

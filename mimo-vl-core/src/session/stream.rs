@@ -10,7 +10,7 @@ use super::media::Turn;
 use crate::answer::{AnswerParser, Event, StopReason};
 use crate::error::{Error, Result};
 use crate::prompt::{Message, Role, TokenText};
-use crate::sampling::Sampler;
+use crate::sampling::{Sampler, lookup};
 
 /// An answer that is computed as its events are asked for.
 ///
@@ -28,6 +28,9 @@ pub struct Stream<'a> {
     sampler: Sampler,
     /// Of the token after those that the session has seen.
     logits: Vec<f32>,
+    /// Tokens that were guessed to follow, with the logits after each, as far as they were right.
+    drafted: VecDeque<(u32, Vec<f32>)>,
+    draft: Draft,
     max_tokens: usize,
     ids: Vec<u32>,
     decoder: TokenText,
@@ -47,7 +50,26 @@ pub(super) struct Begun {
     pub(super) logits: Vec<f32>,
     pub(super) sampler: Sampler,
     pub(super) max_tokens: usize,
+    pub(super) draft: usize,
     pub(super) timings: Timings,
+}
+
+/// How many tokens are guessed at a time: fewer after wrong guesses, which cost time.
+#[derive(Debug, Clone, Copy)]
+struct Draft {
+    most: usize,
+    next: usize,
+    /// Whether some were guessed last.
+    tried: bool,
+}
+
+impl Draft {
+    /// Note whether the last guesses were all right, if there were any.
+    fn judge(&mut self, right: bool) {
+        if std::mem::take(&mut self.tried) {
+            self.next = if right { (2 * self.next).min(self.most) } else { self.next.div_ceil(2) };
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +87,7 @@ enum State {
 impl<'a> Stream<'a> {
     pub(super) fn new(session: &'a mut Session, begun: Begun) -> Self {
         let decoder = session.model().tokenizer().stream();
-        let Begun { turns, held, delta, logits, sampler, max_tokens, timings } = begun;
+        let Begun { turns, held, delta, logits, sampler, max_tokens, draft, timings } = begun;
         Self {
             session,
             state: State::Writing,
@@ -74,6 +96,8 @@ impl<'a> Stream<'a> {
             delta,
             sampler,
             logits,
+            drafted: VecDeque::new(),
+            draft: Draft { most: draft, next: draft, tried: false },
             max_tokens,
             ids: Vec::new(),
             decoder,
@@ -154,11 +178,40 @@ impl<'a> Stream<'a> {
 
     fn next_token(&mut self) -> Result<u32> {
         if let Some(&last) = self.ids.last() {
-            let _span = tracing::trace_span!("decode", token = last).entered();
-            self.logits = self.session.step(last, self.delta)?;
+            self.logits = match self.drafted.pop_front() {
+                Some((id, logits)) if id == last => {
+                    self.session.accept(id);
+                    self.timings.accepted += 1;
+                    logits
+                }
+                guess => {
+                    self.draft.judge(guess.is_none());
+                    self.step(last)?
+                }
+            };
             self.timings.steps += 1;
         }
         self.sampler.sample(&mut self.logits, self.session.seen())
+    }
+
+    /// Take in the last token and guesses of what follows; gives the logits after it.
+    fn step(&mut self, last: u32) -> Result<Vec<f32>> {
+        let _span = tracing::trace_span!("decode", token = last).entered();
+        let (written, context) = (self.ids.len(), self.session.model().max_context());
+        let room = (self.max_tokens - written).min(context.saturating_sub(self.timings.prompt_tokens + written));
+        let mut tokens = self.session.seen().to_vec();
+        tokens.push(last);
+        let guesses = lookup(&tokens, self.draft.next.min(room.saturating_sub(1)));
+        let never = self.session.model().never_tokens();
+        let guesses = guesses.split(|id| never.contains(id)).next().unwrap_or_default();
+        let ids = [&[last], guesses].concat();
+        let logits = self.session.step(&ids, self.delta)?;
+        self.timings.drafted += guesses.len();
+        self.draft.tried = !guesses.is_empty();
+        let mut rows = logits.chunks_exact(logits.len() / ids.len()).map(<[f32]>::to_vec);
+        let first = rows.next().unwrap_or_default();
+        self.drafted = guesses.iter().copied().zip(rows).collect();
+        Ok(first)
     }
 
     fn take(&mut self, events: Vec<Event>) {

@@ -18,8 +18,9 @@ use crate::kernels::Mask;
 const KEYS: usize = 64;
 /// Rows of queries, over all heads that share keys, that are worked on at a time.
 const ROWS: usize = 96;
-/// Up to this many rows, keys are read where they lie; for more they are first laid out for it.
-const FEW: usize = 8;
+/// Up to this many rows, over all heads that share keys, keys are read where they lie, and no row depends on the number
+/// of others; for more they are first laid out.
+const FEW: usize = 32;
 /// Lanes of the widest registers; heads are filled up to a multiple of them.
 const MOST_LANES: usize = 16;
 /// Values that are laid out at a time, unless one head has more: 32 MiB.
@@ -43,6 +44,28 @@ pub(in crate::kernels) struct Heads<'a, T> {
     pub(in crate::kernels) offset: usize,
     /// From one sequence, head and row to the next; the values of a row are neighbours.
     pub(in crate::kernels) strides: [usize; 3],
+}
+
+/// Keys or values, which may have a scale for each row.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::kernels) struct Keys<'a, T> {
+    pub(in crate::kernels) rows: Heads<'a, T>,
+    pub(in crate::kernels) scales: Option<Heads<'a, f32>>,
+}
+
+impl<T> Keys<'_, T> {
+    fn check(&self, sizes: Sizes) {
+        self.rows.check(sizes.batch, sizes.kv_heads, sizes.keys, sizes.head_dim);
+        if let Some(scales) = self.scales {
+            scales.check(sizes.batch, sizes.kv_heads, sizes.keys, 1);
+        }
+    }
+
+    #[inline(always)]
+    fn scale(&self, sequence: usize, head: usize, row: usize) -> f32 {
+        // SAFETY: the scale is there, by `check`.
+        self.scales.map_or(1.0, |scales| unsafe { *scales.row(sequence, head, row) })
+    }
 }
 
 /// Sizes of the operation.
@@ -84,15 +107,15 @@ pub(in crate::kernels) fn attend<T: Stored>(
     level: Level,
     sizes: Sizes,
     q: Heads<'_, f32>,
-    k: Heads<'_, T>,
-    v: Heads<'_, T>,
+    k: Keys<'_, T>,
+    v: Keys<'_, T>,
     mask: Mask,
     out: &mut [f32],
 ) {
     let Sizes { batch, heads, kv_heads, queries, keys, head_dim } = sizes;
     q.check(batch, heads, queries, head_dim);
-    k.check(batch, kv_heads, keys, head_dim);
-    v.check(batch, kv_heads, keys, head_dim);
+    k.check(sizes);
+    v.check(sizes);
     assert_eq!(out.len(), batch * queries * heads * head_dim);
     assert!(heads % kv_heads.max(1) == 0, "{heads} heads of queries, {kv_heads} of keys");
     if let Mask::Causal { offset } = mask {
@@ -149,8 +172,8 @@ pub(in crate::kernels) fn attend<T: Stored>(
 struct Attention<'a, T> {
     sizes: Sizes,
     q: Heads<'a, f32>,
-    k: Heads<'a, T>,
-    v: Heads<'a, T>,
+    k: Keys<'a, T>,
+    v: Keys<'a, T>,
     mask: Mask,
     out: &'a Disjoint<'a, f32>,
 }
@@ -191,25 +214,25 @@ impl<T: Stored> Kernel for Layout<'_, T> {
         let Sizes { kv_heads, keys, head_dim, .. } = attention.sizes;
         let (to_k, to_v) = to.split_at_mut(to.len() / 2);
         for (column, key) in (block * KEYS..(block * KEYS + KEYS).min(keys)).enumerate() {
-            // SAFETY: the rows are there, by `Heads::check`.
-            let (k, v) = unsafe {
-                let row = |heads: Heads<'_, T>| heads.row(head / kv_heads, head % kv_heads, key);
-                (
-                    std::slice::from_raw_parts(row(attention.k), head_dim),
-                    std::slice::from_raw_parts(row(attention.v), head_dim),
-                )
-            };
+            let (sequence, head) = (head / kv_heads, head % kv_heads);
+            // SAFETY: the rows are there, by `Keys::check`.
+            let [k, v] = [attention.k, attention.v]
+                .map(|keys| unsafe { std::slice::from_raw_parts(keys.rows.row(sequence, head, key), head_dim) });
+            let [scale_k, scale_v] = [attention.k, attention.v].map(|keys| keys.scale(sequence, head, key));
             for (row, value) in k.iter().enumerate() {
-                to_k[row * KEYS + column] = value.get();
+                to_k[row * KEYS + column] = value.get() * scale_k;
             }
             let to_v = &mut to_v[column * attention.padded()..][..attention.padded()];
             let whole = head_dim / I::LANES * I::LANES;
             for at in (0..whole).step_by(I::LANES) {
                 // SAFETY: inside the row.
-                unsafe { I::store(to_v.as_mut_ptr().add(at), T::load::<I>(v.as_ptr().add(at))) };
+                unsafe {
+                    let value = I::mul(T::load::<I>(v.as_ptr().add(at)), I::splat(scale_v));
+                    I::store(to_v.as_mut_ptr().add(at), value);
+                }
             }
             for at in whole..head_dim {
-                to_v[at] = v[at].get();
+                to_v[at] = v[at].get() * scale_v;
             }
         }
     }
@@ -322,7 +345,9 @@ impl<T: Stored> Block<'_, T> {
     unsafe fn score_in_place<I: Isa>(&self, buffers: &mut Buffers, keys: Range<usize>) {
         let Sizes { kv_heads, head_dim, .. } = self.attention.sizes;
         for (column, key) in keys.enumerate() {
-            let k = self.attention.k.row(self.head / kv_heads, self.head % kv_heads, key);
+            let (sequence, head) = (self.head / kv_heads, self.head % kv_heads);
+            let k = self.attention.k.rows.row(sequence, head, key);
+            let scale = self.attention.k.scale(sequence, head, key);
             for (row, q) in buffers.q.chunks_exact(head_dim).enumerate() {
                 // SAFETY: the rows are there, by `Heads::check`, and a multiple of the lanes long.
                 unsafe {
@@ -330,7 +355,7 @@ impl<T: Stored> Block<'_, T> {
                     for at in (0..head_dim).step_by(I::LANES) {
                         sum = I::fma(I::load(q.as_ptr().add(at)), T::load::<I>(k.add(at)), sum);
                     }
-                    buffers.scores[row * KEYS + column] = I::sum(sum);
+                    buffers.scores[row * KEYS + column] = I::sum(sum) * scale;
                 }
             }
         }
@@ -340,11 +365,13 @@ impl<T: Stored> Block<'_, T> {
     unsafe fn sum_in_place<I: Isa>(&self, buffers: &mut Buffers, keys: Range<usize>) {
         let Sizes { kv_heads, head_dim, .. } = self.attention.sizes;
         for (column, key) in keys.enumerate() {
-            let v = self.attention.v.row(self.head / kv_heads, self.head % kv_heads, key);
+            let (sequence, head) = (self.head / kv_heads, self.head % kv_heads);
+            let v = self.attention.v.rows.row(sequence, head, key);
+            let scale = self.attention.v.scale(sequence, head, key);
             for (row, sums) in buffers.sums.chunks_exact_mut(head_dim).enumerate() {
                 // SAFETY: as in `score_in_place`.
                 unsafe {
-                    let weight = I::splat(buffers.scores[row * KEYS + column]);
+                    let weight = I::splat(buffers.scores[row * KEYS + column] * scale);
                     for at in (0..head_dim).step_by(I::LANES) {
                         let sums = sums.as_mut_ptr().add(at);
                         I::store(sums, I::fma(weight, T::load::<I>(v.add(at)), I::load(sums)));

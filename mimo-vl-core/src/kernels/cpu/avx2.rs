@@ -133,6 +133,11 @@ macro_rules! eight_lanes {
                 }
             }
             #[inline(always)]
+            unsafe fn load_i8(from: *const i8) -> Self::F {
+                // SAFETY: see above.
+                unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+            }
+            #[inline(always)]
             unsafe fn store(to: *mut f32, values: Self::F) {
                 // SAFETY: see above.
                 unsafe { _mm256_storeu_ps(to, values) }

@@ -117,6 +117,11 @@ impl Isa for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> Self::F {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+    #[inline(always)]
     unsafe fn store(to: *mut f32, values: Self::F) {
         // SAFETY: see above.
         unsafe { _mm512_storeu_ps(to, values) }

@@ -43,6 +43,7 @@ pub(crate) trait Isa: Copy {
     unsafe fn load(from: *const f32) -> Self::F;
     unsafe fn load_f16(from: *const f16) -> Self::F;
     unsafe fn load_bf16(from: *const bf16) -> Self::F;
+    unsafe fn load_i8(from: *const i8) -> Self::F;
     unsafe fn store(to: *mut f32, values: Self::F);
     unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;

@@ -26,7 +26,7 @@ use std::cell::Cell;
 use std::sync::OnceLock;
 
 pub(super) use activations::Activations;
-pub(super) use attention::{Heads, Sizes, attend, release_layout};
+pub(super) use attention::{Heads, Keys, Sizes, attend, release_layout};
 pub(super) use dense::{FEW, multiply_dense};
 use isa::{Isa, Kernel};
 pub(super) use packed::{Matrix, multiply, multiply_gated};
@@ -34,6 +34,7 @@ pub use pool::cores;
 pub(crate) use pool::with_threads;
 pub use round::{Rounding, lay_out, pack};
 pub(super) use rowwise::{Rows, rms_norm, rope, swiglu};
+pub(super) use stored::Stored;
 
 /// A level of instructions that the native kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -100,6 +100,11 @@ impl Isa for Portable {
         unsafe { from.cast::<[bf16; 8]>().read_unaligned() }.map(bf16::to_f32)
     }
     #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> Self::F {
+        // SAFETY: the caller gives 8 readable values.
+        unsafe { from.cast::<[i8; 8]>().read_unaligned() }.map(f32::from)
+    }
+    #[inline(always)]
     unsafe fn store(to: *mut f32, values: Self::F) {
         // SAFETY: the caller gives 8 writable values.
         unsafe { to.cast::<Self::F>().write_unaligned(values) }

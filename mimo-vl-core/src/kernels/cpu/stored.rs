@@ -47,3 +47,15 @@ impl Stored for bf16 {
         self.to_f32()
     }
 }
+
+impl Stored for i8 {
+    #[inline(always)]
+    unsafe fn load<I: Isa>(from: *const Self) -> I::F {
+        // SAFETY: as for this function.
+        unsafe { I::load_i8(from) }
+    }
+    #[inline(always)]
+    fn get(self) -> f32 {
+        f32::from(self)
+    }
+}

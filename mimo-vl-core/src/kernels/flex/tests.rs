@@ -6,9 +6,9 @@ use burn_flex::{Flex, FlexDevice};
 use half::f16;
 
 use crate::kernels::Level;
-use crate::kernels::attention::{attention, write_rows};
+use crate::kernels::attention::{attention, write_bytes, write_rows};
 use crate::kernels::linear::{linear, widened};
-use crate::kernels::{Format, Kernels, Levels, Mask, Packed, PackedData, pack, rope_partner, rowwise};
+use crate::kernels::{ByteRows, Format, Kernels, Levels, Mask, Packed, PackedData, pack, rope_partner, rowwise};
 
 /// Numbers in −1..1 that are the same in every run.
 pub(super) struct Noise(u64);
@@ -362,4 +362,47 @@ fn rows_are_written_in_place() {
             again.into_data().assert_eq(&expected, true);
         }
     }
+}
+
+#[test]
+fn rows_of_eight_bits_are_those_of_the_portable_bodies() {
+    let mut noise = Noise::new(10);
+    for (heads, kv_heads, queries, keys, head_dim) in
+        [(4, 1, 1, 70, 16), (8, 2, 3, 40, 128), (4, 2, 50, 50, 24), (8, 2, 40, 200, 128), (2, 2, 1, 1, 80)]
+    {
+        let mut floats = |heads: usize, rows: usize| {
+            let values = noise.values(rows * heads * head_dim);
+            on_device(values, [1, rows, heads, head_dim]).swap_dims(1, 2).mul_scalar(3.0)
+        };
+        let q = floats(heads, queries);
+        let [k, v] = [0, 1].map(|_| floats(kv_heads, keys));
+        let empty = || ByteRows::<Flex>::zeros([1, kv_heads, keys + 5, head_dim], &FlexDevice);
+        // In two parts, as tokens come.
+        let filled = |rows: &Tensor<Flex, 4>, write: fn(ByteRows<Flex>, Tensor<Flex, 4>, usize) -> ByteRows<Flex>| {
+            let cut = keys / 2;
+            let store = write(empty(), rows.clone().narrow(2, 0, keys - cut), 0);
+            if cut == 0 { store } else { write(store, rows.clone().narrow(2, keys - cut, cut), keys - cut) }
+        };
+        let native = [&k, &v].map(|rows| filled(rows, Flex::write_bytes));
+        for (rows, native) in [&k, &v].into_iter().zip(&native) {
+            let portable = filled(rows, write_bytes);
+            assert!(difference(&host(native.scales.clone()), &host(portable.scales.clone())) < 1e-6);
+            let error = difference(&host(native.clone().floats()), &host(portable.floats()));
+            assert!(error < 2e-3, "a code that was equally near to two: {error:e}");
+            let exact = host(rows.clone());
+            let error = difference(&host(native.first(keys).floats()), &exact);
+            assert!(error > 1e-3 && error < 6e-3, "{error:e}");
+        }
+        let [k, v] = native.map(|rows| rows.first(keys));
+        let mask = Mask::Causal { offset: keys - queries };
+        let expected = host(attention(q.clone(), k.clone().floats(), v.clone().floats(), mask));
+        for level in levels() {
+            let given = level.force(|| host(Flex::attention_bytes(q.clone(), k.clone(), v.clone(), mask)));
+            assert!(difference(&given, &expected) < 2e-6, "{level:?}: {:e}", difference(&given, &expected));
+        }
+    }
+    // Zeros have no scale, and stay zeros.
+    let store = ByteRows::<Flex>::zeros([1, 1, 2, 16], &FlexDevice);
+    let written = Flex::write_bytes(store, Tensor::zeros([1, 1, 2, 16], &FlexDevice), 0);
+    assert!(host(written.floats()).iter().all(|&x| x == 0.0));
 }
