@@ -12,4 +12,4 @@ pub use files::Checkpoint;
 pub use memory::check_memory;
 pub use rounded::{Receipt, RoundedMatrix, RoundedWriter};
 pub use save::save;
-pub use source::{FloatType, TensorSource, Weights};
+pub use source::{CheckpointSource, FloatType, TensorSource, Weights};

@@ -341,41 +341,79 @@ impl<T: Stored> Block<'_, T> {
         }
     }
 
+    /// The scores of all rows with some keys, read where they lie.
     #[inline(always)]
     unsafe fn score_in_place<I: Isa>(&self, buffers: &mut Buffers, keys: Range<usize>) {
-        let Sizes { kv_heads, head_dim, .. } = self.attention.sizes;
-        for (column, key) in keys.enumerate() {
-            let (sequence, head) = (self.head / kv_heads, self.head % kv_heads);
-            let k = self.attention.k.rows.row(sequence, head, key);
-            let scale = self.attention.k.scale(sequence, head, key);
-            for (row, q) in buffers.q.chunks_exact(head_dim).enumerate() {
-                // SAFETY: the rows are there, by `Heads::check`, and a multiple of the lanes long.
-                unsafe {
-                    let mut sum = I::zero();
-                    for at in (0..head_dim).step_by(I::LANES) {
-                        sum = I::fma(I::load(q.as_ptr().add(at)), T::load::<I>(k.add(at)), sum);
-                    }
-                    buffers.scores[row * KEYS + column] = I::sum(sum) * scale;
-                }
+        let rows = buffers.total.len();
+        // SAFETY: as for this function; the rows are there.
+        unsafe {
+            for row in (0..rows / 4 * 4).step_by(4) {
+                self.score_rows::<I, 4>(buffers, keys.clone(), row);
+            }
+            for row in rows / 4 * 4..rows {
+                self.score_rows::<I, 1>(buffers, keys.clone(), row);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn sum_in_place<I: Isa>(&self, buffers: &mut Buffers, keys: Range<usize>) {
+    unsafe fn score_rows<I: Isa, const M: usize>(&self, buffers: &mut Buffers, keys: Range<usize>, first: usize) {
         let Sizes { kv_heads, head_dim, .. } = self.attention.sizes;
+        let (sequence, head) = (self.head / kv_heads, self.head % kv_heads);
         for (column, key) in keys.enumerate() {
-            let (sequence, head) = (self.head / kv_heads, self.head % kv_heads);
-            let v = self.attention.v.rows.row(sequence, head, key);
-            let scale = self.attention.v.scale(sequence, head, key);
-            for (row, sums) in buffers.sums.chunks_exact_mut(head_dim).enumerate() {
-                // SAFETY: as in `score_in_place`.
-                unsafe {
-                    let weight = I::splat(buffers.scores[row * KEYS + column] * scale);
-                    for at in (0..head_dim).step_by(I::LANES) {
-                        let sums = sums.as_mut_ptr().add(at);
-                        I::store(sums, I::fma(weight, T::load::<I>(v.add(at)), I::load(sums)));
+            let k = self.attention.k.rows.row(sequence, head, key);
+            let scale = self.attention.k.scale(sequence, head, key);
+            // SAFETY: the rows are there, by `Keys::check`, and a multiple of the lanes long.
+            unsafe {
+                let q = buffers.q.as_ptr().add(first * head_dim);
+                let mut sums = [I::zero(); M];
+                for at in (0..head_dim).step_by(I::LANES) {
+                    let k = T::load::<I>(k.add(at));
+                    for (m, sum) in sums.iter_mut().enumerate() {
+                        *sum = I::fma(I::load(q.add(m * head_dim + at)), k, *sum);
                     }
+                }
+                for (m, &sum) in sums.iter().enumerate() {
+                    buffers.scores[(first + m) * KEYS + column] = I::sum(sum) * scale;
+                }
+            }
+        }
+    }
+
+    /// Add the values of some keys times the weights to the sums of all rows.
+    #[inline(always)]
+    unsafe fn sum_in_place<I: Isa>(&self, buffers: &mut Buffers, keys: Range<usize>) {
+        let rows = buffers.total.len();
+        // SAFETY: as for this function; the rows are there.
+        unsafe {
+            for row in (0..rows / 4 * 4).step_by(4) {
+                self.sum_rows::<I, 4>(buffers, keys.clone(), row);
+            }
+            for row in rows / 4 * 4..rows {
+                self.sum_rows::<I, 1>(buffers, keys.clone(), row);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sum_rows<I: Isa, const M: usize>(&self, buffers: &mut Buffers, keys: Range<usize>, first: usize) {
+        let Sizes { kv_heads, head_dim, .. } = self.attention.sizes;
+        let (sequence, head) = (self.head / kv_heads, self.head % kv_heads);
+        // The sums of a few columns stay in registers over all keys.
+        for at in (0..head_dim).step_by(I::LANES) {
+            // SAFETY: as in `score_rows`.
+            unsafe {
+                let to = |m: usize| (first + m) * head_dim + at;
+                let mut sums: [I::F; M] = std::array::from_fn(|m| I::load(buffers.sums.as_ptr().add(to(m))));
+                for (column, key) in keys.clone().enumerate() {
+                    let v = T::load::<I>(self.attention.v.rows.row(sequence, head, key).add(at));
+                    let scale = self.attention.v.scale(sequence, head, key);
+                    for (m, sum) in sums.iter_mut().enumerate() {
+                        *sum = I::fma(I::splat(buffers.scores[(first + m) * KEYS + column] * scale), v, *sum);
+                    }
+                }
+                for (m, &sum) in sums.iter().enumerate() {
+                    I::store(buffers.sums.as_mut_ptr().add(to(m)), sum);
                 }
             }
         }

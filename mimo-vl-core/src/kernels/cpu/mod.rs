@@ -21,6 +21,8 @@ mod portable;
 mod round;
 mod rowwise;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::sync::OnceLock;
