@@ -4,7 +4,7 @@
 Each round runs every program once, one after the other, so that all of them meet the same spells of the machine.
 Weights are random and have the shapes of MiMo-VL-7B.
 
-    cargo build --release --workspace --bin bench_7b --bin ask
+    cargo build --release --workspace --bin bench_7b
     python benches/compare.py --int4 target/bench_7b/36-32-int4 --llama DIR_WITH_LLAMA_BENCH_AND_MTMD_CLI \\
         --gguf LLM_Q4_0.gguf --mmproj MMPROJ_F16.gguf --python PYTHON_WITH_TRANSFORMERS
 """

@@ -207,7 +207,7 @@ fn blocks_stay_as_they_are_where_a_format_has_them() {
     assert_eq!(products(Weights::Native), [four, eight(true), eight(false), None, None, eight(true)]);
     assert_eq!(products(Weights::Int8), [four, eight(true), eight(false), eight(false), None, eight(true)]);
     let rounded = Some((Normal4, false));
-    assert_eq!(products(Weights::Int4), [four, rounded, rounded, rounded, None, eight(false)]);
+    assert_eq!(products(Weights::Int4), [four, rounded, rounded, rounded, None, eight(true)]);
     assert_eq!(products(Weights::F32), [None; 6]);
 }
 
@@ -234,6 +234,12 @@ fn refusal(path: &Path) -> Error {
 }
 
 #[test]
+fn a_bare_name_is_a_file_of_the_current_folder() {
+    std::env::set_current_dir(data()).unwrap();
+    Model::load(LANGUAGE, &LoadOptions::new()).unwrap();
+}
+
+#[test]
 fn both_files_are_needed_once() {
     let folder = copy();
     fs::copy(data().join(LANGUAGE), folder.path().join("other.gguf")).unwrap();
@@ -243,6 +249,10 @@ fn both_files_are_needed_once() {
     fs::remove_file(folder.path().join(VISION)).unwrap();
     let error = refusal(&folder.path().join(LANGUAGE)).to_string();
     assert!(error.contains("mmproj"), "{error}");
+    let part = folder.path().join("model-00001-of-00002.gguf");
+    fs::copy(data().join(LANGUAGE), &part).unwrap();
+    let error = refusal(&part).to_string();
+    assert!(error.contains("several parts"), "{error}");
     let missing = refusal(&folder.path().join("missing.gguf"));
     assert!(matches!(missing, Error::Io { .. }), "{missing:?}");
 }
@@ -326,6 +336,50 @@ fn what_is_not_supported_is_named() {
         } else {
             replace(&path, old, new);
         }
+        let error = refusal(folder.path());
+        assert!(matches!(error, Error::Checkpoint { .. } | Error::Tensor { .. }), "{error:?}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// Replace what follows the only occurrence of `key` in a file.
+fn replace_after(path: &Path, key: &[u8], new: &[u8]) {
+    let mut bytes = fs::read(path).unwrap();
+    let places: Vec<usize> = (0..bytes.len() - key.len()).filter(|&at| bytes[at..].starts_with(key)).collect();
+    assert_eq!(places.len(), 1, "{:?}", String::from_utf8_lossy(key));
+    let at = places[0] + key.len();
+    bytes[at..at + new.len()].copy_from_slice(new);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn sizes_that_no_model_has_are_refused() {
+    let four = |dimensions: [u64; 4]| {
+        [4_u32.to_le_bytes().to_vec(), dimensions.iter().flat_map(|size| size.to_le_bytes()).collect()].concat()
+    };
+    let one = |size: u64, kind: u32| {
+        [1_u32.to_le_bytes().to_vec(), size.to_le_bytes().to_vec(), kind.to_le_bytes().to_vec()].concat()
+    };
+    // Dimensions come from the innermost on.
+    let patches = [b"v.patch_embd.weight".as_slice(), &4_u32.to_le_bytes()].concat();
+    let cases: [(&[u8], Vec<u8>, &str); 5] = [
+        (&patches[..19], four([0, 0, 3, 64]), "nothing in it"),
+        (&patches[..19], four([7, 14, 3, 64]), "the last two 14"),
+        (&patches[..19], four([1 << 40, 1 << 40, 3, 64]), "shape"),
+        (b"v.blk.1.attn_q.bias", one(64, 8), "blocks"),
+        (
+            b"clip.vision.block_count",
+            [4_u32, u32::MAX].iter().flat_map(|word| word.to_le_bytes()).collect(),
+            "block_count",
+        ),
+    ];
+    for (key, new, expected) in cases {
+        let folder = copy();
+        let path = folder.path().join(VISION);
+        // The name of the second frame's tensor starts with that of the first one's.
+        let key = if key.starts_with(b"v.patch") { patches.as_slice() } else { key };
+        let new = if key == patches { &new[4..] } else { &new[..] };
+        replace_after(&path, key, new);
         let error = refusal(folder.path());
         assert!(matches!(error, Error::Checkpoint { .. } | Error::Tensor { .. }), "{error:?}");
         assert!(error.to_string().contains(expected), "{error}");

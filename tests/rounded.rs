@@ -7,6 +7,7 @@ use mimo_vl_core::sampling::MOST_DRAFTED;
 use mimo_vl_core::session::{LoadOptions, Model};
 use mimo_vl_core::{Cancel, Error, KvCache};
 use mimo_vl_examples::parity::{Case, TENSOR_BAR, prompt_logits, relative_error};
+use mimo_vl_examples::tiny_model;
 use mimo_vl_tests::checkpoints::{CheckpointCopy, StoredTensor, tiny};
 use safetensors::Dtype;
 
@@ -140,15 +141,18 @@ fn a_cache_of_eight_bits_grows_and_is_cut() {
     let positions: Vec<[u32; 3]> = (0..60).map(|position| [position; 3]).collect();
     let segment =
         |from: usize, to: usize| Segment { ids: &ids[from..to], positions: &positions[from..to], media: Vec::new() };
-    let mut whole = model.engine().sequence();
-    let expected = whole.prefill(&segment(0, 60), 60, false, &cancel).unwrap();
+    let mut plain = model.engine().sequence();
+    plain.extend(&segment(0, 20), &cancel).unwrap();
+    plain.extend(&segment(20, 30), &cancel).unwrap();
+    let expected = plain.extend(&segment(30, 60), &cancel).unwrap();
     let mut grown = model.engine().sequence();
     grown.extend(&segment(0, 20), &cancel).unwrap();
     grown.reserve(100).unwrap();
     grown.extend(&segment(20, 50), &cancel).unwrap();
     grown.truncate(30);
     let given = grown.extend(&segment(30, 60), &cancel).unwrap();
-    assert!(relative_error(&given, &expected) < 2e-2, "{:e}", relative_error(&given, &expected));
+    // Other tokens, which the cut took away, would change far more.
+    assert!(relative_error(&given, &expected) < 2e-3, "{:e}", relative_error(&given, &expected));
 }
 
 #[test]
@@ -185,6 +189,10 @@ fn formats_have_names() {
     for weights in Weights::ALL {
         assert_eq!(weights.name().parse::<Weights>().unwrap(), weights);
     }
+    for cache in KvCache::ALL {
+        assert_eq!(cache.name().parse::<KvCache>().unwrap(), cache);
+    }
+    assert!(matches!("bf16".parse::<KvCache>(), Err(Error::Option { option: "kv_cache", .. })));
     let error = "int3".parse::<Weights>().unwrap_err().to_string();
     assert!(error.contains("int3") && error.contains("int4"), "{error}");
 }
@@ -192,10 +200,12 @@ fn formats_have_names() {
 #[test]
 fn few_tokens_at_once_give_what_one_at_a_time_gives() {
     let cancel = Cancel::new();
-    for weights in [Weights::Native, Weights::F32, Weights::Int8, Weights::Int4] {
+    let formats = [Weights::Native, Weights::F32, Weights::Int8, Weights::Int4];
+    // Three and five heads of queries share one of keys.
+    for (checkpoint, weights) in [tiny(), tiny_model()].iter().flat_map(|path| formats.map(|weights| (path, weights))) {
         for level in Level::ALL.into_iter().filter(|level| level.is_here()) {
             level.force(|| {
-                let model = Model::load(tiny(), &LoadOptions::new().weights(weights)).unwrap();
+                let model = Model::load(checkpoint, &LoadOptions::new().weights(weights)).unwrap();
                 let started = || {
                     let (ids, positions) = ((0..70).collect::<Vec<u32>>(), (0..70).map(|p| [p; 3]).collect::<Vec<_>>());
                     let mut sequence = model.engine().sequence();
@@ -213,7 +223,11 @@ fn few_tokens_at_once_give_what_one_at_a_time_gives() {
                     .collect();
                 let segment = Segment { ids: &ids, positions: &positions, media: Vec::new() };
                 let together = started().prefill(&segment, ids.len(), true, &cancel).unwrap();
-                assert!(single == together, "{weights:?} {level:?}: {:e}", relative_error(&together, &single));
+                assert!(
+                    single == together,
+                    "{checkpoint:?} {weights:?} {level:?}: {:e}",
+                    relative_error(&together, &single)
+                );
             });
         }
     }

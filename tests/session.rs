@@ -314,7 +314,7 @@ fn a_conversation_goes_on_after_guesses() {
     let turns = ["1 2 3 4 5 6 7 8 1 2 3 4", "and 1 2 3 4 5 6 7 8 1 2 3"];
     let answers = |draft: usize| {
         let mut session = model().session();
-        let mut ids = Vec::new();
+        let (mut ids, mut drafted) = (Vec::new(), 0);
         for turn in turns {
             let generate = Generate::new().max_tokens(30).draft(draft);
             let mut stream = session.stream(&Prompt::user().text(turn), &generate).unwrap();
@@ -322,8 +322,11 @@ fn a_conversation_goes_on_after_guesses() {
             (0..9).for_each(|_| drop(stream.next()));
             stream.stop();
             drop(stream);
-            ids.extend(session.ask(&Prompt::user().text(turn), &generate).unwrap().ids);
+            let answer = session.ask(&Prompt::user().text(turn), &generate).unwrap();
+            ids.extend(answer.ids);
+            drafted += answer.timings.drafted;
         }
+        assert_eq!(drafted > 0, draft > 0, "{drafted} guesses");
         ids
     };
     assert_eq!(answers(0), answers(7));

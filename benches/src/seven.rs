@@ -11,6 +11,7 @@ use mimo_vl_core::device::{WithBackend, dispatch};
 use mimo_vl_core::kernels::{Kernels, Mask, Packed, cores};
 use mimo_vl_core::model::{Segment, Sequence};
 use mimo_vl_core::preprocess;
+use mimo_vl_core::sampling::MOST_DRAFTED;
 use mimo_vl_core::{Cancel, Generate, Image, LoadOptions, Model, Prompt, Thinking, Watch, quantize};
 
 use crate::ceilings::{byte_products, read_bandwidth};
@@ -19,6 +20,8 @@ use crate::{machine, noise};
 
 /// Steps of decoding that one figure is the median of.
 const STEPS: usize = 24;
+/// Tokens that are checked together when as many as possible are guessed ahead.
+const GUESSES: usize = MOST_DRAFTED + 1;
 /// Tokens of the context whose memory is measured.
 const CONTEXT: usize = 2048;
 
@@ -206,7 +209,7 @@ impl Bench {
     fn decode(&self, held: usize) -> Outcome {
         let text = &self.model.config().text;
         let mut sequence = self.sequence(held.max(1))?;
-        sequence.reserve(held + (self.rounds + 2) * STEPS)?;
+        sequence.reserve(held + (self.rounds + 2) * (STEPS + 1) + GUESSES)?;
         let bytes = |prefix: &str| -> usize {
             let matrices = self.receipt.matrices.iter().filter(|matrix| matrix.names[0].starts_with(prefix));
             matrices.map(|matrix| matrix.format.bytes(matrix.rows.iter().sum(), matrix.width)).sum()
@@ -231,9 +234,31 @@ impl Bench {
             speed / 1e9
         );
         figure(&format!("decode, {held} in the cache"), 1.0 / time, "tokens/s", &note);
+        let (ids, positions) = self.tokens(sequence.len(), GUESSES);
+        let mut together = Vec::new();
+        for _ in 0..self.rounds {
+            let len = sequence.len();
+            let single = step(&mut *sequence)?;
+            let segment = Segment { ids: &ids, positions: &positions, media: Vec::new() };
+            let (logits, time) = timed(|| sequence.prefill(&segment, GUESSES, true, &Cancel::new()));
+            logits?;
+            sequence.truncate(len);
+            together.push(time / single);
+        }
+        figure(
+            &format!("{GUESSES} tokens at once, {held}"),
+            median(together),
+            "steps",
+            "what checking seven guesses takes",
+        );
         if self.threads == cores() {
             let rest = dispatch("cpu", Rest { bench: self, held, sequence: &mut *sequence })?;
-            figure("  beside its products", 100.0 * rest, "%", "of a step, all that is neither product nor attention");
+            figure(
+                &format!("beside its products, {held}"),
+                100.0 * rest,
+                "%",
+                "of a step, all that is neither product nor attention",
+            );
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What the example programs share.
 
 pub mod parity;
+pub mod progress;
 pub mod shapes;
 
 use std::path::PathBuf;

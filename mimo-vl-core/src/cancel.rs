@@ -67,6 +67,11 @@ impl<'a> Watch<'a> {
         self
     }
 
+    /// The flag that stops the work; one that nobody raises where there is none.
+    pub(crate) fn flag(&self) -> Cancel {
+        self.cancel.cloned().unwrap_or_default()
+    }
+
     /// Report, and pass unless a stop was asked for.
     pub(crate) fn step(&self, done: u64, of: u64) -> Result<()> {
         if let Some(progress) = self.progress {

@@ -352,7 +352,8 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
 
     fn reserve(&mut self, tokens: usize) -> Result<()> {
         if self.shared.on_host {
-            check_memory("the cache of keys and values", self.shared.model.language.growth(&self.cache, tokens))?;
+            let Shared { model, device, .. } = &*self.shared;
+            check_memory("the cache of keys and values", model.language.growth(&self.cache, tokens, device))?;
         }
         guarded(self.shared.threads, || {
             self.shared.model.language.reserve(&mut self.cache, tokens, &self.shared.device);

@@ -48,6 +48,30 @@ fn weights_format(weights: i32) -> Result<mimo_vl_core::checkpoint::Weights> {
     }
 }
 
+/// The type in which keys and values of earlier tokens are kept.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub enum KvCache {
+    /// 32-bit floats.
+    F32 = 0,
+    /// 16-bit floats of IEEE 754.
+    F16 = 1,
+    /// Eight bits.
+    Int8 = 2,
+}
+
+fn kv_cache_format(kind: i32) -> Result<mimo_vl_core::KvCache> {
+    const F32: i32 = KvCache::F32 as i32;
+    const F16: i32 = KvCache::F16 as i32;
+    const INT8: i32 = KvCache::Int8 as i32;
+    match kind {
+        F32 => Ok(mimo_vl_core::KvCache::F32),
+        F16 => Ok(mimo_vl_core::KvCache::F16),
+        INT8 => Ok(mimo_vl_core::KvCache::Int8),
+        other => Err(pointer::refuse("kv_cache", format!("{other} is none of mimo_vl_kv_cache"))),
+    }
+}
+
 /// Options with the defaults: the CPU, weights as the checkpoint has them. Free them with mimo_vl_load_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_load_options_new() -> *mut LoadOptions {
@@ -90,6 +114,37 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_weights(
             Ok(())
         })
     }
+}
+
+/// Set the type in which keys and values of earlier tokens are kept; `kv_cache` is one of mimo_vl_kv_cache. Without it:
+/// 16-bit floats for weights of four or eight bits, else 32-bit floats.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for NULL options and for another number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_load_options_set_kv_cache(
+    options: *mut LoadOptions,
+    kv_cache: i32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::fallible(error_out, || {
+            let options = pointer::borrow_mut(options, "options")?;
+            options.0 = options.0.clone().kv_cache(kv_cache_format(kv_cache)?);
+            Ok(())
+        })
+    }
+}
+
+/// Set how many threads compute on the CPU, from 1 to 1,024; without it, one for each core. NULL options are ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_load_options_set_threads(options: *mut LoadOptions, threads: usize) {
+    boundary::infallible((), || {
+        // SAFETY: NULL or living options that only this call uses, by the header's rules.
+        if let Some(options) = unsafe { options.as_mut() } {
+            options.0 = options.0.clone().threads(threads);
+        }
+    });
 }
 
 /// Set how many tokens a conversation can have, from 1 to what the checkpoint was made for. NULL options are ignored.
@@ -182,6 +237,14 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_repetition_penalty(options
 pub unsafe extern "C" fn mimo_vl_generate_options_set_seed(options: *mut GenerateOptions, seed: u64) {
     // SAFETY: the argument keeps the header's rules.
     unsafe { change(options, |generate| generate.seed(seed)) };
+}
+
+/// Set how many tokens are guessed at a time where the answer repeats what came before, from 0 for none to 7; the answer
+/// is the same. Without it: 7 for a temperature of 0, else none. NULL options are ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_draft(options: *mut GenerateOptions, tokens: usize) {
+    // SAFETY: the argument keeps the header's rules.
+    unsafe { change(options, |generate| generate.draft(tokens)) };
 }
 
 /// Free the options; NULL is ignored.

@@ -22,19 +22,24 @@ pub(crate) struct Model {
 
 #[pymethods]
 impl Model {
-    /// Load the checkpoint in the folder `path`: config.json, safetensors, tokenizer.json, ...
+    /// Load the checkpoint in the folder `path`: config.json, safetensors, tokenizer.json, ... Or the GGUF file `path`, with
+    /// the vision tower's beside it.
     ///
     /// Without a path: mimo-vl-tiny, a small model that comes with the package. `device` is "cpu", "ndarray" or
-    /// "cuda:0". `weights` is the type that weights have in memory: "native", the one in the files, or "f32", "f16" or
-    /// "bf16". `max_context` bounds the tokens of a conversation, and with them its memory.
+    /// "cuda:0". `weights` is the type that weights have in memory: "native", the one in the files, "f32", "f16", "bf16",
+    /// or, rounded, "int8" or "int4". `max_context` bounds the tokens of a conversation, and with them its memory.
+    /// `kv_cache` is the type of keys and values of earlier tokens: "f32", "f16" or "int8". `threads` is the number of
+    /// threads on the CPU.
     #[staticmethod]
-    #[pyo3(signature = (path=None, *, device="cpu", weights="native", max_context=None))]
+    #[pyo3(signature = (path=None, *, device="cpu", weights="native", max_context=None, kv_cache=None, threads=None))]
     fn load(
         py: Python<'_>,
         path: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = device_name)] device: &str,
         #[pyo3(from_py_with = weights_name)] weights: &str,
         max_context: Option<i64>,
+        kv_cache: Option<&Bound<'_, PyAny>>,
+        threads: Option<i64>,
     ) -> PyResult<Self> {
         let path = match path {
             Some(path) => text::path(path)?,
@@ -44,6 +49,13 @@ impl Model {
         let mut options = LoadOptions::new().device(device).weights(weights);
         if let Some(tokens) = unsigned(py, "max_context", max_context)? {
             options = options.max_context(tokens);
+        }
+        if let Some(kind) = kv_cache {
+            let kind = name(kind, "kv_cache")?.parse().map_err(|error| exception(py, &error))?;
+            options = options.kv_cache(kind);
+        }
+        if let Some(threads) = unsigned(py, "threads", threads)? {
+            options = options.threads(threads);
         }
         let (results, mut result) = mpsc::channel();
         // After Ctrl-C nobody listens any more, and the thread drops what it has loaded.

@@ -71,6 +71,7 @@ pub(crate) struct Options {
     pub(crate) min_p: Option<f32>,
     pub(crate) repetition_penalty: Option<f32>,
     pub(crate) seed: Option<i128>,
+    pub(crate) draft: Option<i64>,
 }
 
 impl Options {
@@ -97,6 +98,9 @@ impl Options {
         }
         if let Some(value) = unsigned(py, "seed", self.seed)? {
             generate = generate.seed(value);
+        }
+        if let Some(value) = unsigned(py, "draft", self.draft)? {
+            generate = generate.draft(value);
         }
         Ok(generate)
     }

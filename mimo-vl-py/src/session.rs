@@ -39,7 +39,7 @@ impl Session {
     /// Ctrl-C and cancel() leave the session as it was before the call.
     #[pyo3(signature = (
         parts, *, system=None, thinking=None, max_tokens=None, temperature=None, top_k=None, top_p=None, min_p=None,
-        repetition_penalty=None, seed=None
+        repetition_penalty=None, seed=None, draft=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn ask<'py>(
@@ -55,10 +55,11 @@ impl Session {
         min_p: Option<f32>,
         repetition_penalty: Option<f32>,
         seed: Option<i128>,
+        draft: Option<i64>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let prompt = prompt(parts, system, thinking)?;
         let generate =
-            Options { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed }.generate(py)?;
+            Options { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed, draft }.generate(py)?;
         let (results, mut result) = mpsc::channel();
         self.slot.run(py, None, results, move |session, slot| {
             let stream = session.stream(&prompt, &generate)?;
@@ -81,7 +82,7 @@ impl Session {
     /// close(), by leaving its with block, or by dropping it) leaves the session as it was before the call.
     #[pyo3(signature = (
         parts, *, system=None, thinking=None, max_tokens=None, temperature=None, top_k=None, top_p=None, min_p=None,
-        repetition_penalty=None, seed=None
+        repetition_penalty=None, seed=None, draft=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn stream(
@@ -97,10 +98,11 @@ impl Session {
         min_p: Option<f32>,
         repetition_penalty: Option<f32>,
         seed: Option<i128>,
+        draft: Option<i64>,
     ) -> PyResult<Stream> {
         let prompt = prompt(parts, system, thinking)?;
         let generate =
-            Options { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed }.generate(py)?;
+            Options { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed, draft }.generate(py)?;
         Stream::start(py, &self.slot, prompt, generate)
     }
 

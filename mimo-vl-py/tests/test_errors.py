@@ -139,6 +139,8 @@ def test_unknown_device(checkpoint: pathlib.Path, device: str) -> None:
         ("repetition_penalty", 0.0),
         ("seed", -1),
         ("seed", 2**64),
+        ("draft", 8),
+        ("draft", -1),
     ],
 )
 def test_option_out_of_range(session: mimo_vl.Session, option: str, value: Any) -> None:
@@ -150,7 +152,14 @@ def test_option_out_of_range(session: mimo_vl.Session, option: str, value: Any) 
 
 
 def test_option_of_load_out_of_range(checkpoint: pathlib.Path, picture: pathlib.Path) -> None:
-    options: list[dict[str, Any]] = [{"weights": "int3"}, {"max_context": 0}, {"max_context": -1}]
+    options: list[dict[str, Any]] = [
+        {"weights": "int3"},
+        {"max_context": 0},
+        {"max_context": -1},
+        {"kv_cache": "bf16"},
+        {"threads": 0},
+        {"threads": -1},
+    ]
     for option in options:
         with pytest.raises(mimo_vl.OptionError, match=next(iter(option))):
             mimo_vl.Model.load(checkpoint, **option)
@@ -179,7 +188,7 @@ def test_invalid_text(session: mimo_vl.Session, call: str) -> None:
 
 
 def test_invalid_names(checkpoint: pathlib.Path) -> None:
-    for option in ("device", "weights"):
+    for option in ("device", "weights", "kv_cache"):
         names: dict[str, Any] = {option: "\udcff"}
         with pytest.raises(mimo_vl.OptionError, match=f"{option}: .*surrogates"):
             mimo_vl.Model.load(checkpoint, **names)

@@ -275,6 +275,8 @@ static void options_of_loading_count(void) {
     mimo_vl_str device;
     OK(mimo_vl_load_options_set_device(options, "cpu", &error));
     OK(mimo_vl_load_options_set_weights(options, MIMO_VL_WEIGHTS_F32, &error));
+    OK(mimo_vl_load_options_set_kv_cache(options, MIMO_VL_KV_CACHE_INT8, &error));
+    mimo_vl_load_options_set_threads(options, 1);
     mimo_vl_load_options_set_max_context(options, 4);
     OK(mimo_vl_model_load(checkpoint, options, &model, &error));
     mimo_vl_load_options_free(options);

@@ -21,12 +21,17 @@ static void bad_loads_are_refused(void) {
     FAILS(mimo_vl_load_options_set_device(options, "cp\xff", &error), MIMO_VL_STATUS_OPTION, "UTF-8");
     FAILS(mimo_vl_load_options_set_weights(options, 99, &error), MIMO_VL_STATUS_OPTION, "weights");
     FAILS(mimo_vl_load_options_set_weights(NULL, MIMO_VL_WEIGHTS_F32, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_kv_cache(options, 3, &error), MIMO_VL_STATUS_OPTION, "kv_cache");
+    FAILS(mimo_vl_load_options_set_kv_cache(NULL, MIMO_VL_KV_CACHE_F16, &error), MIMO_VL_STATUS_OPTION, "options");
     OK(mimo_vl_load_options_set_device(options, "abacus:0", &error));
     FAILS(mimo_vl_model_load(checkpoint, options, &model, &error), MIMO_VL_STATUS_DEVICE, "abacus:0");
     CHECK(model == NULL);
     OK(mimo_vl_load_options_set_device(options, "cpu", &error));
     mimo_vl_load_options_set_max_context(options, 0);
     FAILS(mimo_vl_model_load(checkpoint, options, &model, &error), MIMO_VL_STATUS_OPTION, "max_context");
+    mimo_vl_load_options_set_max_context(options, 64);
+    mimo_vl_load_options_set_threads(options, 0);
+    FAILS(mimo_vl_model_load(checkpoint, options, &model, &error), MIMO_VL_STATUS_OPTION, "threads");
     mimo_vl_load_options_free(options);
 }
 
@@ -86,6 +91,9 @@ static void bad_prompts_are_refused(const mimo_vl_model *model) {
     mimo_vl_generate_options_set_min_p(options, 0.05f);
     mimo_vl_generate_options_set_repetition_penalty(options, 1.1f);
     mimo_vl_generate_options_set_seed(options, 7);
+    mimo_vl_generate_options_set_draft(options, 8);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "draft");
+    mimo_vl_generate_options_set_draft(options, 3);
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     mimo_vl_answer_free(answer);
     mimo_vl_session_free(session);
@@ -136,6 +144,8 @@ static void null_handles_do_no_harm(void) {
     mimo_vl_image_set_min_pixels(NULL, 1);
     mimo_vl_image_set_max_pixels(NULL, 1);
     mimo_vl_load_options_set_max_context(NULL, 1);
+    mimo_vl_load_options_set_threads(NULL, 1);
+    mimo_vl_generate_options_set_draft(NULL, 1);
     mimo_vl_generate_options_set_max_tokens(NULL, 1);
     mimo_vl_generate_options_set_seed(NULL, 1);
     mimo_vl_cancel_cancel(NULL);

@@ -1,7 +1,7 @@
 //! What rounding each part of a model costs: `cargo run --release --bin policy -- [CHECKPOINT_DIR]`.
 //!
 //! Every part is rounded alone, to eight and to four bits, and the predictions on drawn scenes are compared with those
-//! of the model as stored. The last rows are the library's own policies.
+//! of the model as stored. The rows after them are the library's own policies, and the caches of keys and values.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,11 +11,11 @@ use mimo_vl_core::checkpoint::{Checkpoint, CheckpointSource, TensorSource, Weigh
 use mimo_vl_core::device::{WithBackend, dispatch};
 use mimo_vl_core::encode::{Encoded, encode};
 use mimo_vl_core::kernels::{Kernels, Packed};
-use mimo_vl_core::model::VisionLanguageModel;
+use mimo_vl_core::model::{Segment, VisionLanguageModel};
 use mimo_vl_core::preprocess::{self, Patches};
 use mimo_vl_core::quant::Agreement;
 use mimo_vl_core::splice::splice;
-use mimo_vl_core::{Cancel, LoadOptions, Message, Model, Result, Role};
+use mimo_vl_core::{Cancel, KvCache, LoadOptions, Message, Model, Result, Role};
 use mimo_vl_examples::shapes::fresh_question;
 use mimo_vl_examples::tiny_model;
 
@@ -144,8 +144,28 @@ impl WithBackend for Compare {
                 &VisionLanguageModel::load(&source(weights), &config)?,
             )?;
         }
+        for cache in [KvCache::F16, KvCache::Int8] {
+            let options = LoadOptions::new().weights(Weights::F32).kv_cache(cache);
+            let cached = Model::load(&self.directory, &options)?;
+            let (mut divergence, mut top1) = (0.0, 0.0);
+            for (scene, expected) in scenes.iter().zip(&expected) {
+                let agreement = Agreement::new(&scene.text, &prefill(&cached, scene)?, expected, vocab);
+                divergence += agreement.divergence / SCENES as f64;
+                top1 += agreement.top1 / SCENES as f64;
+            }
+            println!("| cache in {} | {divergence:.1e} | {:.1} % |", cache.name(), 100.0 * top1);
+        }
         Ok(())
     }
+}
+
+/// The logits of all tokens through the cache, in pieces, so that later ones read what it holds of earlier ones.
+fn prefill(model: &Model, scene: &Scene) -> Result<Vec<f32>> {
+    let cancel = Cancel::new();
+    let features = model.engine().encode(&scene.patches, &cancel)?;
+    let Encoded { ids, positions, slots, .. } = &scene.encoded;
+    let media = slots.iter().map(|slot| (slot.clone(), &features)).collect();
+    model.engine().sequence().prefill(&Segment { ids, positions, media }, 16, true, &cancel)
 }
 
 /// A drawn scene with a question, as the network takes it.

@@ -9,20 +9,24 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use mimo_vl_core::kernels::Level;
 use mimo_vl_core::{
     Answer, Cancel, Error, Event, Generate, Image, LoadOptions, Model, Prompt, Session, StopReason, Thinking, Timings,
+    Watch,
 };
+use mimo_vl_examples::progress::{loading_bar, show};
 use mimo_vl_examples::tiny_model;
 
 const USAGE: &str = "usage: ask [OPTION]... [IMAGE]... QUESTION
 
 Ask a question about pictures; the answer goes to the standard output.
 
-  --model DIR          checkpoint directory (default: the mimo-vl-tiny of this repository)
+  --model PATH         checkpoint directory, or a GGUF file (default: the mimo-vl-tiny of this repository)
   --device NAME        cpu, ndarray or cuda:0 (default: cpu)
   --weights FORMAT     native, f32, f16, bf16, int8 or int4 (default: native)
+  --kv-cache FORMAT    keys and values in f32, f16 or int8 (default: f16 for weights of four or eight bits, else f32)
   --threads N          threads on the CPU (default: one for each core)
   --no-think           answer at once
   --show-thinking      write the thinking even when the output is not a terminal
@@ -155,7 +159,14 @@ fn set(
         "--help" => return Err(Ending::Help),
         "--model" => arguments.model = PathBuf::from(value()?),
         "--device" => arguments.load.device = value()?.to_string_lossy().into_owned(),
-        "--weights" => arguments.load.weights = value()?.to_string_lossy().parse()?,
+        "--weights" => {
+            let parsed = value()?.to_string_lossy().parse();
+            arguments.load.weights = parsed.map_err(|error: Error| Ending::Usage(error.to_string()))?;
+        }
+        "--kv-cache" => {
+            let parsed = value()?.to_string_lossy().parse();
+            arguments.load.kv_cache = Some(parsed.map_err(|error: Error| Ending::Usage(error.to_string()))?);
+        }
         "--threads" => arguments.load.threads = Some(number(name, &value()?)?),
         "--max-tokens" => arguments.generate.max_tokens = number(name, &value()?)?,
         "--max-pixels" => arguments.max_pixels = Some(number(name, &value()?)?),
@@ -173,9 +184,18 @@ fn number<T: FromStr>(name: &str, value: &OsStr) -> Result<T, Ending> {
 
 fn run(arguments: &Arguments) -> Result<(), Ending> {
     let prompt = prompt(arguments)?;
-    let model = Model::load(&arguments.model, &arguments.load)?;
+    let loading = Cancel::new();
+    interrupt(loading.clone());
+    let bar = loading_bar();
+    let progress = |done, of| show(&bar, done, of);
+    let watch = Watch::new().cancel(&loading).progress(&progress);
+    let model = Model::load_watched(&arguments.model, &arguments.load, watch);
+    bar.finish_and_clear();
+    let model = model?;
     let mut session = model.session();
-    interrupt(session.cancel());
+    if ANSWER.set(session.cancel()).is_err() || loading.is_cancelled() {
+        return Err(Ending::Interrupted);
+    }
     let answer = write_answer(&mut session, &prompt, arguments)?;
     if arguments.stats {
         write_stats(&model, &answer.timings);
@@ -202,13 +222,19 @@ fn prompt(arguments: &Arguments) -> Result<Prompt, Ending> {
     Ok(prompt.text(question))
 }
 
-/// The first Ctrl-C ends the answer, a second one the program.
-fn interrupt(cancel: Cancel) {
+/// Stops the answer, once there is one.
+static ANSWER: OnceLock<Cancel> = OnceLock::new();
+
+/// The first Ctrl-C ends loading or the answer, a second one the program.
+fn interrupt(loading: Cancel) {
     let handler = move || {
-        if cancel.is_cancelled() {
+        if loading.is_cancelled() {
             std::process::exit(INTERRUPTED.into());
         }
-        cancel.cancel();
+        loading.cancel();
+        if let Some(answer) = ANSWER.get() {
+            answer.cancel();
+        }
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         eprintln!("ask: Ctrl-C will not be handled: {error}");
@@ -260,9 +286,11 @@ fn write_stats(model: &Model, timings: &Timings) {
         timings.prefill_tokens_per_second()
     );
     eprintln!(
-        "decode     {}  {} tokens, {:.1} tokens/s",
+        "decode     {}  {} tokens, {:.1} tokens/s, {} of {} guesses right",
         seconds(timings.decode),
         timings.tokens,
-        timings.decode_tokens_per_second()
+        timings.decode_tokens_per_second(),
+        timings.accepted,
+        timings.drafted
     );
 }

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use mimo_vl_core::{Cancel, Error, Image, LoadOptions, Prompt, Receipt, Watch, Weights, quantize};
+use mimo_vl_examples::progress::{loading_bar, show};
 
 const USAGE: &str = "usage: quantize [OPTION]... CHECKPOINT_DIR OUT_DIR
 
@@ -94,13 +94,8 @@ fn run(arguments: &Arguments) -> Result<Receipt, Error> {
     if let Err(error) = ctrlc::set_handler(move || flag.cancel()) {
         eprintln!("quantize: Ctrl-C will not be handled: {error}");
     }
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left");
-    bar.set_style(style.expect("a template without an error"));
-    let progress = |done, of| {
-        bar.set_length(of);
-        bar.set_position(done);
-    };
+    let bar = loading_bar();
+    let progress = |done, of| show(&bar, done, of);
     let watch = Watch::new().cancel(&cancel).progress(&progress);
     let receipt = quantize(&arguments.from, &arguments.to, &arguments.load, &prompts, watch);
     bar.finish_and_clear();

@@ -14,34 +14,50 @@ const EMBEDDING: &str = "model.embed_tokens.weight";
 /// # Errors
 /// [`Error::Memory`].
 pub fn check_memory(what: &'static str, needed: u64) -> Result<()> {
+    if needed == 0 {
+        return Ok(());
+    }
     let mut system = System::new();
     system.refresh_memory();
+    if system.total_memory() == 0 {
+        // This system does not tell.
+        return Ok(());
+    }
     // What a container may have, without what the system keeps of files for it.
     let of_group = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
     let available = of_group.map_or(system.available_memory(), |free| free.min(system.available_memory()));
-    // A system that does not tell gives 0.
-    if available > 0 && needed > available { Err(Error::Memory { what, needed, available }) } else { Ok(()) }
+    if needed > available { Err(Error::Memory { what, needed, available }) } else { Ok(()) }
 }
 
 impl Checkpoint {
-    /// Bytes of all tensors in the number format `weights`; `narrow` tells whether the device has bf16 and f16, or
+    /// Bytes that all tensors take in the number format `weights`; `narrow` tells whether the device has bf16 and f16, or
     /// keeps them as f32.
+    ///
+    /// A token embedding that stays in the file's map does not count: few of its rows are read.
     pub fn bytes_in_memory(&self, weights: Weights, narrow: bool) -> u64 {
+        let is_tied = !self.places().any(|(name, _)| older_name(name).starts_with("lm_head."));
         let bytes = self.places().map(|(name, place)| {
             let name = older_name(name);
             let packed = match place.shape[..] {
-                [rows, width] if name != EMBEDDING && self.receipt().is_none() => {
+                [rows, width] if self.receipt().is_none() => {
                     packing(&name, place.encoding, weights).map(|packing| packing.format.bytes(rows, width))
                 }
                 _ => None,
             };
             let values: usize = place.shape.iter().product();
-            match (weights, place.encoding) {
+            let stored = match (weights, place.encoding) {
                 (_, Encoding::Bytes) => values,
                 (Weights::F32, _) => 4 * values,
                 (Weights::F16 | Weights::Bf16, _) => 2 * values,
-                (_, Encoding::Float(float)) => packed.unwrap_or(if narrow { float.size() } else { 4 } * values),
-                _ => packed.unwrap_or(if narrow { 2 } else { 4 } * values),
+                (_, Encoding::Float(_)) if narrow && name == EMBEDDING => 0,
+                (_, Encoding::Float(float)) if narrow => float.size() * values,
+                _ if narrow => 2 * values,
+                _ => 4 * values,
+            };
+            match packed {
+                Some(packed) if name == EMBEDDING => stored + if is_tied { packed } else { 0 },
+                Some(packed) => packed,
+                None => stored,
             }
         });
         bytes.sum::<usize>() as u64

@@ -44,6 +44,7 @@ pub struct Receipt {
 
 /// Matrices that were rounded together, one below the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RoundedMatrix {
     /// Their names in the older family of names.
     pub names: Vec<String>,
@@ -88,7 +89,8 @@ impl Receipt {
 
     /// The root of the mean of the squared relative errors, each matrix counted by its size.
     pub fn error(&self) -> f64 {
-        let size = |matrix: &RoundedMatrix| (matrix.rows.iter().sum::<usize>() * matrix.width) as f64;
+        let size =
+            |matrix: &RoundedMatrix| matrix.rows.iter().map(|&rows| rows as f64).sum::<f64>() * matrix.width as f64;
         let total: f64 = self.matrices.iter().map(size).sum();
         let squares: f64 = self.matrices.iter().map(|matrix| size(matrix) * matrix.error.powi(2)).sum();
         if total > 0.0 { (squares / total).sqrt() } else { 0.0 }
@@ -120,11 +122,11 @@ pub struct RoundedWriter {
 }
 
 impl RoundedWriter {
-    /// Start to write to `directory`, which is made when it is missing.
+    /// Start to write to `directory`, which is made when it is missing. The prompts of the receipt have `prompts` bytes.
     ///
     /// # Errors
     /// [`Error::Option`] when `directory` holds a checkpoint already; [`Error::Io`] when it cannot be written.
-    pub fn create(directory: impl AsRef<Path>, source: &Checkpoint, weights: Weights) -> Result<Self> {
+    pub fn create(directory: impl AsRef<Path>, source: &Checkpoint, weights: Weights, prompts: usize) -> Result<Self> {
         let directory = directory.as_ref();
         if [SINGLE, INDEX].iter().any(|name| directory.join(name).exists()) {
             let reason = format!("{} holds a checkpoint already; choose another folder", directory.display());
@@ -135,7 +137,8 @@ impl RoundedWriter {
         let mut file = File::create(&partial).map_err(|error| Error::io(&partial, error))?;
         // Each tensor is named in the header up to twice and in the receipt once.
         let names: usize = source.names().map(|name| 3 * name.len() + 600).sum();
-        let room = (names + (1 << 16)).next_multiple_of(1 << 12) as u64;
+        // JSON in JSON has up to seven bytes for one.
+        let room = (names + 7 * prompts + (1 << 16)).next_multiple_of(1 << 12) as u64;
         file.seek(SeekFrom::Start(room)).map_err(|error| Error::io(&partial, error))?;
         let (source, revision) = origin(source.directory());
         let receipt = Receipt { version: VERSION, weights, source, revision, matrices: vec![], agreement: vec![] };
@@ -206,7 +209,7 @@ impl RoundedWriter {
         copy_others(source.directory(), &self.directory)?;
         let path = self.directory.join(SINGLE);
         std::fs::rename(&self.partial, &path).map_err(|error| Error::io(&path, error))?;
-        Ok(self.receipt)
+        Ok(self.receipt.clone())
     }
 
     fn tensor(&mut self, name: &str, dtype: &str, shape: &[usize], bytes: &[u8]) -> Result<()> {
@@ -216,6 +219,13 @@ impl RoundedWriter {
         self.header.insert(name.to_owned(), entry);
         self.written = end;
         Ok(())
+    }
+}
+
+impl Drop for RoundedWriter {
+    /// What is not finished is of no use. After the end there is no such file any more.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.partial);
     }
 }
 

@@ -116,7 +116,7 @@ impl FloatType {
     }
 }
 
-/// Gives tensors by name; the model asks for each exactly once, with the shape that its configuration implies.
+/// Gives tensors by name, with the shape that the model's configuration implies.
 pub trait TensorSource<B: Backend> {
     /// The tensor called `name`, which must have `shape`.
     ///
@@ -174,12 +174,13 @@ impl<'a, B: Backend> CheckpointSource<'a, B> {
         if place.shape != shape {
             return Err(Error::tensor(name, format!("shape {:?}; the configuration asks for {shape:?}", place.shape)));
         }
-        self.report(place.len())?;
         Ok(place)
     }
 
+    /// Tell the one who watches, before so many bytes are taken. A tied embedding is taken twice.
     fn report(&self, bytes: usize) -> Result<()> {
-        self.watch.step(self.read.get(), self.checkpoint.bytes())?;
+        let all = self.checkpoint.bytes();
+        self.watch.step(self.read.get().min(all), all)?;
         self.read.set(self.read.get() + bytes as u64);
         Ok(())
     }
@@ -242,7 +243,10 @@ pub(super) fn packing(name: &str, encoding: Encoding, weights: Weights) -> Optio
     let exact = block.format().map(|format| Packing { format, exact: Some(block) });
     match weights {
         Weights::F32 | Weights::F16 | Weights::Bf16 => None,
-        Weights::Int4 => exact.filter(|packing| packing.format.levels.bits() == 4).or_else(|| rounded(Bits::Four)),
+        Weights::Int4 => {
+            let wanted = rounded(Bits::Four)?;
+            exact.filter(|exact| exact.format.levels.bits() <= wanted.format.levels.bits()).or(Some(wanted))
+        }
         Weights::Native | Weights::Int8 => {
             Some(exact.unwrap_or(Packing { format: Format { levels: Levels::Linear8, group: 32 }, exact: None }))
         }
@@ -252,6 +256,7 @@ pub(super) fn packing(name: &str, encoding: Encoding, weights: Weights) -> Optio
 impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
     fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
         let place = self.place(name, &shape)?;
+        self.report(place.len())?;
         if let Some(writer) = self.writer {
             writer.borrow_mut().dense(name, place.clone());
         }
@@ -289,6 +294,7 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
             // Packed in different ways, they are products of their own.
             return Ok(None);
         }
+        self.report(places.iter().map(|place| place.len()).sum())?;
         let rows: usize = matrices.iter().map(|&(_, rows)| rows).sum();
         let at = |mut row: usize| {
             let holds = |&(_, rows): &(&str, usize)| match row < rows {
@@ -301,25 +307,25 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
             let index = matrices.iter().position(holds).unwrap_or_default();
             (index, row)
         };
-        let (data, rounding) = if let Some(block) = packing.exact {
-            let data = lay_out([rows, width], packing.format, |row, codes, scales| {
+        let packed = if let Some(block) = packing.exact {
+            lay_out([rows, width], packing.format, |row, codes, scales| {
                 let (index, row) = at(row);
                 let blocks = places[index].row(row, width).chunks_exact(block.bytes());
-                for ((codes, scale), bytes) in codes.chunks_exact_mut(block.values()).zip(scales).zip(blocks) {
+                for ((codes, scale), bytes) in codes.chunks_exact_mut(block.values()).zip(&mut *scales).zip(blocks) {
                     *scale = block.codes(bytes, codes);
                 }
-            });
-            (data, Rounding::default())
+                scales.iter().all(|scale| scale.is_finite()).then(Rounding::default)
+            })
         } else {
-            let read = |row: usize, to: &mut [f32]| {
+            pack([rows, width], packing.format, |row, to| {
                 let (index, row) = at(row);
                 places[index].read_row(row, to);
-            };
-            pack([rows, width], packing.format, read).map_err(|row| {
-                let (index, row) = at(row);
-                Error::tensor(matrices[index].0, format!("row {row} has a value that is not finite, or above 60,000"))
-            })?
+            })
         };
+        let (data, rounding) = packed.map_err(|row| {
+            let (index, row) = at(row);
+            Error::tensor(matrices[index].0, format!("row {row} has a value that is not finite, or above 60,000"))
+        })?;
         tracing::debug!(name = matrices[0].0, error = rounding.relative(), "packed");
         places.iter().for_each(|place| place.release());
         if let Some(writer) = self.writer {

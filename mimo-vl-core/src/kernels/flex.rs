@@ -81,20 +81,28 @@ impl Kernels for Flex {
     fn write_rows(store: Tensor<Self, 4>, rows: Tensor<Self, 4>, start: usize) -> Tensor<Self, 4> {
         // `slice_assign` of this backend copies the whole store each time.
         let mut store = whole(primitive(store));
-        match store.dtype() {
-            DType::F16 => write(&mut store, rows, start, |row, to: &mut [f16]| to.convert_from_f32_slice(row)),
-            _ => write(&mut store, rows, start, |row, to: &mut [f32]| to.copy_from_slice(row)),
+        let capacity = store.layout().shape()[2];
+        if store.dtype() == DType::F16 {
+            let to = store.storage_mut::<f16>();
+            each_row(rows, start, capacity, |at, row| {
+                to[at * row.len()..][..row.len()].convert_from_f32_slice(row);
+            });
+        } else {
+            let to = store.storage_mut::<f32>();
+            each_row(rows, start, capacity, |at, row| to[at * row.len()..][..row.len()].copy_from_slice(row));
         }
         Tensor::from_primitive(TensorPrimitive::Float(store))
     }
 
     fn write_bytes(store: ByteRows<Self>, rows: Tensor<Self, 4>, start: usize) -> ByteRows<Self> {
         let (mut codes, mut scales) = (whole(store.codes.into_primitive()), whole(primitive(store.scales)));
-        let scale = |row: &[f32]| row.iter().fold(0.0_f32, |most, x| most.max(x.abs())) / 127.0;
-        write(&mut scales, rows.clone(), start, |row, to: &mut [f32]| to[0] = scale(row));
-        write(&mut codes, rows, start, |row, to: &mut [i8]| {
-            let scale = scale(row).max(f32::MIN_POSITIVE);
-            to.iter_mut().zip(row).for_each(|(to, x)| *to = (x / scale).round_ties_even() as i8);
+        let capacity = codes.layout().shape()[2];
+        let (to_codes, to_scales) = (codes.storage_mut::<i8>(), scales.storage_mut::<f32>());
+        each_row(rows, start, capacity, |at, row| {
+            let scale = row.iter().fold(0.0_f32, |most, x| most.max(x.abs())) / 127.0;
+            to_scales[at] = scale;
+            let to = &mut to_codes[at * row.len()..][..row.len()];
+            to.iter_mut().zip(row).for_each(|(to, x)| *to = (x / scale.max(f32::MIN_POSITIVE)).round_ties_even() as i8);
         });
         ByteRows {
             codes: Tensor::from_primitive(codes),
@@ -140,25 +148,16 @@ fn whole(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() && tensor.layout().start_offset() == 0 { tensor } else { tensor.to_contiguous() }
 }
 
-/// Write rows into a store, from its row `start` on, each by `each`; in place, where nothing else has the store.
-fn write<T: Element + Pod>(
-    store: &mut FlexTensor,
-    rows: Tensor<Flex, 4>,
-    start: usize,
-    each: impl Fn(&[f32], &mut [T]),
-) {
+/// Call `each` with every row and its number in a store of `capacity` rows for each head, from row `start` on.
+fn each_row(rows: Tensor<Flex, 4>, start: usize, capacity: usize, mut each: impl FnMut(usize, &[f32])) {
     let [batch, heads, count, head_dim] = rows.dims();
-    let shape = store.layout().shape();
-    let (capacity, width) = (shape[2], shape[3]);
-    assert!(shape[0] == batch && shape[1] == heads && start + count <= capacity, "rows outside the store");
+    assert!(start + count <= capacity, "rows {start} to {} of {capacity}", start + count);
     let rows = with_neighbours(as_f32(rows));
     let from = view::<f32>(&rows);
-    let to = store.storage_mut::<T>();
     for (head, row) in (0..batch * heads).flat_map(|head| (0..count).map(move |row| (head, row))) {
         let steps = [head / heads, head % heads, row].into_iter().zip(from.strides);
         let at = from.offset + steps.map(|(count, stride)| count * stride).sum::<usize>();
-        let place = (head * capacity + start + row) * width;
-        each(&from.values[at..at + head_dim], &mut to[place..place + width]);
+        each(head * capacity + start + row, &from.values[at..at + head_dim]);
     }
 }
 

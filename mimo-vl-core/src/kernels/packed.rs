@@ -25,7 +25,7 @@ pub enum Levels {
     Normal4,
     /// −128 to 112 in steps of 16.
     Linear4,
-    /// −127 to 127.
+    /// −128 to 127; what this library rounds has none of −128.
     Linear8,
 }
 
@@ -134,19 +134,19 @@ impl PackedData {
 
 impl Format {
     /// Put the codes of a group in row `lane` of a panel into its block: levels plus 128 for eight bits, indices of
-    /// levels for four. What was there before is 0.
+    /// levels for four.
     pub(super) fn put(self, block: &mut [u8], lane: usize, codes: &[u8]) {
-        for (column, &code) in codes.iter().enumerate() {
-            let (at, shift) = self.place(lane, column);
-            block[at] |= code << shift;
-        }
-    }
-
-    /// Byte of a block and bit in it where the code of a panel's row and a group's column starts.
-    fn place(self, lane: usize, column: usize) -> (usize, usize) {
+        let mut write = |index: usize, quad: u32| {
+            block[4 * (index * PANEL + lane)..][..4].copy_from_slice(&quad.to_le_bytes());
+        };
+        let (quads, _) = codes.as_chunks();
         match self.levels.bits() {
-            4 => (column / 8 * 4 * PANEL + 4 * lane + column % 4, column / 4 % 2 * 4),
-            _ => (column / 4 * 4 * PANEL + 4 * lane + column % 4, 0),
+            4 => {
+                for (index, [low, high]) in quads.as_chunks().0.iter().enumerate() {
+                    write(index, u32::from_le_bytes(*low) | u32::from_le_bytes(*high) << 4);
+                }
+            }
+            _ => quads.iter().enumerate().for_each(|(index, quad)| write(index, u32::from_le_bytes(*quad))),
         }
     }
 }

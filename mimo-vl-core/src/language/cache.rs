@@ -1,7 +1,10 @@
 //! Keys and values of the tokens so far.
 
+use std::str::FromStr;
+
 use burn::tensor::{DType, Tensor};
 
+use crate::error::{Error, Result};
 use crate::kernels::{ByteRows, Kernels, Mask};
 
 /// The number format of cached keys and values.
@@ -15,6 +18,43 @@ pub enum KvCache {
     /// A quarter of the memory: codes of eight bits with a scale for each token and head, which change scores by some
     /// 0.4 %; f32 where the device lacks the type.
     Int8,
+}
+
+impl KvCache {
+    /// Every format.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Int8];
+
+    /// The name, as `from_str` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
+
+    /// What it is on a device, which may lack the type.
+    fn on<B: Kernels>(self, device: &B::Device) -> Self {
+        let wanted = match self {
+            Self::F32 => return self,
+            Self::F16 => DType::F16,
+            Self::Int8 => DType::I8,
+        };
+        if B::supports_dtype(device, wanted) { self } else { Self::F32 }
+    }
+}
+
+impl FromStr for KvCache {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::Option`] for a name that is none of these.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::option("kv_cache", format!("{name:?} is none of {names}"))
+        })
+    }
 }
 
 /// The key and value cache of one sequence, allocated ahead and filled in place.
@@ -42,12 +82,10 @@ enum Store<B: Kernels> {
 
 impl<B: Kernels> Store<B> {
     fn zeros(kind: KvCache, shape: [usize; 4], device: &B::Device) -> Self {
-        match kind {
-            KvCache::Int8 if B::supports_dtype(device, DType::I8) => Self::Bytes(ByteRows::zeros(shape, device)),
-            KvCache::F16 if B::supports_dtype(device, DType::F16) => {
-                Self::Floats(Tensor::zeros(shape, (device, DType::F16)))
-            }
-            _ => Self::Floats(Tensor::zeros(shape, (device, DType::F32))),
+        match kind.on::<B>(device) {
+            KvCache::Int8 => Self::Bytes(ByteRows::zeros(shape, device)),
+            KvCache::F16 => Self::Floats(Tensor::zeros(shape, (device, DType::F16))),
+            KvCache::F32 => Self::Floats(Tensor::zeros(shape, (device, DType::F32))),
         }
     }
 
@@ -97,14 +135,16 @@ impl<B: Kernels> Cache<B> {
         self.len = self.len.min(len);
     }
 
-    /// Bytes that [`reserve`](Self::reserve) would allocate.
-    pub fn growth(&self, tokens: usize, kv_heads: usize, head_dim: usize) -> u64 {
-        let row = match self.kind {
+    /// Bytes that [`reserve`](Self::reserve) needs beside those that are allocated: stores are replaced one at a time.
+    pub fn growth(&self, tokens: usize, kv_heads: usize, head_dim: usize, device: &B::Device) -> u64 {
+        let row = match self.kind.on::<B>(device) {
             KvCache::F32 => 4 * head_dim,
             KvCache::F16 => 2 * head_dim,
             KvCache::Int8 => head_dim + size_of::<f32>(),
         };
-        if tokens <= self.capacity { 0 } else { (2 * self.layers.len() * kv_heads * tokens * row) as u64 }
+        let Some(new) = tokens.checked_sub(self.capacity).filter(|&new| new > 0) else { return 0 };
+        let replaced = if self.capacity > 0 { tokens } else { 0 };
+        ((2 * self.layers.len() * new + replaced) * kv_heads * row) as u64
     }
 
     /// Make room for `tokens` tokens in all; the held ones are kept.

@@ -71,9 +71,9 @@ impl<B: Kernels> LanguageModel<B> {
         Cache::new(self.layers.len(), kind)
     }
 
-    /// Bytes that [`reserve`](Self::reserve) would allocate.
-    pub fn growth(&self, cache: &Cache<B>, tokens: usize) -> u64 {
-        cache.growth(tokens, self.kv_heads, self.head_dim)
+    /// Bytes that [`reserve`](Self::reserve) needs beside those that are allocated.
+    pub fn growth(&self, cache: &Cache<B>, tokens: usize, device: &B::Device) -> u64 {
+        cache.growth(tokens, self.kv_heads, self.head_dim, device)
     }
 
     /// Make room in `cache` for `tokens` tokens in all.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How far the predictions of a rounded model are from those of the model it was made of, over one prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Agreement {
     /// The prompt's text.
     pub prompt: String,

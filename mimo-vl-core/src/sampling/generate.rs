@@ -30,8 +30,9 @@ pub struct Generate {
     /// Start of the random numbers: the same seed draws the same numbers on every machine. Default 0.
     pub seed: u64,
     /// Most tokens that are guessed at a time where the answer repeats what came before, and then checked together, from
-    /// 0, which is off, to 7. The answer is the same, sooner where guesses are right, as they often are where a text is
-    /// read from a picture or keys of JSON are repeated. `None` takes 7 for greedy decoding, else 0. Default `None`.
+    /// 0, which is off, to 7: the answer comes sooner where guesses are right, as they often are where a text is read from
+    /// a picture or keys of JSON are repeated. On the device `cpu` no number changes, so the answer is the same; on others
+    /// sums may have another order. `None` takes 7 for greedy decoding on `cpu`, else 0. Default `None`.
     pub draft: Option<usize>,
 }
 
@@ -112,9 +113,9 @@ impl Generate {
         self
     }
 
-    /// Most tokens that are guessed at a time.
-    pub fn most_drafted(&self) -> usize {
-        self.draft.unwrap_or(if self.temperature == 0.0 { MOST_DRAFTED } else { 0 })
+    /// Most tokens that are guessed at a time on a device.
+    pub fn most_drafted(&self, device: &str) -> usize {
+        self.draft.unwrap_or(if self.temperature == 0.0 && device == "cpu" { MOST_DRAFTED } else { 0 })
     }
 
     /// Check every option's range.

@@ -68,6 +68,7 @@ impl Session {
     ///   refuses it
     /// - [`Error::Image`] when a picture cannot be used
     /// - [`Error::ContextTooLong`] when the conversation leaves no room for an answer
+    /// - [`Error::Memory`] when the conversation with its answer does not fit into memory
     /// - [`Error::Cancelled`] when [`cancel`](Self::cancel)'s flag was raised meanwhile
     /// - [`Error::Internal`] for a defect of this library; the session refuses to go on after it
     pub fn stream(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Stream<'_>> {
@@ -122,7 +123,7 @@ impl Session {
         timed(&mut timings.encode, || self.encode_media(&plan.tokens.spans, held))?;
         let delta = plan.delta;
         let logits = timed(&mut timings.prefill, || self.prefill(plan, held, generate.max_tokens))?;
-        let (max_tokens, draft) = (generate.max_tokens, generate.most_drafted());
+        let (max_tokens, draft) = (generate.max_tokens, generate.most_drafted(self.model.device()));
         Ok(Begun { turns, held, delta, logits, sampler, max_tokens, draft, timings })
     }
 
@@ -174,10 +175,15 @@ impl Session {
 
     /// The logits after every token of a prompt, as the start of a conversation, row by row; the conversation is empty
     /// after it.
-    pub(super) fn logits(&mut self, prompt: &Prompt) -> Result<Vec<f32>> {
+    pub(super) fn logits(&mut self, prompt: &Prompt, cancel: &Cancel) -> Result<Vec<f32>> {
         self.reset();
         let turns = self.with(prompt.turn()?)?;
         let Plan { tokens, positions, .. } = self.plan(&turns)?;
+        let (needed, limit) = (tokens.ids.len(), self.model.max_context());
+        if needed > limit {
+            return Err(Error::ContextTooLong { tokens: needed, limit });
+        }
+        cancel.check()?;
         self.encode_media(&tokens.spans, 0)?;
         let media = tokens
             .spans
@@ -185,7 +191,7 @@ impl Session {
             .enumerate()
             .map(|(media, span)| Ok((Slot { media, start: span.start, len: span.len }, span.medium.features()?)));
         let segment = Segment { ids: &tokens.ids, positions: &positions, media: media.collect::<Result<_>>()? };
-        let logits = self.sequence.prefill(&segment, LOGITS_CHUNK, true, &self.cancel);
+        let logits = self.sequence.prefill(&segment, LOGITS_CHUNK, true, cancel);
         self.sequence.truncate(0);
         logits
     }

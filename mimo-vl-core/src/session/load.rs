@@ -115,8 +115,7 @@ impl Model {
     /// `tokenizer.json`, a chat template, and optionally `generation_config.json` and `preprocessor_config.json`.
     ///
     /// Or load GGUF files: the one of the language model, with the one of the vision tower beside it (`mmproj` is in
-    /// its name), or their folder. What they lack beside the weights is taken from such files in the same folder, which
-    /// go before what they have.
+    /// its name), or their folder. Of the other files, those in the same folder go before what the metadata has.
     ///
     /// # Errors
     /// [`Error::Io`] when the directory or a file cannot be read, [`Error::Checkpoint`] when a file is missing, broken

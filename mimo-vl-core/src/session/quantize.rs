@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::load::{LoadOptions, Model};
 use crate::cancel::Watch;
-use crate::checkpoint::{Checkpoint, Receipt, RoundedWriter, Weights};
+use crate::checkpoint::{Checkpoint, Receipt, RoundedWriter, Weights, check_memory};
 use crate::error::{Error, Result};
+use crate::model::KvCache;
 use crate::prompt::{Part, Prompt};
 use crate::quant::Agreement;
 
@@ -14,9 +15,10 @@ use crate::quant::Agreement;
 /// the folder `to`, from where it is loaded through the memory map, without rounding anything again.
 ///
 /// The receipt has the error of every matrix and, for each of `prompts`, how far the predictions of the rounded model
-/// are from those of the model as stored, which is loaded beside it for that. It is in the file, too:
-/// [`Model::receipt`] gives it. What an interrupted call has written is never taken for a checkpoint, and the next
-/// call writes it anew.
+/// are from those of the model as stored, which is loaded beside it for that. All logits of a prompt are in memory at
+/// once, 0.6 MB for each token and model of the 7B. It is in the file, too:
+/// [`Model::receipt`] gives it. The weights of a call that fails or is stopped are removed, and never taken for a
+/// checkpoint.
 ///
 /// # Errors
 /// [`Error::Option`] when the weights are neither [`Weights::Int8`] nor [`Weights::Int4`], the checkpoint is rounded
@@ -39,16 +41,25 @@ pub fn quantize(
         let reason = format!("{} is rounded to {} already", from.display(), receipt.weights.name());
         return Err(Error::option("weights", reason));
     }
-    let writer = RefCell::new(RoundedWriter::create(to, &checkpoint, options.weights)?);
-    let rounded = Model::load_written(from, options, watch, Some(&writer))?;
+    let texts = prompts.iter().map(text).collect::<Result<Vec<String>>>()?;
+    if !prompts.is_empty() {
+        let both = [options.weights, Weights::Native].map(|weights| checkpoint.bytes_in_memory(weights, true));
+        check_memory("comparing the rounded model with the one as stored", both.iter().sum())?;
+    }
+    let prompt_bytes = texts.iter().map(String::len).sum();
+    let writer = RefCell::new(RoundedWriter::create(to, &checkpoint, options.weights, prompt_bytes)?);
+    // The receipt is about weights: both models keep all else alike.
+    let options = options.clone().kv_cache(options.kv_cache.unwrap_or(KvCache::F32));
+    let rounded = Model::load_written(from, &options, watch, Some(&writer))?;
     let mut agreement = Vec::with_capacity(prompts.len());
     if !prompts.is_empty() {
-        let whole = Model::load(from, &options.clone().weights(Weights::Native))?;
+        let cancel = watch.flag();
+        let quiet = Watch::new().cancel(&cancel);
+        let whole = Model::load_watched(from, &options.weights(Weights::Native), quiet)?;
         let vocab = whole.config().text.vocab_size;
-        for prompt in prompts {
-            watch.step(checkpoint.bytes(), checkpoint.bytes())?;
-            let (rounded, whole) = (rounded.session().logits(prompt)?, whole.session().logits(prompt)?);
-            agreement.push(Agreement::new(text(prompt)?, &rounded, &whole, vocab));
+        for (prompt, text) in prompts.iter().zip(texts) {
+            let logits = |model: &Model| model.session().logits(prompt, &cancel);
+            agreement.push(Agreement::new(text, &logits(&rounded)?, &logits(&whole)?, vocab));
         }
     }
     writer.into_inner().finish(&checkpoint, agreement)

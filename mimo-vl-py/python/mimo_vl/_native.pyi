@@ -78,6 +78,8 @@ class Model:
         device: str = "cpu",
         weights: Literal["native", "f32", "f16", "bf16", "int8", "int4"] = "native",
         max_context: int | None = None,
+        kv_cache: Literal["f32", "f16", "int8"] | None = None,
+        threads: int | None = None,
     ) -> Model: ...
     def session(self) -> Session: ...
     @property
@@ -103,6 +105,7 @@ class Session:
         min_p: float | None = None,
         repetition_penalty: float | None = None,
         seed: int | None = None,
+        draft: int | None = None,
     ) -> Answer: ...
     def stream(
         self,
@@ -117,6 +120,7 @@ class Session:
         min_p: float | None = None,
         repetition_penalty: float | None = None,
         seed: int | None = None,
+        draft: int | None = None,
     ) -> Stream: ...
     def cancel(self) -> None: ...
     def reset(self) -> None: ...

@@ -38,7 +38,7 @@ const TYPES: [(u32, &str); 22] = [
     (39, "MXFP4"),
 ];
 
-/// Most metadata entries, tensors, and values of a list that are read: far above every published file.
+/// Most metadata entries, tensors, and values of all lists that are read: far above every published file.
 const MOST: u64 = 1 << 22;
 
 /// An entry of the metadata.
@@ -61,7 +61,7 @@ pub(super) struct Gguf {
 impl Gguf {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let map = Arc::new(map_file(path)?);
-        let mut reader = Reader { path, bytes: &map, at: 0 };
+        let mut reader = Reader { path, bytes: &map, at: 0, listed: 0 };
         if reader.take(4)? != b"GGUF" {
             return Err(Error::checkpoint(path, "not a GGUF file: it does not start with GGUF"));
         }
@@ -168,6 +168,8 @@ struct Reader<'a> {
     path: &'a Path,
     bytes: &'a Mmap,
     at: usize,
+    /// Values of all lists so far.
+    listed: u64,
 }
 
 impl Reader<'_> {
@@ -221,6 +223,13 @@ impl Reader<'_> {
             8 => Entry::Text(self.text()?),
             9 if depth < 2 => {
                 let (kind, count) = (self.u32()?, self.count("values of a list")?);
+                self.listed += count as u64;
+                if self.listed > MOST {
+                    return Err(Error::checkpoint(
+                        self.path,
+                        "more values in lists than any model has; the header is broken",
+                    ));
+                }
                 let mut list = Vec::new();
                 for _ in 0..count {
                     list.push(self.entry(kind, depth + 1)?);
@@ -248,6 +257,9 @@ impl Reader<'_> {
             shape.push(usize::try_from(self.u64()?).unwrap_or(usize::MAX));
         }
         shape.reverse();
+        if shape.contains(&0) {
+            return Err(Error::tensor(name, format!("shape {shape:?} in {}: nothing in it", self.path.display())));
+        }
         let (kind, offset) = (self.u32()?, usize::try_from(self.u64()?).unwrap_or(usize::MAX));
         let encoding = match kind {
             0 => Encoding::Float(FloatType::F32),
@@ -266,6 +278,10 @@ impl Reader<'_> {
                 return Err(Error::tensor(name, reason));
             }
         };
+        if matches!((encoding, shape.len()), (Encoding::Block(_), 0 | 1)) {
+            let reason = format!("blocks in {} where numbers of 16 or 32 bits are expected", self.path.display());
+            return Err(Error::tensor(name, reason));
+        }
         Ok(Info { name, encoding, shape, offset })
     }
 }

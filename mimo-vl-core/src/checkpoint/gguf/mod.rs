@@ -15,6 +15,9 @@ use super::files::{Encoding, INDEX, Place, SINGLE};
 use super::source::FloatType;
 use crate::error::{Error, Result};
 
+/// Side of a patch in pixels, the only one that is supported.
+const PATCH: usize = 14;
+
 /// Both files of a model.
 pub(super) struct Files {
     pub(super) directory: PathBuf,
@@ -31,10 +34,8 @@ pub(super) fn find(path: &Path) -> Result<Option<[PathBuf; 2]>> {
     if !is_file && [SINGLE, INDEX].iter().any(|name| path.join(name).is_file()) {
         return Ok(None);
     }
-    let folder = if is_file { path.parent().unwrap_or(Path::new(".")) } else { path };
-    let Ok(entries) = std::fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) else {
-        return Ok(None);
-    };
+    let folder = if is_file { folder_of(path) } else { path };
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(None) };
     let mut files: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_gguf(path)).collect();
     files.sort();
@@ -43,23 +44,31 @@ pub(super) fn find(path: &Path) -> Result<Option<[PathBuf; 2]>> {
     if files.is_empty() {
         return Ok(None);
     }
-    let one = |found: &[&PathBuf], what: &str| match found {
+    let one = |found: &[&PathBuf], what: &str, advice: &str| match found {
         [file] => Ok((*file).clone()),
         [] => Err(Error::checkpoint(folder, format!("no GGUF file {what} is here"))),
-        several => {
-            let reason =
-                format!("{} GGUF files {what} are here; leave one, or name the language model's file", several.len());
-            Err(Error::checkpoint(folder, reason))
-        }
+        several => Err(Error::checkpoint(folder, format!("{} GGUF files {what} are here; {advice}", several.len()))),
     };
-    let language = if is_file { path.to_path_buf() } else { one(&language, "of a language model")? };
-    Ok(Some([language, one(&vision, "with `mmproj` in its name, the vision tower,")?]))
+    let language = match is_file {
+        true => path.to_path_buf(),
+        false => one(&language, "of a language model", "leave one, or name the one that is meant")?,
+    };
+    if language.file_name().is_some_and(|name| name.to_string_lossy().contains("-of-")) {
+        let reason = "one of several parts, which are not supported: join them, as llama-gguf-split --merge does";
+        return Err(Error::checkpoint(language, reason));
+    }
+    Ok(Some([language, one(&vision, "with `mmproj` in the name, for the vision tower,", "one is needed")?]))
+}
+
+/// The folder of a file; that of a bare name is the current one.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Open the two files.
 pub(super) fn open([language, vision]: [PathBuf; 2]) -> Result<Files> {
     let (language, vision) = (Gguf::open(&language)?, Gguf::open(&vision)?);
-    let directory = language.path.parent().unwrap_or(Path::new(".")).to_path_buf();
+    let directory = folder_of(&language.path).to_path_buf();
     let texts = texts::texts(&language, &vision)?;
     let mut tensors = HashMap::new();
     for (name, place) in &language.tensors {
@@ -161,21 +170,25 @@ impl Gguf {
         let mut frames = Vec::new();
         for name in names {
             let place = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
-            let &[rows, channels, side, other] = place.shape.as_slice() else {
-                return Err(Error::tensor(name, format!("shape {:?}; four dimensions are expected", place.shape)));
+            let &[rows, channels, PATCH, PATCH] = place.shape.as_slice() else {
+                let shape = &place.shape;
+                return Err(Error::tensor(
+                    name,
+                    format!("shape {shape:?}; four dimensions, the last two {PATCH}, are expected"),
+                ));
             };
-            frames.push((place.values(), [rows, channels, side * other]));
+            frames.push((place.values(), [rows, channels]));
         }
-        let ([first, second], [rows, channels, pixels]) = match frames.as_slice() {
+        let ([first, second], [rows, channels]) = match frames.as_slice() {
             [(first, shape), (second, other)] if shape == other => ([first, second], *shape),
             _ => return Err(Error::tensor(names[1], "another shape than that of the first frame")),
         };
         let mut bytes = Vec::with_capacity(8 * first.len());
+        let pixels = PATCH * PATCH;
         for (first, second) in first.chunks_exact(pixels).zip(second.chunks_exact(pixels)) {
             bytes.extend(first.iter().chain(second).flat_map(|value| value.to_le_bytes()));
         }
-        let side = pixels.isqrt();
-        let shape = vec![rows, channels, 2, side, side];
+        let shape = vec![rows, channels, 2, PATCH, PATCH];
         let place = Place::new(&self.path, Encoding::Float(FloatType::F32), shape, vec![bytes.into()], None);
         tensors.insert("visual.patch_embed.proj.weight".to_owned(), place);
         Ok(())

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::file::{Entry, Gguf};
 use crate::error::{Error, Result};
 
+/// Far above every vision tower.
+const MOST_BLOCKS: i64 = 1 << 12;
+
 /// Names and contents of the files.
 pub(super) fn texts(language: &Gguf, vision: &Gguf) -> Result<Vec<(&'static str, String)>> {
     let tokens = Tokens::read(language)?;
@@ -46,8 +49,11 @@ fn config(language: &Gguf, vision: &Gguf, tokens: &Tokens) -> Result<Value> {
     let blocks = of_vision("block_count")?;
     // Every so many blocks, one attends over the whole picture.
     let pattern = of_vision("n_wa_pattern")?;
-    if pattern < 1 {
-        return Err(Error::checkpoint(&vision.path, format!("clip.vision.n_wa_pattern is {pattern}")));
+    for (name, value) in [("block_count", blocks), ("n_wa_pattern", pattern)] {
+        if !(1..=MOST_BLOCKS).contains(&value) {
+            let reason = format!("clip.vision.{name} is {value}; 1 to {MOST_BLOCKS} is possible");
+            return Err(Error::checkpoint(&vision.path, reason));
+        }
     }
     let token = |name: &str| {
         tokens.id(name).ok_or_else(|| {

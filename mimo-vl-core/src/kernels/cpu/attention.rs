@@ -18,9 +18,8 @@ use crate::kernels::Mask;
 const KEYS: usize = 64;
 /// Rows of queries, over all heads that share keys, that are worked on at a time.
 const ROWS: usize = 96;
-/// Up to this many rows, over all heads that share keys, keys are read where they lie, and no row depends on the number
-/// of others; for more they are first laid out.
-const FEW: usize = 32;
+/// Up to this many queries, keys are read where they lie; for more they are first laid out.
+const FEW: usize = 8;
 /// Lanes of the widest registers; heads are filled up to a multiple of them.
 const MOST_LANES: usize = 16;
 /// Values that are laid out at a time, unless one head has more: 32 MiB.
@@ -142,7 +141,7 @@ pub(in crate::kernels) fn attend<T: Stored>(
         });
     };
     let all = 0..batch * kv_heads;
-    if group * queries <= FEW && head_dim.is_multiple_of(MOST_LANES) {
+    if queries <= FEW && head_dim.is_multiple_of(MOST_LANES) {
         return each_block(all, None);
     }
     let at_a_time = (LAID_OUT / attention.head_values().max(1)).clamp(1, all.len());

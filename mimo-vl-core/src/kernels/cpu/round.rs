@@ -1,7 +1,5 @@
 //! Weights rounded to the levels of a format, with the scale of each group searched for the smallest squared error.
 
-use std::sync::{Mutex, PoisonError};
-
 use half::f16;
 
 use super::disjoint::Disjoint;
@@ -21,6 +19,7 @@ const LARGEST: f32 = 60_000.0;
 
 /// What rounding did to a matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Rounding {
     /// Sum of the squared differences.
     pub squared_error: f64,
@@ -47,28 +46,35 @@ impl std::ops::Add for Rounding {
 }
 
 /// Pack a matrix of `rows` and `width`, with all threads; `row` gives the codes and scales of one row's groups, which
-/// are 0 before it.
+/// are 0 before it, and what was lost, or `None` when the row cannot be packed.
+///
+/// # Errors
+/// The first row that cannot be packed.
 pub fn lay_out(
     [rows, width]: [usize; 2],
     format: Format,
-    row: impl Fn(usize, &mut [u8], &mut [f16]) + Sync,
-) -> PackedData {
+    row: impl Fn(usize, &mut [u8], &mut [f16]) -> Option<Rounding> + Sync,
+) -> Result<(PackedData, Rounding), usize> {
     let mut data = PackedData::zeros(rows, width, format);
     let (panels, groups) = (rows.div_ceil(PANEL), width.div_ceil(format.group));
     let (codes_of_panel, scales_of_panel) = (groups * format.block_bytes(), groups * PANEL);
+    let mut lost = vec![Some(Rounding::default()); rows];
     let (codes, scales) = (Disjoint::new(&mut data.codes), Disjoint::new(&mut data.scales));
+    let losses = Disjoint::new(&mut lost);
     split(panels, 1, |panels| {
         let (mut codes_of_row, mut scales_of_row) = (vec![0; groups * format.group], vec![f16::ZERO; groups]);
         for panel in panels {
+            let lanes = panel * PANEL..rows.min((panel + 1) * PANEL);
             // SAFETY: each panel is in one part.
-            let (codes, scales) = unsafe {
+            let (codes, scales, losses) = unsafe {
                 let codes = codes.part(panel * codes_of_panel..(panel + 1) * codes_of_panel);
-                (codes, scales.part(panel * scales_of_panel..(panel + 1) * scales_of_panel))
+                let scales = scales.part(panel * scales_of_panel..(panel + 1) * scales_of_panel);
+                (codes, scales, losses.part(lanes.clone()))
             };
-            for lane in 0..PANEL.min(rows - panel * PANEL) {
+            for (lane, (index, lost)) in lanes.zip(losses).enumerate() {
                 codes_of_row.fill(0);
                 scales_of_row.fill(f16::ZERO);
-                row(panel * PANEL + lane, &mut codes_of_row, &mut scales_of_row);
+                *lost = row(index, &mut codes_of_row, &mut scales_of_row);
                 let blocks = codes.chunks_exact_mut(format.block_bytes());
                 for ((index, codes), block) in codes_of_row.chunks_exact(format.group).enumerate().zip(blocks) {
                     scales[index * PANEL + lane] = scales_of_row[index];
@@ -77,43 +83,36 @@ pub fn lay_out(
             }
         }
     });
-    data
+    let mut sum = Rounding::default();
+    for (row, lost) in lost.into_iter().enumerate() {
+        sum = sum + lost.ok_or(row)?;
+    }
+    Ok((data, sum))
 }
 
 /// Round and pack a matrix of `rows` and `width`, with all threads; `read` gives one row's weights.
 ///
 /// # Errors
-/// The row of a weight that is not finite or above 60,000 in size.
+/// The first row with a weight that is not finite or above 60,000 in size.
 pub fn pack(
     [rows, width]: [usize; 2],
     format: Format,
     read: impl Fn(usize, &mut [f32]) + Sync,
 ) -> Result<(PackedData, Rounding), usize> {
     let level = Level::current();
-    let results = Mutex::new((Rounding::default(), None));
-    let data = lay_out([rows, width], format, |row, codes, scales| {
+    lay_out([rows, width], format, |row, codes, scales| {
         let mut weights = vec![0.0; codes.len()];
         read(row, &mut weights[..width]);
-        let (mut sum, mut bad) = (Rounding::default(), None);
-        if weights.iter().all(|weight| weight.abs() <= LARGEST) {
-            let groups = weights.chunks_exact(format.group).zip(codes.chunks_exact_mut(format.group));
-            for ((weights, codes), scale) in groups.zip(scales) {
-                let error;
-                (*scale, error) = run(level, Group { weights, levels: format.levels, codes });
-                sum = sum + error;
-            }
-        } else {
-            bad = Some(row);
+        if !weights.iter().all(|weight| weight.abs() <= LARGEST) {
+            return None;
         }
-        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-        results.0 = results.0 + sum;
-        results.1 = results.1.or(bad);
-    });
-    let (rounding, bad) = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match bad {
-        Some(row) => Err(row),
-        None => Ok((data, rounding)),
-    }
+        let groups = weights.chunks_exact(format.group).zip(codes.chunks_exact_mut(format.group));
+        Some(groups.zip(scales).fold(Rounding::default(), |sum, ((weights, codes), scale)| {
+            let lost;
+            (*scale, lost) = run(level, Group { weights, levels: format.levels, codes });
+            sum + lost
+        }))
+    })
 }
 
 /// Weights, a multiple of every level's lanes, and as many codes.

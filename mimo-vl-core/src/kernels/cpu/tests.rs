@@ -95,7 +95,9 @@ fn laid_out_codes_are_in_their_places() {
     let data = lay_out([rows, width], format, |row, codes, scales| {
         codes.iter_mut().enumerate().for_each(|(column, to)| *to = code(row, column));
         scales.fill(f16::from_f32(128.0));
+        Some(Rounding::default())
     });
+    let (data, _) = data.unwrap();
     let expected: Vec<f32> = (0..rows * width).map(|at| f32::from(code(at / width, at % width)) - 128.0).collect();
     assert_eq!(unpacked(&data), expected);
 }

@@ -406,3 +406,28 @@ fn rows_of_eight_bits_are_those_of_the_portable_bodies() {
     let written = Flex::write_bytes(store, Tensor::zeros([1, 1, 2, 16], &FlexDevice), 0);
     assert!(host(written.floats()).iter().all(|&x| x == 0.0));
 }
+
+#[test]
+fn few_queries_at_once_are_those_of_one_at_a_time() {
+    let mut noise = Noise::new(11);
+    for (heads, kv_heads, keys, head_dim) in [(16, 2, 150, 32), (10, 2, 70, 128), (4, 4, 9, 24), (7, 1, 200, 80)] {
+        let (queries, offset) = (8, keys - 8);
+        let mut floats = |heads: usize, rows: usize| {
+            on_device(noise.values(heads * rows * head_dim), [1, heads, rows, head_dim]).mul_scalar(3.0)
+        };
+        let (q, k, v) = (floats(heads, queries), floats(kv_heads, keys), floats(kv_heads, keys));
+        for level in levels() {
+            level.force(|| {
+                let together = Flex::attention(q.clone(), k.clone(), v.clone(), Mask::Causal { offset });
+                for query in 0..queries {
+                    let seen = offset + query;
+                    let [k, v] = [&k, &v].map(|rows| rows.clone().narrow(2, 0, seen + 1));
+                    let alone = q.clone().narrow(2, query, 1);
+                    let alone = host(Flex::attention(alone, k, v, Mask::Causal { offset: seen }));
+                    let case = (level, heads, kv_heads, head_dim, query);
+                    assert_eq!(host(together.clone().narrow(2, query, 1)), alone, "{case:?}");
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The program `quantize`, and its result in `ask`.
+
+use std::process::{Command, Output};
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output().unwrap()
+}
+
+fn quantize(arguments: &[&str]) -> Output {
+    run(env!("CARGO_BIN_EXE_quantize"), arguments)
+}
+
+const TINY: &str = "examples/models/mimo-vl-tiny";
+const PICTURE: &str = "examples/images/shapes-1.png";
+
+#[test]
+fn a_rounded_checkpoint_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("int4").display().to_string();
+    let output = quantize(&[TINY, &to, "--image", PICTURE, "--prompt", "How many circles are there?"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("products, int4") && text.contains("self_attn.k_proj.weight"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("divergence") && line.ends_with("circles are there?")), "{text}");
+    let answer =
+        run(env!("CARGO_BIN_EXE_ask"), &[PICTURE, "How many circles are there?", "--model", &to, "--no-think"]);
+    assert_eq!(String::from_utf8_lossy(&answer.stdout).trim(), "2", "{answer:?}");
+    let again = quantize(&[TINY, &to]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("another folder"), "{again:?}");
+}
+
+#[test]
+fn wrong_usage_is_told() {
+    for arguments in [
+        &[][..],
+        &[TINY],
+        &["a", "b", "c"],
+        &[TINY, "x", "--weights", "int3"],
+        &[TINY, "x", "--threads", "two"],
+        &["--what"],
+    ] {
+        let output = quantize(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("usage: quantize"), "{output:?}");
+    }
+    let failed = quantize(&["missing", "target/never-written"]);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    assert!(quantize(&["--help"]).status.success());
+}
