@@ -164,6 +164,35 @@ typedef int32_t mimo_vl_stop_reason;
 #endif // __cplusplus
 
 /**
+ * The type in which keys and values of earlier tokens are kept.
+ */
+enum mimo_vl_kv_cache
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * 32-bit floats.
+     */
+    MIMO_VL_KV_CACHE_F32 = 0,
+    /**
+     * 16-bit floats of IEEE 754.
+     */
+    MIMO_VL_KV_CACHE_F16 = 1,
+    /**
+     * Eight bits.
+     */
+    MIMO_VL_KV_CACHE_INT8 = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_kv_cache mimo_vl_kv_cache;
+#else
+typedef int32_t mimo_vl_kv_cache;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * A part of the work whose time is measured.
  */
 enum mimo_vl_stage
@@ -402,6 +431,22 @@ mimo_vl_status mimo_vl_load_options_set_weights(struct mimo_vl_load_options *opt
                                                 struct mimo_vl_error **error_out);
 
 /**
+ * Set the type in which keys and values of earlier tokens are kept; `kv_cache` is one of mimo_vl_kv_cache. Without it:
+ * 16-bit floats for weights of four or eight bits, else 32-bit floats.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL options and for another number.
+ */
+mimo_vl_status mimo_vl_load_options_set_kv_cache(struct mimo_vl_load_options *options,
+                                                 int32_t kv_cache,
+                                                 struct mimo_vl_error **error_out);
+
+/**
+ * Set how many threads compute on the CPU, from 1 to 1,024; without it, one for each core. NULL options are ignored.
+ */
+void mimo_vl_load_options_set_threads(struct mimo_vl_load_options *options,
+                                      size_t threads);
+
+/**
  * Set how many tokens a conversation can have, from 1 to what the checkpoint was made for. NULL options are ignored.
  */
 void mimo_vl_load_options_set_max_context(struct mimo_vl_load_options *options,
@@ -456,6 +501,13 @@ void mimo_vl_generate_options_set_repetition_penalty(struct mimo_vl_generate_opt
  * Set where chance starts from: the same seed gives the same answer. NULL options are ignored.
  */
 void mimo_vl_generate_options_set_seed(struct mimo_vl_generate_options *options, uint64_t seed);
+
+/**
+ * Set how many tokens are guessed at a time where the answer repeats what came before, from 0 for none to 7; the answer
+ * is the same. Without it: 7 for a temperature of 0, else none. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_draft(struct mimo_vl_generate_options *options,
+                                        size_t tokens);
 
 /**
  * Free the options; NULL is ignored.

@@ -199,7 +199,8 @@ fn loading_and_rounding_report_and_can_be_stopped() {
         }
     };
     for weights in [Weights::Native, Weights::F32, Weights::Int4] {
-        (steps.set(0), last.set((0, 0)));
+        steps.set(0);
+        last.set((0, 0));
         let progress = watch_until(usize::MAX);
         Model::load_watched(tiny(), &with(weights), Watch::new().cancel(&cancel).progress(&progress)).unwrap();
     }
@@ -207,7 +208,8 @@ fn loading_and_rounding_report_and_can_be_stopped() {
     assert!(all > 20 && last.get().0 > last.get().1 / 2, "{all} {last:?}");
 
     for (most, weights) in [(1, Weights::Native), (all / 2, Weights::Int4)] {
-        (steps.set(0), last.set((0, 0)));
+        steps.set(0);
+        last.set((0, 0));
         let progress = watch_until(most);
         let cancel = Cancel::new();
         let stopping = |done, of| {
@@ -223,7 +225,8 @@ fn loading_and_rounding_report_and_can_be_stopped() {
 
     // What an interrupted call has left is no checkpoint, and does not stand in the way of the next.
     let folder = tempfile::tempdir().unwrap();
-    (steps.set(0), last.set((0, 0)));
+    steps.set(0);
+    last.set((0, 0));
     let stop = Cancel::new();
     let progress = |_, _| {
         steps.set(steps.get() + 1);

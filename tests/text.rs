@@ -33,7 +33,7 @@ fn tokenizer() -> Tokenizer {
 }
 
 fn tokens() -> SpecialTokens {
-    ModelConfig::load(&data("text")).unwrap().tokens
+    ModelConfig::load(data("text")).unwrap().tokens
 }
 
 fn picture() -> Image {

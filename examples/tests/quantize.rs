@@ -1,4 +1,5 @@
 //! The program `quantize`, and its result in `ask`.
+#![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output};
 

@@ -22,8 +22,11 @@ use mimo_vl_examples::tiny_model;
 /// Scenes that each figure is the mean over.
 const SCENES: u64 = 24;
 
+/// Whether a matrix belongs to a part.
+type IsPart = fn(&str) -> bool;
+
 /// Parts by their name and how the names of their matrices start or end.
-const PARTS: [(&str, fn(&str) -> bool); 7] = [
+const PARTS: [(&str, IsPart); 7] = [
     ("vision blocks, attention", |name| name.starts_with("visual.blocks.") && name.contains(".attn.")),
     ("vision blocks, perceptron", |name| name.starts_with("visual.blocks.") && name.contains(".mlp.")),
     ("projector", |name| name.starts_with("visual.merger.")),
@@ -48,7 +51,7 @@ fn main() -> ExitCode {
 struct OnePart<'a, B: Kernels> {
     whole: CheckpointSource<'a, B>,
     rounded: CheckpointSource<'a, B>,
-    is_part: fn(&str) -> bool,
+    is_part: IsPart,
     four: bool,
 }
 
