@@ -270,7 +270,8 @@ impl<'a> Product<'a> {
                         [I::splat_i32(*activations.starts.as_ptr().add(entry + m * activations.groups)); 2]
                     });
                     source.dots(codes, &rows, group, &mut acc);
-                    codes = codes.add(block);
+                    // After the last group it points behind the codes, from where nothing is read.
+                    codes = codes.wrapping_add(block);
                     let scales = scales.add(index * PANEL + lane);
                     let weights = [I::load_f16(scales), I::load_f16(scales.add(I::LANES))];
                     for m in 0..M {

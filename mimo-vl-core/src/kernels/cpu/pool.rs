@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError}
 use std::thread;
 
 /// Looks at the counter of operations before a thread sleeps: some 50 µs.
-const SPINS: usize = 2_000;
+const SPINS: usize = if cfg!(miri) { 5 } else { 2_000 };
 
 thread_local! {
     static LIMIT: Cell<Option<usize>> = const { Cell::new(None) };
