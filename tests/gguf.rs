@@ -11,7 +11,7 @@ use mimo_vl_core::kernels::{Kernels, Levels};
 use mimo_vl_core::prompt::Tokenizer;
 use mimo_vl_core::{Error, Generate, Image, LoadOptions, Model, Prompt, Result, Thinking};
 use mimo_vl_examples::parity::relative_error;
-use mimo_vl_tests::checkpoints::tiny;
+use mimo_vl_tests::checkpoints::CheckpointCopy;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize_to_file};
 use serde::Deserialize;
@@ -286,13 +286,13 @@ fn broken_files_are_refused() {
     }
 }
 
-/// Put `new` in the place of the only occurrence of `old` in a file.
-fn replace(path: &Path, old: &[u8], new: &[u8]) {
-    assert_eq!(old.len(), new.len());
+/// Write `new` over a file, `skip` bytes behind the start of the only occurrence of `key`.
+fn overwrite(path: &Path, key: &[u8], skip: usize, new: &[u8]) {
     let mut bytes = fs::read(path).unwrap();
-    let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|&at| bytes[at..].starts_with(old)).collect();
-    assert_eq!(places.len(), 1, "{:?}", String::from_utf8_lossy(old));
-    bytes[places[0]..places[0] + new.len()].copy_from_slice(new);
+    let places: Vec<usize> = (0..bytes.len() - key.len()).filter(|&at| bytes[at..].starts_with(key)).collect();
+    assert_eq!(places.len(), 1, "{:?}", String::from_utf8_lossy(key));
+    let at = places[0] + skip;
+    bytes[at..at + new.len()].copy_from_slice(new);
     fs::write(path, bytes).unwrap();
 }
 
@@ -305,9 +305,9 @@ fn what_is_not_supported_is_named() {
     name.extend(2_u32.to_le_bytes());
     name.extend([256_u64, 256].iter().flat_map(|size| size.to_le_bytes()));
     let typed = |kind: u32| [name.clone(), kind.to_le_bytes().to_vec()].concat();
-    for (kind, expected) in [(6, "Q5_0"), (99, "unknown (99)")] {
+    for (kind, expected) in [(6_u32, "Q5_0"), (99, "unknown (99)")] {
         fs::copy(data().join(LANGUAGE), &path).unwrap();
-        replace(&path, &typed(8), &typed(kind));
+        overwrite(&path, &typed(8), name.len(), &kind.to_le_bytes());
         match refusal(folder.path()) {
             Error::Tensor { name, reason } => {
                 assert_eq!(name, "blk.0.attn_output.weight");
@@ -334,7 +334,7 @@ fn what_is_not_supported_is_named() {
             bytes[at..at + 7].copy_from_slice(&new[..7]);
             fs::write(&path, bytes).unwrap();
         } else {
-            replace(&path, old, new);
+            overwrite(&path, old, 0, new);
         }
         let error = refusal(folder.path());
         assert!(matches!(error, Error::Checkpoint { .. } | Error::Tensor { .. }), "{error:?}");
@@ -342,44 +342,23 @@ fn what_is_not_supported_is_named() {
     }
 }
 
-/// Replace what follows the only occurrence of `key` in a file.
-fn replace_after(path: &Path, key: &[u8], new: &[u8]) {
-    let mut bytes = fs::read(path).unwrap();
-    let places: Vec<usize> = (0..bytes.len() - key.len()).filter(|&at| bytes[at..].starts_with(key)).collect();
-    assert_eq!(places.len(), 1, "{:?}", String::from_utf8_lossy(key));
-    let at = places[0] + key.len();
-    bytes[at..at + new.len()].copy_from_slice(new);
-    fs::write(path, bytes).unwrap();
-}
-
 #[test]
 fn sizes_that_no_model_has_are_refused() {
-    let four = |dimensions: [u64; 4]| {
-        [4_u32.to_le_bytes().to_vec(), dimensions.iter().flat_map(|size| size.to_le_bytes()).collect()].concat()
-    };
-    let one = |size: u64, kind: u32| {
-        [1_u32.to_le_bytes().to_vec(), size.to_le_bytes().to_vec(), kind.to_le_bytes().to_vec()].concat()
-    };
-    // Dimensions come from the innermost on.
+    // Dimensions come from the innermost on, behind their number.
     let patches = [b"v.patch_embd.weight".as_slice(), &4_u32.to_le_bytes()].concat();
+    let dimensions = |sizes: &[u64]| sizes.iter().flat_map(|size| size.to_le_bytes()).collect::<Vec<u8>>();
+    let bias = [b"v.blk.1.attn_q.bias".as_slice(), &1_u32.to_le_bytes(), &64_u64.to_le_bytes()].concat();
+    let blocks = [b"clip.vision.block_count".as_slice(), &4_u32.to_le_bytes()].concat();
     let cases: [(&[u8], Vec<u8>, &str); 5] = [
-        (&patches[..19], four([0, 0, 3, 64]), "nothing in it"),
-        (&patches[..19], four([7, 14, 3, 64]), "the last two 14"),
-        (&patches[..19], four([1 << 40, 1 << 40, 3, 64]), "shape"),
-        (b"v.blk.1.attn_q.bias", one(64, 8), "blocks"),
-        (
-            b"clip.vision.block_count",
-            [4_u32, u32::MAX].iter().flat_map(|word| word.to_le_bytes()).collect(),
-            "block_count",
-        ),
+        (&patches, dimensions(&[0, 0]), "nothing in it"),
+        (&patches, dimensions(&[7]), "the last two 14"),
+        (&patches, dimensions(&[1 << 40, 1 << 40]), "shape"),
+        (&bias, 8_u32.to_le_bytes().to_vec(), "blocks"),
+        (&blocks, u32::MAX.to_le_bytes().to_vec(), "block_count"),
     ];
     for (key, new, expected) in cases {
         let folder = copy();
-        let path = folder.path().join(VISION);
-        // The name of the second frame's tensor starts with that of the first one's.
-        let key = if key.starts_with(b"v.patch") { patches.as_slice() } else { key };
-        let new = if key == patches { &new[4..] } else { &new[..] };
-        replace_after(&path, key, new);
+        overwrite(&folder.path().join(VISION), key, key.len(), &new);
         let error = refusal(folder.path());
         assert!(matches!(error, Error::Checkpoint { .. } | Error::Tensor { .. }), "{error:?}");
         assert!(error.to_string().contains(expected), "{error}");
@@ -388,13 +367,7 @@ fn sizes_that_no_model_has_are_refused() {
 
 #[test]
 fn a_folder_with_the_hub_s_weights_is_read_as_such() {
-    let folder = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(tiny()).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_file() {
-            fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
-        }
-    }
-    fs::write(folder.path().join("other.gguf"), "not read").unwrap();
-    Model::load(folder.path(), &LoadOptions::new()).unwrap();
+    let checkpoint = CheckpointCopy::new();
+    checkpoint.write("other.gguf", "not read");
+    Model::load(checkpoint.path(), &LoadOptions::new()).unwrap();
 }

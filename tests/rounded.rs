@@ -3,6 +3,7 @@
 use mimo_vl_core::checkpoint::Weights;
 use mimo_vl_core::kernels::Level;
 use mimo_vl_core::model::Segment;
+use mimo_vl_core::quant::Agreement;
 use mimo_vl_core::sampling::MOST_DRAFTED;
 use mimo_vl_core::session::{LoadOptions, Model};
 use mimo_vl_core::{Cancel, Error, KvCache};
@@ -26,16 +27,7 @@ fn with(weights: Weights) -> LoadOptions {
 
 /// Mean over all tokens of the Kullback-Leibler divergence of `actual` from `expected`.
 fn divergence(actual: &[f32], expected: &[f32], vocab: usize) -> f64 {
-    let log_softmax = |row: &[f32]| {
-        let largest = row.iter().fold(f32::NEG_INFINITY, |most, &x| most.max(x));
-        let total: f64 = row.iter().map(|&x| f64::from(x - largest).exp()).sum();
-        row.iter().map(|&x| f64::from(x - largest) - total.ln()).collect::<Vec<f64>>()
-    };
-    let rows = actual.chunks_exact(vocab).zip(expected.chunks_exact(vocab)).map(|(actual, expected)| {
-        let (q, p) = (log_softmax(actual), log_softmax(expected));
-        p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum::<f64>()
-    });
-    rows.sum::<f64>() / (expected.len() / vocab) as f64
+    Agreement::new("", actual, expected, vocab).divergence
 }
 
 /// The weights that llama.cpp's Q4_0 stands for: groups of 32 along a row, the largest weight at level −8.

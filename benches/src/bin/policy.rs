@@ -10,7 +10,7 @@ use burn::tensor::{Tensor, TensorData};
 use mimo_vl_core::checkpoint::{Checkpoint, CheckpointSource, TensorSource, Weights};
 use mimo_vl_core::device::{WithBackend, dispatch};
 use mimo_vl_core::encode::{Encoded, encode};
-use mimo_vl_core::kernels::{Kernels, Packed};
+use mimo_vl_core::kernels::{Format, Kernels, Levels, Packed, pack};
 use mimo_vl_core::model::{Segment, VisionLanguageModel};
 use mimo_vl_core::preprocess::{self, Patches};
 use mimo_vl_core::quant::Agreement;
@@ -74,7 +74,6 @@ impl<B: Kernels> TensorSource<B> for OnePart<'_, B> {
 impl<B: Kernels> OnePart<'_, B> {
     /// What the library's own policy never does to this part.
     fn four_bits(&self, matrices: &[(&str, usize)], width: usize) -> Result<Packed<B>> {
-        use mimo_vl_core::kernels::{Format, Levels, pack};
         let mut values: Vec<f32> = Vec::new();
         for (name, rows) in matrices {
             let tensor = self.whole.tensor(name, [*rows, width])?;
@@ -84,11 +83,7 @@ impl<B: Kernels> OnePart<'_, B> {
         let format = Format { levels: Levels::Normal4, group: 64 };
         let (data, _) = pack([rows, width], format, |row, to| to.copy_from_slice(&values[row * width..][..width]))
             .expect("the weights of a checkpoint are finite");
-        Ok(Packed::new(data, &self.device()))
-    }
-
-    fn device(&self) -> B::Device {
-        B::Device::default()
+        Ok(Packed::new(data, &B::Device::default()))
     }
 }
 
@@ -124,10 +119,10 @@ impl WithBackend for Compare {
         let source = |weights| checkpoint.source::<B>(weights, &device);
         let whole = VisionLanguageModel::load(&source(Weights::F32), &config)?;
         let expected: Vec<Vec<f32>> = scenes.iter().map(|scene| logits(&whole, scene)).collect::<Result<_>>()?;
-        let report = |name: &str, network: &VisionLanguageModel<B>| -> Result<()> {
+        let report = |name: &str, logits: &dyn Fn(&Scene) -> Result<Vec<f32>>| -> Result<()> {
             let (mut divergence, mut top1, mut tokens) = (0.0, 0.0, 0.0);
             for (scene, expected) in scenes.iter().zip(&expected) {
-                let agreement = Agreement::new(&scene.text, &logits(network, scene)?, expected, vocab);
+                let agreement = Agreement::new(&scene.text, &logits(scene)?, expected, vocab);
                 divergence += agreement.divergence * agreement.tokens as f64;
                 top1 += agreement.top1 * agreement.tokens as f64;
                 tokens += agreement.tokens as f64;
@@ -140,23 +135,16 @@ impl WithBackend for Compare {
             for (name, is_part) in PARTS {
                 let four = weights == Weights::Int4;
                 let part = OnePart { whole: source(Weights::F32), rounded: source(weights), is_part, four };
-                report(&format!("{name}: {bits} bits"), &VisionLanguageModel::load(&part, &config)?)?;
+                let network = VisionLanguageModel::load(&part, &config)?;
+                report(&format!("{name}: {bits} bits"), &|scene| logits(&network, scene))?;
             }
-            report(
-                &format!("the policy of {}", weights.name()),
-                &VisionLanguageModel::load(&source(weights), &config)?,
-            )?;
+            let network = VisionLanguageModel::load(&source(weights), &config)?;
+            report(&format!("the policy of {}", weights.name()), &|scene| logits(&network, scene))?;
         }
         for cache in [KvCache::F16, KvCache::Int8] {
             let options = LoadOptions::new().weights(Weights::F32).kv_cache(cache);
             let cached = Model::load(&self.directory, &options)?;
-            let (mut divergence, mut top1) = (0.0, 0.0);
-            for (scene, expected) in scenes.iter().zip(&expected) {
-                let agreement = Agreement::new(&scene.text, &prefill(&cached, scene)?, expected, vocab);
-                divergence += agreement.divergence / SCENES as f64;
-                top1 += agreement.top1 / SCENES as f64;
-            }
-            println!("| cache in {} | {divergence:.1e} | {:.1} % |", cache.name(), 100.0 * top1);
+            report(&format!("the cache in {}", cache.name()), &|scene| prefill(&cached, scene))?;
         }
         Ok(())
     }

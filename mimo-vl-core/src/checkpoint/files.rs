@@ -365,13 +365,8 @@ fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<Option
         if from > to || to > map.len() {
             return Err(Error::checkpoint(path, format!("truncated: {} bytes, tensor {name} ends at {to}", map.len())));
         }
-        let place = Place {
-            file: path.to_path_buf(),
-            encoding: Encoding::new(info.dtype),
-            shape: info.shape.clone(),
-            pieces: vec![bytes.slice(from..to)],
-            map: Some(Arc::clone(&map)),
-        };
+        let pieces = vec![bytes.slice(from..to)];
+        let place = Place::new(path, Encoding::new(info.dtype), info.shape.clone(), pieces, Some(Arc::clone(&map)));
         if let Some(other) = tensors.insert(name.clone(), place) {
             let reason = format!("holds tensor {name}, and so does {}", other.file.display());
             return Err(Error::checkpoint(path, reason));

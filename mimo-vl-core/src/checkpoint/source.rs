@@ -142,15 +142,17 @@ pub struct CheckpointSource<'a, B: Backend> {
     weights: Weights,
     device: &'a B::Device,
     watch: Watch<'a>,
-    /// Bytes of the files that were read.
+    /// Bytes of the files that were read, and of all tensors.
     read: Cell<u64>,
+    all: u64,
     writer: Option<&'a RefCell<RoundedWriter>>,
 }
 
 impl Checkpoint {
     /// The tensors of this checkpoint, in the number format `weights`, on `device`.
     pub fn source<'a, B: Backend>(&'a self, weights: Weights, device: &'a B::Device) -> CheckpointSource<'a, B> {
-        CheckpointSource { checkpoint: self, weights, device, watch: Watch::new(), read: Cell::new(0), writer: None }
+        let (read, all) = (Cell::new(0), self.bytes());
+        CheckpointSource { checkpoint: self, weights, device, watch: Watch::new(), read, all, writer: None }
     }
 }
 
@@ -179,8 +181,7 @@ impl<'a, B: Backend> CheckpointSource<'a, B> {
 
     /// Tell the one who watches, before so many bytes are taken. A tied embedding is taken twice.
     fn report(&self, bytes: usize) -> Result<()> {
-        let all = self.checkpoint.bytes();
-        self.watch.step(self.read.get().min(all), all)?;
+        self.watch.step(self.read.get().min(self.all), self.all)?;
         self.read.set(self.read.get() + bytes as u64);
         Ok(())
     }

@@ -81,24 +81,24 @@ impl Kernels for Flex {
     fn write_rows(store: Tensor<Self, 4>, rows: Tensor<Self, 4>, start: usize) -> Tensor<Self, 4> {
         // `slice_assign` of this backend copies the whole store each time.
         let mut store = whole(primitive(store));
-        let capacity = store.layout().shape()[2];
+        let shape = store.layout().shape().clone();
         if store.dtype() == DType::F16 {
             let to = store.storage_mut::<f16>();
-            each_row(rows, start, capacity, |at, row| {
+            each_row(rows, start, &shape, |at, row| {
                 to[at * row.len()..][..row.len()].convert_from_f32_slice(row);
             });
         } else {
             let to = store.storage_mut::<f32>();
-            each_row(rows, start, capacity, |at, row| to[at * row.len()..][..row.len()].copy_from_slice(row));
+            each_row(rows, start, &shape, |at, row| to[at * row.len()..][..row.len()].copy_from_slice(row));
         }
         Tensor::from_primitive(TensorPrimitive::Float(store))
     }
 
     fn write_bytes(store: ByteRows<Self>, rows: Tensor<Self, 4>, start: usize) -> ByteRows<Self> {
         let (mut codes, mut scales) = (whole(store.codes.into_primitive()), whole(primitive(store.scales)));
-        let capacity = codes.layout().shape()[2];
+        let shape = codes.layout().shape().clone();
         let (to_codes, to_scales) = (codes.storage_mut::<i8>(), scales.storage_mut::<f32>());
-        each_row(rows, start, capacity, |at, row| {
+        each_row(rows, start, &shape, |at, row| {
             let scale = row.iter().fold(0.0_f32, |most, x| most.max(x.abs())) / 127.0;
             to_scales[at] = scale;
             let to = &mut to_codes[at * row.len()..][..row.len()];
@@ -148,10 +148,11 @@ fn whole(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() && tensor.layout().start_offset() == 0 { tensor } else { tensor.to_contiguous() }
 }
 
-/// Call `each` with every row and its number in a store of `capacity` rows for each head, from row `start` on.
-fn each_row(rows: Tensor<Flex, 4>, start: usize, capacity: usize, mut each: impl FnMut(usize, &[f32])) {
+/// Call `each` with every row and its number in a store of this shape, from row `start` of each head on.
+fn each_row(rows: Tensor<Flex, 4>, start: usize, store: &[usize], mut each: impl FnMut(usize, &[f32])) {
     let [batch, heads, count, head_dim] = rows.dims();
-    assert!(start + count <= capacity, "rows {start} to {} of {capacity}", start + count);
+    let capacity = store[2];
+    assert!(store == [batch, heads, capacity, head_dim] && start + count <= capacity, "rows outside the store");
     let rows = with_neighbours(as_f32(rows));
     let from = view::<f32>(&rows);
     for (head, row) in (0..batch * heads).flat_map(|head| (0..count).map(move |row| (head, row))) {

@@ -15,8 +15,8 @@ pub enum KvCache {
     F32,
     /// Half the memory, with 11 bits of precision; f32 where the device lacks the type.
     F16,
-    /// A quarter of the memory: codes of eight bits with a scale for each token and head, which change scores by some
-    /// 0.4 %; f32 where the device lacks the type.
+    /// A quarter of the memory: codes of eight bits with a scale for each token and head; f32 where the device lacks the
+    /// type.
     Int8,
 }
 
@@ -100,7 +100,7 @@ impl<B: Kernels> Store<B> {
                 let codes = codes.slice_assign([0..batch, 0..heads, 0..count, 0..width], old.codes);
                 Self::Bytes(ByteRows { codes, scales: B::write_rows(scales, old.scales, 0) })
             }
-            (fresh, _) => fresh,
+            _ => unreachable!("both are of one kind"),
         }
     }
 

@@ -185,13 +185,7 @@ impl Session {
         }
         cancel.check()?;
         self.encode_media(&tokens.spans, 0)?;
-        let media = tokens
-            .spans
-            .iter()
-            .enumerate()
-            .map(|(media, span)| Ok((Slot { media, start: span.start, len: span.len }, span.medium.features()?)));
-        let segment = Segment { ids: &tokens.ids, positions: &positions, media: media.collect::<Result<_>>()? };
-        let logits = self.sequence.prefill(&segment, LOGITS_CHUNK, true, cancel);
+        let logits = self.sequence.prefill(&segment(&tokens, &positions, 0)?, LOGITS_CHUNK, true, cancel);
         self.sequence.truncate(0);
         logits
     }
@@ -203,17 +197,7 @@ impl Session {
         self.rewind(held);
         let room = tokens.ids.len().saturating_add(max_tokens).min(self.model.max_context());
         self.sequence.reserve(room)?;
-        let new = tokens.spans.iter().enumerate().filter(|(_, span)| span.start >= held);
-        let media = new.map(|(media, span)| {
-            let slot = Slot { media, start: span.start - held, len: span.len };
-            Ok((slot, span.medium.features()?))
-        });
-        let segment = Segment {
-            ids: tokens.ids.get(held..).unwrap_or_default(),
-            positions: positions.get(held..).unwrap_or_default(),
-            media: media.collect::<Result<_>>()?,
-        };
-        let logits = self.sequence.extend(&segment, &self.cancel)?;
+        let logits = self.sequence.extend(&segment(&tokens, &positions, held)?, &self.cancel)?;
         self.held = tokens;
         Ok(logits)
     }
@@ -282,6 +266,20 @@ impl fmt::Debug for Session {
             .field("poisoned", &self.poisoned)
             .finish_non_exhaustive()
     }
+}
+
+/// What of a conversation comes after its first `held` tokens.
+fn segment<'a>(tokens: &'a Tokens, positions: &'a [[u32; 3]], held: usize) -> Result<Segment<'a>> {
+    let new = tokens.spans.iter().enumerate().filter(|(_, span)| span.start >= held);
+    let media = new.map(|(media, span)| {
+        let slot = Slot { media, start: span.start - held, len: span.len };
+        Ok((slot, span.medium.features()?))
+    });
+    Ok(Segment {
+        ids: tokens.ids.get(held..).unwrap_or_default(),
+        positions: positions.get(held..).unwrap_or_default(),
+        media: media.collect::<Result<_>>()?,
+    })
 }
 
 /// Do `work`, and add the time that it took to `total`.

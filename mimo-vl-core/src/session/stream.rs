@@ -199,18 +199,19 @@ impl<'a> Stream<'a> {
         let _span = tracing::trace_span!("decode", token = last).entered();
         let (written, context) = (self.ids.len(), self.session.model().max_context());
         let room = (self.max_tokens - written).min(context.saturating_sub(self.timings.prompt_tokens + written));
-        let mut tokens = self.session.seen().to_vec();
-        tokens.push(last);
-        let guesses = lookup(&tokens, self.draft.next.min(room.saturating_sub(1)));
-        let never = self.session.model().never_tokens();
-        let guesses = guesses.split(|id| never.contains(id)).next().unwrap_or_default();
-        let ids = [&[last], guesses].concat();
+        let most = self.draft.next.min(room.saturating_sub(1));
+        let mut ids = vec![last];
+        if most > 0 {
+            let tokens = [self.session.seen(), &[last]].concat();
+            let never = self.session.model().never_tokens();
+            ids.extend(lookup(&tokens, most).iter().take_while(|id| !never.contains(id)));
+        }
         let logits = self.session.step(&ids, self.delta)?;
-        self.timings.drafted += guesses.len();
-        self.draft.tried = !guesses.is_empty();
+        self.timings.drafted += ids.len() - 1;
+        self.draft.tried = ids.len() > 1;
         let mut rows = logits.chunks_exact(logits.len() / ids.len()).map(<[f32]>::to_vec);
         let first = rows.next().unwrap_or_default();
-        self.drafted = guesses.iter().copied().zip(rows).collect();
+        self.drafted = ids[1..].iter().copied().zip(rows).collect();
         Ok(first)
     }
 

@@ -9,6 +9,7 @@ each tensor as `gguf` dequantises it, under the hub's names.
 """
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from gguf.constants import GGML_QUANT_SIZES
 
 HERE = Path(__file__).resolve().parent
 TINY = HERE.parent / "tiny"
+sys.path.append(str(HERE.parents[2] / "benches"))
+from to_gguf import tokens  # noqa: E402
+
 HIDDEN, HEADS, KV_HEADS, HEAD_DIM, INTERMEDIATE, VOCAB, LAYERS = 256, 8, 4, 32, 256, 512, 2
 V_HIDDEN, V_HEADS, V_INTERMEDIATE, V_BLOCKS, PATTERN = 64, 2, 96, 4, 2
 random = np.random.default_rng(11)
@@ -76,23 +80,6 @@ class Writer:
         self.file.close()
 
 
-def tokens(file):
-    tokenizer = json.loads((TINY / "tokenizer.json").read_text())
-    names, kinds = [f"[PAD{index}]" for index in range(VOCAB)], [5] * VOCAB
-    for token, index in tokenizer["model"]["vocab"].items():
-        names[index], kinds[index] = token, 1
-    for added in tokenizer["added_tokens"]:
-        names[added["id"]], kinds[added["id"]] = added["content"], 3 if added["special"] else 4
-    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in tokenizer["model"]["merges"]]
-    file.add_tokenizer_model("gpt2")
-    file.add_tokenizer_pre("qwen2")
-    file.add_token_list(names)
-    file.add_token_types(kinds)
-    file.add_token_merges(merges)
-    file.add_eos_token_id(names.index("<|im_end|>"))
-    file.add_chat_template((TINY / "chat_template.jinja").read_text())
-
-
 def language():
     writer = Writer(HERE / "model.gguf", "qwen2vl")
     file = writer.file
@@ -105,7 +92,7 @@ def language():
     file.add_rope_freq_base(640000.0)
     file.add_rope_dimension_sections([4, 6, 6, 0])
     file.add_layer_norm_rms_eps(1e-5)
-    tokens(file)
+    tokens(file, TINY, VOCAB)
     writer.tensor("token_embd.weight", (VOCAB, HIDDEN), T.Q4_K)
     writer.tensor("output_norm.weight", (HIDDEN,), T.F32)
     writer.tensor("output.weight", (VOCAB, HIDDEN), T.Q6_K)
