@@ -103,13 +103,12 @@ def test_other_threads_run_meanwhile(session: mimo_vl.Session) -> None:
     ticker.start()
     time.sleep(0.05)
     start = time.monotonic()
-    session.ask("many words " * 200, max_tokens=500)
+    session.ask(LASTING, max_tokens=2_000)
     end = time.monotonic()
     done.set()
     ticker.join()
     during = [start] + [at for at in ticks if start < at < end] + [end]
     longest = max(after - before for before, after in zip(during, during[1:], strict=False))
-    assert end - start > 0.1
     assert longest < (end - start) / 2
 
 
