@@ -20,6 +20,10 @@ const KEYS: usize = 64;
 const ROWS: usize = 96;
 /// Up to this many queries, keys are read where they lie; for more they are first laid out.
 const FEW: usize = 8;
+/// Keys that are asked of memory before they are read.
+const AHEAD: usize = 32;
+/// Bytes that memory gives at a time.
+const LINE: usize = 64;
 /// Lanes of the widest registers; heads are filled up to a multiple of them.
 const MOST_LANES: usize = 16;
 /// Values that are laid out at a time, unless one head has more: 32 MiB.
@@ -362,6 +366,17 @@ impl<T: Stored> Block<'_, T> {
         for (column, key) in keys.enumerate() {
             let k = self.attention.k.rows.row(sequence, head, key);
             let scale = self.attention.k.scale(sequence, head, key);
+            if first == 0 {
+                let ahead = self.attention.k.rows.row(sequence, head, key + AHEAD);
+                let values = self.attention.v.rows.row(sequence, head, key);
+                for at in (0..head_dim * size_of::<T>()).step_by(LINE) {
+                    // SAFETY: asking for what is not there does nothing.
+                    unsafe {
+                        I::prefetch(ahead.cast::<u8>().wrapping_add(at));
+                        I::prefetch(values.cast::<u8>().wrapping_add(at));
+                    }
+                }
+            }
             // SAFETY: the rows are there, by `Keys::check`, and a multiple of the lanes long.
             unsafe {
                 let q = buffers.q.as_ptr().add(first * head_dim);
