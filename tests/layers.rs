@@ -17,6 +17,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("nn", &["config", "checkpoint", "kernels"]),
     ("prompt", &["config"]),
     ("preprocess", &["config", "prompt"]),
+    ("video", &["config", "prompt", "preprocess"]),
     ("encode", &["config", "prompt", "preprocess"]),
     ("vision", &["config", "checkpoint", "kernels", "nn", "preprocess"]),
     ("projector", &["config", "checkpoint", "kernels", "nn"]),
@@ -39,7 +40,10 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("sampling", &["config"]),
-    ("answer", &[]),
+    ("answer", &["preprocess"]),
+    ("draw", &["prompt", "answer"]),
+    ("gui", &["config", "prompt", "preprocess"]),
+    ("score", &[]),
     ("session", &["config", "quant", "checkpoint", "prompt", "preprocess", "encode", "model", "sampling", "answer"]),
     (
         "train",
@@ -66,7 +70,7 @@ const EVERYWHERE: &[&str] = &["error", "cancel"];
 
 /// Modules that never touch a tensor: no path into Burn.
 const NO_TENSORS: &[&str] =
-    &["error", "cancel", "config", "prompt", "preprocess", "encode", "sampling", "answer", "session"];
+    &["error", "cancel", "config", "prompt", "preprocess", "video", "encode", "sampling", "answer", "draw", "gui", "score", "session"];
 
 /// The modules that name Burn's backends, and those names.
 const BACKENDS_IN: &[&str] = &["kernels", "device"];
@@ -86,7 +90,7 @@ const BACKENDS: &[&str] = &[
 ];
 
 /// The modules that open files.
-const FILES_IN: &[&str] = &["config", "checkpoint", "prompt", "train"];
+const FILES_IN: &[&str] = &["config", "checkpoint", "prompt", "video", "train"];
 
 const SOURCES: &str = "mimo-vl-core/src/";
 

@@ -10,7 +10,7 @@ use mimo_vl_core::model::{Features, Segment};
 use mimo_vl_core::preprocess;
 use mimo_vl_core::{
     Answer, Cancel, Error, ErrorCode, Event, Generate, Image, KvCache, LoadOptions, Message, Model, Part, Prompt, Role,
-    Session, StopReason, Thinking, Video, Weights,
+    Session, StopReason, Thinking, ThinkingStyle, Video, Weights,
 };
 
 /// Largest allowed distance of logits, relative to their norm.
@@ -149,7 +149,7 @@ fn check_turns(prompts: &[Prompt]) {
     let mut session = model().session();
     for (turn, prompt) in prompts.iter().enumerate() {
         let mut whole = messages(&session);
-        whole.extend(prompt.turn().unwrap());
+        whole.extend(prompt.turn(ThinkingStyle::Slash).unwrap().0);
         let warm = session.ask(prompt, &drawn(turn as u64)).unwrap();
         let cold = model().session().ask(&Prompt::from_messages(whole), &drawn(turn as u64)).unwrap();
         assert_eq!(warm.ids, cold.ids, "turn {turn}");
@@ -493,4 +493,28 @@ fn a_model_serves_several_threads() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(together, expected);
+}
+
+#[test]
+fn forks_go_their_own_ways() {
+    let mut session = model().session();
+    session.ask(&Prompt::user().image(picture(1, 100, 80)).text("What?"), &drawn(1)).unwrap();
+    let mut fork = session.fork();
+    let said = messages(&session);
+    let asked = |text: &str, seed| (Prompt::user().text(text), drawn(seed));
+    let cold = |text: &str, seed| {
+        let mut whole = said.clone();
+        whole.extend(Prompt::user().text(text).messages().to_vec());
+        model().session().ask(&Prompt::from_messages(whole), &drawn(seed)).unwrap().ids
+    };
+    // In turn, so that each writes where the other has written.
+    let (a, b) = (asked("And here?", 2), asked("Or there?", 3));
+    let first = session.ask(&a.0, &a.1).unwrap();
+    let second = fork.ask(&b.0, &b.1).unwrap();
+    assert_eq!((&first.ids, &second.ids), (&cold("And here?", 2), &cold("Or there?", 3)));
+    assert!(first.timings.cached_tokens > 0 && second.timings.cached_tokens > 0);
+    assert_eq!((session.messages().len(), fork.messages().len()), (4, 4));
+    let cancel = fork.cancel();
+    cancel.cancel();
+    assert!(session.ask(&Prompt::user().text("Still?"), &short()).is_ok(), "each has its own flag");
 }

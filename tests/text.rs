@@ -10,7 +10,7 @@ use mimo_vl_core::config::{ModelConfig, SpecialTokens};
 use mimo_vl_core::encode::{Encoded, encode};
 use mimo_vl_core::error::Error;
 use mimo_vl_core::preprocess::Grid;
-use mimo_vl_core::prompt::{ChatTemplate, Image, Message, Part, Prompt, Role, Thinking, Tokenizer, Video};
+use mimo_vl_core::prompt::{ChatTemplate, Image, Message, Part, Prompt, Role, Thinking, ThinkingStyle, Tokenizer, Video};
 use mimo_vl_core::sampling::{Generate, Sampler};
 use serde_json::Value;
 
@@ -94,10 +94,10 @@ fn template_renders_what_the_reference_renders() {
 #[test]
 fn no_think_ends_the_users_turn() {
     let prompt = Prompt::user().thinking(Thinking::Off).image(picture()).text("Describe the image.");
-    let text = template().render(&prompt.turn().unwrap(), true).unwrap();
+    let text = template().render(&prompt.turn(ThinkingStyle::Slash).unwrap().0, true).unwrap();
     assert_eq!(text, json("templates.json")["image_no_think"]["mm"].as_str().unwrap());
     let prompt = Prompt::user().text("Look: ").image(picture()).thinking(Thinking::Off);
-    let text = template().render(&prompt.turn().unwrap(), true).unwrap();
+    let text = template().render(&prompt.turn(ThinkingStyle::Slash).unwrap().0, true).unwrap();
     assert!(
         text.ends_with(
             "Look: <|vision_start|><|image_pad|><|vision_end|> /no_think<|im_end|>\n<|im_start|>assistant\n"
@@ -436,9 +436,9 @@ fn tokenizers_that_cannot_be_used_are_named() {
 #[test]
 fn prompts_without_a_question_are_errors() {
     for prompt in [Prompt::user(), Prompt::user().text("  "), Prompt::user().system("You are kind.")] {
-        assert!(matches!(prompt.turn(), Err(Error::Prompt { .. })), "{prompt:?}");
+        assert!(matches!(prompt.turn(ThinkingStyle::Slash), Err(Error::Prompt { .. })), "{prompt:?}");
     }
-    let turn = Prompt::user().image(picture()).turn().unwrap();
+    let turn = Prompt::user().image(picture()).turn(ThinkingStyle::Slash).unwrap().0;
     assert!(matches!(turn[0].parts[..], [Part::Image(_)]));
     assert!(matches!(template().render(&[], true), Err(Error::Prompt { .. })));
     assert!(matches!(template().encode(&tokenizer(), &[], true), Err(Error::Prompt { .. })));
@@ -455,7 +455,7 @@ fn media_tokens_are_never_drawn() {
             for id in never {
                 logits[id as usize] = 40.0;
             }
-            assert!(!never.contains(&sampler.sample(&mut logits, &[]).unwrap()));
+            assert!(!never.contains(&sampler.sample(&mut logits, &[], 0).unwrap().id));
         }
     }
     let wrong = Sampler::new(&Generate::new().top_p(2.0), &never);

@@ -1,14 +1,21 @@
 //! A flag with which any thread stops work that is under way, and a view of how far it is.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 
 /// A handle that stops the work it was given to. Clones share one flag.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<Flag>);
+
+#[derive(Debug, Default)]
+struct Flag {
+    raised: AtomicBool,
+    deadline: Mutex<Option<Instant>>,
+}
 
 impl Cancel {
     /// A flag that is not raised.
@@ -18,25 +25,30 @@ impl Cancel {
 
     /// Ask the work to stop; it ends with [`Error::Cancelled`] at its next check.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.raised.store(true, Ordering::Relaxed);
     }
 
     /// Whether a stop was asked for.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.raised.load(Ordering::Relaxed)
     }
 
-    /// Lower the flag, so that new work can start.
-    pub(crate) fn clear(&self) {
-        self.0.store(false, Ordering::Relaxed);
+    /// Lower the flag, so that new work can start, which ends with [`Error::Deadline`] at its first check after `deadline`.
+    pub(crate) fn restart(&self, deadline: Option<Instant>) {
+        *self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+        self.0.raised.store(false, Ordering::Relaxed);
     }
 
-    /// Pass unless a stop was asked for.
+    /// Pass unless a stop was asked for, or the time is over.
     ///
     /// # Errors
-    /// [`Error::Cancelled`].
+    /// [`Error::Cancelled`], [`Error::Deadline`].
     pub fn check(&self) -> Result<()> {
-        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+        if self.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let deadline = *self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) { Err(Error::Deadline) } else { Ok(()) }
     }
 }
 

@@ -89,6 +89,15 @@ pub enum Error {
     /// The caller cancelled the work. The session is as it was before the call.
     #[error("cancelled")]
     Cancelled,
+    /// The time that the caller allowed was over before the answer began. The session is as it was before the call.
+    #[error("the deadline passed before the answer began")]
+    Deadline,
+    /// What the model answered cannot be read as what was asked of it.
+    #[error("the answer: {reason}")]
+    Answer {
+        /// What it is not, or lacks.
+        reason: String,
+    },
     /// A defect of this library. The session that met it must not be used again; the model can be.
     #[error("internal error, please report it: {reason}")]
     Internal {
@@ -124,6 +133,10 @@ pub enum ErrorCode {
     Internal = 10,
     /// There is not enough free memory.
     Memory = 11,
+    /// The time that the caller allowed is over.
+    Deadline = 12,
+    /// The answer cannot be read as what was asked for.
+    Answer = 13,
 }
 
 impl Error {
@@ -140,6 +153,8 @@ impl Error {
             Self::Device { .. } => ErrorCode::Device,
             Self::Memory { .. } => ErrorCode::Memory,
             Self::Cancelled => ErrorCode::Cancelled,
+            Self::Deadline => ErrorCode::Deadline,
+            Self::Answer { .. } => ErrorCode::Answer,
             Self::Internal { .. } => ErrorCode::Internal,
         }
     }
@@ -162,6 +177,10 @@ impl Error {
 
     pub(crate) fn prompt(reason: impl Into<String>) -> Self {
         Self::Prompt { reason: reason.into() }
+    }
+
+    pub(crate) fn answer(reason: impl Into<String>) -> Self {
+        Self::Answer { reason: reason.into() }
     }
 
     pub(crate) fn option(option: &'static str, reason: impl Into<String>) -> Self {

@@ -139,6 +139,9 @@ pub trait Sequence: Send {
     /// Forget every token from `len` on.
     fn truncate(&mut self, len: usize);
 
+    /// A second sequence that holds the same tokens; what they take in memory is shared until one of the two takes in more.
+    fn fork(&self) -> Box<dyn Sequence>;
+
     /// Take in tokens, `chunk` at a time; `all` asks for the logits of every token, else only of the last.
     ///
     /// # Shapes
@@ -363,6 +366,10 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
 
     fn truncate(&mut self, len: usize) {
         self.cache.truncate(len);
+    }
+
+    fn fork(&self) -> Box<dyn Sequence> {
+        Box::new(Self { shared: Arc::clone(&self.shared), cache: self.cache.clone() })
     }
 
     fn prefill(&mut self, segment: &Segment<'_>, chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>> {

@@ -24,6 +24,12 @@ pub enum StopReason {
     Cancelled = 2,
     /// The conversation fills the context.
     ContextFull = 3,
+    /// One of the caller's texts that end an answer appeared.
+    StopText = 4,
+    /// The answer went round in circles.
+    Loop = 5,
+    /// The time that the caller allowed is over.
+    Deadline = 6,
 }
 
 /// A part of the work whose time is measured.
@@ -98,6 +104,9 @@ pub unsafe extern "C" fn mimo_vl_answer_stop_reason(answer: *const Answer) -> St
             Some(mimo_vl_core::answer::StopReason::EndOfText) => StopReason::EndOfText,
             Some(mimo_vl_core::answer::StopReason::MaxTokens) => StopReason::MaxTokens,
             Some(mimo_vl_core::answer::StopReason::ContextFull) => StopReason::ContextFull,
+            Some(mimo_vl_core::answer::StopReason::StopText) => StopReason::StopText,
+            Some(mimo_vl_core::answer::StopReason::Loop) => StopReason::Loop,
+            Some(mimo_vl_core::answer::StopReason::Deadline) => StopReason::Deadline,
             _ => StopReason::Cancelled,
         }
     })

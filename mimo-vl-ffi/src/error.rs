@@ -36,6 +36,10 @@ pub enum Status {
     Internal = 10,
     /// There is not enough free memory.
     Memory = 11,
+    /// The time that the caller allowed is over; the session is as it was before the call.
+    Deadline = 12,
+    /// What the model answered cannot be read as what was asked of it.
+    Answer = 13,
 }
 
 impl Status {
@@ -51,6 +55,8 @@ impl Status {
             ErrorCode::Device => Self::Device,
             ErrorCode::Cancelled => Self::Cancelled,
             ErrorCode::Memory => Self::Memory,
+            ErrorCode::Deadline => Self::Deadline,
+            ErrorCode::Answer => Self::Answer,
             // `ErrorCode` may grow; the test below fails when it has grown without this list.
             _ => Self::Internal,
         }
@@ -128,6 +134,8 @@ mod tests {
             ErrorCode::Cancelled,
             ErrorCode::Internal,
             ErrorCode::Memory,
+            ErrorCode::Deadline,
+            ErrorCode::Answer,
         ];
         for (index, code) in codes.into_iter().enumerate() {
             assert_eq!(Status::of(code) as i32, code as i32);

@@ -54,6 +54,9 @@ fn stop_reason<'py>(py: Python<'py>, reason: StopReason) -> PyResult<Bound<'py, 
         StopReason::MaxTokens => "max_tokens",
         StopReason::Cancelled => "cancelled",
         StopReason::ContextFull => "context_full",
+        StopReason::StopText => "stop_text",
+        StopReason::Loop => "loop",
+        StopReason::Deadline => "deadline",
         other => return Err(PyNotImplementedError::new_err(format!("an answer ended by {other:?}"))),
     };
     class!(py, "StopReason")?.call1((name,))

@@ -1,4 +1,4 @@
-//! Ask a question about pictures: `ask IMAGE… "QUESTION"`.
+//! Ask a question about pictures or videos: `ask FILE… "QUESTION"`.
 //!
 //! The answer is written while it comes. Thinking is dimmed on a terminal, and left out when the output goes
 //! elsewhere, unless it is asked for. Errors are one line on stderr and exit status 1, wrong usage is status 2, and
@@ -6,22 +6,23 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+use mimo_vl_core::draw::draw;
 use mimo_vl_core::kernels::Level;
 use mimo_vl_core::{
-    Answer, Cancel, Error, Event, Generate, Image, LoadOptions, Model, Prompt, Session, StopReason, Thinking, Timings,
-    Watch,
+    Answer, Cancel, Error, Event, Generate, Image, LoadOptions, Model, Part, Prompt, Session, StopReason, Thinking,
+    Timings, Video, VideoOptions, Watch,
 };
 use mimo_vl_examples::progress::{loading_bar, show};
 use mimo_vl_examples::tiny_model;
 
-const USAGE: &str = "usage: ask [OPTION]... [IMAGE]... QUESTION
+const USAGE: &str = "usage: ask [OPTION]... [FILE]... QUESTION
 
-Ask a question about pictures; the answer goes to the standard output.
+Ask a question about pictures or videos; the answer goes to the standard output.
 
   --model PATH         checkpoint directory, or a GGUF file (default: the mimo-vl-tiny of this repository)
   --device NAME        cpu, ndarray or cuda:0 (default: cpu)
@@ -30,10 +31,12 @@ Ask a question about pictures; the answer goes to the standard output.
   --threads N          threads on the CPU (default: one for each core)
   --no-think           answer at once
   --show-thinking      write the thinking even when the output is not a terminal
+  --thinking-tokens N  end the thinking after N tokens
   --max-tokens N       most tokens of the answer, thinking included
   --max-pixels N       shrink each picture to at most N pixels
   --temperature T      0 always takes the most likely token (default)
   --seed S             start of the random numbers
+  --draw FILE          write the last picture with the boxes and points of the answer to FILE, a PNG
   --stats              write timings to the standard error
   --help               write this text
 ";
@@ -53,6 +56,7 @@ struct Arguments {
     show_thinking: bool,
     max_pixels: Option<u32>,
     generate: Generate,
+    draw: Option<PathBuf>,
     stats: bool,
 }
 
@@ -116,6 +120,7 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, Ending> {
         show_thinking: false,
         max_pixels: None,
         generate: Generate::new(),
+        draw: None,
         stats: false,
     };
     let mut words = words;
@@ -168,6 +173,8 @@ fn set(
             arguments.load.kv_cache = Some(parsed.map_err(|error: Error| Ending::Usage(error.to_string()))?);
         }
         "--threads" => arguments.load.threads = Some(number(name, &value()?)?),
+        "--thinking-tokens" => arguments.generate.thinking_tokens = Some(number(name, &value()?)?),
+        "--draw" => arguments.draw = Some(PathBuf::from(value()?)),
         "--max-tokens" => arguments.generate.max_tokens = number(name, &value()?)?,
         "--max-pixels" => arguments.max_pixels = Some(number(name, &value()?)?),
         "--temperature" => arguments.generate.temperature = number(name, &value()?)?,
@@ -200,6 +207,9 @@ fn run(arguments: &Arguments) -> Result<(), Ending> {
     if arguments.stats {
         write_stats(&model, &answer.timings);
     }
+    if let Some(file) = &arguments.draw {
+        draw_regions(&answer, &prompt, file)?;
+    }
     match answer.stop {
         StopReason::MaxTokens => eprintln!("ask: the answer is cut off at {} tokens", answer.tokens),
         StopReason::ContextFull => eprintln!("ask: the answer is cut off: the context is full"),
@@ -213,13 +223,33 @@ fn prompt(arguments: &Arguments) -> Result<Prompt, Ending> {
     let question = question.ok_or_else(|| Ending::Failed("the question is not valid UTF-8".to_owned()))?;
     let mut prompt = Prompt::user().thinking(arguments.think);
     for path in &arguments.images {
-        let image = Image::open(path)?;
-        prompt = prompt.image(match arguments.max_pixels {
-            Some(pixels) => image.max_pixels(pixels),
-            None => image,
-        });
+        prompt = match arguments.max_pixels {
+            pixels if is_video(path) => {
+                let options = VideoOptions::new();
+                prompt.video(Video::open(path, &pixels.map_or(options.clone(), |pixels| options.max_pixels(pixels)))?)
+            }
+            Some(pixels) => prompt.image(Image::open(path)?.max_pixels(pixels)),
+            None => prompt.image(Image::open(path)?),
+        };
     }
     Ok(prompt.text(question))
+}
+
+fn is_video(path: &Path) -> bool {
+    const ENDINGS: [&str; 8] = ["avi", "flv", "m4v", "mkv", "mov", "mp4", "webm", "wmv"];
+    path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+/// Write the last picture with what the answer locates in it.
+fn draw_regions(answer: &Answer, prompt: &Prompt, file: &Path) -> Result<(), Ending> {
+    let pictures = prompt.messages().iter().flat_map(|message| &message.parts).filter_map(|part| match part {
+        Part::Image(image) => Some(image),
+        Part::Video(video) => video.frames().last(),
+        _ => None,
+    });
+    let last = pictures.last().ok_or_else(|| Ending::Failed("--draw needs a picture".to_owned()))?;
+    let drawn = draw(last, &answer.regions)?.to_png()?;
+    std::fs::write(file, drawn).map_err(|error| Ending::Failed(format!("{}: {error}", file.display())))
 }
 
 /// Stops the answer, once there is one.

@@ -1,17 +1,28 @@
-//! What the model says, as events: thinking apart from the answer.
+//! What the model says, as events: thinking apart from the answer, and the boxes and points in it.
 
 mod parser;
+mod region;
+mod regions;
+mod scan;
+mod stop;
+mod times;
 
 pub use parser::AnswerParser;
+pub use region::{Located, Place, Region};
+pub use regions::RegionParser;
+pub use stop::StopTexts;
+pub use times::time_span;
 
 /// One step of an answer while it is generated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// More of the thinking. Never empty.
     Thinking(String),
     /// More of the answer. Never empty.
     Text(String),
+    /// A box or points, as soon as the answer has them whole; their text was given before.
+    Region(Region),
     /// The answer is over; nothing follows.
     End(StopReason),
 }
@@ -28,4 +39,10 @@ pub enum StopReason {
     Cancelled,
     /// The context is full.
     ContextFull,
+    /// One of the caller's texts that end an answer appeared.
+    StopText,
+    /// The answer went round in circles.
+    Loop,
+    /// The time that the caller allowed is over.
+    Deadline,
 }

@@ -51,6 +51,16 @@ impl AnswerParser {
         Self { place: Place::Answer, edge: Edge::Start, space: String::new(), held: String::new() }
     }
 
+    /// For text that starts with thinking whose tag was written already.
+    pub fn in_thinking() -> Self {
+        Self { place: Place::Thinking, edge: Edge::Tag, ..Self::new() }
+    }
+
+    /// Whether the text that comes next is thinking, as far as can be seen.
+    pub fn is_thinking(&self) -> bool {
+        self.place == Place::Thinking
+    }
+
     /// The events that `text` completes.
     pub fn push(&mut self, text: &str) -> Vec<Event> {
         let mut held = std::mem::take(&mut self.held);

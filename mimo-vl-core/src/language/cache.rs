@@ -58,7 +58,9 @@ impl FromStr for KvCache {
 }
 
 /// The key and value cache of one sequence, allocated ahead and filled in place.
-#[derive(Debug)]
+///
+/// A clone shares the keys and values until either writes.
+#[derive(Debug, Clone)]
 pub struct Cache<B: Kernels> {
     layers: Vec<LayerCache<B>>,
     len: usize,
@@ -67,14 +69,14 @@ pub struct Cache<B: Kernels> {
 }
 
 /// One layer's keys and values; `None` until the first allocation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct LayerCache<B: Kernels> {
     keys: Option<Store<B>>,
     values: Option<Store<B>>,
 }
 
 /// Rows of keys or values, `[1, kv_heads, capacity, head_dim]`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Store<B: Kernels> {
     Floats(Tensor<B, 4>),
     Bytes(ByteRows<B>),

@@ -35,12 +35,21 @@ const VIDEO_PIXELS: f64 = 128_000.0 * 28.0 * 28.0 * 0.9;
 /// [`Error::Image`] when the sides differ by more than a factor of 200, or the limits contradict each other;
 /// [`Error::ContextTooLong`] when it would be more than `config.max_tokens` tokens.
 pub fn image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
+    let (width, height) = transform(image, config)?.resized;
+    patches::cut(std::slice::from_ref(image), (height, width), Bicubic::Picture, config)
+}
+
+/// How [`image()`] brings a picture to the size that the model sees, without doing it.
+///
+/// # Errors
+/// [`Error::Image`] as for [`image()`].
+pub fn transform(image: &Image, config: &PreprocessConfig) -> Result<Transform> {
     let (min, max) = image.limits();
     let limits = Limits::new(min, max, config.min_pixels, config.max_pixels as f64);
     let (height, width) = limits
         .and_then(|limits| target(image.height() as usize, image.width() as usize, config.factor(), limits))
         .map_err(|reason| Error::image(image.name(), reason))?;
-    patches::cut(std::slice::from_ref(image), (height, width), Bicubic::Picture, config)
+    Ok(Transform::new(image, (width, height)))
 }
 
 /// Cut a video into patches, two frames at a time; after an odd number of frames the last is repeated.
@@ -55,12 +64,26 @@ pub fn video(video: &Video, config: &PreprocessConfig) -> Result<Patches> {
     let Some(first) = frames.first() else {
         return Err(Error::image("video", "it has no frames"));
     };
-    let (min, max) = video.limits();
-    let count = frames.len().next_multiple_of(config.temporal_patch_size);
-    let limits = Limits::new(min, max, FRAME_MIN_PIXELS, frame_pixels(count, VIDEO_PIXELS));
-    let (height, width) = limits
-        .and_then(|limits| target(first.height() as usize, first.width() as usize, config.factor(), limits))
-        .map_err(|reason| Error::image(format!("video of frames like {}", first.name()), reason))?;
-    let patches = patches::cut(frames, (height, width), Bicubic::Frame, config)?;
+    let size = frame_size(first, frames.len(), video.limits(), None, config)?;
+    let patches = patches::cut(frames, size, Bicubic::Frame, config)?;
     Ok(Patches { second_per_grid: Some(config.temporal_patch_size as f64 / video.fps()), ..patches })
+}
+
+/// The height and width at which the model sees each of `count` frames like `first`, with the caller's fewest and most
+/// pixels of a frame, and most of all together.
+///
+/// # Errors
+/// [`Error::Image`] as for [`image()`].
+pub(crate) fn frame_size(
+    first: &Image,
+    count: usize,
+    (min, max): (Option<u32>, Option<u32>),
+    total: Option<f64>,
+    config: &PreprocessConfig,
+) -> Result<(usize, usize)> {
+    let count = count.next_multiple_of(config.temporal_patch_size);
+    let limits = Limits::new(min, max, FRAME_MIN_PIXELS, frame_pixels(count, total.unwrap_or(VIDEO_PIXELS)));
+    limits
+        .and_then(|limits| target(first.height() as usize, first.width() as usize, config.factor(), limits))
+        .map_err(|reason| Error::image(format!("video of frames like {}", first.name()), reason))
 }

@@ -55,10 +55,8 @@ pub(super) fn cut(
         }
         Ok(())
     })?;
-    let (original, orientation) = frames
-        .first()
-        .map_or(((0, 0), 1), |frame| ((frame.width() as usize, frame.height() as usize), frame.orientation()));
-    let transform = Transform { original, orientation, resized: (width, height) };
+    let first = frames.first().ok_or_else(|| Error::internal("patches of no frames"))?;
+    let transform = Transform::new(first, (width, height));
     Ok(Patches { grid, pixels, second_per_grid: None, transform })
 }
 

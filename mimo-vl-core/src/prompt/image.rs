@@ -8,6 +8,9 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder};
+
 use crate::error::{Error, Result};
 
 /// Most bytes of an encoded image file.
@@ -29,6 +32,11 @@ pub struct Image {
     width: u32,
     height: u32,
     orientation: u8,
+    /// Width and height of the picture that this one was cut from, and where its top left corner was.
+    whole: (u32, u32),
+    offset: (u32, u32),
+    /// Width and height of what it shows, in pixels of `whole`: its own size, unless it was resized.
+    part: (u32, u32),
     /// `[height, width, 3]`, tight.
     pixels: Arc<Vec<u8>>,
     min_pixels: Option<u32>,
@@ -76,6 +84,9 @@ impl Image {
             width,
             height,
             orientation: 1,
+            whole: (width, height),
+            offset: (0, 0),
+            part: (width, height),
             pixels: Arc::new(pixels),
             min_pixels: None,
             max_pixels: None,
@@ -133,6 +144,53 @@ impl Image {
         Ok(Self::from_tight(name, width, height, rgb))
     }
 
+    /// The part from `(left, top)` on, `width` by `height` pixels. Boxes and points of answers stay in the pixels of the
+    /// whole picture.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when the part has no pixels or does not lie in the picture.
+    pub fn crop(&self, left: u32, top: u32, width: u32, height: u32) -> Result<Self> {
+        let fits = |start: u32, size: u32, limit: u32| size > 0 && start.checked_add(size).is_some_and(|end| end <= limit);
+        if !fits(left, width, self.width) || !fits(top, height, self.height) {
+            let reason = format!(
+                "the part of {width}x{height} pixels at ({left}, {top}) does not lie in its {}x{} pixels",
+                self.width, self.height
+            );
+            return Err(Error::image(&*self.name, reason));
+        }
+        let rows = self.pixels.chunks_exact(self.width as usize * 3).skip(top as usize).take(height as usize);
+        let pixels = rows.flat_map(|row| &row[left as usize * 3..][..width as usize * 3]).copied().collect();
+        // A part of what was resized is a picture of its own.
+        let resized = self.part != (self.width, self.height);
+        let (whole, offset) = if resized { ((self.width, self.height), (0, 0)) } else { (self.whole, self.offset) };
+        Ok(Self {
+            width,
+            height,
+            whole,
+            offset: (offset.0 + left, offset.1 + top),
+            part: (width, height),
+            pixels: Arc::new(pixels),
+            ..self.clone()
+        })
+    }
+
+    /// The same picture at another size, with the pixels given.
+    pub(crate) fn with_size(&self, width: u32, height: u32, pixels: Vec<u8>) -> Self {
+        Self { width, height, pixels: Arc::new(pixels), ..self.clone() }
+    }
+
+    /// The picture as a PNG file.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a defect of this library.
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let encoder = PngEncoder::new(&mut bytes);
+        let written = encoder.write_image(&self.pixels, self.width, self.height, ExtendedColorType::Rgb8);
+        written.map_err(|error| Error::internal(format!("writing a PNG file: {error}")))?;
+        Ok(bytes)
+    }
+
     /// Enlarge the picture to at least `pixels` pixels before it is cut into patches.
     #[must_use]
     pub fn min_pixels(mut self, pixels: u32) -> Self {
@@ -165,6 +223,22 @@ impl Image {
     /// The EXIF orientation that was applied, 1 to 8; 1 when nothing had to be turned.
     pub fn orientation(&self) -> u8 {
         self.orientation
+    }
+
+    /// Width and height of the picture that this one was [cut](Self::crop) from; its own if it was not.
+    pub fn whole(&self) -> (u32, u32) {
+        self.whole
+    }
+
+    /// Where the left and top edge of this picture lie in the [whole](Self::whole) one.
+    pub fn offset(&self) -> (u32, u32) {
+        self.offset
+    }
+
+    /// Width and height of what this picture shows, in pixels of the [whole](Self::whole) one: its own, unless it is a frame
+    /// of a file, which was made smaller.
+    pub fn part(&self) -> (u32, u32) {
+        self.part
     }
 
     /// What to call this picture in an error: its path, or what is known of it.

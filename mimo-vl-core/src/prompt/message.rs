@@ -1,11 +1,11 @@
 //! Messages, and the prompt that one question adds to a conversation.
 
+use std::str::FromStr;
+
 use super::image::Image;
 use super::video::Video;
 use crate::error::{Error, Result};
 
-/// Asks the model to answer at once. Only as the very last characters of the user's turn it is obeyed reliably.
-const NO_THINK: &str = " /no_think";
 
 /// Who says a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +39,8 @@ pub enum Part {
     Image(Image),
     /// A video.
     Video(Video),
+    /// What the model thought before it said the text that follows; only in the assistant's messages.
+    Thinking(String),
 }
 
 /// What one side says at a time: parts in the order in which the model sees them.
@@ -96,10 +98,72 @@ pub enum Thinking {
     /// Say nothing about it: the checkpoint's own habit.
     #[default]
     Auto,
-    /// Think. MiMo-VL does so when nothing is said, and the prompt is the same as for [`Thinking::Auto`].
+    /// Think.
     On,
-    /// Answer at once: ` /no_think` follows as the last characters of the user's turn, after all media.
+    /// Answer at once.
     Off,
+}
+
+/// How a checkpoint is told to think or not to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ThinkingStyle {
+    /// ` /no_think` as the very last characters of the user's turn, after all media; nothing is said to think. The
+    /// checkpoints of August 2025 (`-2508`) were trained so.
+    #[default]
+    Slash,
+    /// `<no_think>` or `<think>` on a line of its own at the end of the user's turn: those of June 2025.
+    Tag,
+    /// The answer is begun for the model: with thinking that is empty, or with a tag that opens it. Works with every
+    /// checkpoint.
+    Prefill,
+}
+
+impl ThinkingStyle {
+    /// Every style.
+    pub const ALL: [Self; 3] = [Self::Slash, Self::Tag, Self::Prefill];
+
+    /// The name, as `from_str` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slash => "slash",
+            Self::Tag => "tag",
+            Self::Prefill => "prefill",
+        }
+    }
+
+    /// The style of a published checkpoint, by the name of its folder: [`Prefill`](Self::Prefill) for those of June 2025,
+    /// else [`Slash`](Self::Slash).
+    pub fn of_checkpoint(name: &str) -> Self {
+        let name = name.to_lowercase();
+        let published = ["mimo-vl-7b-rl", "mimo-vl-7b-sft"].iter().any(|family| name.contains(family));
+        if published && !name.contains("2508") { Self::Prefill } else { Self::Slash }
+    }
+
+    /// What is said at the end of the user's turn, and how the answer is begun.
+    fn words(self, thinking: Thinking) -> (&'static str, &'static str) {
+        match (thinking, self) {
+            (Thinking::Auto, _) | (Thinking::On, Self::Slash) => ("", ""),
+            (Thinking::Off, Self::Slash) => (" /no_think", ""),
+            (Thinking::On, Self::Tag) => ("\n<think>\n", ""),
+            (Thinking::Off, Self::Tag) => ("\n<no_think>\n", ""),
+            (Thinking::On, Self::Prefill) => ("", "<think>"),
+            (Thinking::Off, Self::Prefill) => ("", "<think>\n</think>\n"),
+        }
+    }
+}
+
+impl FromStr for ThinkingStyle {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::Option`] for a name that is none of these.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|style| style.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::option("thinking_style", format!("{name:?} is none of {names}"))
+        })
+    }
 }
 
 /// What one question adds to a conversation.
@@ -163,12 +227,18 @@ impl Prompt {
         &self.messages
     }
 
-    /// The messages as they are put to the model: checked, and with what [`Prompt::thinking`] adds to the last one.
+    /// The messages as they are put to the model, checked, with what [`Prompt::thinking`] adds to the last one; and how
+    /// the answer is begun for the model, which may be empty.
     ///
     /// # Errors
-    /// [`Error::Prompt`] when there is no message, the last one is not the user's, or it is empty.
-    pub fn turn(&self) -> Result<Vec<Message>> {
+    /// [`Error::Prompt`] when there is no message, the last one is not the user's, or it is empty, or another one than
+    /// the assistant's has thinking.
+    pub fn turn(&self, style: ThinkingStyle) -> Result<(Vec<Message>, &'static str)> {
         let mut messages = self.messages.clone();
+        let thinks = |message: &Message| message.parts.iter().any(|part| matches!(part, Part::Thinking(_)));
+        if let Some(message) = messages.iter().find(|message| message.role != Role::Assistant && thinks(message)) {
+            return Err(Error::prompt(format!("a message of the {}'s has thinking: only answers do", message.role.as_str())));
+        }
         let Some(last) = messages.last_mut() else {
             return Err(Error::prompt("it has no message: add a user's message with text, an image or a video"));
         };
@@ -179,10 +249,11 @@ impl Prompt {
         if last.is_empty() {
             return Err(Error::prompt("it is empty: add text, an image or a video"));
         }
-        if self.thinking == Thinking::Off && !last.ends_with(NO_THINK) {
-            last.parts.push(Part::Text(NO_THINK.to_owned()));
+        let (said, begun) = style.words(self.thinking);
+        if !said.is_empty() && !last.ends_with(said) {
+            last.parts.push(Part::Text(said.to_owned()));
         }
-        Ok(messages)
+        Ok((messages, begun))
     }
 
     fn part(mut self, part: Part) -> Self {
@@ -229,7 +300,7 @@ mod tests {
     #[test]
     fn no_think_is_last_whatever_the_order_of_calls() {
         let prompt = Prompt::user().thinking(Thinking::Off).text("what?").image(picture());
-        let turn = prompt.turn().unwrap();
+        let turn = prompt.turn(ThinkingStyle::Slash).unwrap().0;
         assert_eq!(turn[0].parts.len(), 3);
         assert_eq!(last_text(&turn), " /no_think");
         assert_eq!(prompt.messages()[0].parts.len(), 2, "the caller's messages stay as they were");
@@ -237,15 +308,49 @@ mod tests {
 
     #[test]
     fn no_think_is_not_said_twice() {
-        let turn = Prompt::user().text("what? /no_think").thinking(Thinking::Off).turn().unwrap();
+        let turn = Prompt::user().text("what? /no_think").thinking(Thinking::Off).turn(ThinkingStyle::Slash).unwrap().0;
         assert_eq!(turn[0].parts.len(), 1);
         assert_eq!(last_text(&turn), "what? /no_think");
     }
 
     #[test]
+    fn styles_say_what_the_checkpoints_were_trained_with() {
+        let turn = |style, thinking| {
+            let (messages, begun) = Prompt::user().text("what?").thinking(thinking).turn(style).unwrap();
+            (messages[0].parts.len(), last_text(&messages).to_owned(), begun)
+        };
+        use ThinkingStyle::{Prefill, Tag};
+        assert_eq!(turn(Tag, Thinking::Off), (2, "\n<no_think>\n".to_owned(), ""));
+        assert_eq!(turn(Tag, Thinking::On), (2, "\n<think>\n".to_owned(), ""));
+        assert_eq!(turn(Prefill, Thinking::Off), (1, "what?".to_owned(), "<think>\n</think>\n"));
+        assert_eq!(turn(Prefill, Thinking::On), (1, "what?".to_owned(), "<think>"));
+        assert_eq!(turn(Prefill, Thinking::Auto), (1, "what?".to_owned(), ""));
+        for (name, style) in [
+            ("/models/MiMo-VL-7B-RL-2508", ThinkingStyle::Slash),
+            ("models--XiaomiMiMo--MiMo-VL-7B-SFT/snapshots/4bfb27", Prefill),
+            ("MiMo-VL-7B-RL-GGUF", Prefill),
+            ("mimo-vl-tiny", ThinkingStyle::Slash),
+        ] {
+            assert_eq!(ThinkingStyle::of_checkpoint(name), style, "{name}");
+        }
+        for style in ThinkingStyle::ALL {
+            assert_eq!(style.name().parse::<ThinkingStyle>().unwrap(), style);
+        }
+        assert!(matches!("loud".parse::<ThinkingStyle>(), Err(Error::Option { option: "thinking_style", .. })));
+    }
+
+    #[test]
+    fn only_answers_have_thinking() {
+        let mut asked = Message::new(Role::User).text("what?");
+        asked.parts.push(Part::Thinking("hm".to_owned()));
+        let prompt = Prompt::from_messages(vec![asked]);
+        assert!(matches!(prompt.turn(ThinkingStyle::Slash), Err(Error::Prompt { .. })));
+    }
+
+    #[test]
     fn thinking_on_and_auto_add_nothing() {
         for thinking in [Thinking::On, Thinking::Auto] {
-            let turn = Prompt::user().text("what?").thinking(thinking).turn().unwrap();
+            let turn = Prompt::user().text("what?").thinking(thinking).turn(ThinkingStyle::Slash).unwrap().0;
             assert_eq!(last_text(&turn), "what?");
         }
     }
@@ -270,9 +375,9 @@ mod tests {
             Prompt::from_messages(vec![Message::new(Role::Assistant).text("hello")]),
         ];
         for prompt in empty {
-            assert!(matches!(prompt.turn(), Err(Error::Prompt { .. })), "{prompt:?}");
+            assert!(matches!(prompt.turn(ThinkingStyle::Slash), Err(Error::Prompt { .. })), "{prompt:?}");
         }
-        assert!(Prompt::user().image(picture()).turn().is_ok());
+        assert!(Prompt::user().image(picture()).turn(ThinkingStyle::Slash).is_ok());
     }
 
     #[test]

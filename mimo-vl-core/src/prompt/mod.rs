@@ -3,6 +3,7 @@
 
 mod guard;
 mod image;
+mod json;
 mod literals;
 mod message;
 mod stream;
@@ -11,7 +12,8 @@ mod tokenizer;
 mod video;
 
 pub use self::image::Image;
-pub use self::message::{Message, Part, Prompt, Role, Thinking, strip_thinking};
+pub(crate) use self::json::spaced_json;
+pub use self::message::{Message, Part, Prompt, Role, Thinking, ThinkingStyle, strip_thinking};
 pub use self::stream::TokenText;
 pub use self::template::ChatTemplate;
 pub use self::tokenizer::Tokenizer;

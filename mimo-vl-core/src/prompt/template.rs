@@ -3,10 +3,10 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, ErrorKind, Value, context};
 use minijinja_contrib::pycompat;
-use serde::Serialize;
-use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+use serde_json::ser::PrettyFormatter;
 
 use super::guard::Guard;
+use super::json::{spaced_json, write_json};
 use super::message::{Message, Part, Role, strip_thinking};
 use super::tokenizer::Tokenizer;
 use crate::config::Texts;
@@ -106,29 +106,35 @@ impl ChatTemplate {
 
 /// Text alone is a string to the template; with media it is a list of parts.
 fn content(message: &Message, write: &impl Fn(&str) -> String) -> Value {
-    let texts: Option<Vec<&str>> = message
-        .parts
-        .iter()
-        .map(|part| match part {
-            Part::Text(text) => Some(text.as_str()),
-            Part::Image(_) | Part::Video(_) => None,
-        })
-        .collect();
-    if let Some(texts) = texts {
-        let text = texts.concat();
-        return Value::from(write(if message.role == Role::Assistant { strip_thinking(&text) } else { &text }));
+    if message.parts.iter().any(|part| matches!(part, Part::Image(_) | Part::Video(_))) {
+        let parts = message.parts.iter().map(|part| match part {
+            Part::Text(text) => context! { type => "text", text => write(text) },
+            Part::Thinking(text) => context! { type => "text", text => thought(&write(text)) },
+            Part::Image(_) => context! { type => "image" },
+            Part::Video(_) => context! { type => "video" },
+        });
+        return Value::from(parts.collect::<Vec<_>>());
     }
-    let parts = message.parts.iter().map(|part| match part {
-        Part::Text(text) => context! { type => "text", text => write(text) },
-        Part::Image(_) => context! { type => "image" },
-        Part::Video(_) => context! { type => "video" },
-    });
-    Value::from(parts.collect::<Vec<_>>())
+    let (mut thinking, mut text) = (String::new(), String::new());
+    for part in &message.parts {
+        match part {
+            Part::Thinking(part) => thinking += &thought(&write(part)),
+            Part::Text(part) => text += part,
+            Part::Image(_) | Part::Video(_) => {}
+        }
+    }
+    let text = if message.role == Role::Assistant { strip_thinking(&text) } else { &text };
+    Value::from(thinking + &write(text))
+}
+
+/// Thinking in the form in which the model writes it.
+fn thought(text: &str) -> String {
+    format!("<think>\n{text}\n</think>\n\n")
 }
 
 fn texts(messages: &[Message]) -> impl Iterator<Item = &str> {
     messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
-        Part::Text(text) => Some(text.as_str()),
+        Part::Text(text) | Part::Thinking(text) => Some(text.as_str()),
         Part::Image(_) | Part::Video(_) => None,
     })
 }
@@ -162,11 +168,10 @@ fn to_json(value: Value, options: Kwargs) -> Result<Value, minijinja::Error> {
     options.assert_all_used()?;
     let json = plain(&value)?;
     let spaces = " ".repeat(indent.unwrap_or(0));
-    let text = match indent {
+    Ok(Value::from(match indent {
         Some(_) => write_json(&json, PrettyFormatter::with_indent(spaces.as_bytes())),
-        None => write_json(&json, Spaced),
-    };
-    text.map(Value::from).map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))
+        None => spaced_json(&json),
+    }))
 }
 
 /// A template's value as JSON.
@@ -188,29 +193,6 @@ fn plain(value: &Value) -> Result<serde_json::Value, minijinja::Error> {
         }
         _ => value.to_string().into(),
     })
-}
-
-fn write_json(json: &serde_json::Value, formatter: impl Formatter) -> Result<String, Box<dyn std::error::Error>> {
-    let mut bytes = Vec::new();
-    json.serialize(&mut Serializer::with_formatter(&mut bytes, formatter))?;
-    Ok(String::from_utf8(bytes)?)
-}
-
-/// Python's default layout: one line, a space after every comma and colon.
-struct Spaced;
-
-impl Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
-        writer.write_all(b": ")
-    }
 }
 
 #[cfg(test)]

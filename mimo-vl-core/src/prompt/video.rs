@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 pub struct Video {
     frames: Vec<Image>,
     fps: f64,
+    times: Option<Vec<f64>>,
     min_pixels: Option<u32>,
     max_pixels: Option<u32>,
 }
@@ -39,7 +40,7 @@ impl Video {
                 ));
             }
         }
-        Ok(Self { frames, fps, min_pixels: None, max_pixels: None })
+        Ok(Self { frames, fps, times: None, min_pixels: None, max_pixels: None })
     }
 
     /// Enlarge every frame to at least `pixels` pixels before it is cut into patches.
@@ -64,6 +65,18 @@ impl Video {
     /// How many of the frames make one second.
     pub fn fps(&self) -> f64 {
         self.fps
+    }
+
+    /// When each frame is shown, in seconds: as the file says, or as the rate says for frames that the caller gave.
+    pub fn timestamps(&self) -> Vec<f64> {
+        let even = || (0..self.frames.len()).map(|index| index as f64 / self.fps).collect();
+        self.times.clone().unwrap_or_else(even)
+    }
+
+    /// Set the time of each frame.
+    pub(crate) fn times(mut self, times: Vec<f64>) -> Self {
+        self.times = Some(times);
+        self
     }
 
     /// The limits that the caller set for every frame: fewest and most pixels.

@@ -1,7 +1,18 @@
 //! How an answer is generated.
 
+use std::time::Duration;
+
 use super::lookup::MOST_DRAFTED;
 use crate::error::{Error, Result};
+
+/// Most alternatives whose logprobs are given for each token.
+const MOST_LOGPROBS: usize = 100;
+
+/// Largest frequency and presence penalty, up and down.
+const MOST_PENALTY: f32 = 2.0;
+
+/// Fewest tokens that count as an endless repetition.
+const FEWEST_REPEATED: usize = 16;
 
 /// Options of one answer. The default is greedy: always the most likely token, so that the same prompt gets the same
 /// answer.
@@ -17,6 +28,13 @@ pub struct Generate {
     /// Logits of tokens that occurred before are divided by this where positive and multiplied where negative
     /// (arXiv 1909.05858). Above 0; 1 is off. Default 1.
     pub repetition_penalty: f32,
+    /// Taken from a token's logit for each time that it occurred in the answer. From -2 to 2; 0 is off. Default 0.
+    pub frequency_penalty: f32,
+    /// Taken from a token's logit once it occurred in the answer. From -2 to 2; 0 is off. Default 0.
+    pub presence_penalty: f32,
+    /// Added to the logits of single tokens, before the penalties; minus infinity forbids a token. Tokens that stand for
+    /// media stay forbidden. Default: none.
+    pub logit_bias: Vec<(u32, f32)>,
     /// Logits are divided by this; 0 takes the largest logit and leaves everything below out. Default 0.
     pub temperature: f32,
     /// Only this many of the largest logits are left, and those equal to the smallest of them; 0 is off. Default 0.
@@ -27,6 +45,9 @@ pub struct Generate {
     /// Only tokens at least this times as likely as the most likely one are left (arXiv 2407.01082). From 0 to 1; 0
     /// is off. Default 0.
     pub min_p: f32,
+    /// Only those tokens are left whose information is nearest to the expected one, so many that their probabilities add
+    /// up to at least this (arXiv 2202.00666). Above 0, at most 1; 1 is off. Default 1.
+    pub typical_p: f32,
     /// Start of the random numbers: the same seed draws the same numbers on every machine. Default 0.
     pub seed: u64,
     /// Most tokens that are guessed at a time where the answer repeats what came before, and then checked together, from
@@ -34,6 +55,27 @@ pub struct Generate {
     /// a picture or keys of JSON are repeated. On the device `cpu` no number changes, so the answer is the same; on others
     /// sums may have another order. `None` takes 7 for greedy decoding on `cpu`, else 0. Default `None`.
     pub draft: Option<usize>,
+    /// Texts that end the answer where they appear in it, also across tokens; they are not part of it. Thinking is not
+    /// looked at. Default: none.
+    pub stop: Vec<String>,
+    /// End the answer with [`StopReason::Loop`](crate::answer::StopReason::Loop) when its last so many tokens are one
+    /// run of tokens again and again, at least three times; at least 16, 0 is off. Default 0.
+    pub loop_tokens: usize,
+    /// Give the logprob of every token of the answer, and those of so many of the most likely tokens at its place, from 0
+    /// to 100. They are the model's own: before bias, penalties and temperature. `None` is off. Default `None`.
+    pub logprobs: Option<usize>,
+    /// Longest time from the call on. When it is over while the answer is written, the answer ends with
+    /// [`StopReason::Deadline`](crate::answer::StopReason::Deadline); before that, the call fails with
+    /// [`Error::Deadline`]. Default `None`.
+    pub deadline: Option<Duration>,
+    /// Write so many answers, with the seeds `seed`, `seed` + 1 and so on, and keep the one with the highest mean logprob;
+    /// at least 1. More than one needs a temperature above 0, and takes as many times as long to decode; a stream writes
+    /// one. Default 1.
+    pub best_of: usize,
+    /// Most tokens of thinking; then it is ended, and the answer follows. `None` is off. Default `None`.
+    pub thinking_tokens: Option<usize>,
+    /// Keep the thinking in the conversation, so that later turns see it. Default: no.
+    pub keep_thinking: bool,
 }
 
 impl Default for Generate {
@@ -41,12 +83,23 @@ impl Default for Generate {
         Self {
             max_tokens: 4096,
             repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            logit_bias: Vec::new(),
             temperature: 0.0,
             top_k: 0,
             top_p: 1.0,
             min_p: 0.0,
+            typical_p: 1.0,
             seed: 0,
             draft: None,
+            stop: Vec::new(),
+            loop_tokens: 0,
+            logprobs: None,
+            deadline: None,
+            best_of: 1,
+            thinking_tokens: None,
+            keep_thinking: false,
         }
     }
 }
@@ -113,6 +166,83 @@ impl Generate {
         self
     }
 
+    /// Set [`Generate::frequency_penalty`](#structfield.frequency_penalty).
+    #[must_use]
+    pub fn frequency_penalty(mut self, frequency_penalty: f32) -> Self {
+        self.frequency_penalty = frequency_penalty;
+        self
+    }
+
+    /// Set [`Generate::presence_penalty`](#structfield.presence_penalty).
+    #[must_use]
+    pub fn presence_penalty(mut self, presence_penalty: f32) -> Self {
+        self.presence_penalty = presence_penalty;
+        self
+    }
+
+    /// Add to the logit of one token: [`Generate::logit_bias`](#structfield.logit_bias).
+    #[must_use]
+    pub fn logit_bias(mut self, token: u32, bias: f32) -> Self {
+        self.logit_bias.push((token, bias));
+        self
+    }
+
+    /// Set [`Generate::typical_p`](#structfield.typical_p).
+    #[must_use]
+    pub fn typical_p(mut self, typical_p: f32) -> Self {
+        self.typical_p = typical_p;
+        self
+    }
+
+    /// End the answer where this text appears: [`Generate::stop`](#structfield.stop).
+    #[must_use]
+    pub fn stop(mut self, text: impl Into<String>) -> Self {
+        self.stop.push(text.into());
+        self
+    }
+
+    /// Set [`Generate::loop_tokens`](#structfield.loop_tokens).
+    #[must_use]
+    pub fn loop_tokens(mut self, tokens: usize) -> Self {
+        self.loop_tokens = tokens;
+        self
+    }
+
+    /// Set [`Generate::logprobs`](#structfield.logprobs).
+    #[must_use]
+    pub fn logprobs(mut self, most_likely: usize) -> Self {
+        self.logprobs = Some(most_likely);
+        self
+    }
+
+    /// Set [`Generate::deadline`](#structfield.deadline).
+    #[must_use]
+    pub fn deadline(mut self, time: Duration) -> Self {
+        self.deadline = Some(time);
+        self
+    }
+
+    /// Set [`Generate::best_of`](#structfield.best_of).
+    #[must_use]
+    pub fn best_of(mut self, answers: usize) -> Self {
+        self.best_of = answers;
+        self
+    }
+
+    /// Set [`Generate::thinking_tokens`](#structfield.thinking_tokens).
+    #[must_use]
+    pub fn thinking_tokens(mut self, tokens: usize) -> Self {
+        self.thinking_tokens = Some(tokens);
+        self
+    }
+
+    /// Set [`Generate::keep_thinking`](#structfield.keep_thinking).
+    #[must_use]
+    pub fn keep_thinking(mut self, keep: bool) -> Self {
+        self.keep_thinking = keep;
+        self
+    }
+
     /// Most tokens that are guessed at a time on a device.
     pub fn most_drafted(&self, device: &str) -> usize {
         self.draft.unwrap_or(if self.temperature == 0.0 && device == "cpu" { MOST_DRAFTED } else { 0 })
@@ -140,7 +270,36 @@ impl Generate {
         let temperature = self.temperature;
         check(temperature.is_finite() && temperature >= 0.0, "temperature", temperature, "a finite number from 0 on")?;
         check((0.0..=1.0).contains(&self.top_p), "top_p", self.top_p, "between 0 and 1")?;
-        check((0.0..=1.0).contains(&self.min_p), "min_p", self.min_p, "between 0 and 1")
+        check((0.0..=1.0).contains(&self.min_p), "min_p", self.min_p, "between 0 and 1")?;
+        check(self.typical_p > 0.0 && self.typical_p <= 1.0, "typical_p", self.typical_p, "above 0 and at most 1")?;
+        let penalties = -MOST_PENALTY..=MOST_PENALTY;
+        check(
+            penalties.contains(&self.frequency_penalty),
+            "frequency_penalty",
+            self.frequency_penalty,
+            "between -2 and 2",
+        )?;
+        check(penalties.contains(&self.presence_penalty), "presence_penalty", self.presence_penalty, "between -2 and 2")?;
+        if let Some((token, bias)) = self.logit_bias.iter().find(|(_, bias)| bias.is_nan() || *bias == f32::INFINITY) {
+            return Err(Error::option("logit_bias", format!("{bias} for token {token} is no number below infinity")));
+        }
+        if self.stop.iter().any(String::is_empty) {
+            return Err(Error::option("stop", "an empty text would end every answer at its start"));
+        }
+        if (1..FEWEST_REPEATED).contains(&self.loop_tokens) {
+            let reason = format!("{} tokens; at least {FEWEST_REPEATED} are needed, or 0", self.loop_tokens);
+            return Err(Error::option("loop_tokens", reason));
+        }
+        if let Some(most) = self.logprobs.filter(|&most| most > MOST_LOGPROBS) {
+            return Err(Error::option("logprobs", format!("{most}; at most {MOST_LOGPROBS} are given")));
+        }
+        match self.best_of {
+            0 => Err(Error::option("best_of", "0 answers; at least 1 is needed")),
+            2.. if self.temperature == 0.0 => {
+                Err(Error::option("best_of", "all answers would be the same: set a temperature above 0"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -160,6 +319,16 @@ mod tests {
             ("top_p", Generate::new().top_p(f32::NAN)),
             ("min_p", Generate::new().min_p(-0.5)),
             ("draft", Generate::new().draft(8)),
+            ("typical_p", Generate::new().typical_p(0.0)),
+            ("frequency_penalty", Generate::new().frequency_penalty(2.5)),
+            ("presence_penalty", Generate::new().presence_penalty(f32::NAN)),
+            ("logit_bias", Generate::new().logit_bias(3, f32::INFINITY)),
+            ("logit_bias", Generate::new().logit_bias(3, f32::NAN)),
+            ("stop", Generate::new().stop("a").stop("")),
+            ("loop_tokens", Generate::new().loop_tokens(15)),
+            ("logprobs", Generate::new().logprobs(101)),
+            ("best_of", Generate::new().best_of(0)),
+            ("best_of", Generate::new().best_of(2)),
         ];
         for (name, options) in wrong {
             match options.validate() {
@@ -168,6 +337,8 @@ mod tests {
             }
         }
         let options = Generate::new().max_tokens(1).temperature(2.0).top_k(5).top_p(0.0).min_p(1.0).seed(u64::MAX);
-        assert!(options.repetition_penalty(1.3).draft(7).validate().is_ok());
+        let options = options.repetition_penalty(1.3).draft(7).typical_p(1.0).frequency_penalty(-2.0).presence_penalty(2.0);
+        let options = options.logit_bias(7, f32::NEG_INFINITY).stop("a").loop_tokens(16).logprobs(100).best_of(3);
+        assert!(options.validate().is_ok());
     }
 }

@@ -3,8 +3,10 @@
 mod generate;
 mod lookup;
 mod random;
+mod repetition;
 mod sampler;
 
 pub use generate::Generate;
 pub use lookup::{MOST_DRAFTED, lookup};
-pub use sampler::Sampler;
+pub use repetition::Repetition;
+pub use sampler::{Sampled, Sampler};

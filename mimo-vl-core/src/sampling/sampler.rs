@@ -1,6 +1,7 @@
 //! Masks, penalties, filters and the draw.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use super::generate::Generate;
 use super::random::SplitMix64;
@@ -15,8 +16,10 @@ pub struct Sampler {
     options: Generate,
     never: Vec<u32>,
     random: SplitMix64,
-    /// One bit for each token that occurred before.
-    seen: Vec<u64>,
+    /// One bit for each token that was counted already.
+    counted: Vec<u64>,
+    /// How often each token of the answer occurred in it.
+    occurred: HashMap<u32, u32>,
     /// Copy of the logits, to find the k-th largest.
     ranked: Vec<f32>,
     candidates: Vec<Candidate>,
@@ -49,7 +52,8 @@ impl Sampler {
             options: options.clone(),
             never: never.to_vec(),
             random: SplitMix64::new(options.seed),
-            seen: Vec::new(),
+            counted: Vec::new(),
+            occurred: HashMap::new(),
             ranked: Vec::new(),
             candidates: Vec::new(),
         })
@@ -57,12 +61,19 @@ impl Sampler {
 
     /// The next token.
     ///
-    /// `logits` has one number for each token of the vocabulary and is used as working space. `seen` has the tokens
-    /// that the repetition penalty counts as having occurred, in any order and number.
+    /// `logits` has one number for each token of the vocabulary and is used as working space. `before` has the tokens of
+    /// the conversation, of which the last `written` are the answer's.
     ///
     /// # Errors
     /// [`Error::Internal`] when the model gives no usable logits: one is NaN or +∞, or none is left above −∞.
-    pub fn sample(&mut self, logits: &mut [f32], seen: &[u32]) -> Result<u32> {
+    pub fn sample(&mut self, logits: &mut [f32], before: &[u32], written: usize) -> Result<Sampled> {
+        let own = self.own(logits)?;
+        let id = self.choose(logits, before, written)?;
+        Ok(self.sampled(id, own))
+    }
+
+    /// Forbid what is never given, and check the rest; gives the logprobs if they are asked for.
+    fn own(&self, logits: &mut [f32]) -> Result<Option<Vec<f32>>> {
         for &id in &self.never {
             if let Some(logit) = logits.get_mut(id as usize) {
                 *logit = f32::NEG_INFINITY;
@@ -71,11 +82,39 @@ impl Sampler {
         if let Some(id) = logits.iter().position(|logit| logit.is_nan() || *logit == f32::INFINITY) {
             return Err(Error::internal(format!("the model gives a logit that is NaN or infinite, for token {id}")));
         }
+        Ok(self.options.logprobs.map(|_| log_softmax(logits)))
+    }
+
+    fn sampled(&self, id: u32, own: Option<Vec<f32>>) -> Sampled {
+        let own = own.unwrap_or_default();
+        let top = most_likely(&own, self.options.logprobs.unwrap_or(0));
+        Sampled { id, logprob: own.get(id as usize).copied(), top }
+    }
+
+    /// The token `id`, chosen by the caller, with its logprob if asked for.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] as for [`sample`](Self::sample).
+    pub fn force(&mut self, logits: &mut [f32], id: u32) -> Result<Sampled> {
+        let own = self.own(logits)?;
+        Ok(self.sampled(id, own))
+    }
+
+    /// The token that bias, penalties, filters and the draw lead to.
+    fn choose(&mut self, logits: &mut [f32], before: &[u32], written: usize) -> Result<u32> {
+        for &(id, bias) in &self.options.logit_bias {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                *logit = bounded(*logit + bias);
+            }
+        }
         if self.options.repetition_penalty != 1.0 {
-            self.penalize(logits, seen);
+            self.penalize(logits, before);
+        }
+        if self.options.frequency_penalty != 0.0 || self.options.presence_penalty != 0.0 {
+            self.penalize_answer(logits, &before[before.len() - written..]);
         }
         let Some((best, largest)) = first_maximum(logits) else {
-            return Err(Error::internal("the model gives no logit above minus infinity"));
+            return Err(Error::internal("no token is left above minus infinity"));
         };
         if self.options.temperature == 0.0 {
             return Ok(best);
@@ -84,17 +123,29 @@ impl Sampler {
         Ok(self.draw().unwrap_or(best))
     }
 
-    fn penalize(&mut self, logits: &mut [f32], seen: &[u32]) {
+    fn penalize(&mut self, logits: &mut [f32], before: &[u32]) {
         let penalty = self.options.repetition_penalty;
-        self.seen.clear();
-        self.seen.resize(logits.len().div_ceil(64), 0);
-        for &id in seen {
+        self.counted.clear();
+        self.counted.resize(logits.len().div_ceil(64), 0);
+        for &id in before {
             let (word, bit) = (id as usize / 64, 1 << (id % 64));
-            let (Some(word), Some(logit)) = (self.seen.get_mut(word), logits.get_mut(id as usize)) else { continue };
+            let (Some(word), Some(logit)) = (self.counted.get_mut(word), logits.get_mut(id as usize)) else { continue };
             if *word & bit == 0 {
                 *word |= bit;
-                let penalized = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
-                *logit = penalized.min(f32::MAX);
+                *logit = bounded(if *logit < 0.0 { *logit * penalty } else { *logit / penalty });
+            }
+        }
+    }
+
+    fn penalize_answer(&mut self, logits: &mut [f32], answer: &[u32]) {
+        self.occurred.clear();
+        for &id in answer {
+            *self.occurred.entry(id).or_default() += 1;
+        }
+        for (&id, &count) in &self.occurred {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                let penalty = self.options.frequency_penalty * count as f32 + self.options.presence_penalty;
+                *logit = bounded(*logit - penalty);
             }
         }
     }
@@ -123,6 +174,31 @@ impl Sampler {
         if self.options.min_p > 0.0 {
             let least = f64::from(self.options.min_p);
             self.candidates.retain(|candidate| candidate.weight >= least);
+        }
+        if self.options.typical_p < 1.0 {
+            self.keep_typical();
+        }
+    }
+
+    /// Keep the candidates whose −log p is nearest to the entropy, so many that the mass of typical-p is reached, and
+    /// those as near as the last of them.
+    fn keep_typical(&mut self) {
+        let total: f64 = self.candidates.iter().map(|candidate| candidate.weight).sum();
+        let information = |candidate: &Candidate| -(candidate.weight / total).ln();
+        let expected = |candidate: &Candidate| candidate.weight / total * information(candidate);
+        // A weight of 0 has no share, where 0 · ∞ is no number.
+        let entropy: f64 = self.candidates.iter().filter(|c| c.weight > 0.0).map(expected).sum();
+        let distance = |candidate: &Candidate| (information(candidate) - entropy).abs();
+        self.candidates.sort_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.order(b)));
+        let mut mass = 0.0;
+        let wanted = f64::from(self.options.typical_p) * total;
+        let enough = self.candidates.iter().position(|candidate| {
+            mass += candidate.weight;
+            mass >= wanted
+        });
+        if let Some(last) = enough.and_then(|last| self.candidates.get(last)) {
+            let farthest = distance(last);
+            self.candidates.retain(|candidate| distance(candidate) <= farthest);
         }
     }
 
@@ -165,6 +241,43 @@ impl Sampler {
     }
 }
 
+/// A token that was chosen.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Sampled {
+    /// The token.
+    pub id: u32,
+    /// The natural logarithm of the probability that the model gave to it, among those that may be chosen at all; before
+    /// bias, penalties and temperature. `None` unless [`Generate::logprobs`](Generate#structfield.logprobs) asks for it.
+    pub logprob: Option<f32>,
+    /// The most likely tokens at its place with their logprobs, as many as were asked for.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// The most likely tokens with their logprobs, the most likely one first.
+fn most_likely(logprobs: &[f32], most: usize) -> Vec<(u32, f32)> {
+    let mut tokens: Vec<(u32, f32)> = (0..).zip(logprobs.iter().copied()).filter(|(_, p)| p.is_finite()).collect();
+    let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if most < tokens.len() {
+        tokens.select_nth_unstable_by(most, order);
+        tokens.truncate(most);
+    }
+    tokens.sort_unstable_by(order);
+    tokens
+}
+
+/// A logit after bias or penalty: what overflows stays finite.
+fn bounded(logit: f32) -> f32 {
+    logit.min(f32::MAX)
+}
+
+fn log_softmax(logits: &[f32]) -> Vec<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
+    let normalizer = f64::from(largest) + sum.ln();
+    logits.iter().map(|&logit| (f64::from(logit) - normalizer) as f32).collect()
+}
+
 /// The first of the largest logits; nothing when all are −∞ or there are none.
 fn first_maximum(logits: &[f32]) -> Option<(u32, f32)> {
     let mut best = None;
@@ -182,6 +295,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    fn sample(sampler: &mut Sampler, logits: &mut [f32], before: &[u32]) -> Result<u32> {
+        sampler.sample(logits, before, 0).map(|sampled| sampled.id)
+    }
 
     const OFF: f32 = f32::NEG_INFINITY;
 
@@ -226,6 +343,22 @@ mod tests {
                 *score = off;
             }
         }
+        if options.typical_p < 1.0 {
+            let probabilities = softmax(&scores);
+            let left: Vec<usize> = (0..scores.len()).filter(|&index| scores[index] > off).collect();
+            let entropy: f64 = left.iter().map(|&index| -probabilities[index] * probabilities[index].ln()).sum();
+            let distance = |index: usize| (-probabilities[index].ln() - entropy).abs();
+            let mut nearest = left;
+            nearest.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+            let mut mass = 0.0;
+            let last = nearest.iter().position(|&index| {
+                mass += probabilities[index];
+                mass >= f64::from(options.typical_p)
+            });
+            let farthest = last.map_or(f64::INFINITY, |last| distance(nearest[last]));
+            // Ties fall either way when sums are rounded differently.
+            nearest.iter().filter(|&&index| distance(index) > farthest + 1e-9).for_each(|&index| scores[index] = off);
+        }
         let mut kept: Vec<_> = (0..).zip(softmax(&scores)).filter(|&(id, _)| scores[id as usize] > off).collect();
         kept.sort_by_key(|&(id, _)| id);
         kept
@@ -240,7 +373,7 @@ mod tests {
 
     fn kept(options: &Generate, logits: &[f32], seen: &[u32]) -> Vec<(u32, f64)> {
         let mut sampler = Sampler::new(options, &[]).unwrap();
-        sampler.sample(&mut logits.to_vec(), seen).unwrap();
+        sample(&mut sampler, &mut logits.to_vec(), seen).unwrap();
         let total: f64 = sampler.candidates.iter().map(|candidate| candidate.weight).sum();
         let mut kept: Vec<_> = sampler.candidates.iter().map(|c| (c.id, c.weight / total)).collect();
         kept.sort_by_key(|&(id, _)| id);
@@ -261,6 +394,7 @@ mod tests {
                 .top_k(pick(&[0.0, 1.0, 5.0, 64.0, 400.0]) as usize)
                 .top_p(pick(&[0.0, 0.123, 0.5, 0.95, 1.0]))
                 .min_p(pick(&[0.0, 0.0, 0.05, 1.0]))
+                .typical_p(pick(&[1.0, 1.0, 0.9, 0.2]))
                 .repetition_penalty(pick(&[1.0, 1.3, 0.7]));
             let (ours, naive) = (kept(&options, &logits, &seen), naive(&options, &logits, &seen));
             let ids = |kept: &[(u32, f64)]| kept.iter().map(|&(id, _)| id).collect::<Vec<_>>();
@@ -302,8 +436,8 @@ mod tests {
     #[test]
     fn greedy_takes_the_first_maximum_that_is_allowed() {
         let mut sampler = Sampler::new(&Generate::new(), &[1, 99]).unwrap();
-        assert_eq!(sampler.sample(&mut [0.5, 9.0, 2.0, 2.0], &[]).unwrap(), 2);
-        assert_eq!(sampler.sample(&mut [OFF, f32::NAN, OFF, -8.0], &[]).unwrap(), 3);
+        assert_eq!(sample(&mut sampler, &mut [0.5, 9.0, 2.0, 2.0], &[]).unwrap(), 2);
+        assert_eq!(sample(&mut sampler, &mut [OFF, f32::NAN, OFF, -8.0], &[]).unwrap(), 3);
     }
 
     #[test]
@@ -311,8 +445,33 @@ mod tests {
         let options = Generate::new().repetition_penalty(2.0);
         let mut sampler = Sampler::new(&options, &[]).unwrap();
         let mut logits = [4.0, -1.0, 3.0, OFF];
-        assert_eq!(sampler.sample(&mut logits, &[0, 0, 1, 0, 3, 77]).unwrap(), 2);
+        assert_eq!(sample(&mut sampler, &mut logits, &[0, 0, 1, 0, 3, 77]).unwrap(), 2);
         assert_eq!(logits, [2.0, -2.0, 3.0, OFF]);
+    }
+
+    #[test]
+    fn bias_and_penalties_of_the_answer_are_added() {
+        let options = Generate::new().frequency_penalty(1.0).presence_penalty(0.5).logit_bias(3, 10.0).logit_bias(2, OFF);
+        let mut sampler = Sampler::new(&options, &[4]).unwrap();
+        let mut logits = [4.0, 3.0, 20.0, -9.0, 99.0];
+        // Token 1 stands in the prompt, which these penalties leave alone.
+        assert_eq!(sampler.sample(&mut logits, &[1, 1, 0, 0, 3], 3).unwrap().id, 1);
+        assert_eq!(logits, [1.5, 3.0, OFF, -0.5, OFF]);
+    }
+
+    #[test]
+    fn logprobs_are_the_models_own() {
+        let options = Generate::new().logprobs(2).logit_bias(2, 50.0);
+        let mut sampler = Sampler::new(&options, &[3]).unwrap();
+        let sampled = sampler.sample(&mut [1.0, 3.0, 0.0, 9.0, OFF], &[], 0).unwrap();
+        let expected: Vec<f32> = softmax(&[1.0, 3.0, 0.0]).iter().map(|p| p.ln() as f32).collect();
+        assert_eq!(sampled.id, 2);
+        assert!((sampled.logprob.unwrap() - expected[2]).abs() < 1e-6);
+        let ids: Vec<u32> = sampled.top.iter().map(|&(id, _)| id).collect();
+        assert_eq!(ids, [1, 0]);
+        assert!((sampled.top[0].1 - expected[1]).abs() < 1e-6 && (sampled.top[1].1 - expected[0]).abs() < 1e-6);
+        let mut silent = Sampler::new(&Generate::new(), &[]).unwrap();
+        assert_eq!(silent.sample(&mut [1.0, 2.0], &[], 0).unwrap(), Sampled { id: 1, logprob: None, top: Vec::new() });
     }
 
     #[test]
@@ -321,7 +480,7 @@ mod tests {
         let expected = softmax(&[0.0, 2.0, 4.0, 6.0]);
         let draw = |seed| {
             let mut sampler = Sampler::new(&Generate::new().temperature(0.5).seed(seed), &[]).unwrap();
-            (0..20_000).map(|_| sampler.sample(&mut logits.clone(), &[]).unwrap()).collect::<Vec<_>>()
+            (0..20_000).map(|_| sample(&mut sampler, &mut logits.clone(), &[]).unwrap()).collect::<Vec<_>>()
         };
         let draws = draw(5);
         assert_eq!(draws, draw(5));
@@ -337,17 +496,17 @@ mod tests {
         for options in [Generate::new(), Generate::new().temperature(1.0).top_k(1)] {
             for logits in [&[][..], &[OFF, OFF], &[f32::NAN, 1.0], &[f32::NAN, f32::NAN], &[f32::INFINITY, 0.0]] {
                 let mut sampler = Sampler::new(&options, &[]).unwrap();
-                assert!(matches!(sampler.sample(&mut logits.to_vec(), &[]), Err(Error::Internal { .. })), "{logits:?}");
+                assert!(matches!(sample(&mut sampler, &mut logits.to_vec(), &[]), Err(Error::Internal { .. })), "{logits:?}");
             }
         }
         let mut masked = Sampler::new(&Generate::new(), &[0, 1]).unwrap();
-        assert!(matches!(masked.sample(&mut [1.0, 2.0], &[]), Err(Error::Internal { .. })));
+        assert!(matches!(sample(&mut masked, &mut [1.0, 2.0], &[]), Err(Error::Internal { .. })));
     }
 
     #[test]
     fn extreme_numbers_do_no_harm() {
         let options = Generate::new().temperature(1e-38).top_p(0.9).repetition_penalty(1e-30);
         let mut sampler = Sampler::new(&options, &[]).unwrap();
-        assert_eq!(sampler.sample(&mut [-f32::MAX, 1.0, 3e38], &[1, 2]).unwrap(), 2);
+        assert_eq!(sample(&mut sampler, &mut [-f32::MAX, 1.0, 3e38], &[1, 2]).unwrap(), 2);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::answer::StopReason;
+use crate::answer::{Region, StopReason};
 use crate::preprocess::Transform;
 
 /// What the model answered.
@@ -13,10 +13,17 @@ pub struct Answer {
     pub text: String,
     /// What the model thought before; `None` when it did not.
     pub thinking: Option<String>,
+    /// The boxes and points in the answer, in its order.
+    pub regions: Vec<Region>,
+    /// Whether the answer came to its own end, with every list and object in it closed.
+    pub complete: bool,
     /// The tokens of the answer, thinking included and the token that ends it left out.
     pub ids: Vec<u32>,
     /// How many tokens the answer has: the length of `ids`.
     pub tokens: usize,
+    /// The logprobs of `ids`; empty unless [`Generate::logprobs`](crate::sampling::Generate#structfield.logprobs) asked for
+    /// them.
+    pub logprobs: Vec<TokenLogprob>,
     /// How many tokens the whole conversation before it has.
     pub prompt_tokens: usize,
     /// Why it ended.
@@ -26,6 +33,18 @@ pub struct Answer {
     pub transforms: Vec<Transform>,
     /// How long it took.
     pub timings: Timings,
+}
+
+/// How likely a token of an answer was.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct TokenLogprob {
+    /// The token.
+    pub id: u32,
+    /// The natural logarithm of the probability that the model gave to it.
+    pub logprob: f32,
+    /// The most likely tokens at its place with their logprobs, the most likely one first.
+    pub top: Vec<(u32, f32)>,
 }
 
 /// How long the stages of one answer took, on the caller's clock.

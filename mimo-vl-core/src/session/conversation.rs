@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use super::answer::{Answer, Timings};
 use super::load::Model;
 use super::media::{self, Medium, Turn};
-use super::plan::{Span, Tokens};
 use super::stream::{Begun, Stream};
+use super::tokens::{Span, Tokens};
 use crate::cancel::Cancel;
 use crate::encode::{Slot, encode};
 use crate::error::{Error, Result};
 use crate::model::{Segment, Sequence};
-use crate::preprocess::{Grid, Transform};
-use crate::prompt::{Message, Prompt, Role};
-use crate::sampling::{Generate, Sampler};
+use crate::preprocess::Grid;
+use crate::prompt::{Message, Part, Prompt, Role};
+use crate::sampling::Generate;
 
 /// A conversation with a model.
 ///
@@ -37,7 +37,7 @@ pub struct Session {
 const LOGITS_CHUNK: usize = 128;
 
 /// A conversation, encoded: what the model is to see before it answers.
-struct Plan {
+struct Encoded {
     tokens: Tokens,
     positions: Vec<[u32; 3]>,
     delta: i64,
@@ -54,7 +54,40 @@ impl Session {
     /// # Errors
     /// As [`stream`](Self::stream), and [`Error::Cancelled`] or [`Error::Internal`] while the answer is written.
     pub fn ask(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Answer> {
-        self.stream(prompt, generate)?.answer()
+        if generate.best_of < 2 {
+            return self.stream(prompt, generate)?.answer();
+        }
+        let begun = self.start(prompt, generate)?;
+        let held = begun.held;
+        let best = self.best(begun);
+        if best.is_err() {
+            self.rewind(held);
+        }
+        best.map_err(|error| self.note(error))
+    }
+
+    /// The best of several answers to a question that the model has taken in.
+    fn best(&mut self, begun: Begun) -> Result<Answer> {
+        let Begun { turns, options, timings, .. } = &begun;
+        let mut best: Option<(Answer, f64)> = None;
+        for index in 0..options.best_of {
+            let seeded = options.clone().seed(options.seed.wrapping_add(index as u64));
+            let options = seeded.logprobs(options.logprobs.unwrap_or(0));
+            // What the model has seen of the conversation is kept for the next.
+            let again = Begun { options, held: timings.prompt_tokens, ..begun.clone() };
+            let tried = Stream::new(self, again)?.try_out()?;
+            if best.as_ref().is_none_or(|best| tried.1 > best.1) {
+                best = Some(tried);
+            }
+        }
+        let Some((mut answer, _)) = best else { return Err(Error::internal("no answer")) };
+        if options.logprobs.is_none() {
+            answer.logprobs.clear();
+            answer.regions.iter_mut().for_each(|region| region.confidence = None);
+        }
+        let thinking = answer.thinking.as_deref().filter(|_| options.keep_thinking);
+        self.commit(turns.clone(), thinking, &answer.text);
+        Ok(answer)
     }
 
     /// Ask, and read the answer while it is written.
@@ -70,20 +103,38 @@ impl Session {
     /// - [`Error::ContextTooLong`] when the conversation leaves no room for an answer
     /// - [`Error::Memory`] when the conversation with its answer does not fit into memory
     /// - [`Error::Cancelled`] when [`cancel`](Self::cancel)'s flag was raised meanwhile
+    /// - [`Error::Deadline`] when the time that `generate` allows was over meanwhile
     /// - [`Error::Internal`] for a defect of this library; the session refuses to go on after it
     pub fn stream(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Stream<'_>> {
+        let begun = self.start(prompt, generate)?;
+        Stream::new(self, begun)
+    }
+
+    fn start(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Begun> {
         if self.poisoned {
             return Err(Error::internal("this session met an internal error before; open a new one"));
         }
-        self.cancel.clear();
-        let begun = self.begin(prompt, generate).map_err(|error| self.note(error))?;
-        Ok(Stream::new(self, begun))
+        self.cancel.restart(generate.deadline.and_then(|time| Instant::now().checked_add(time)));
+        self.begin(prompt, generate).map_err(|error| self.note(error))
     }
 
     /// A handle with which any thread stops the call that is under way; it ends with [`Error::Cancelled`]. Every call
     /// of [`ask`](Self::ask) and [`stream`](Self::stream) lowers the flag first.
     pub fn cancel(&self) -> Cancel {
         self.cancel.clone()
+    }
+
+    /// A second session that goes on from here on its own. The two share their pictures and features, and what the cache
+    /// holds until either goes on.
+    pub fn fork(&self) -> Self {
+        Self {
+            model: self.model.clone(),
+            sequence: self.sequence.fork(),
+            held: self.held.clone(),
+            turns: self.turns.clone(),
+            cancel: Cancel::new(),
+            poisoned: self.poisoned,
+        }
     }
 
     /// Forget the conversation, and its pictures and videos.
@@ -97,7 +148,7 @@ impl Session {
         &self.model
     }
 
-    /// The conversation so far, answers included (without their thinking).
+    /// The conversation so far, answers included; their thinking only where it was to be kept.
     pub fn messages(&self) -> impl ExactSizeIterator<Item = &Message> {
         self.turns.iter().map(|turn| &turn.message)
     }
@@ -109,22 +160,27 @@ impl Session {
 
     /// Everything up to the first logits of the answer.
     fn begin(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Begun> {
-        let sampler = Sampler::new(generate, self.model.never_tokens())?;
+        generate.validate()?;
+        let vocabulary = self.model.config().text.vocab_size;
+        if let Some((id, _)) = generate.logit_bias.iter().find(|(id, _)| *id as usize >= vocabulary) {
+            return Err(Error::option("logit_bias", format!("token {id} is not one of the model's {vocabulary}")));
+        }
         let mut timings = Timings { load: self.model.load_time(), ..Timings::default() };
-        let turns = timed(&mut timings.preprocess, || self.with(prompt.turn()?))?;
-        let plan = self.plan(&turns)?;
-        let (needed, limit) = (plan.tokens.ids.len() + 1, self.model.max_context());
+        let (messages, begun) = prompt.turn(self.model.thinking_style())?;
+        let turns = timed(&mut timings.preprocess, || self.with(messages))?;
+        let encoded = self.encode(&turns, begun)?;
+        let (needed, limit) = (encoded.tokens.ids.len() + 1, self.model.max_context());
         if needed > limit {
             return Err(Error::ContextTooLong { tokens: needed, limit });
         }
-        let held = self.held.common(&plan.tokens, Arc::ptr_eq);
-        timings.prompt_tokens = plan.tokens.ids.len();
+        let held = self.held.common(&encoded.tokens, Arc::ptr_eq);
+        timings.prompt_tokens = encoded.tokens.ids.len();
         timings.cached_tokens = held;
-        timed(&mut timings.encode, || self.encode_media(&plan.tokens.spans, held))?;
-        let delta = plan.delta;
-        let logits = timed(&mut timings.prefill, || self.prefill(plan, held, generate.max_tokens))?;
-        let (max_tokens, draft) = (generate.max_tokens, generate.most_drafted(self.model.device()));
-        Ok(Begun { turns, held, delta, logits, sampler, max_tokens, draft, timings })
+        timed(&mut timings.encode, || self.encode_media(&encoded.tokens.spans, held))?;
+        let delta = encoded.delta;
+        let logits = timed(&mut timings.prefill, || self.prefill(encoded, held, generate.max_tokens))?;
+        let in_thinking = begun.starts_with("<think>") && !begun.contains("</think>");
+        Ok(Begun { turns, held, delta, logits, options: generate.clone(), in_thinking, timings })
     }
 
     /// The conversation with the messages of a prompt, all media preprocessed.
@@ -143,11 +199,12 @@ impl Session {
         Ok(turns)
     }
 
-    /// Render and encode a conversation.
-    fn plan(&self, turns: &[Turn]) -> Result<Plan> {
+    /// Render and encode a conversation, with the beginning of the answer.
+    fn encode(&self, turns: &[Turn], begun: &str) -> Result<Encoded> {
         let (model, config) = (&self.model, self.model.config());
         let messages: Vec<Message> = turns.iter().map(|turn| turn.message.clone()).collect();
-        let ids = model.template().encode(model.tokenizer(), &messages, true)?;
+        let mut ids = model.template().encode(model.tokenizer(), &messages, true)?;
+        ids.extend(model.tokenizer().encode(begun)?);
         let rows = config.text.vocab_size;
         if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
             let reason = format!("it gives token {id}, and vocab_size of config.json is {rows}");
@@ -159,7 +216,7 @@ impl Session {
         let encoded = encode(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
         let spans = encoded.slots.iter().zip(media);
         let spans = spans.map(|(slot, medium)| Span { start: slot.start, len: slot.len, medium: Arc::clone(medium) });
-        Ok(Plan {
+        Ok(Encoded {
             tokens: Tokens { ids: encoded.ids, spans: spans.collect() },
             positions: encoded.positions,
             delta: encoded.delta,
@@ -177,8 +234,9 @@ impl Session {
     /// after it.
     pub(super) fn logits(&mut self, prompt: &Prompt, cancel: &Cancel) -> Result<Vec<f32>> {
         self.reset();
-        let turns = self.with(prompt.turn()?)?;
-        let Plan { tokens, positions, .. } = self.plan(&turns)?;
+        let (messages, begun) = prompt.turn(self.model.thinking_style())?;
+        let turns = self.with(messages)?;
+        let Encoded { tokens, positions, .. } = self.encode(&turns, begun)?;
         let (needed, limit) = (tokens.ids.len(), self.model.max_context());
         if needed > limit {
             return Err(Error::ContextTooLong { tokens: needed, limit });
@@ -190,9 +248,9 @@ impl Session {
         logits
     }
 
-    /// Bring the cache from its first `held` tokens to the whole of `plan`; gives the logits of the last token.
-    fn prefill(&mut self, plan: Plan, held: usize, max_tokens: usize) -> Result<Vec<f32>> {
-        let Plan { tokens, positions, .. } = plan;
+    /// Bring the cache from its first `held` tokens to the whole of `encoded`; gives the logits of the last token.
+    fn prefill(&mut self, encoded: Encoded, held: usize, max_tokens: usize) -> Result<Vec<f32>> {
+        let Encoded { tokens, positions, .. } = encoded;
         let _span = tracing::debug_span!("prefill", tokens = tokens.ids.len(), cached = held).entered();
         self.rewind(held);
         let room = tokens.ids.len().saturating_add(max_tokens).min(self.model.max_context());
@@ -240,13 +298,11 @@ impl Session {
         self.held.truncate(len);
     }
 
-    /// Of every image and video of the conversation, in order.
-    pub(super) fn transforms(&self) -> Vec<Transform> {
-        self.turns.iter().flat_map(|turn| &turn.media).map(|medium| medium.patches().transform).collect()
-    }
-
-    /// Make `turns` the conversation.
-    pub(super) fn commit(&mut self, turns: Vec<Turn>) {
+    /// Make `turns` and the answer to them the conversation.
+    pub(super) fn commit(&mut self, mut turns: Vec<Turn>, thinking: Option<&str>, text: &str) {
+        let mut message = Message::new(Role::Assistant);
+        message.parts.extend(thinking.filter(|text| !text.is_empty()).map(|text| Part::Thinking(text.to_owned())));
+        turns.push(Turn { message: message.text(text), media: Vec::new() });
         self.turns = turns;
     }
 

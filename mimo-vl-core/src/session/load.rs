@@ -12,7 +12,7 @@ use crate::checkpoint::{Checkpoint, Receipt, RoundedWriter, Weights};
 use crate::config::{GenerationConfig, ModelConfig, PreprocessConfig, Texts};
 use crate::error::{Error, Result};
 use crate::model::{Engine, EngineOptions, KvCache, load};
-use crate::prompt::{ChatTemplate, Tokenizer};
+use crate::prompt::{ChatTemplate, ThinkingStyle, Tokenizer};
 
 /// Longest context without [`LoadOptions::max_context`]: what the published weights were trained with.
 const TRAINED_CONTEXT: usize = 32_768;
@@ -40,11 +40,20 @@ pub struct LoadOptions {
     /// Threads of this library's kernels on the device `cpu`, and of rounding, 1 to 1,024; `None` takes one for each
     /// physical core. What Burn computes beside them has threads of its own. Default `None`.
     pub threads: Option<usize>,
+    /// How the model is told to think or not to; `None` goes by the name of the checkpoint's folder. Default `None`.
+    pub thinking_style: Option<ThinkingStyle>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { device: "cpu".to_owned(), weights: Weights::default(), max_context: None, kv_cache: None, threads: None }
+        Self {
+            device: "cpu".to_owned(),
+            weights: Weights::default(),
+            max_context: None,
+            kv_cache: None,
+            threads: None,
+            thinking_style: None,
+        }
     }
 }
 
@@ -88,6 +97,13 @@ impl LoadOptions {
         self.threads = Some(threads);
         self
     }
+
+    /// Set [`LoadOptions::thinking_style`](#structfield.thinking_style).
+    #[must_use]
+    pub fn thinking_style(mut self, style: ThinkingStyle) -> Self {
+        self.thinking_style = Some(style);
+        self
+    }
 }
 
 /// A loaded model with its tokenizer and chat template. Clones share it, and threads may.
@@ -107,7 +123,33 @@ struct Inner {
     stops: Vec<u32>,
     never: Vec<u32>,
     max_context: usize,
+    thinking_style: ThinkingStyle,
     load_time: Duration,
+}
+
+/// What a checkpoint has beside its weights.
+struct Read {
+    directory: PathBuf,
+    config: ModelConfig,
+    preprocess: PreprocessConfig,
+    generation: GenerationConfig,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+}
+
+impl Read {
+    fn new(texts: Texts, options: &LoadOptions) -> Result<Self> {
+        let directory = texts.directory().to_path_buf();
+        let config = ModelConfig::load(texts.clone())?;
+        let mut preprocess = PreprocessConfig::load(texts.clone())?;
+        preprocess.max_tokens = max_context(options, &config)?;
+        let generation = GenerationConfig::load(texts.clone())?;
+        let tokenizer = Tokenizer::load(texts.clone())?;
+        check_tokens(&tokenizer, &config)
+            .map_err(|reason| Error::checkpoint(directory.join("tokenizer.json"), reason))?;
+        let template = ChatTemplate::load(texts)?;
+        Ok(Self { directory, config, preprocess, generation, tokenizer, template })
+    }
 }
 
 impl Model {
@@ -147,15 +189,7 @@ impl Model {
         let gguf = Checkpoint::open_gguf(path)?;
         let directory = gguf.as_ref().map_or(path, Checkpoint::directory);
         let texts = Texts::new(directory, gguf.as_ref().map(|gguf| gguf.texts().to_vec()).unwrap_or_default());
-        let config = ModelConfig::load(texts.clone())?;
-        let max_context = max_context(options, &config)?;
-        let mut preprocess = PreprocessConfig::load(texts.clone())?;
-        preprocess.max_tokens = max_context;
-        let generation = GenerationConfig::load(texts.clone())?;
-        let tokenizer = Tokenizer::load(texts.clone())?;
-        check_tokens(&tokenizer, &config)
-            .map_err(|reason| Error::checkpoint(directory.join("tokenizer.json"), reason))?;
-        let template = ChatTemplate::load(texts)?;
+        let read = Read::new(texts, options)?;
         let checkpoint = match gguf {
             Some(checkpoint) => checkpoint,
             None => Checkpoint::open(directory)?,
@@ -167,21 +201,47 @@ impl Model {
         });
         let (device, threads) = (options.device.as_str(), options.threads);
         let engine_options = EngineOptions { device, weights, kv_cache, threads, watch, writer };
-        let engine = load(&checkpoint, &config, &preprocess, engine_options)?;
+        let engine = load(&checkpoint, &read.config, &read.preprocess, engine_options)?;
+        Ok(Self::new(path, options, read, engine, checkpoint.receipt().cloned(), start))
+    }
+
+    /// A model whose network is the caller's own: of a checkpoint directory everything but the weights is read.
+    ///
+    /// For programs that run the network elsewhere, and for tests that script what it says.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load) that do not concern tensors, memory and devices.
+    pub fn with_engine(path: impl AsRef<Path>, options: &LoadOptions, engine: Box<dyn Engine>) -> Result<Self> {
+        let (path, start) = (path.as_ref(), Instant::now());
+        let read = Read::new(Texts::new(path, Vec::new()), options)?;
+        Ok(Self::new(path, options, read, engine, None, start))
+    }
+
+    fn new(
+        path: &Path,
+        options: &LoadOptions,
+        read: Read,
+        engine: Box<dyn Engine>,
+        receipt: Option<Receipt>,
+        start: Instant,
+    ) -> Self {
+        let Read { directory, config, preprocess, generation, tokenizer, template } = read;
+        let style = options.thinking_style.unwrap_or_else(|| ThinkingStyle::of_checkpoint(&path.to_string_lossy()));
         let inner = Inner {
-            directory: checkpoint.directory().to_path_buf(),
+            directory,
             device: options.device.clone(),
             stops: stop_tokens(&tokenizer, &config, &generation),
             never: never_tokens(&tokenizer, &config),
             engine,
+            max_context: preprocess.max_tokens,
             preprocess,
             tokenizer,
             template,
-            receipt: checkpoint.receipt().cloned(),
-            max_context,
+            receipt,
+            thinking_style: style,
             load_time: start.elapsed(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// A new conversation.
@@ -212,6 +272,11 @@ impl Model {
     /// Most tokens of a conversation with its answer.
     pub fn max_context(&self) -> usize {
         self.inner.max_context
+    }
+
+    /// How the model is told to think or not to.
+    pub fn thinking_style(&self) -> ThinkingStyle {
+        self.inner.thinking_style
     }
 
     /// How long loading took.

@@ -6,7 +6,7 @@ use crate::cancel::Cancel;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
 use crate::model::{Engine, Features};
-use crate::preprocess::{self, Patches};
+use crate::preprocess::{self, Patches, Transform};
 use crate::prompt::{Image, Message, Part, Video};
 
 /// One image or video. Within a session the same content is the same `Arc`.
@@ -41,7 +41,7 @@ impl Turn {
         for part in &message.parts {
             cancel.check()?;
             let source = match part {
-                Part::Text(_) => continue,
+                Part::Text(_) | Part::Thinking(_) => continue,
                 Part::Image(image) => Source::Image(image.clone()),
                 Part::Video(video) => Source::Video(video.clone()),
             };
@@ -83,6 +83,11 @@ impl Medium {
     }
 }
 
+/// From the caller's pixels to the model's, for every image and video of a conversation, in order.
+pub(super) fn transforms(turns: &[Turn]) -> Vec<Transform> {
+    turns.iter().flat_map(|turn| &turn.media).map(|medium| medium.patches.transform).collect()
+}
+
 /// Compute the features of those media that lack them.
 pub(super) fn encode<'a>(
     media: impl Iterator<Item = &'a Arc<Medium>>,
@@ -119,7 +124,7 @@ impl Source {
 }
 
 fn same_pixels(a: &Image, b: &Image) -> bool {
-    let size = |image: &Image| (image.width(), image.height(), image.orientation());
+    let size = |image: &Image| (image.width(), image.height(), image.orientation(), image.whole(), image.offset(), image.part());
     size(a) == size(b) && (std::ptr::eq(a.pixels(), b.pixels()) || a.pixels() == b.pixels())
 }
 

@@ -9,11 +9,11 @@ mod answer;
 mod conversation;
 mod load;
 mod media;
-mod plan;
 mod quantize;
 mod stream;
+mod tokens;
 
-pub use answer::{Answer, Timings};
+pub use answer::{Answer, Timings, TokenLogprob};
 pub use conversation::Session;
 pub use load::{LoadOptions, Model};
 pub use quantize::quantize;

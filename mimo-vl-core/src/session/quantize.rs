@@ -8,7 +8,7 @@ use crate::cancel::Watch;
 use crate::checkpoint::{Checkpoint, Receipt, RoundedWriter, Weights, check_memory};
 use crate::error::{Error, Result};
 use crate::model::KvCache;
-use crate::prompt::{Part, Prompt};
+use crate::prompt::{Part, Prompt, ThinkingStyle};
 use crate::quant::Agreement;
 
 /// Round the checkpoint in `from` as [`LoadOptions::weights`](LoadOptions#structfield.weights) says, and write it to
@@ -66,10 +66,10 @@ pub fn quantize(
 }
 
 fn text(prompt: &Prompt) -> Result<String> {
-    let messages = prompt.turn()?;
+    let (messages, _) = prompt.turn(ThinkingStyle::default())?;
     let texts = messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
         Part::Text(text) => Some(text.as_str()),
-        Part::Image(_) | Part::Video(_) => None,
+        Part::Image(_) | Part::Video(_) | Part::Thinking(_) => None,
     });
     Ok(texts.collect::<Vec<_>>().join("\n"))
 }

@@ -12,9 +12,11 @@
 from ._native import Image, Model, Session, Stream, Video, __version__
 from .answer import Answer, End, Event, StopReason, Text, Thinking, Timings
 from .errors import (
+    AnswerError,
     CancelledError,
     CheckpointError,
     ContextTooLongError,
+    DeadlineError,
     DeviceError,
     ErrorCode,
     ImageError,
@@ -29,9 +31,11 @@ from .errors import (
 
 __all__ = [
     "Answer",
+    "AnswerError",
     "CancelledError",
     "CheckpointError",
     "ContextTooLongError",
+    "DeadlineError",
     "DeviceError",
     "End",
     "ErrorCode",

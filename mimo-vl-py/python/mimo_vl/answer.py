@@ -16,6 +16,12 @@ class StopReason(enum.Enum):
     """The caller cancelled."""
     CONTEXT_FULL = "context_full"
     """The context is full."""
+    STOP_TEXT = "stop_text"
+    """One of the caller's texts that end an answer appeared."""
+    LOOP = "loop"
+    """The answer went round in circles."""
+    DEADLINE = "deadline"
+    """The time that the caller allowed is over."""
 
 
 @dataclass(frozen=True, slots=True)

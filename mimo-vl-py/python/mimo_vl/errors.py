@@ -22,6 +22,8 @@ class ErrorCode(enum.IntEnum):
     CANCELLED = 9
     INTERNAL = 10
     MEMORY = 11
+    DEADLINE = 12
+    ANSWER = 13
 
 
 class MimoVlError(Exception):
@@ -96,6 +98,18 @@ class OutOfMemoryError(MimoVlError, MemoryError):
     code = ErrorCode.MEMORY
 
 
+class DeadlineError(MimoVlError, TimeoutError):
+    """The time that the caller allowed is over. The session is as it was before the call."""
+
+    code = ErrorCode.DEADLINE
+
+
+class AnswerError(MimoVlError):
+    """What the model answered cannot be read as what was asked of it."""
+
+    code = ErrorCode.ANSWER
+
+
 BY_CODE: Final[dict[int, type[MimoVlError]]] = {
     kind.code: kind
     for kind in (
@@ -110,6 +124,8 @@ BY_CODE: Final[dict[int, type[MimoVlError]]] = {
         CancelledError,
         InternalError,
         OutOfMemoryError,
+        DeadlineError,
+        AnswerError,
     )
 }
 """The exception of every code."""

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::media::Medium;
 
 /// Tokens with the media among them: those that the cache holds, or those of a conversation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Tokens<M = Arc<Medium>> {
     pub(super) ids: Vec<u32>,
     /// In order, without overlap.

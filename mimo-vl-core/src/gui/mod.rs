@@ -1,0 +1,13 @@
+//! Agents that operate a screen: the twelve actions that MiMo-VL was trained to answer with, the prompt that asks for
+//! one, and the way from its pixels to those of a desktop. Nothing here touches an operating system.
+//!
+//! Coordinates of an [`Action`] are pixels. As parsed they are the model's, of the resized screenshot;
+//! [`Action::to_original`] brings them into the screenshot as the caller has it, [`Screen::to_desktop`] onto a desktop.
+
+mod action;
+mod screen;
+mod task;
+
+pub use action::{Action, ActionKind, Direction};
+pub use screen::{Screen, closer, screen_at};
+pub use task::Task;

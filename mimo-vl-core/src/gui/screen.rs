@@ -1,0 +1,101 @@
+//! From the pixels of a screenshot to a desktop.
+
+use crate::error::{Error, Result};
+use crate::prompt::Image;
+
+/// A monitor: where a screenshot of it lies on the desktop.
+///
+/// Operating systems place windows and pointers in desktop units, of which one covers `scale` pixels of a monitor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Screen {
+    /// Left edge, in desktop units.
+    pub left: f64,
+    /// Top edge, in desktop units.
+    pub top: f64,
+    /// Pixels of its screenshot from left to right.
+    pub width: u32,
+    /// Pixels of its screenshot from top to bottom.
+    pub height: u32,
+    /// Pixels for one desktop unit: 1, or 1.25, 1.5, 2 and the like on dense monitors.
+    pub scale: f64,
+}
+
+impl Screen {
+    /// A point of the screenshot, in pixels, on the desktop.
+    pub fn to_desktop(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        [self.left + x / self.scale, self.top + y / self.scale]
+    }
+
+    /// A point of the desktop in the screenshot, in pixels.
+    pub fn to_pixels(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        [(x - self.left) * self.scale, (y - self.top) * self.scale]
+    }
+
+    /// Whether a point of the desktop lies on this monitor.
+    pub fn contains(&self, point: [f64; 2]) -> bool {
+        let [x, y] = self.to_pixels(point);
+        (0.0..f64::from(self.width)).contains(&x) && (0.0..f64::from(self.height)).contains(&y)
+    }
+}
+
+/// The monitor that a point of the desktop lies on.
+pub fn screen_at(screens: &[Screen], point: [f64; 2]) -> Option<usize> {
+    screens.iter().position(|screen| screen.contains(point))
+}
+
+/// The part of a screenshot around a point that is `zoom` times smaller on each side, for a second look at what is small:
+/// ask again with it, and answers stay in the pixels of the whole screenshot. At the edges the part is moved inwards.
+///
+/// # Errors
+/// [`Error::Option`] when `zoom` is not a finite number from 1 on.
+pub fn closer(screenshot: &Image, [x, y]: [f64; 2], zoom: f64) -> Result<Image> {
+    if !(zoom.is_finite() && zoom >= 1.0) {
+        return Err(Error::option("zoom", format!("{zoom}; it must be a finite number from 1 on")));
+    }
+    let side = |center: f64, size: u32| {
+        let part = ((f64::from(size) / zoom).round() as u32).clamp(1, size);
+        let start = (center - f64::from(part) / 2.0).round().clamp(0.0, f64::from(size - part));
+        (start as u32, part)
+    };
+    let (offset_x, offset_y) = screenshot.offset();
+    let (left, width) = side(x - f64::from(offset_x), screenshot.width());
+    let (top, height) = side(y - f64::from(offset_y), screenshot.height());
+    screenshot.crop(left, top, width, height)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn points_find_their_monitor_and_back() {
+        let left = Screen { left: 0.0, top: 0.0, width: 2880, height: 1800, scale: 2.0 };
+        let right = Screen { left: 1440.0, top: -100.0, width: 1920, height: 1080, scale: 1.0 };
+        let screens = [left, right];
+        assert_eq!(left.to_desktop([2879.0, 900.0]), [1439.5, 450.0]);
+        assert_eq!(screen_at(&screens, [1439.5, 450.0]), Some(0));
+        assert_eq!(screen_at(&screens, right.to_desktop([0.0, 0.0])), Some(1));
+        assert_eq!(screen_at(&screens, [1440.0, -101.0]), None);
+        assert_eq!(right.to_pixels(right.to_desktop([7.0, 9.0])), [7.0, 9.0]);
+    }
+
+    #[test]
+    fn a_closer_look_stays_in_the_screenshot() {
+        let screenshot = Image::from_rgb(100, 50, 300, &vec![7; 100 * 50 * 3]).unwrap();
+        let part = |center, zoom| {
+            let part = closer(&screenshot, center, zoom).unwrap();
+            (part.offset(), part.width(), part.height(), part.whole())
+        };
+        assert_eq!(part([50.0, 25.0], 2.0), ((25, 13), 50, 25, (100, 50)));
+        assert_eq!(part([0.0, 0.0], 4.0), ((0, 0), 25, 13, (100, 50)));
+        assert_eq!(part([999.0, 49.0], 4.0), ((75, 37), 25, 13, (100, 50)));
+        assert_eq!(part([5.0, 5.0], 1e9), ((5, 5), 1, 1, (100, 50)));
+        let again = closer(&closer(&screenshot, [60.0, 30.0], 2.0).unwrap(), [60.0, 30.0], 2.0).unwrap();
+        assert_eq!((again.offset(), again.width(), again.height()), ((48, 24), 25, 13));
+        for zoom in [0.5, f64::NAN, f64::INFINITY] {
+            assert!(matches!(closer(&screenshot, [0.0, 0.0], zoom), Err(Error::Option { option: "zoom", .. })));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Video files: the frames that the model is to see, read by the user's own `ffprobe` and `ffmpeg`.
+//!
+//! Frames are picked as the model was trained and evaluated (see [`Sampling`]), by number from the list of all frames in
+//! the order of their times, so that variable rates and streams that start late do no harm. They are turned as the file
+//! says, and made as small as the model will see them while they come in, so that long videos take little memory.
+
+mod decode;
+mod probe;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use decode::decode;
+use probe::probe;
+
+use crate::cancel::Watch;
+use crate::config::PreprocessConfig;
+use crate::error::{Error, Result};
+use crate::preprocess::{self, Bicubic, Sampling, resize, sample_frames};
+use crate::prompt::{Image, Video};
+
+/// How a video file is read.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct VideoOptions {
+    /// Which frames are taken. Default: 2 a second, at least 4 and at most 768, of the whole video.
+    pub sampling: Sampling,
+    /// Most pixels that all frames together may have; a frame keeps at least 134 tokens however many there are. Default: as
+    /// many as nine tenths of a context of 128,000 tokens.
+    pub total_pixels: Option<u64>,
+    /// Most pixels of a frame. Default: its part of `total_pixels`, at most 768 tokens.
+    pub max_pixels: Option<u32>,
+    /// The program that decodes. Default: `ffmpeg`, looked for in `PATH`.
+    pub ffmpeg: OsString,
+    /// The program that tells what a file holds. Default: `ffprobe`, looked for in `PATH`.
+    pub ffprobe: OsString,
+}
+
+impl Default for VideoOptions {
+    fn default() -> Self {
+        Self {
+            sampling: Sampling::new(),
+            total_pixels: None,
+            max_pixels: None,
+            ffmpeg: "ffmpeg".into(),
+            ffprobe: "ffprobe".into(),
+        }
+    }
+}
+
+impl VideoOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Set [`VideoOptions::sampling`](#structfield.sampling).
+    #[must_use]
+    pub fn sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = sampling;
+        self
+    }
+
+    /// Set [`VideoOptions::total_pixels`](#structfield.total_pixels).
+    #[must_use]
+    pub fn total_pixels(mut self, pixels: u64) -> Self {
+        self.total_pixels = Some(pixels);
+        self
+    }
+
+    /// Set [`VideoOptions::max_pixels`](#structfield.max_pixels).
+    #[must_use]
+    pub fn max_pixels(mut self, pixels: u32) -> Self {
+        self.max_pixels = Some(pixels);
+        self
+    }
+
+    /// Set [`VideoOptions::ffmpeg`](#structfield.ffmpeg).
+    #[must_use]
+    pub fn ffmpeg(mut self, program: impl Into<OsString>) -> Self {
+        self.ffmpeg = program.into();
+        self
+    }
+
+    /// Set [`VideoOptions::ffprobe`](#structfield.ffprobe).
+    #[must_use]
+    pub fn ffprobe(mut self, program: impl Into<OsString>) -> Self {
+        self.ffprobe = program.into();
+        self
+    }
+}
+
+impl Video {
+    /// Read the frames of a video file that the model is to see.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when there is no such file, [`Error::Image`] when `ffmpeg` or `ffprobe` is missing, or the file has no
+    /// video, is damaged or ends early, [`Error::Option`] when the sampling does not fit the video.
+    pub fn open(path: impl AsRef<Path>, options: &VideoOptions) -> Result<Self> {
+        Self::open_watched(path, options, Watch::new())
+    }
+
+    /// [`open`](Self::open), with someone who watches how many of the frames are there and may stop it.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and [`Error::Cancelled`].
+    pub fn open_watched(path: impl AsRef<Path>, options: &VideoOptions, watch: Watch<'_>) -> Result<Self> {
+        let path = path.as_ref();
+        let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
+        if !metadata.is_file() {
+            return Err(Error::image(path.display().to_string(), "not a file"));
+        }
+        let _span = tracing::info_span!("video", path = %path.display()).entered();
+        let cancel = watch.flag();
+        let stream = probe(path, &options.ffprobe, &cancel)?;
+        let sampled = sample_frames(stream.times.len(), stream.fps, &options.sampling)?;
+        let count = sampled.indices.len();
+        let (mut frames, mut size) = (Vec::with_capacity(count), None);
+        decode(path, &options.ffmpeg, &sampled.indices, &cancel, |frame| {
+            let (width, height) = match size {
+                Some(size) => size,
+                None => *size.insert(target(&frame, count, options)?),
+            };
+            frames.push(shrunk(&frame, width, height)?);
+            watch.step(frames.len() as u64, count as u64)
+        })?;
+        let times = sampled.indices.iter().map(|&index| stream.times[index]).collect();
+        let pixels = size.map_or(0, |(width, height)| (width * height) as u32);
+        Ok(Self::from_frames(frames, sampled.fps)?.times(times).min_pixels(pixels).max_pixels(pixels))
+    }
+}
+
+/// The width and height at which the model sees frames like this one.
+fn target(frame: &Image, count: usize, options: &VideoOptions) -> Result<(usize, usize)> {
+    let total = options.total_pixels.map(|pixels| pixels as f64);
+    let config = PreprocessConfig::default();
+    let (height, width) = preprocess::frame_size(frame, count, (None, options.max_pixels), total, &config)?;
+    Ok((width, height))
+}
+
+fn shrunk(frame: &Image, width: usize, height: usize) -> Result<Image> {
+    let size = (frame.height() as usize, frame.width() as usize);
+    let pixels = resize(frame.pixels(), size, (height, width), Bicubic::Frame)?;
+    Ok(frame.with_size(width as u32, height as u32, pixels.into_owned()))
+}

@@ -1,0 +1,451 @@
+//! What a session makes of an answer: the network is replaced by a script, so that every answer can be tried.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mimo_vl_core::config::ModelConfig;
+use mimo_vl_core::draw::draw;
+use mimo_vl_core::model::{Engine, Features, Segment, Sequence};
+use mimo_vl_core::preprocess::Patches;
+use mimo_vl_core::{
+    Answer, Cancel, Error, Event, Generate, Image, LoadOptions, Model, Part, Place, Prompt, Region, Result, Session,
+    StopReason, Thinking, ThinkingStyle,
+};
+
+/// The network: says the script token by token, whatever it is asked.
+struct Scripted {
+    config: ModelConfig,
+    script: Arc<Mutex<Script>>,
+}
+
+#[derive(Default)]
+struct Script {
+    ids: Vec<u32>,
+    /// How much more likely the script's token is than any other, as a difference of logits.
+    lead: f32,
+    /// How long each step takes.
+    pause: Duration,
+    /// How many images and videos were encoded.
+    encoded: usize,
+}
+
+impl Engine for Scripted {
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn encode_all(&self, patches: &[&Patches], cancel: &Cancel) -> Result<Vec<Features>> {
+        cancel.check()?;
+        let mut script = self.script.lock().unwrap();
+        script.encoded += patches.len();
+        std::thread::sleep(script.pause);
+        let width = self.config.text.hidden_size;
+        Ok(patches.iter().map(|p| Features { values: vec![0.0; p.grid.tokens() * width], width }).collect())
+    }
+
+    fn sequence(&self) -> Box<dyn Sequence> {
+        let (script, vocabulary) = (Arc::clone(&self.script), self.config.text.vocab_size);
+        Box::new(Conversation { script, vocabulary, len: 0, asked: 0 })
+    }
+}
+
+struct Conversation {
+    script: Arc<Mutex<Script>>,
+    vocabulary: usize,
+    len: usize,
+    /// Tokens up to the end of the question.
+    asked: usize,
+}
+
+impl Sequence for Conversation {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn reserve(&mut self, _tokens: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    fn fork(&self) -> Box<dyn Sequence> {
+        let Self { ref script, vocabulary, len, asked } = *self;
+        Box::new(Self { script: Arc::clone(script), vocabulary, len, asked })
+    }
+
+    fn prefill(&mut self, segment: &Segment<'_>, _chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>> {
+        cancel.check()?;
+        let script = self.script.lock().unwrap();
+        std::thread::sleep(script.pause);
+        self.len += segment.ids.len();
+        // A step asks for the logits of every token, a question for those of the last.
+        if !all {
+            self.asked = self.len;
+        }
+        let mut logits = vec![0.0; self.vocabulary];
+        if let Some(&id) = script.ids.get(self.len - self.asked) {
+            logits[id as usize] = script.lead;
+        }
+        Ok(logits)
+    }
+}
+
+fn checkpoint() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny"))
+}
+
+struct Actor {
+    model: Model,
+    script: Arc<Mutex<Script>>,
+}
+
+impl Actor {
+    /// A model that says these texts, each behind the end of the one before.
+    fn new(says: &str) -> Self {
+        Self::styled(says, ThinkingStyle::Slash)
+    }
+
+    fn styled(says: &str, style: ThinkingStyle) -> Self {
+        let script = Arc::new(Mutex::new(Script { lead: 50.0, ..Script::default() }));
+        let config = ModelConfig::load(checkpoint()).unwrap();
+        let engine = Scripted { config, script: Arc::clone(&script) };
+        let options = LoadOptions::new().thinking_style(style);
+        let actor = Self { model: Model::with_engine(checkpoint(), &options, Box::new(engine)).unwrap(), script };
+        actor.says(says);
+        actor
+    }
+
+    fn says(&self, text: &str) {
+        let mut ids = self.model.tokenizer().encode(text).unwrap();
+        ids.push(self.model.stop_tokens()[0]);
+        self.script.lock().unwrap().ids = ids;
+    }
+
+    fn ask(&self, generate: &Generate) -> Answer {
+        self.session().ask(&Prompt::user().image(picture(280, 140)).text("Where?"), generate).unwrap()
+    }
+
+    fn session(&self) -> Session {
+        self.model.session()
+    }
+}
+
+/// Of a size that the model sees unchanged when both sides are multiples of 28.
+fn picture(width: u32, height: u32) -> Image {
+    Image::from_rgb(width, height, width as usize * 3, &vec![90; (width * height * 3) as usize]).unwrap()
+}
+
+fn one_at_a_time() -> Generate {
+    Generate::new().draft(0)
+}
+
+fn edges(region: &Region) -> [f64; 4] {
+    region.as_box().unwrap().pixels
+}
+
+// ---- boxes and points
+
+#[test]
+fn boxes_come_in_the_callers_pixels_as_they_close() {
+    let actor = Actor::new(
+        "<think>\n[1, 2, 3, 4]\n</think>\n\n```json\n[\n\t{\"bbox_2d\": [28, 14, 140, 70], \"label\": \"猫\"},\n\
+         \t{\"bbox_2d\": [0, 0, 560, 280], \"label\": \"all\", \"text_content\": \"a\\n\"}\n]\n```",
+    );
+    // The model sees 560 × 280 pixels of twice as many.
+    let image = picture(1120, 560).max_pixels(560 * 280);
+    let mut session = actor.session();
+    let mut stream = session.stream(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
+    let mut text = String::new();
+    let mut regions = Vec::new();
+    for event in &mut stream {
+        match event.unwrap() {
+            Event::Text(piece) => text += &piece,
+            Event::Region(region) => {
+                assert!(text.ends_with(['}', ',', '\n']), "the box is given as soon as it is closed: {text:?}");
+                assert_eq!(text.matches('}').count(), regions.len() + 1);
+                regions.push(region);
+            }
+            _ => {}
+        }
+    }
+    let answer = stream.answer().unwrap();
+    assert_eq!(answer.regions, regions);
+    assert!(answer.complete);
+    assert_eq!(answer.thinking.as_deref(), Some("[1, 2, 3, 4]"), "thinking has no boxes");
+    let [cat, all] = &regions[..] else { panic!("{regions:?}") };
+    assert_eq!((cat.label.as_deref(), cat.image, cat.confidence), (Some("猫"), 0, None));
+    assert_eq!(edges(cat), [56.0, 28.0, 280.0, 140.0]);
+    let cat = cat.as_box().unwrap();
+    assert_eq!(cat.model, [28.0, 14.0, 140.0, 70.0]);
+    assert_eq!(cat.normalized, [0.05, 0.05, 0.25, 0.25]);
+    assert_eq!((cat.clamped, cat.center()), (false, [168.0, 84.0]));
+    assert_eq!((all.text.as_deref(), edges(all)), (Some("a\n"), [0.0, 0.0, 1120.0, 560.0]));
+}
+
+#[test]
+fn what_lies_outside_or_the_wrong_way_round_is_flagged() {
+    let answer = Actor::new("[[-5, 10, 999, 70], [200, 100, 100, 50]] {\"points\": [[5, 6], [280, 141]]}")
+        .ask(&one_at_a_time());
+    let [outside, turned, points] = &answer.regions[..] else { panic!("{:?}", answer.regions) };
+    assert_eq!((edges(outside), outside.as_box().unwrap().clamped), ([0.0, 10.0, 280.0, 70.0], true));
+    assert_eq!((edges(turned), turned.as_box().unwrap().clamped), ([100.0, 50.0, 200.0, 100.0], true));
+    let flags: Vec<_> = points.points().iter().map(|point| (point.pixels, point.clamped)).collect();
+    assert_eq!(flags, [([5.0, 6.0], false), ([280.0, 140.0], true)]);
+    assert!(matches!(points.place, Place::Points(_)) && points.as_box().is_none());
+}
+
+#[test]
+fn boxes_go_back_through_every_orientation_crop_and_size() {
+    use std::io::Cursor;
+    let actor = Actor::new("[28, 56, 84, 112]");
+    for orientation in 1..=8_u16 {
+        // A stored picture of 301 × 200 pixels with that EXIF orientation.
+        let stored = image::RgbImage::from_pixel(301, 200, image::Rgb([9, 9, 9]));
+        let mut bytes = Vec::new();
+        stored.write_to(&mut Cursor::new(&mut bytes), image::ImageFormat::Jpeg).unwrap();
+        let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01".to_vec();
+        exif.extend([(orientation >> 8) as u8, orientation as u8, 0, 0, 0, 0, 0, 0]);
+        let mut segment = vec![0xFF, 0xE1];
+        segment.extend(((exif.len() + 2) as u16).to_be_bytes());
+        segment.extend(exif);
+        bytes.splice(2..2, segment);
+        let whole = Image::from_bytes(&bytes).unwrap();
+        let turned = orientation > 4;
+        assert_eq!((whole.width(), whole.height()), if turned { (200, 301) } else { (301, 200) });
+        for image in [whole.clone(), whole.crop(13, 7, 150, 140).unwrap(), whole.clone().max_pixels(20_000)] {
+            let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
+            let transform = answer.transforms[0];
+            assert_eq!(transform.orientation, orientation as u8);
+            let found = answer.regions[0].as_box().unwrap();
+            for corner in [[found.pixels[0], found.pixels[1]], [found.pixels[2], found.pixels[3]]] {
+                let (x, y) = transform.to_model(corner[0], corner[1]);
+                let original = transform.to_original(x, y);
+                assert!((original.0 - corner[0]).abs() < 1e-9 && (original.1 - corner[1]).abs() < 1e-9);
+                let (x, y) = transform.to_stored(corner[0], corner[1]);
+                assert!((0.0..=301.0).contains(&x) && (0.0..=200.0).contains(&y), "{orientation}: {x} {y}");
+            }
+            let (x, y) = transform.to_model(found.pixels[0], found.pixels[1]);
+            assert!((x - 28.0).abs() < 1e-9 && (y - 56.0).abs() < 1e-9);
+        }
+    }
+}
+
+#[test]
+fn boxes_belong_to_the_last_picture_and_can_be_moved() {
+    let actor = Actor::new("[28, 28, 56, 56]");
+    let (first, second) = (picture(560, 560), picture(140, 140));
+    let prompt = Prompt::user().image(first).image(second.max_pixels(56 * 56)).text("?");
+    let answer = actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+    let region = &answer.regions[0];
+    assert_eq!((region.image, edges(region)), (1, [70.0, 70.0, 140.0, 140.0]));
+    let moved = region.in_image(0, &answer.transforms[0]);
+    assert_eq!((moved.image, edges(&moved)), (0, [28.0, 28.0, 56.0, 56.0]));
+    let none = actor.session().ask(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+    assert!(none.regions.is_empty(), "without a picture there is nothing to point at");
+}
+
+#[test]
+fn a_cut_answer_gives_what_was_whole() {
+    let actor = Actor::new("[{\"bbox_2d\": [1, 2, 3, 4]}, {\"bbox_2d\": [5, 6, 7, 8]}]");
+    let whole = actor.ask(&one_at_a_time());
+    assert_eq!((whole.regions.len(), whole.complete, whole.stop), (2, true, StopReason::EndOfText));
+    for tokens in 1..whole.tokens {
+        let cut = actor.ask(&one_at_a_time().max_tokens(tokens));
+        assert_eq!((cut.complete, cut.stop), (false, StopReason::MaxTokens));
+        assert_eq!(cut.regions, whole.regions[..cut.text.matches('}').count()]);
+    }
+    let open = Actor::new("[{\"bbox_2d\": [1, 2, 3, 4]}, ").ask(&one_at_a_time());
+    assert_eq!((open.regions.len(), open.complete, open.stop), (1, false, StopReason::EndOfText));
+}
+
+#[test]
+fn regions_are_drawn_with_their_names() {
+    let actor = Actor::new(
+        "[{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"cat 猫\"}, {\"bbox_2d\": [0, 0, 280, 140]}, \
+         {\"points\": [[200, 70]], \"label\": \"\"}, {\"bbox_2d\": [270, 130, 280, 140], \"label\": \"cat 猫\"}]",
+    );
+    let image = picture(1120, 560).max_pixels(280 * 140);
+    let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time()).unwrap();
+    let drawn = draw(&image, &answer.regions).unwrap();
+    assert_eq!((drawn.width(), drawn.height()), (1120, 560));
+    let at = |x: u32, y: u32| {
+        let start = 3 * (y * 1120 + x) as usize;
+        <[u8; 3]>::try_from(&drawn.pixels()[start..start + 3]).unwrap()
+    };
+    // Edges of the box of the cat in its colour, inside the picture as it was, and the same colour for the other cat.
+    let colour = at(112, 400);
+    assert_ne!(colour, [90; 3]);
+    assert_eq!((at(559, 300), at(300, 447), at(300, 224)), (colour, colour, colour));
+    assert_eq!((at(300, 300), at(1119, 559)), ([90; 3], colour));
+    assert!(at(0, 300) != colour && at(0, 300) != [90; 3], "the second box has another");
+    assert!(at(800, 280) != [90; 3], "the point");
+    // The name stands above the box, in letters of another colour.
+    let tag: Vec<[u8; 3]> = (112..230).flat_map(|x| (205..222).map(move |y| (x, y))).map(|(x, y)| at(x, y)).collect();
+    assert!(tag.contains(&colour) && tag.iter().any(|pixel| *pixel != colour && *pixel != [90; 3]));
+    let png = drawn.to_png().unwrap();
+    assert_eq!(Image::from_bytes(&png).unwrap().pixels(), drawn.pixels());
+    // A part of the picture gets what lies in it.
+    let part = draw(&image.crop(100, 200, 500, 300).unwrap(), &answer.regions).unwrap();
+    let start = 3 * (100 * 500 + 12) as usize;
+    assert_eq!(&part.pixels()[start..start + 3], colour);
+    if let Ok(folder) = std::env::var("MIMO_VL_LOOK") {
+        std::fs::write(PathBuf::from(folder).join("regions.png"), png).unwrap();
+    }
+}
+
+// ---- thinking
+
+#[test]
+fn thinking_is_ended_by_a_budget() {
+    let actor = Actor::new("<think>\none two three four five six seven eight nine ten");
+    let free = actor.ask(&one_at_a_time());
+    assert_eq!((free.text.as_str(), free.complete), ("", true));
+    let bounded = actor.ask(&one_at_a_time().thinking_tokens(6));
+    let thinking = bounded.thinking.unwrap();
+    assert!(free.thinking.unwrap().starts_with(&thinking), "{thinking}");
+    // The script goes on where it was, which is an answer now.
+    assert!(!bounded.text.is_empty() && bounded.tokens > 6);
+    let ends = actor.model.tokenizer().encode("\n</think>\n\n").unwrap();
+    assert!(bounded.ids.windows(ends.len()).any(|ids| ids == ends));
+}
+
+#[test]
+fn thinking_is_ended_by_the_caller() {
+    let actor = Actor::new("<think>\none two three four five six seven eight");
+    let mut session = actor.session();
+    let mut stream = session.stream(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+    assert!(matches!(stream.next(), Some(Ok(Event::Thinking(_)))));
+    stream.end_thinking().unwrap();
+    stream.end_thinking().unwrap();
+    let answer = stream.answer().unwrap();
+    assert!(answer.thinking.is_some() && !answer.text.is_empty(), "{answer:?}");
+    assert_eq!(actor.model.tokenizer().decode(&answer.ids).matches("</think>").count(), 1);
+}
+
+#[test]
+fn styles_begin_the_answer_for_the_model() {
+    let actor = Actor::styled("deep thoughts\n</think>\n\nyes", ThinkingStyle::Prefill);
+    let ask = |thinking| {
+        let prompt = Prompt::user().text("?").thinking(thinking);
+        let answer = actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+        (answer.thinking, answer.text, answer.prompt_tokens)
+    };
+    let (auto, on, off) = (ask(Thinking::Auto), ask(Thinking::On), ask(Thinking::Off));
+    assert_eq!((on.0.as_deref(), on.1.as_str()), (Some("deep thoughts"), "yes"));
+    assert_eq!((off.0, off.1.as_str()), (None, "deep thoughts\nyes"));
+    let tokens = |text| actor.model.tokenizer().encode(text).unwrap().len();
+    assert_eq!(on.2, auto.2 + tokens("<think>"));
+    assert_eq!(off.2, auto.2 + tokens("<think>\n</think>\n"));
+}
+
+#[test]
+fn thinking_is_kept_only_when_asked_for() {
+    let actor = Actor::new("<think>\nhm\n</think>\n\nyes");
+    for keep in [false, true] {
+        let mut session = actor.session();
+        session.ask(&Prompt::user().text("?"), &one_at_a_time().keep_thinking(keep)).unwrap();
+        let said = session.messages().last().unwrap();
+        let thinking = said.parts.iter().find_map(|part| match part {
+            Part::Thinking(text) => Some(text.as_str()),
+            _ => None,
+        });
+        assert_eq!(thinking, keep.then_some("hm"));
+        let messages: Vec<_> = session.messages().cloned().collect();
+        let rendered = actor.model.template().render(&messages, false).unwrap();
+        let said = if keep { "assistant\n<think>\nhm\n</think>\n\nyes<|im_end|>" } else { "assistant\nyes<|im_end|>" };
+        assert!(rendered.contains(said), "{rendered}");
+    }
+}
+
+// ---- where an answer ends
+
+#[test]
+fn stop_texts_end_the_answer_across_tokens() {
+    let actor = Actor::new("<think>\nEND\n</think>\n\none two END three");
+    let answer = actor.ask(&one_at_a_time().stop("two EN").stop("three"));
+    assert_eq!((answer.text.as_str(), answer.stop, answer.complete), ("one ", StopReason::StopText, true));
+    assert_eq!(answer.thinking.as_deref(), Some("END"));
+    let mut session = actor.session();
+    session.ask(&Prompt::user().text("?"), &one_at_a_time().stop("two")).unwrap();
+    assert!(matches!(&session.messages().last().unwrap().parts[..], [Part::Text(text)] if text == "one "));
+    assert_eq!(actor.ask(&one_at_a_time().stop("four")).text, "one two END three");
+    assert_eq!(actor.ask(&one_at_a_time().stop("threefold")).text, "one two END three", "what was held back is given");
+}
+
+#[test]
+fn circles_are_noticed() {
+    let actor = Actor::new(&"round and ".repeat(40));
+    let answer = actor.ask(&one_at_a_time().loop_tokens(24));
+    assert_eq!((answer.stop, answer.tokens, answer.complete), (StopReason::Loop, 24, false));
+    assert_eq!(actor.ask(&one_at_a_time()).stop, StopReason::EndOfText);
+}
+
+#[test]
+fn deadlines_end_answers_and_fail_what_comes_before() {
+    let actor = Actor::new("one two three four five six seven eight nine ten");
+    actor.script.lock().unwrap().pause = Duration::from_millis(20);
+    let answer = actor.ask(&one_at_a_time().deadline(Duration::from_millis(150)));
+    assert_eq!((answer.stop, answer.complete), (StopReason::Deadline, false));
+    assert!(answer.tokens > 0 && "one two three four five six seven eight nine ten".starts_with(&answer.text));
+    let mut session = actor.session();
+    let prompt = Prompt::user().image(picture(28, 28)).text("?");
+    let late = session.ask(&prompt, &one_at_a_time().deadline(Duration::ZERO));
+    assert!(matches!(late, Err(Error::Deadline)), "{late:?}");
+    assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
+    let again = session.ask(&prompt, &one_at_a_time().max_tokens(1)).unwrap();
+    assert_eq!(again.stop, StopReason::MaxTokens, "the deadline was that of the call before");
+}
+
+// ---- probabilities
+
+#[test]
+fn logprobs_and_confidence_are_the_models() {
+    let actor = Actor::new("[1, 2, 3, 4]");
+    actor.script.lock().unwrap().lead = 6.0;
+    let answer = actor.ask(&one_at_a_time().logprobs(2).logit_bias(3, -1.0));
+    assert_eq!(answer.logprobs.len(), answer.tokens);
+    let never = actor.model.never_tokens().len();
+    let others = actor.model.config().text.vocab_size - never - 1;
+    let expected = 6.0 - (6.0_f64.exp() + others as f64).ln();
+    for (token, id) in answer.logprobs.iter().zip(&answer.ids) {
+        assert_eq!((token.id, token.top.len(), token.top[0]), (*id, 2, (*id, token.logprob)));
+        assert!((f64::from(token.logprob) - expected).abs() < 1e-5, "{} {expected}", token.logprob);
+    }
+    let confidence = f64::from(answer.regions[0].confidence.unwrap());
+    assert!((confidence - expected.exp()).abs() < 1e-5);
+    assert!(actor.ask(&one_at_a_time()).logprobs.is_empty());
+}
+
+#[test]
+fn bias_cannot_call_media_tokens_or_what_is_not_there() {
+    let actor = Actor::new("yes");
+    let image = actor.model.config().tokens.image;
+    let answer = actor.ask(&one_at_a_time().logit_bias(image, 1e30).max_tokens(8));
+    assert_eq!(answer.text, "yes");
+    let beyond = actor.model.config().text.vocab_size as u32;
+    let prompt = Prompt::user().text("?");
+    let refused = actor.session().ask(&prompt, &one_at_a_time().logit_bias(beyond, 1.0));
+    assert!(matches!(refused, Err(Error::Option { option: "logit_bias", .. })), "{refused:?}");
+}
+
+#[test]
+fn the_best_of_several_is_kept() {
+    let actor = Actor::new("one two three four");
+    actor.script.lock().unwrap().lead = 5.0;
+    let generate = one_at_a_time().temperature(1.0).max_tokens(6).seed(3);
+    let mean = |answer: &Answer| answer.logprobs.iter().map(|t| t.logprob).sum::<f32>() / answer.tokens.max(1) as f32;
+    let single: Vec<Answer> = (3..8).map(|seed| actor.ask(&generate.clone().seed(seed).logprobs(0))).collect();
+    let best = single.iter().map(mean).fold(f32::NEG_INFINITY, f32::max);
+    let mut session = actor.session();
+    let prompt = Prompt::user().image(picture(280, 140)).text("Where?");
+    let answer = session.ask(&prompt, &generate.clone().best_of(5).logprobs(0)).unwrap();
+    assert!((mean(&answer) - best).abs() < 1e-6, "{} {best}", mean(&answer));
+    let same = single.iter().find(|other| (mean(other) - best).abs() < 1e-6).unwrap();
+    assert_eq!(answer.ids, same.ids);
+    assert_eq!(session.messages().len(), 2);
+    assert!(session.ask(&prompt, &generate.best_of(2)).unwrap().logprobs.is_empty());
+    assert_eq!(actor.script.lock().unwrap().encoded, 6, "one for each single answer, one for all of the best-of calls");
+}
