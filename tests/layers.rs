@@ -69,8 +69,21 @@ const TABLE: &[(&str, &[&str])] = &[
 const EVERYWHERE: &[&str] = &["error", "cancel"];
 
 /// Modules that never touch a tensor: no path into Burn.
-const NO_TENSORS: &[&str] =
-    &["error", "cancel", "config", "prompt", "preprocess", "video", "encode", "sampling", "answer", "draw", "gui", "score", "session"];
+const NO_TENSORS: &[&str] = &[
+    "error",
+    "cancel",
+    "config",
+    "prompt",
+    "preprocess",
+    "video",
+    "encode",
+    "sampling",
+    "answer",
+    "draw",
+    "gui",
+    "score",
+    "session",
+];
 
 /// The modules that name Burn's backends, and those names.
 const BACKENDS_IN: &[&str] = &["kernels", "device"];

@@ -10,7 +10,9 @@ use mimo_vl_core::config::{ModelConfig, SpecialTokens};
 use mimo_vl_core::encode::{Encoded, encode};
 use mimo_vl_core::error::Error;
 use mimo_vl_core::preprocess::Grid;
-use mimo_vl_core::prompt::{ChatTemplate, Image, Message, Part, Prompt, Role, Thinking, ThinkingStyle, Tokenizer, Video};
+use mimo_vl_core::prompt::{
+    ChatTemplate, Image, Message, Part, Prompt, Role, Thinking, ThinkingStyle, Tokenizer, Video,
+};
 use mimo_vl_core::sampling::{Generate, Sampler};
 use serde_json::Value;
 
@@ -455,7 +457,7 @@ fn media_tokens_are_never_drawn() {
             for id in never {
                 logits[id as usize] = 40.0;
             }
-            assert!(!never.contains(&sampler.sample(&mut logits, &[], 0).unwrap().id));
+            assert!(!never.contains(&sampler.sample(&mut logits, &[], 0, |_| Ok(())).unwrap().id));
         }
     }
     let wrong = Sampler::new(&Generate::new().top_p(2.0), &never);

@@ -134,7 +134,8 @@ fn files_that_are_no_use_are_typed_errors() {
 #[test]
 fn damaged_files_are_typed_errors() {
     let folder = TempDir::new().unwrap();
-    let path = make(&folder, "whole.mp4", &["-f", "lavfi", "-i", NUMBERED, "-pix_fmt", "yuv420p", "-movflags", "faststart"]);
+    let path =
+        make(&folder, "whole.mp4", &["-f", "lavfi", "-i", NUMBERED, "-pix_fmt", "yuv420p", "-movflags", "faststart"]);
     let bytes = std::fs::read(&path).unwrap();
     for keep in [bytes.len() / 2, bytes.len() * 3 / 4, 100] {
         let cut = folder.path().join("cut.mp4");

@@ -15,6 +15,8 @@ pub struct Cancel(Arc<Flag>);
 struct Flag {
     raised: AtomicBool,
     deadline: Mutex<Option<Instant>>,
+    /// What stops this work, too.
+    parent: Option<Cancel>,
 }
 
 impl Cancel {
@@ -30,7 +32,12 @@ impl Cancel {
 
     /// Whether a stop was asked for.
     pub fn is_cancelled(&self) -> bool {
-        self.0.raised.load(Ordering::Relaxed)
+        self.0.raised.load(Ordering::Relaxed) || self.0.parent.as_ref().is_some_and(Self::is_cancelled)
+    }
+
+    /// A flag for a part of the work: it can be raised alone, and counts as raised when this one is.
+    pub(crate) fn child(&self) -> Self {
+        Self(Arc::new(Flag { parent: Some(self.clone()), ..Flag::default() }))
     }
 
     /// Lower the flag, so that new work can start, which ends with [`Error::Deadline`] at its first check after `deadline`.

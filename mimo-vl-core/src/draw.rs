@@ -7,15 +7,8 @@ use crate::error::{Error, Result};
 use crate::prompt::Image;
 
 /// Colours that are told apart easily (Okabe and Ito, "Color Universal Design", 2008), without black.
-const COLOURS: [[u8; 3]; 7] = [
-    [213, 94, 0],
-    [0, 114, 178],
-    [0, 158, 115],
-    [204, 121, 167],
-    [230, 159, 0],
-    [86, 180, 233],
-    [240, 228, 66],
-];
+const COLOURS: [[u8; 3]; 7] =
+    [[213, 94, 0], [0, 114, 178], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [240, 228, 66]];
 
 /// Height of a letter of the bitmap font, in dots.
 const LETTER: usize = 16;

@@ -74,6 +74,6 @@ pub use error::{Error, ErrorCode, Result};
 pub use model::KvCache;
 pub use preprocess::Transform;
 pub use prompt::{Image, Message, Part, Prompt, Role, Thinking, ThinkingStyle, Video};
-pub use sampling::Generate;
-pub use session::{Answer, LoadOptions, Model, Session, Stream, Timings, TokenLogprob, quantize};
+pub use sampling::{Generate, Grammar};
+pub use session::{Answer, Batch, LoadOptions, Model, Session, Stream, Timings, TokenLogprob, quantize};
 pub use video::VideoOptions;

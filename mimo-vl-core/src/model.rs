@@ -1,7 +1,9 @@
 //! The vision-language model: encode media, prefill a prompt, decode step by step. It knows tensors and token
 //! ids, no text and no sampler.
 
+use std::any::Any;
 use std::cell::RefCell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -26,6 +28,10 @@ use crate::vision::VisionTower;
 const PREFILL_CHUNK: usize = 512;
 
 const MOST_THREADS: usize = 1024;
+
+/// Most sequences that take a step together: as many rows as the kernels give results for that do not depend on their
+/// number.
+const MOST_TOGETHER: usize = 8;
 
 /// Most patches of several images and videos that go through the tower together; one alone may have more.
 const MOST_PATCHES: usize = 8192;
@@ -118,6 +124,31 @@ pub trait Engine: Send + Sync {
 
     /// A new, empty sequence.
     fn sequence(&self) -> Box<dyn Sequence>;
+
+    /// One step of several sequences of this engine: each takes in a token, at the same position on all axes, and gives the
+    /// logits after it. They share a pass over the weights where the engine can.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], and then no sequence took its token in; [`Error::Internal`] for a defect of this library.
+    fn step_together(&self, steps: &mut [Step<'_>], cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
+        steps.iter_mut().map(|step| step.sequence.step(step.id, step.position, cancel)).collect()
+    }
+}
+
+/// The next token of one of several sequences.
+pub struct Step<'a> {
+    /// The sequence.
+    pub sequence: &'a mut dyn Sequence,
+    /// The token.
+    pub id: u32,
+    /// Its position.
+    pub position: u32,
+}
+
+impl fmt::Debug for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("id", &self.id).field("position", &self.position).finish_non_exhaustive()
+    }
 }
 
 /// One conversation's state on the device.
@@ -138,6 +169,9 @@ pub trait Sequence: Send {
 
     /// Forget every token from `len` on.
     fn truncate(&mut self, len: usize);
+
+    /// The sequence as what it is, for the engine that made it.
+    fn as_any(&mut self) -> &mut dyn Any;
 
     /// A second sequence that holds the same tokens; what they take in memory is shared until one of the two takes in more.
     fn fork(&self) -> Box<dyn Sequence>;
@@ -235,6 +269,27 @@ impl WithBackend for Load<'_> {
 }
 
 impl<B: Kernels> Loaded<B> {
+    /// One step of several sequences in one pass.
+    fn step_some(
+        &self,
+        sequences: &mut [&mut CachedSequence<B>],
+        ids: &[u32],
+        positions: &[u32],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>> {
+        let Shared { model, device, .. } = &*self.shared;
+        let language = &model.language;
+        for sequence in sequences.iter_mut() {
+            let needed = sequence.cache.len() + 1;
+            language.reserve(&mut sequence.cache, needed, device);
+        }
+        let positions: Vec<[u32; 3]> = positions.iter().map(|&position| [position; 3]).collect();
+        let mut caches: Vec<&mut Cache<B>> = sequences.iter_mut().map(|sequence| &mut sequence.cache).collect();
+        let x = language.embed(ids, device);
+        let logits = to_host(language.logits(language.forward(x, &positions, ids.len(), &mut caches, cancel)?))?;
+        Ok(logits.chunks_exact(logits.len() / ids.len()).map(<[f32]>::to_vec).collect())
+    }
+
     /// Features of images and videos in one pass.
     fn encode_together(&self, patches: &[&Patches], cancel: &Cancel) -> Result<Vec<Features>> {
         let grids: Vec<Grid> = patches.iter().map(|patches| patches.grid).collect();
@@ -305,6 +360,31 @@ impl<B: Kernels> Engine for Loaded<B> {
         let cache = self.shared.model.language.cache(self.shared.kv_cache);
         Box::new(CachedSequence { cache, shared: Arc::clone(&self.shared) })
     }
+
+    fn step_together(&self, steps: &mut [Step<'_>], cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
+        let (ids, positions): (Vec<u32>, Vec<u32>) = steps.iter().map(|step| (step.id, step.position)).unzip();
+        let sequences = steps.iter_mut().map(|step| step.sequence.as_any().downcast_mut::<CachedSequence<B>>());
+        let sequences: Option<Vec<_>> = sequences.collect();
+        let mut sequences = sequences.ok_or_else(|| Error::internal("a sequence of another engine"))?;
+        let mut logits = Vec::with_capacity(ids.len());
+        for first in (0..ids.len()).step_by(MOST_TOGETHER) {
+            let some = first..(first + MOST_TOGETHER).min(ids.len());
+            let result = guarded(self.shared.threads, || {
+                self.step_some(&mut sequences[some.clone()], &ids[some.clone()], &positions[some.clone()], cancel)
+            });
+            match result {
+                Ok(rows) => logits.extend(rows),
+                Err(error) => {
+                    // Those before have taken theirs in.
+                    for sequence in &mut sequences[..first] {
+                        sequence.cache.truncate(sequence.cache.len() - 1);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(logits)
+    }
 }
 
 struct CachedSequence<B: Kernels> {
@@ -337,7 +417,7 @@ impl<B: Kernels> CachedSequence<B> {
             let count = chunk.min(len - start);
             let x = embeddings.clone().narrow(0, start, count);
             let positions = &segment.positions[start..start + count];
-            let hidden = model.language.forward(x, positions, 1, Some(&mut self.cache), cancel)?;
+            let hidden = model.language.forward(x, positions, 1, &mut [&mut self.cache], cancel)?;
             if all {
                 logits.extend(to_host(model.language.logits(hidden))?);
             } else if start + count == len {
@@ -366,6 +446,10 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
 
     fn truncate(&mut self, len: usize) {
         self.cache.truncate(len);
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
     }
 
     fn fork(&self) -> Box<dyn Sequence> {

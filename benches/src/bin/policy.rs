@@ -112,7 +112,7 @@ impl WithBackend for Compare {
             let features = network.features(pixels, &[patches.grid], model.preprocess_config(), &device, &cancel)?;
             let embedded = network.language().embed(&encoded.ids, &device);
             let x = splice(embedded, features, &encoded.slots);
-            let hidden = network.language().forward(x, &encoded.positions, 1, None, &cancel)?;
+            let hidden = network.language().forward(x, &encoded.positions, 1, &mut [], &cancel)?;
             let data: TensorData = network.language().logits(hidden).into_data();
             Ok(data.iter::<f32>().collect::<Vec<f32>>())
         };

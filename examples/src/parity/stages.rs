@@ -163,7 +163,7 @@ impl Run<'_> {
         let mut sampler = Sampler::new(&Generate::new(), &[])?;
         let mut actual = Vec::new();
         while actual.len() < expected.len() {
-            let id = sampler.sample(&mut logits, &[], 0)?.id;
+            let id = sampler.sample(&mut logits, &[], 0, |_| Ok(()))?.id;
             actual.push(id);
             if model.stop_tokens().contains(&id) {
                 break;

@@ -61,6 +61,11 @@ impl AnswerParser {
         self.place == Place::Thinking
     }
 
+    /// Whether the beginning of what may become a tag is held back.
+    pub fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// The events that `text` completes.
     pub fn push(&mut self, text: &str) -> Vec<Event> {
         let mut held = std::mem::take(&mut self.held);

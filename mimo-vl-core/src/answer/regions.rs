@@ -30,7 +30,10 @@ impl RegionParser {
     pub fn push(&mut self, text: &str) -> Vec<(Region, Range<usize>)> {
         let Some((image, transform)) = self.image else { return Vec::new() };
         let found = self.scanner.push(text).into_iter();
-        found.map(|found| (found.range.clone(), found)).map(|(range, found)| (Region::new(found, image, &transform), range)).collect()
+        found
+            .map(|found| (found.range.clone(), found))
+            .map(|(range, found)| (Region::new(found, image, &transform), range))
+            .collect()
     }
 
     /// Whether a list or an object was begun and not ended.

@@ -104,9 +104,9 @@ impl Scanner {
 
     /// Whether nothing but space stands between the last bracket that opened and `at`.
     fn just_opened(&self, at: usize) -> bool {
-        self.open.last().is_some_and(|&(_, start)| {
-            self.text.as_bytes()[start + 1..at].iter().all(u8::is_ascii_whitespace)
-        })
+        self.open
+            .last()
+            .is_some_and(|&(_, start)| self.text.as_bytes()[start + 1..at].iter().all(u8::is_ascii_whitespace))
     }
 
     /// Whether what is open can be JSON that starts with `byte`: prose has brackets too.
@@ -213,7 +213,8 @@ mod tests {
         let mut whole = Scanner::default();
         let found = whole.push(text);
         let mut pieces = Scanner::default();
-        let letters: Vec<Found> = text.chars().flat_map(|letter| pieces.push(letter.encode_utf8(&mut [0; 4]))).collect();
+        let letters: Vec<Found> =
+            text.chars().flat_map(|letter| pieces.push(letter.encode_utf8(&mut [0; 4]))).collect();
         assert_eq!(found, letters, "{text}");
         let short = |found: &Found| {
             assert!(text[found.range.clone()].starts_with(['[', '{']), "{text}");
@@ -242,7 +243,10 @@ mod tests {
         assert_eq!(scan("[[1,2,3,4], [5,6,7,8]]").len(), 2);
         assert_eq!(scan(r#"{"point_2d": [5, 6], "label": "a"}"#), ["[[5.0, 6.0]] a|"]);
         assert_eq!(scan(r#"[{"points": [[5, 6], [7, 8]], "label": "a"}]"#), ["[[5.0, 6.0], [7.0, 8.0]] a|"]);
-        assert_eq!(scan(r#"{"bbox_2d": [1,2,3,4], "text_content": "税额 \"[}\""}"#), ["[1.0, 2.0, 3.0, 4.0] |税额 \"[}\""]);
+        assert_eq!(
+            scan(r#"{"bbox_2d": [1,2,3,4], "text_content": "税额 \"[}\""}"#),
+            ["[1.0, 2.0, 3.0, 4.0] |税额 \"[}\""]
+        );
     }
 
     #[test]
@@ -256,7 +260,16 @@ mod tests {
 
     #[test]
     fn prose_and_broken_json_do_no_harm() {
-        for text in ["", "a [b] {c}", "\\frac{1}{2} [1]", "[1, 2, 3]", "[01:05, 01:10]", "{\"a\": 1}", "]}[{", "{\"bbox_2d\": null}"] {
+        for text in [
+            "",
+            "a [b] {c}",
+            "\\frac{1}{2} [1]",
+            "[1, 2, 3]",
+            "[01:05, 01:10]",
+            "{\"a\": 1}",
+            "]}[{",
+            "{\"bbox_2d\": null}",
+        ] {
             assert_eq!(scan(text), [""; 0], "{text}");
         }
         let rest = "[1, 2, 3, 4]";

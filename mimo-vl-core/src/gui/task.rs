@@ -9,14 +9,8 @@ use crate::prompt::{Image, Prompt};
 const SYSTEM: &str = "You are a helpful assistant.";
 
 /// The actions that the authors' evaluation offers.
-const OFFERED: [ActionKind; 6] = [
-    ActionKind::Click,
-    ActionKind::Drag,
-    ActionKind::Input,
-    ActionKind::Press,
-    ActionKind::Wait,
-    ActionKind::Finished,
-];
+const OFFERED: [ActionKind; 6] =
+    [ActionKind::Click, ActionKind::Drag, ActionKind::Input, ActionKind::Press, ActionKind::Wait, ActionKind::Finished];
 
 /// What an agent is to reach on a screen, and what it did so far.
 ///

@@ -81,8 +81,8 @@ impl<B: Kernels> LanguageModel<B> {
         cache.reserve(tokens, self.kv_heads, self.head_dim, device);
     }
 
-    /// Run the layers and the final norm over `batch` sequences of equal length; with a cache, over the next
-    /// tokens of its one sequence.
+    /// Run the layers and the final norm over `batch` sequences of equal length; with caches, one for each sequence, over
+    /// their next tokens.
     ///
     /// # Shapes
     /// - `x`: `[batch · len, hidden]`
@@ -90,30 +90,30 @@ impl<B: Kernels> LanguageModel<B> {
     /// - result: as `x`
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled), asked for before each layer; the cache then still
-    /// counts the tokens it had.
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled), asked for before each layer; the caches then still
+    /// count the tokens they had.
     ///
     /// # Panics
-    /// When the cache has no room for them: [`reserve`](Self::reserve) makes it.
+    /// When a cache has no room for them: [`reserve`](Self::reserve) makes it.
     pub fn forward(
         &self,
         mut x: Tensor<B, 2>,
         positions: &[[u32; 3]],
         batch: usize,
-        mut cache: Option<&mut Cache<B>>,
+        caches: &mut [&mut Cache<B>],
         cancel: &Cancel,
     ) -> Result<Tensor<B, 2>> {
         let rope = mrope_table(positions, self.rope_theta, self.mrope_section, self.heads, &x.device());
         for (index, layer) in self.layers.iter().enumerate() {
             cancel.check()?;
-            let layer_cache = cache.as_deref_mut().map(|cache| {
+            let of_layer = caches.iter_mut().map(|cache| {
                 let (layers, past) = cache.layers();
                 (&mut layers[index], past)
             });
-            x = layer.forward(x, batch, &rope, layer_cache);
+            x = layer.forward(x, batch, &rope, &mut of_layer.collect::<Vec<_>>());
         }
-        if let Some(cache) = cache {
-            cache.advance(positions.len());
+        for cache in caches {
+            cache.advance(positions.len() / batch);
         }
         Ok(self.norm.forward(x))
     }

@@ -37,6 +37,8 @@ impl<B: Kernels> Layer<B> {
         })
     }
 
+    /// `caches` has one for each sequence, with the tokens in it, or is empty.
+    ///
     /// # Shapes
     /// - `x`: `[batch · len, hidden]`
     /// - result: as `x`
@@ -45,10 +47,10 @@ impl<B: Kernels> Layer<B> {
         x: Tensor<B, 2>,
         batch: usize,
         rope: &RopeTable<B>,
-        cache: Option<(&mut LayerCache<B>, usize)>,
+        caches: &mut [(&mut LayerCache<B>, usize)],
     ) -> Tensor<B, 2> {
         // The new tensor on the left: nothing else has it, so the sum takes its place.
-        let x = self.attention(self.norm1.forward(x.clone()), batch, rope, cache) + x;
+        let x = self.attention(self.norm1.forward(x.clone()), batch, rope, caches) + x;
         self.mlp.forward(self.norm2.forward(x.clone())) + x
     }
 
@@ -57,7 +59,7 @@ impl<B: Kernels> Layer<B> {
         x: Tensor<B, 2>,
         batch: usize,
         rope: &RopeTable<B>,
-        cache: Option<(&mut LayerCache<B>, usize)>,
+        caches: &mut [(&mut LayerCache<B>, usize)],
     ) -> Tensor<B, 2> {
         let [rows, _] = x.dims();
         let heads = |x: Tensor<B, 2>| {
@@ -66,9 +68,17 @@ impl<B: Kernels> Layer<B> {
         };
         let [q, k, v] = self.qkv.forward(x);
         let (q, k, v) = (heads(rope.turn(q)), heads(rope.turn(k)), heads(v));
-        let mixed = match cache {
-            Some((cache, past)) => cache.attend(past, q, k, v),
-            None => <B as Kernels>::attention(q, k, v, Mask::Causal { offset: 0 }),
+        let mixed = match caches {
+            [] => <B as Kernels>::attention(q, k, v, Mask::Causal { offset: 0 }),
+            [(cache, past)] => cache.attend(*past, q, k, v),
+            caches => {
+                let of = |x: &Tensor<B, 4>, index| x.clone().narrow(0, index, 1);
+                let each = caches
+                    .iter_mut()
+                    .enumerate()
+                    .map(|(index, (cache, past))| cache.attend(*past, of(&q, index), of(&k, index), of(&v, index)));
+                Tensor::cat(each.collect(), 0)
+            }
         };
         self.out.forward(mixed.swap_dims(1, 2).reshape([rows as i32, -1]))
     }

@@ -150,7 +150,8 @@ impl Image {
     /// # Errors
     /// [`Error::Image`] when the part has no pixels or does not lie in the picture.
     pub fn crop(&self, left: u32, top: u32, width: u32, height: u32) -> Result<Self> {
-        let fits = |start: u32, size: u32, limit: u32| size > 0 && start.checked_add(size).is_some_and(|end| end <= limit);
+        let fits =
+            |start: u32, size: u32, limit: u32| size > 0 && start.checked_add(size).is_some_and(|end| end <= limit);
         if !fits(left, width, self.width) || !fits(top, height, self.height) {
             let reason = format!(
                 "the part of {width}x{height} pixels at ({left}, {top}) does not lie in its {}x{} pixels",

@@ -6,7 +6,6 @@ use super::image::Image;
 use super::video::Video;
 use crate::error::{Error, Result};
 
-
 /// Who says a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -222,6 +221,11 @@ impl Prompt {
         self
     }
 
+    /// What [`Prompt::thinking`] was set to.
+    pub fn chosen_thinking(&self) -> Thinking {
+        self.thinking
+    }
+
     /// The messages as they were given.
     pub fn messages(&self) -> &[Message] {
         &self.messages
@@ -237,7 +241,10 @@ impl Prompt {
         let mut messages = self.messages.clone();
         let thinks = |message: &Message| message.parts.iter().any(|part| matches!(part, Part::Thinking(_)));
         if let Some(message) = messages.iter().find(|message| message.role != Role::Assistant && thinks(message)) {
-            return Err(Error::prompt(format!("a message of the {}'s has thinking: only answers do", message.role.as_str())));
+            return Err(Error::prompt(format!(
+                "a message of the {}'s has thinking: only answers do",
+                message.role.as_str()
+            )));
         }
         let Some(last) = messages.last_mut() else {
             return Err(Error::prompt("it has no message: add a user's message with text, an image or a video"));

@@ -145,6 +145,11 @@ impl Tokenizer {
         String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
+    /// The bytes of text that a token stands for: none for special tokens, except `<think>` and `</think>`.
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        self.inner.bytes.get(id)
+    }
+
     /// Decode an answer while it comes in.
     pub fn stream(&self) -> TokenText {
         TokenText::new(Arc::clone(&self.inner.bytes))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::grammar::Grammar;
 use super::lookup::MOST_DRAFTED;
 use crate::error::{Error, Result};
 
@@ -58,6 +59,8 @@ pub struct Generate {
     /// Texts that end the answer where they appear in it, also across tokens; they are not part of it. Thinking is not
     /// looked at. Default: none.
     pub stop: Vec<String>,
+    /// The form that the answer has. Default: any.
+    pub grammar: Option<Grammar>,
     /// End the answer with [`StopReason::Loop`](crate::answer::StopReason::Loop) when its last so many tokens are one
     /// run of tokens again and again, at least three times; at least 16, 0 is off. Default 0.
     pub loop_tokens: usize,
@@ -94,6 +97,7 @@ impl Default for Generate {
             seed: 0,
             draft: None,
             stop: Vec::new(),
+            grammar: None,
             loop_tokens: 0,
             logprobs: None,
             deadline: None,
@@ -201,6 +205,13 @@ impl Generate {
         self
     }
 
+    /// Set [`Generate::grammar`](#structfield.grammar).
+    #[must_use]
+    pub fn grammar(mut self, grammar: Grammar) -> Self {
+        self.grammar = Some(grammar);
+        self
+    }
+
     /// Set [`Generate::loop_tokens`](#structfield.loop_tokens).
     #[must_use]
     pub fn loop_tokens(mut self, tokens: usize) -> Self {
@@ -279,7 +290,12 @@ impl Generate {
             self.frequency_penalty,
             "between -2 and 2",
         )?;
-        check(penalties.contains(&self.presence_penalty), "presence_penalty", self.presence_penalty, "between -2 and 2")?;
+        check(
+            penalties.contains(&self.presence_penalty),
+            "presence_penalty",
+            self.presence_penalty,
+            "between -2 and 2",
+        )?;
         if let Some((token, bias)) = self.logit_bias.iter().find(|(_, bias)| bias.is_nan() || *bias == f32::INFINITY) {
             return Err(Error::option("logit_bias", format!("{bias} for token {token} is no number below infinity")));
         }
@@ -337,7 +353,8 @@ mod tests {
             }
         }
         let options = Generate::new().max_tokens(1).temperature(2.0).top_k(5).top_p(0.0).min_p(1.0).seed(u64::MAX);
-        let options = options.repetition_penalty(1.3).draft(7).typical_p(1.0).frequency_penalty(-2.0).presence_penalty(2.0);
+        let options =
+            options.repetition_penalty(1.3).draft(7).typical_p(1.0).frequency_penalty(-2.0).presence_penalty(2.0);
         let options = options.logit_bias(7, f32::NEG_INFINITY).stop("a").loop_tokens(16).logprobs(100).best_of(3);
         assert!(options.validate().is_ok());
     }

@@ -62,12 +62,21 @@ impl Sampler {
     /// The next token.
     ///
     /// `logits` has one number for each token of the vocabulary and is used as working space. `before` has the tokens of
-    /// the conversation, of which the last `written` are the answer's.
+    /// the conversation, of which the last `written` are the answer's. `keep` forbids what else may not come, by −∞; it is
+    /// called after the logprobs are taken.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the model gives no usable logits: one is NaN or +∞, or none is left above −∞.
-    pub fn sample(&mut self, logits: &mut [f32], before: &[u32], written: usize) -> Result<Sampled> {
+    /// [`Error::Internal`] when the model gives no usable logits: one is NaN or +∞, or none is left above −∞; and that of
+    /// `keep`.
+    pub fn sample(
+        &mut self,
+        logits: &mut [f32],
+        before: &[u32],
+        written: usize,
+        keep: impl FnOnce(&mut [f32]) -> Result<()>,
+    ) -> Result<Sampled> {
         let own = self.own(logits)?;
+        keep(logits)?;
         let id = self.choose(logits, before, written)?;
         Ok(self.sampled(id, own))
     }
@@ -88,7 +97,7 @@ impl Sampler {
     fn sampled(&self, id: u32, own: Option<Vec<f32>>) -> Sampled {
         let own = own.unwrap_or_default();
         let top = most_likely(&own, self.options.logprobs.unwrap_or(0));
-        Sampled { id, logprob: own.get(id as usize).copied(), top }
+        Sampled { id, logprob: own.get(id as usize).copied(), top, forced: false }
     }
 
     /// The token `id`, chosen by the caller, with its logprob if asked for.
@@ -97,7 +106,7 @@ impl Sampler {
     /// [`Error::Internal`] as for [`sample`](Self::sample).
     pub fn force(&mut self, logits: &mut [f32], id: u32) -> Result<Sampled> {
         let own = self.own(logits)?;
-        Ok(self.sampled(id, own))
+        Ok(Sampled { forced: true, ..self.sampled(id, own) })
     }
 
     /// The token that bias, penalties, filters and the draw lead to.
@@ -252,6 +261,8 @@ pub struct Sampled {
     pub logprob: Option<f32>,
     /// The most likely tokens at its place with their logprobs, as many as were asked for.
     pub top: Vec<(u32, f32)>,
+    /// Whether the caller chose it.
+    pub forced: bool,
 }
 
 /// The most likely tokens with their logprobs, the most likely one first.
@@ -297,7 +308,7 @@ mod tests {
     use super::*;
 
     fn sample(sampler: &mut Sampler, logits: &mut [f32], before: &[u32]) -> Result<u32> {
-        sampler.sample(logits, before, 0).map(|sampled| sampled.id)
+        sampler.sample(logits, before, 0, |_| Ok(())).map(|sampled| sampled.id)
     }
 
     const OFF: f32 = f32::NEG_INFINITY;
@@ -451,11 +462,12 @@ mod tests {
 
     #[test]
     fn bias_and_penalties_of_the_answer_are_added() {
-        let options = Generate::new().frequency_penalty(1.0).presence_penalty(0.5).logit_bias(3, 10.0).logit_bias(2, OFF);
+        let options =
+            Generate::new().frequency_penalty(1.0).presence_penalty(0.5).logit_bias(3, 10.0).logit_bias(2, OFF);
         let mut sampler = Sampler::new(&options, &[4]).unwrap();
         let mut logits = [4.0, 3.0, 20.0, -9.0, 99.0];
         // Token 1 stands in the prompt, which these penalties leave alone.
-        assert_eq!(sampler.sample(&mut logits, &[1, 1, 0, 0, 3], 3).unwrap().id, 1);
+        assert_eq!(sampler.sample(&mut logits, &[1, 1, 0, 0, 3], 3, |_| Ok(())).unwrap().id, 1);
         assert_eq!(logits, [1.5, 3.0, OFF, -0.5, OFF]);
     }
 
@@ -463,7 +475,7 @@ mod tests {
     fn logprobs_are_the_models_own() {
         let options = Generate::new().logprobs(2).logit_bias(2, 50.0);
         let mut sampler = Sampler::new(&options, &[3]).unwrap();
-        let sampled = sampler.sample(&mut [1.0, 3.0, 0.0, 9.0, OFF], &[], 0).unwrap();
+        let sampled = sampler.sample(&mut [1.0, 3.0, 0.0, 9.0, OFF], &[], 0, |_| Ok(())).unwrap();
         let expected: Vec<f32> = softmax(&[1.0, 3.0, 0.0]).iter().map(|p| p.ln() as f32).collect();
         assert_eq!(sampled.id, 2);
         assert!((sampled.logprob.unwrap() - expected[2]).abs() < 1e-6);
@@ -471,7 +483,10 @@ mod tests {
         assert_eq!(ids, [1, 0]);
         assert!((sampled.top[0].1 - expected[1]).abs() < 1e-6 && (sampled.top[1].1 - expected[0]).abs() < 1e-6);
         let mut silent = Sampler::new(&Generate::new(), &[]).unwrap();
-        assert_eq!(silent.sample(&mut [1.0, 2.0], &[], 0).unwrap(), Sampled { id: 1, logprob: None, top: Vec::new() });
+        assert_eq!(
+            silent.sample(&mut [1.0, 2.0], &[], 0, |_| Ok(())).unwrap(),
+            Sampled { id: 1, logprob: None, top: Vec::new(), forced: false }
+        );
     }
 
     #[test]
@@ -496,7 +511,10 @@ mod tests {
         for options in [Generate::new(), Generate::new().temperature(1.0).top_k(1)] {
             for logits in [&[][..], &[OFF, OFF], &[f32::NAN, 1.0], &[f32::NAN, f32::NAN], &[f32::INFINITY, 0.0]] {
                 let mut sampler = Sampler::new(&options, &[]).unwrap();
-                assert!(matches!(sample(&mut sampler, &mut logits.to_vec(), &[]), Err(Error::Internal { .. })), "{logits:?}");
+                assert!(
+                    matches!(sample(&mut sampler, &mut logits.to_vec(), &[]), Err(Error::Internal { .. })),
+                    "{logits:?}"
+                );
             }
         }
         let mut masked = Sampler::new(&Generate::new(), &[0, 1]).unwrap();

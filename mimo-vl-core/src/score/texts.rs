@@ -105,9 +105,7 @@ pub fn relaxed(answer: &str, expected: &str) -> bool {
     };
     let (answer, expected) = (last_word(answer).trim_end_matches('.').trim(), expected.trim());
     match (number(answer), number(expected)) {
-        (Some(answer), Some(expected)) if expected != 0.0 => {
-            (answer - expected).abs() <= TOLERANCE * expected.abs()
-        }
+        (Some(answer), Some(expected)) if expected != 0.0 => (answer - expected).abs() <= TOLERANCE * expected.abs(),
         (Some(answer), Some(expected)) => answer == expected,
         _ => answer.to_lowercase() == expected.to_lowercase(),
     }

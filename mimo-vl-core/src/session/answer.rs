@@ -59,8 +59,10 @@ pub struct Timings {
     pub encode: Duration,
     /// The new part of the conversation through the language model, up to the first token of the answer.
     pub prefill: Duration,
-    /// The tokens of the answer.
+    /// The tokens of the answer through the language model.
     pub decode: Duration,
+    /// Choosing the tokens of the answer.
+    pub sampling: Duration,
     /// Tokens of the conversation, media tokens included.
     pub prompt_tokens: usize,
     /// How many of `prompt_tokens` were in the cache already.

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Timings};
+use super::constraint::Constraint;
 use super::load::Model;
 use super::media::{self, Medium, Turn};
-use super::stream::{Begun, Stream};
+use super::stream::Stream;
 use super::tokens::{Span, Tokens};
+use super::writer::{Begun, Writer};
 use crate::cancel::Cancel;
 use crate::encode::{Slot, encode};
 use crate::error::{Error, Result};
-use crate::model::{Segment, Sequence};
+use crate::model::{Segment, Sequence, Step};
 use crate::preprocess::Grid;
-use crate::prompt::{Message, Part, Prompt, Role};
-use crate::sampling::Generate;
+use crate::prompt::{Message, Part, Prompt, Role, Thinking};
+use crate::sampling::{Generate, Grammar, GrammarMatcher};
 
 /// A conversation with a model.
 ///
@@ -75,7 +77,7 @@ impl Session {
             let options = seeded.logprobs(options.logprobs.unwrap_or(0));
             // What the model has seen of the conversation is kept for the next.
             let again = Begun { options, held: timings.prompt_tokens, ..begun.clone() };
-            let tried = Stream::new(self, again)?.try_out()?;
+            let tried = Writer::new(self, again)?.try_out(self)?;
             if best.as_ref().is_none_or(|best| tried.1 > best.1) {
                 best = Some(tried);
             }
@@ -110,7 +112,8 @@ impl Session {
         Stream::new(self, begun)
     }
 
-    fn start(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Begun> {
+    /// Take in a question.
+    pub(super) fn start(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Begun> {
         if self.poisoned {
             return Err(Error::internal("this session met an internal error before; open a new one"));
         }
@@ -135,6 +138,11 @@ impl Session {
             cancel: Cancel::new(),
             poisoned: self.poisoned,
         }
+    }
+
+    /// Let another flag stop the work of this session, too. Handles that were given out before do not any more.
+    pub(super) fn stopped_by(&mut self, cancel: &Cancel) {
+        self.cancel = cancel.child();
     }
 
     /// Forget the conversation, and its pictures and videos.
@@ -173,6 +181,7 @@ impl Session {
         if needed > limit {
             return Err(Error::ContextTooLong { tokens: needed, limit });
         }
+        let grammar = generate.grammar.as_ref().map(|grammar| self.matcher(grammar, &turns)).transpose()?;
         let held = self.held.common(&encoded.tokens, Arc::ptr_eq);
         timings.prompt_tokens = encoded.tokens.ids.len();
         timings.cached_tokens = held;
@@ -180,7 +189,18 @@ impl Session {
         let delta = encoded.delta;
         let logits = timed(&mut timings.prefill, || self.prefill(encoded, held, generate.max_tokens))?;
         let in_thinking = begun.starts_with("<think>") && !begun.contains("</think>");
-        Ok(Begun { turns, held, delta, logits, options: generate.clone(), in_thinking, timings })
+        let may_think = prompt.chosen_thinking() != Thinking::Off;
+        let constraint = grammar.map(|matcher| Constraint::new(matcher, may_think, in_thinking));
+        Ok(Begun { turns, held, delta, logits, options: generate.clone(), constraint, in_thinking, timings })
+    }
+
+    /// A grammar at the start of an answer.
+    fn matcher(&self, grammar: &Grammar, turns: &[Turn]) -> Result<GrammarMatcher> {
+        let picture = media::transforms(turns).last().map(|transform| transform.resized);
+        if picture.is_none() && grammar.needs_picture() {
+            return Err(Error::option("grammar", "boxes, points and actions need a picture that they lie in"));
+        }
+        GrammarMatcher::new(grammar, self.model.vocabulary()?, picture.unwrap_or_default())
     }
 
     /// The conversation with the messages of a prompt, all media preprocessed.
@@ -275,6 +295,13 @@ impl Session {
         let logits = self.sequence.prefill(&segment, ids.len(), true, &self.cancel)?;
         self.held.ids.extend(ids.first());
         Ok(logits)
+    }
+
+    /// The step that takes in the next token of the answer; [`accept`](Self::accept) makes it part of the answer.
+    pub(super) fn next_step(&mut self, id: u32, delta: i64) -> Result<Step<'_>> {
+        let position = self.held.ids.len() as i64 + delta;
+        let position = u32::try_from(position).map_err(|_| Error::internal(format!("position {position}")))?;
+        Ok(Step { sequence: &mut *self.sequence, id, position })
     }
 
     /// Make a guessed token, the next one that the cache holds, part of the answer.

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::conversation::Session;
 use crate::cancel::Watch;
 use crate::checkpoint::{Checkpoint, Receipt, RoundedWriter, Weights};
@@ -13,6 +14,7 @@ use crate::config::{GenerationConfig, ModelConfig, PreprocessConfig, Texts};
 use crate::error::{Error, Result};
 use crate::model::{Engine, EngineOptions, KvCache, load};
 use crate::prompt::{ChatTemplate, ThinkingStyle, Tokenizer};
+use crate::sampling::Vocabulary;
 
 /// Longest context without [`LoadOptions::max_context`]: what the published weights were trained with.
 const TRAINED_CONTEXT: usize = 32_768;
@@ -124,6 +126,8 @@ struct Inner {
     never: Vec<u32>,
     max_context: usize,
     thinking_style: ThinkingStyle,
+    /// Prepared when the first grammar asks for it.
+    vocabulary: OnceLock<Vocabulary>,
     load_time: Duration,
 }
 
@@ -239,6 +243,7 @@ impl Model {
             template,
             receipt,
             thinking_style: style,
+            vocabulary: OnceLock::new(),
             load_time: start.elapsed(),
         };
         Self { inner: Arc::new(inner) }
@@ -247,6 +252,11 @@ impl Model {
     /// A new conversation.
     pub fn session(&self) -> Session {
         Session::new(self.clone())
+    }
+
+    /// Several questions at once, at most so many of them being answered at a time; the others wait.
+    pub fn batch(&self, most: usize) -> Batch {
+        Batch::new(self.clone(), most)
     }
 
     /// The device, as it was asked for.
@@ -277,6 +287,23 @@ impl Model {
     /// How the model is told to think or not to.
     pub fn thinking_style(&self) -> ThinkingStyle {
         self.inner.thinking_style
+    }
+
+    /// The tokens, as grammars need them.
+    pub(super) fn vocabulary(&self) -> Result<&Vocabulary> {
+        if let Some(vocabulary) = self.inner.vocabulary.get() {
+            return Ok(vocabulary);
+        }
+        let tokenizer = self.inner.tokenizer.clone();
+        let tags = ["<think>", "</think>"].map(|tag| tokenizer.token_id(tag));
+        let words = (0..self.config().text.vocab_size as u32).map(|id| match tags.contains(&Some(id)) {
+            true => Vec::new(),
+            false => tokenizer.token_bytes(id).to_vec(),
+        });
+        let words = words.collect();
+        let tokenize = Arc::new(move |text: &str| tokenizer.encode_text(text).unwrap_or_default());
+        let vocabulary = Vocabulary::new(words, &self.inner.stops, tokenize)?;
+        Ok(self.inner.vocabulary.get_or_init(|| vocabulary))
     }
 
     /// How long loading took.

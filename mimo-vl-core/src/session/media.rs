@@ -124,7 +124,9 @@ impl Source {
 }
 
 fn same_pixels(a: &Image, b: &Image) -> bool {
-    let size = |image: &Image| (image.width(), image.height(), image.orientation(), image.whole(), image.offset(), image.part());
+    let size = |image: &Image| {
+        (image.width(), image.height(), image.orientation(), image.whole(), image.offset(), image.part())
+    };
     size(a) == size(b) && (std::ptr::eq(a.pixels(), b.pixels()) || a.pixels() == b.pixels())
 }
 

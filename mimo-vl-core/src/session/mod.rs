@@ -6,14 +6,18 @@
 //! the same messages.
 
 mod answer;
+mod batch;
+mod constraint;
 mod conversation;
 mod load;
 mod media;
 mod quantize;
 mod stream;
 mod tokens;
+mod writer;
 
 pub use answer::{Answer, Timings, TokenLogprob};
+pub use batch::Batch;
 pub use conversation::Session;
 pub use load::{LoadOptions, Model};
 pub use quantize::quantize;

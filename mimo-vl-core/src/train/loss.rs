@@ -85,7 +85,7 @@ impl<B: Kernels> Learner<B> {
             patches = self.patch_loss(features.clone(), &batch.patch_labels, amount, device);
             x = splice(x, features, &batch.slots);
         }
-        let hidden = language.forward(x, &batch.positions, batch.size, None, cancel)?;
+        let hidden = language.forward(x, &batch.positions, batch.size, &mut [], cancel)?;
         let (rows, tokens): (Vec<u32>, Vec<u32>) = batch.targets.iter().copied().unzip();
         let logits = language.logits(hidden.select(0, ints(rows, device)));
         let tokens = ints(tokens, device);

@@ -31,7 +31,18 @@ pub(super) fn decode(
     let select = format!("select='{}'", wanted.join("+"));
     let last = (indices.len()).to_string();
     let after = [
-        "-map", "0:v:0", "-vf", &select, "-fps_mode", "passthrough", "-frames:v", &last, "-f", "image2pipe", "-c:v", "ppm",
+        "-map",
+        "0:v:0",
+        "-vf",
+        &select,
+        "-fps_mode",
+        "passthrough",
+        "-frames:v",
+        &last,
+        "-f",
+        "image2pipe",
+        "-c:v",
+        "ppm",
         "-",
     ];
     let mut program = Program::start(ffmpeg, path, &["-v", "error", "-nostdin", "-i"], &after, cancel)?;

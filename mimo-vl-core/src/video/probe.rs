@@ -68,7 +68,8 @@ pub(super) fn probe(path: &Path, ffprobe: &OsStr, cancel: &Cancel) -> Result<Str
     let named = [&stream.avg_frame_rate, &stream.r_frame_rate].into_iter().find_map(|rate| fraction(rate));
     let spread = times[times.len() - 1] - times[0];
     let counted = (spread > 0.0).then(|| (times.len() - 1) as f64 / spread);
-    let fps = named.or(counted).ok_or_else(|| refused(path, "it does not say how fast its frames follow each other"))?;
+    let fps =
+        named.or(counted).ok_or_else(|| refused(path, "it does not say how fast its frames follow each other"))?;
     Ok(Stream { times, fps })
 }
 

@@ -1,0 +1,200 @@
+//! Several questions at once.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Instant;
+
+use super::answer::Answer;
+use super::conversation::Session;
+use super::load::Model;
+use super::writer::{State, Writer};
+use crate::answer::Event;
+use crate::cancel::Cancel;
+use crate::error::{Error, Result};
+use crate::model::Step;
+use crate::prompt::Prompt;
+use crate::sampling::Generate;
+
+/// Several questions that are answered at once, each in a conversation of its own.
+///
+/// Answers are written token by token together, so that the weights are read once for all of them. An answer that is over
+/// makes room for a question that waits. Each answer is the one that a session alone would give; guesses ahead are not
+/// made, and a question's [`best_of`](Generate#structfield.best_of) is 1.
+///
+/// It is an iterator over what happens: the number of a question, in the order in which they were [added](Self::add), and
+/// its next event. A question that fails gives an error as its last. Questions may be added while others are answered.
+pub struct Batch {
+    model: Model,
+    most: usize,
+    added: usize,
+    waiting: VecDeque<(usize, Box<(Session, Prompt, Generate)>)>,
+    running: Vec<Running>,
+    /// What is not given yet.
+    ready: VecDeque<(usize, Result<Event>)>,
+    answers: Vec<(usize, Answer)>,
+    cancel: Cancel,
+}
+
+struct Running {
+    number: usize,
+    session: Session,
+    writer: Writer,
+}
+
+impl Batch {
+    pub(super) fn new(model: Model, most: usize) -> Self {
+        Self {
+            model,
+            most: most.max(1),
+            added: 0,
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            ready: VecDeque::new(),
+            answers: Vec::new(),
+            cancel: Cancel::new(),
+        }
+    }
+
+    /// Add a question to those that wait; gives its number, from 0 on.
+    pub fn add(&mut self, prompt: &Prompt, generate: &Generate) -> usize {
+        let session = self.model.session();
+        self.add_to(session, prompt, generate)
+    }
+
+    /// Add a question to a conversation that goes on; the session is given up.
+    pub fn add_to(&mut self, mut session: Session, prompt: &Prompt, generate: &Generate) -> usize {
+        let number = self.added;
+        self.added += 1;
+        session.stopped_by(&self.cancel);
+        let generate = generate.clone().draft(0).best_of(1);
+        self.waiting.push_back((number, Box::new((session, prompt.clone(), generate))));
+        number
+    }
+
+    /// The answer to a question that is over and was not asked for before.
+    pub fn answer(&mut self, number: usize) -> Option<Answer> {
+        let place = self.answers.iter().position(|(of, _)| *of == number)?;
+        Some(self.answers.swap_remove(place).1)
+    }
+
+    /// Give up one question, waiting or being answered; nothing more comes of it.
+    pub fn remove(&mut self, number: usize) {
+        self.waiting.retain(|(of, _)| *of != number);
+        self.running.retain(|running| running.number != number);
+        self.ready.retain(|(of, _)| *of != number);
+    }
+
+    /// A handle with which any thread ends everything: each question that is not over gives
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled).
+    pub fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
+    /// How many questions wait, and how many are being answered.
+    pub fn len(&self) -> (usize, usize) {
+        (self.waiting.len(), self.running.len())
+    }
+
+    /// Whether nothing more will come.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty() && self.ready.is_empty()
+    }
+
+    /// Let the next question in, up to its first token.
+    fn let_in(&mut self) {
+        let Some((number, question)) = self.waiting.pop_front() else { return };
+        let (mut session, prompt, generate) = *question;
+        let begun = session.start(&prompt, &generate).and_then(|begun| Writer::new(&session, begun));
+        let writer = begun.and_then(|mut writer| match writer.advance(&mut session) {
+            Ok(()) => Ok(writer),
+            Err(error) => Err(writer.fail(&mut session, error)),
+        });
+        match writer {
+            Ok(writer) => {
+                self.running.push(Running { number, session, writer });
+                self.collect();
+            }
+            Err(error) => self.ready.push_back((number, Err(error))),
+        }
+    }
+
+    /// One more token for every answer.
+    fn step(&mut self) {
+        let start = Instant::now();
+        let Self { model, running, cancel, .. } = self;
+        let mut steps: Vec<Result<Step<'_>>> = Vec::new();
+        for Running { session, writer, .. } in running.iter_mut() {
+            let id = writer.pending().ok_or_else(|| Error::internal("an answer without a token"));
+            steps.push(id.and_then(|id| session.next_step(id, writer.delta())));
+        }
+        let steps: Result<Vec<Step<'_>>> = steps.into_iter().collect();
+        let logits = steps.and_then(|mut steps| model.engine().step_together(&mut steps, cancel));
+        let time = start.elapsed();
+        let mut failed = Vec::new();
+        match logits {
+            Ok(rows) => {
+                for (Running { number, session, writer }, row) in running.iter_mut().zip(rows) {
+                    session.accept(writer.pending().unwrap_or_default());
+                    if let Err(error) = writer.given(session, row, time) {
+                        failed.push((*number, writer.fail(session, error)));
+                    }
+                }
+            }
+            Err(error) => {
+                let again = || match &error {
+                    Error::Cancelled => Error::Cancelled,
+                    other => Error::internal(other.to_string()),
+                };
+                for Running { number, session, writer } in running.iter_mut() {
+                    failed.push((*number, writer.fail(session, again())));
+                }
+            }
+        }
+        self.running.retain(|running| !failed.iter().any(|(number, _)| *number == running.number));
+        self.ready.extend(failed.into_iter().map(|(number, error)| (number, Err(error))));
+        self.collect();
+    }
+
+    /// Collect the events that are there, and the answers that are over.
+    fn collect(&mut self) {
+        for Running { number, session, writer } in &mut self.running {
+            while let Some(event) = writer.event(session) {
+                self.ready.push_back((*number, Ok(event)));
+            }
+        }
+        let over = |running: &Running| matches!(running.writer.state(), State::Kept(_));
+        for mut running in self.running.extract_if(.., |running| over(running)) {
+            if let State::Kept(stop) = running.writer.state() {
+                self.answers.push((running.number, running.writer.take_answer(stop)));
+            }
+        }
+    }
+}
+
+impl Iterator for Batch {
+    type Item = (usize, Result<Event>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Some(ready);
+            }
+            if self.running.len() < self.most && !self.waiting.is_empty() {
+                self.let_in();
+            } else if !self.running.is_empty() {
+                self.step();
+            } else {
+                return None;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("waiting", &self.waiting.len())
+            .field("running", &self.running.len())
+            .finish_non_exhaustive()
+    }
+}

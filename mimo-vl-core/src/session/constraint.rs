@@ -1,0 +1,153 @@
+//! Keeps an answer to its grammar, from the end of the thinking on.
+
+use crate::answer::AnswerParser;
+use crate::error::Result;
+use crate::sampling::{Allowed, GrammarMatcher};
+
+const OPEN: &[u8] = b"<think>";
+
+/// Tokens that the end of the thinking may take, and some to spare.
+const END_OF_THINKING: usize = 16;
+
+/// Tokens left below which each token is chosen so that an end fits.
+const NEAR: usize = 256;
+
+/// An answer that is bound by a grammar.
+#[derive(Clone)]
+pub(super) struct Constraint {
+    matcher: GrammarMatcher,
+    phase: Phase,
+    /// How many tokens the shortest answer has, as far as one was found.
+    shortest: usize,
+    /// What may come next, if it is known already.
+    next: Option<Allowed>,
+}
+
+/// Where in an answer the next token stands.
+#[derive(Clone)]
+enum Phase {
+    /// Before everything; some of the tag that opens the thinking may be there.
+    Start(Vec<u8>),
+    Thinking,
+    Answer,
+}
+
+impl Constraint {
+    /// `may_think`: thinking may come before the answer; `thinks`: its tag is there already.
+    pub(super) fn new(matcher: GrammarMatcher, may_think: bool, thinks: bool) -> Self {
+        let phase = match (thinks, may_think) {
+            (true, _) => Phase::Thinking,
+            (false, true) => Phase::Start(Vec::new()),
+            (false, false) => Phase::Answer,
+        };
+        let shortest = matcher.way_out().map_or(0, |way| way.len());
+        Self { matcher, phase, shortest, next: None }
+    }
+
+    /// Work out what may come next; for while the model is at work.
+    pub(super) fn prepare(&mut self) {
+        if self.next.is_none() && !matches!(self.phase, Phase::Thinking) {
+            // An error comes again when the answer goes on.
+            self.next = self.matcher.allowed().ok();
+        }
+    }
+
+    /// Forbid what may not come next, of `remaining` tokens at most; `bytes` gives those of a token.
+    pub(super) fn apply<'a>(
+        &mut self,
+        logits: &mut [f32],
+        remaining: usize,
+        parser: &AnswerParser,
+        bytes: impl Fn(u32) -> &'a [u8],
+    ) -> Result<()> {
+        if matches!(self.phase, Phase::Thinking) && parser.is_thinking() {
+            if parser.is_holding() {
+                // The tag may end: what follows it in the same token would be beyond the grammar.
+                for &id in self.matcher.vocabulary().straddling() {
+                    logits[id as usize] = f32::NEG_INFINITY;
+                }
+            }
+            return Ok(());
+        }
+        if matches!(self.phase, Phase::Thinking) {
+            self.phase = Phase::Answer;
+        }
+        self.prepare();
+        let allowed = match self.next.take() {
+            Some(allowed) => allowed,
+            None => self.matcher.allowed()?,
+        };
+        match &self.phase {
+            Phase::Start(tag) if !tag.is_empty() || remaining > self.shortest + 2 * END_OF_THINKING => {
+                let opens = |id: u32| {
+                    let more = bytes(id);
+                    !more.is_empty() && OPEN.strip_prefix(tag.as_slice()).is_some_and(|rest| rest.starts_with(more))
+                };
+                let begun = !tag.is_empty();
+                for (id, logit) in (0..).zip(logits) {
+                    if !opens(id) && (begun || !allowed.contains(id)) {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }
+            }
+            _ => allowed.apply(logits),
+        }
+        self.next = Some(allowed);
+        Ok(())
+    }
+
+    /// What must come instead of a token after which no end would fit into `remaining` tokens, itself included: the first
+    /// token on the way to the end, or one of `ends` where the answer is whole.
+    pub(super) fn instead(&self, id: u32, remaining: usize, ends: &[u32]) -> Option<u32> {
+        if remaining > NEAR || !matches!(self.phase, Phase::Answer) || ends.contains(&id) {
+            return None;
+        }
+        let mut ahead = self.matcher.clone();
+        let fits = ahead.push(id).is_ok() && ahead.way_out().is_some_and(|way| way.len() + 2 <= remaining);
+        if fits {
+            return None;
+        }
+        let way = self.matcher.way_out()?;
+        way.first().or(ends.first()).copied()
+    }
+
+    /// Take in the token that was chosen, after the parser did.
+    pub(super) fn push(&mut self, id: u32, bytes: &[u8], parser: &AnswerParser) -> Result<()> {
+        match &mut self.phase {
+            Phase::Start(tag) => {
+                let of_grammar = tag.is_empty() && self.next.as_ref().is_none_or(|allowed| allowed.contains(id));
+                if of_grammar {
+                    self.phase = Phase::Answer;
+                    self.next = None;
+                    return self.matcher.push(id);
+                }
+                tag.extend_from_slice(bytes);
+                if parser.is_thinking() {
+                    self.phase = Phase::Thinking;
+                    self.next = None;
+                }
+                Ok(())
+            }
+            Phase::Thinking => Ok(()),
+            Phase::Answer => {
+                self.next = None;
+                self.matcher.push(id)
+            }
+        }
+    }
+
+    /// Whether thinking must end so that an answer fits into `remaining` tokens.
+    pub(super) fn must_answer(&self, remaining: usize) -> bool {
+        matches!(self.phase, Phase::Thinking) && remaining <= self.shortest + END_OF_THINKING
+    }
+
+    /// Whether the answer is whole and nothing can follow.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Answer) && self.matcher.is_over()
+    }
+
+    /// Tokens that come next whatever the model says.
+    pub(super) fn forced(&mut self) -> Vec<u32> {
+        if matches!(self.phase, Phase::Answer) { self.matcher.forced() } else { Vec::new() }
+    }
+}
