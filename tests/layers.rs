@@ -41,10 +41,14 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("sampling", &["config"]),
     ("answer", &["preprocess"]),
+    ("hub", &[]),
     ("draw", &["prompt", "answer"]),
     ("gui", &["config", "prompt", "preprocess"]),
     ("score", &[]),
-    ("session", &["config", "quant", "checkpoint", "prompt", "preprocess", "encode", "model", "sampling", "answer"]),
+    (
+        "session",
+        &["config", "quant", "checkpoint", "hub", "prompt", "preprocess", "encode", "model", "sampling", "answer"],
+    ),
     (
         "train",
         &[
@@ -103,7 +107,7 @@ const BACKENDS: &[&str] = &[
 ];
 
 /// The modules that open files.
-const FILES_IN: &[&str] = &["config", "checkpoint", "prompt", "video", "train"];
+const FILES_IN: &[&str] = &["config", "checkpoint", "prompt", "video", "hub", "train"];
 
 const SOURCES: &str = "mimo-vl-core/src/";
 

@@ -1,7 +1,5 @@
 //! Conversations through the public interface, on a small checkpoint with random weights.
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,53 +7,13 @@ use mimo_vl_core::encode::{Encoded, encode};
 use mimo_vl_core::model::{Features, Segment};
 use mimo_vl_core::preprocess;
 use mimo_vl_core::{
-    Answer, Batch, Cancel, Error, ErrorCode, Event, Generate, Grammar, Image, KvCache, LoadOptions, Message, Model,
-    Part, Prompt, Role, Session, StopReason, Thinking, ThinkingStyle, Video, Weights,
+    Answer, Cancel, Error, ErrorCode, Event, Generate, Grammar, Image, KvCache, LoadOptions, Message, Model, Part,
+    Prompt, Role, Session, StopReason, Thinking, ThinkingStyle, Weights,
 };
+use mimo_vl_tests::fixture::{checkpoint, drawn, messages, model, picture, short, video};
 
 /// Largest allowed distance of logits, relative to their norm.
 const BAR: f64 = 2e-5;
-
-fn checkpoint() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny"))
-}
-
-fn model() -> &'static Model {
-    static MODEL: OnceLock<Model> = OnceLock::new();
-    MODEL.get_or_init(|| Model::load(checkpoint(), &LoadOptions::new().weights(Weights::F32)).unwrap())
-}
-
-fn short() -> Generate {
-    Generate::new().max_tokens(12)
-}
-
-/// Sampling at a high temperature: the tokens depend on all logits, not on the largest alone.
-fn drawn(seed: u64) -> Generate {
-    short().temperature(1.5).seed(seed)
-}
-
-/// A picture of coloured bands and noise.
-fn picture(seed: u32, width: u32, height: u32) -> Image {
-    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-    let mut pixels = Vec::new();
-    for y in 0..height {
-        for x in 0..width {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let noise = state >> 28;
-            pixels.extend([x * 255 / width, y * 255 / height, (x + y + seed * 40) % 256].map(|v| (v + noise) as u8));
-        }
-    }
-    Image::from_rgb(width, height, width as usize * 3, &pixels).unwrap()
-}
-
-fn video() -> Video {
-    let frames = (0..5).map(|index| picture(50 + index, 120, 90)).collect();
-    Video::from_frames(frames, 0.8).unwrap().max_pixels(9000).min_pixels(3136)
-}
-
-fn messages(session: &Session) -> Vec<Message> {
-    session.messages().cloned().collect()
-}
 
 fn text_of(message: &Message) -> String {
     let texts = message.parts.iter().filter_map(|part| match part {
@@ -531,104 +489,4 @@ fn guesses_change_nothing_within_a_grammar() {
     assert!(alone.complete && guessed.timings.accepted > 0, "{:?}", guessed.timings);
     let value: serde_json::Value = serde_json::from_str(&alone.text).unwrap();
     assert!((3..=5).contains(&value["colours"].as_array().unwrap().len()), "{value}");
-}
-
-// ---- batches
-
-/// Everything that a batch says, by question: the events' text, and how it ended.
-fn run(batch: &mut Batch, count: usize) -> Vec<(String, Option<Result<StopReason, ErrorCode>>)> {
-    let mut said = vec![(String::new(), None); count];
-    for (number, event) in batch {
-        let (text, end) = &mut said[number];
-        assert!(end.is_none(), "nothing follows the end");
-        match event {
-            Ok(Event::Text(piece) | Event::Thinking(piece)) => *text += &piece,
-            Ok(Event::End(reason)) => *end = Some(Ok(reason)),
-            Ok(_) => {}
-            Err(error) => *end = Some(Err(error.code())),
-        }
-    }
-    said
-}
-
-#[test]
-fn a_batch_answers_as_sessions_alone_do() {
-    let prompts: Vec<(Prompt, Generate)> = (0..11_u32)
-        .map(|index| {
-            let prompt = match index % 3 {
-                0 => Prompt::user().image(picture(index, 60 + 20 * index, 80)).text("What?"),
-                1 => Prompt::user().text("Say something. ".repeat(index as usize)),
-                _ => Prompt::user().video(video()).text("And then?"),
-            };
-            (prompt, Generate::new().max_tokens(3 + 2 * index as usize).temperature(1.5).seed(index.into()))
-        })
-        .collect();
-    let alone: Vec<Answer> = prompts.iter().map(|(p, g)| model().session().ask(p, g).unwrap()).collect();
-    for most in [1, 3, 10] {
-        let mut batch = model().batch(most);
-        for (prompt, generate) in &prompts {
-            batch.add(prompt, generate);
-        }
-        let said = run(&mut batch, prompts.len());
-        for (number, alone) in alone.iter().enumerate() {
-            let answer = batch.answer(number).unwrap();
-            assert_eq!(answer.ids, alone.ids, "question {number}, {most} at once");
-            assert_eq!(said[number].1, Some(Ok(alone.stop)));
-            assert_eq!(answer.timings.steps, alone.timings.steps);
-        }
-        assert!(batch.is_empty() && batch.answer(0).is_none());
-    }
-}
-
-#[test]
-fn questions_come_and_go_while_others_are_answered() {
-    let asked = |tokens| (Prompt::user().text("What?"), Generate::new().max_tokens(tokens).temperature(1.5));
-    let mut batch = model().batch(2);
-    for tokens in [40, 2, 5] {
-        let (prompt, generate) = asked(tokens);
-        batch.add(&prompt, &generate);
-    }
-    let mut order = Vec::new();
-    let mut late = None;
-    while let Some((number, event)) = batch.next() {
-        assert!(batch.len().1 <= 2);
-        if let Event::End(_) = event.unwrap() {
-            order.push(number);
-            if number == 1 && late.is_none() {
-                late = Some(batch.add(&asked(1).0, &asked(1).1));
-            }
-        }
-    }
-    assert_eq!((order, late), (vec![1, 2, 3, 0], Some(3)), "short answers end while the long one is written");
-}
-
-#[test]
-fn a_bad_question_harms_no_other() {
-    let mut batch = model().batch(4);
-    let good = || Prompt::user().text("What?");
-    batch.add(&good(), &short());
-    batch.add(&Prompt::user(), &short());
-    batch.add(&good(), &short().temperature(-1.0));
-    let removed = batch.add(&good(), &short());
-    batch.add(&good(), &short().deadline(Duration::ZERO));
-    batch.remove(removed);
-    let said = run(&mut batch, 5);
-    let ends: Vec<_> = said.into_iter().map(|(_, end)| end).collect();
-    assert!(matches!(ends[0], Some(Ok(_))));
-    let codes = [ErrorCode::Prompt, ErrorCode::Option, ErrorCode::Deadline].map(|code| Some(Err(code)));
-    assert_eq!([ends[1], ends[2], ends[4]], codes);
-    assert_eq!(ends[3], None);
-}
-
-#[test]
-fn a_batch_is_cancelled_as_a_whole() {
-    let mut batch = model().batch(2);
-    for _ in 0..4 {
-        batch.add(&Prompt::user().text("What?"), &Generate::new().max_tokens(2_000).temperature(1.5));
-    }
-    batch.next().unwrap().1.unwrap();
-    batch.cancel().cancel();
-    let ends: Vec<_> = batch.by_ref().filter_map(|(_, event)| event.err()).map(|error| error.code()).collect();
-    assert_eq!(ends, [ErrorCode::Cancelled; 4]);
-    assert!(batch.is_empty());
 }

@@ -92,6 +92,14 @@ pub enum Error {
     /// The time that the caller allowed was over before the answer began. The session is as it was before the call.
     #[error("the deadline passed before the answer began")]
     Deadline,
+    /// A checkpoint cannot be had from a model hub.
+    #[error("{what}: {reason}")]
+    Hub {
+        /// The repository, or the address.
+        what: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// What the model answered cannot be read as what was asked of it.
     #[error("the answer: {reason}")]
     Answer {
@@ -137,6 +145,8 @@ pub enum ErrorCode {
     Deadline = 12,
     /// The answer cannot be read as what was asked for.
     Answer = 13,
+    /// A checkpoint cannot be had from a model hub.
+    Hub = 14,
 }
 
 impl Error {
@@ -155,6 +165,7 @@ impl Error {
             Self::Cancelled => ErrorCode::Cancelled,
             Self::Deadline => ErrorCode::Deadline,
             Self::Answer { .. } => ErrorCode::Answer,
+            Self::Hub { .. } => ErrorCode::Hub,
             Self::Internal { .. } => ErrorCode::Internal,
         }
     }
@@ -177,6 +188,11 @@ impl Error {
 
     pub(crate) fn prompt(reason: impl Into<String>) -> Self {
         Self::Prompt { reason: reason.into() }
+    }
+
+    #[cfg(feature = "hub")]
+    pub(crate) fn hub(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Hub { what: what.into(), reason: reason.into() }
     }
 
     pub(crate) fn answer(reason: impl Into<String>) -> Self {

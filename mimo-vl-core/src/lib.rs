@@ -49,6 +49,8 @@ pub mod draw;
 pub mod encode;
 pub mod error;
 pub mod gui;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod kernels;
 pub mod language;
 pub mod model;
@@ -71,6 +73,8 @@ pub use cancel::{Cancel, Watch};
 pub use checkpoint::{Receipt, Weights};
 pub use config::ModelConfig;
 pub use error::{Error, ErrorCode, Result};
+#[cfg(feature = "hub")]
+pub use hub::HubOptions;
 pub use model::KvCache;
 pub use preprocess::Transform;
 pub use prompt::{Image, Message, Part, Prompt, Role, Thinking, ThinkingStyle, Video};

@@ -40,6 +40,8 @@ pub enum Status {
     Deadline = 12,
     /// What the model answered cannot be read as what was asked of it.
     Answer = 13,
+    /// A checkpoint cannot be had from a model hub.
+    Hub = 14,
 }
 
 impl Status {
@@ -57,6 +59,7 @@ impl Status {
             ErrorCode::Memory => Self::Memory,
             ErrorCode::Deadline => Self::Deadline,
             ErrorCode::Answer => Self::Answer,
+            ErrorCode::Hub => Self::Hub,
             // `ErrorCode` may grow; the test below fails when it has grown without this list.
             _ => Self::Internal,
         }
@@ -136,6 +139,7 @@ mod tests {
             ErrorCode::Memory,
             ErrorCode::Deadline,
             ErrorCode::Answer,
+            ErrorCode::Hub,
         ];
         for (index, code) in codes.into_iter().enumerate() {
             assert_eq!(Status::of(code) as i32, code as i32);

@@ -5,9 +5,11 @@
 //! [`Action::to_original`] brings them into the screenshot as the caller has it, [`Screen::to_desktop`] onto a desktop.
 
 mod action;
+mod kind;
 mod screen;
 mod task;
 
-pub use action::{Action, ActionKind, Direction};
+pub use action::Action;
+pub use kind::{ActionKind, Direction};
 pub use screen::{Screen, closer, screen_at};
 pub use task::Task;

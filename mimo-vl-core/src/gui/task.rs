@@ -1,6 +1,7 @@
 //! The prompt that asks for the next action.
 
-use super::action::{Action, ActionKind};
+use super::action::Action;
+use super::kind::ActionKind;
 use crate::config::PreprocessConfig;
 use crate::error::Result;
 use crate::preprocess::{self, Transform};

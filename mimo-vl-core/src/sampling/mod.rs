@@ -1,5 +1,6 @@
 //! Logits to the next token.
 
+mod filters;
 mod generate;
 mod grammar;
 mod lookup;

@@ -1,44 +1,21 @@
-//! Masks, penalties, filters and the draw.
+//! From logits to a token: masks, bias, penalties, and then the filters.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 
+use super::filters::Filters;
 use super::generate::Generate;
-use super::random::SplitMix64;
 use crate::error::{Error, Result};
-
-/// Tokens sorted in the first round when only the most likely ones are needed; every round takes eight times more.
-const FIRST_ROUND: usize = 64;
 
 /// Chooses the tokens of one answer.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     options: Generate,
     never: Vec<u32>,
-    random: SplitMix64,
     /// One bit for each token that was counted already.
     counted: Vec<u64>,
     /// How often each token of the answer occurred in it.
     occurred: HashMap<u32, u32>,
-    /// Copy of the logits, to find the k-th largest.
-    ranked: Vec<f32>,
-    candidates: Vec<Candidate>,
-}
-
-/// A token that may be drawn.
-#[derive(Debug, Clone, Copy)]
-struct Candidate {
-    id: u32,
-    logit: f32,
-    /// Its probability divided by that of the most likely token.
-    weight: f64,
-}
-
-impl Candidate {
-    /// Most likely first; of equally likely ones the lower id.
-    fn order(&self, other: &Self) -> Ordering {
-        other.logit.total_cmp(&self.logit).then(self.id.cmp(&other.id))
-    }
+    filters: Filters,
 }
 
 impl Sampler {
@@ -51,11 +28,9 @@ impl Sampler {
         Ok(Self {
             options: options.clone(),
             never: never.to_vec(),
-            random: SplitMix64::new(options.seed),
             counted: Vec::new(),
             occurred: HashMap::new(),
-            ranked: Vec::new(),
-            candidates: Vec::new(),
+            filters: Filters::new(options.seed),
         })
     }
 
@@ -128,8 +103,8 @@ impl Sampler {
         if self.options.temperature == 0.0 {
             return Ok(best);
         }
-        self.filter(logits, largest);
-        Ok(self.draw().unwrap_or(best))
+        self.filters.apply(&self.options, logits, largest);
+        Ok(self.filters.draw().unwrap_or(best))
     }
 
     fn penalize(&mut self, logits: &mut [f32], before: &[u32]) {
@@ -157,96 +132,6 @@ impl Sampler {
                 *logit = bounded(*logit - penalty);
             }
         }
-    }
-
-    /// Fill `candidates` with the tokens that all filters leave.
-    fn filter(&mut self, logits: &[f32], largest: f32) {
-        let floor = match self.options.top_k {
-            top_k if top_k > 0 && top_k < logits.len() => {
-                self.ranked.clear();
-                self.ranked.extend_from_slice(logits);
-                *self.ranked.select_nth_unstable_by(top_k - 1, |a, b| b.total_cmp(a)).1
-            }
-            _ => f32::NEG_INFINITY,
-        };
-        let temperature = f64::from(self.options.temperature);
-        self.candidates.clear();
-        self.candidates.extend(
-            (0..).zip(logits).filter(|&(_, &logit)| logit >= floor && logit > f32::NEG_INFINITY).map(|(id, &logit)| {
-                let weight = ((f64::from(logit) - f64::from(largest)) / temperature).exp();
-                Candidate { id, logit, weight }
-            }),
-        );
-        if self.options.top_p < 1.0 {
-            self.keep_nucleus();
-        }
-        if self.options.min_p > 0.0 {
-            let least = f64::from(self.options.min_p);
-            self.candidates.retain(|candidate| candidate.weight >= least);
-        }
-        if self.options.typical_p < 1.0 {
-            self.keep_typical();
-        }
-    }
-
-    /// Keep the candidates whose −log p is nearest to the entropy, so many that the mass of typical-p is reached, and
-    /// those as near as the last of them.
-    fn keep_typical(&mut self) {
-        let total: f64 = self.candidates.iter().map(|candidate| candidate.weight).sum();
-        let information = |candidate: &Candidate| -(candidate.weight / total).ln();
-        let expected = |candidate: &Candidate| candidate.weight / total * information(candidate);
-        // A weight of 0 has no share, where 0 · ∞ is no number.
-        let entropy: f64 = self.candidates.iter().filter(|c| c.weight > 0.0).map(expected).sum();
-        let distance = |candidate: &Candidate| (information(candidate) - entropy).abs();
-        self.candidates.sort_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.order(b)));
-        let mut mass = 0.0;
-        let wanted = f64::from(self.options.typical_p) * total;
-        let enough = self.candidates.iter().position(|candidate| {
-            mass += candidate.weight;
-            mass >= wanted
-        });
-        if let Some(last) = enough.and_then(|last| self.candidates.get(last)) {
-            let farthest = distance(last);
-            self.candidates.retain(|candidate| distance(candidate) <= farthest);
-        }
-    }
-
-    /// Drop every candidate before which, in the order of probability, the mass of top-p is reached already. The
-    /// order is worked out only as far as it is needed.
-    fn keep_nucleus(&mut self) {
-        let wanted = f64::from(self.options.top_p) * self.candidates.iter().map(|c| c.weight).sum::<f64>();
-        let (mut mass, mut kept, mut round) = (0.0, 0, FIRST_ROUND);
-        while let Some(rest) = self.candidates.get_mut(kept..).filter(|rest| !rest.is_empty()) {
-            let take = round.min(rest.len());
-            if take < rest.len() {
-                rest.select_nth_unstable_by(take - 1, Candidate::order);
-            }
-            let (chunk, _) = rest.split_at_mut(take);
-            chunk.sort_unstable_by(Candidate::order);
-            for candidate in chunk {
-                if mass >= wanted && kept > 0 {
-                    self.candidates.truncate(kept);
-                    return;
-                }
-                mass += candidate.weight;
-                kept += 1;
-            }
-            round *= 8;
-        }
-    }
-
-    /// One of the candidates, each as often as its weight says.
-    fn draw(&mut self) -> Option<u32> {
-        let total: f64 = self.candidates.iter().map(|candidate| candidate.weight).sum();
-        let mut left = self.random.unit() * total;
-        for candidate in &self.candidates {
-            left -= candidate.weight;
-            if left < 0.0 {
-                return Some(candidate.id);
-            }
-        }
-        // Only rounding leads here.
-        self.candidates.last().map(|candidate| candidate.id)
     }
 }
 
@@ -305,6 +190,7 @@ fn first_maximum(logits: &[f32]) -> Option<(u32, f32)> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::random::SplitMix64;
     use super::*;
 
     fn sample(sampler: &mut Sampler, logits: &mut [f32], before: &[u32]) -> Result<u32> {
@@ -385,8 +271,8 @@ mod tests {
     fn kept(options: &Generate, logits: &[f32], seen: &[u32]) -> Vec<(u32, f64)> {
         let mut sampler = Sampler::new(options, &[]).unwrap();
         sample(&mut sampler, &mut logits.to_vec(), seen).unwrap();
-        let total: f64 = sampler.candidates.iter().map(|candidate| candidate.weight).sum();
-        let mut kept: Vec<_> = sampler.candidates.iter().map(|c| (c.id, c.weight / total)).collect();
+        let total: f64 = sampler.filters.candidates.iter().map(|candidate| candidate.weight).sum();
+        let mut kept: Vec<_> = sampler.filters.candidates.iter().map(|c| (c.id, c.weight / total)).collect();
         kept.sort_by_key(|&(id, _)| id);
         kept
     }

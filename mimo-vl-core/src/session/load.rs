@@ -12,6 +12,8 @@ use crate::cancel::Watch;
 use crate::checkpoint::{Checkpoint, Receipt, RoundedWriter, Weights};
 use crate::config::{GenerationConfig, ModelConfig, PreprocessConfig, Texts};
 use crate::error::{Error, Result};
+#[cfg(feature = "hub")]
+use crate::hub::{self, HubOptions};
 use crate::model::{Engine, EngineOptions, KvCache, load};
 use crate::prompt::{ChatTemplate, ThinkingStyle, Tokenizer};
 use crate::sampling::Vocabulary;
@@ -44,6 +46,9 @@ pub struct LoadOptions {
     pub threads: Option<usize>,
     /// How the model is told to think or not to; `None` goes by the name of the checkpoint's folder. Default `None`.
     pub thinking_style: Option<ThinkingStyle>,
+    /// Where a checkpoint comes from that is named by its repository.
+    #[cfg(feature = "hub")]
+    pub hub: HubOptions,
 }
 
 impl Default for LoadOptions {
@@ -55,6 +60,8 @@ impl Default for LoadOptions {
             kv_cache: None,
             threads: None,
             thinking_style: None,
+            #[cfg(feature = "hub")]
+            hub: HubOptions::new(),
         }
     }
 }
@@ -97,6 +104,14 @@ impl LoadOptions {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// Set [`LoadOptions::hub`](#structfield.hub).
+    #[cfg(feature = "hub")]
+    #[must_use]
+    pub fn hub(mut self, options: HubOptions) -> Self {
+        self.hub = options;
         self
     }
 
@@ -163,6 +178,9 @@ impl Model {
     /// Or load GGUF files: the one of the language model, with the one of the vision tower beside it (`mmproj` is in
     /// its name), or their folder. Of the other files, those in the same folder go before what the metadata has.
     ///
+    /// With the feature `hub`, the id of a repository on the hub (`XiaomiMiMo/MiMo-VL-7B-RL-2508`), if there is no such
+    /// path: what is missing of it is downloaded into the hub's cache.
+    ///
     /// # Errors
     /// [`Error::Io`] when the directory or a file cannot be read, [`Error::Checkpoint`] when a file is missing, broken
     /// or does not fit the others, [`Error::Tensor`] when a tensor is missing or misshapen, [`Error::Device`] when
@@ -188,6 +206,8 @@ impl Model {
         watch: Watch<'_>,
         writer: Option<&RefCell<RoundedWriter>>,
     ) -> Result<Self> {
+        let fetched = downloaded(path, options, watch)?;
+        let path = fetched.as_deref().unwrap_or(path);
         let _span = tracing::info_span!("load", path = %path.display(), device = options.device).entered();
         let start = Instant::now();
         let gguf = Checkpoint::open_gguf(path)?;
@@ -350,6 +370,18 @@ impl fmt::Debug for Model {
             .field("max_context", &self.inner.max_context)
             .finish_non_exhaustive()
     }
+}
+
+/// The folder of a checkpoint that is named by its repository; `None` for a path.
+#[cfg(feature = "hub")]
+fn downloaded(path: &Path, options: &LoadOptions, watch: Watch<'_>) -> Result<Option<PathBuf>> {
+    let id = path.to_str().filter(|id| !path.exists() && hub::is_id(id));
+    id.map(|id| hub::download(id, &options.hub, watch)).transpose()
+}
+
+#[cfg(not(feature = "hub"))]
+fn downloaded(_path: &Path, _options: &LoadOptions, _watch: Watch<'_>) -> Result<Option<PathBuf>> {
+    Ok(None)
 }
 
 fn max_context(options: &LoadOptions, config: &ModelConfig) -> Result<usize> {

@@ -24,6 +24,7 @@ class ErrorCode(enum.IntEnum):
     MEMORY = 11
     DEADLINE = 12
     ANSWER = 13
+    HUB = 14
 
 
 class MimoVlError(Exception):
@@ -110,6 +111,12 @@ class AnswerError(MimoVlError):
     code = ErrorCode.ANSWER
 
 
+class HubError(MimoVlError):
+    """A checkpoint cannot be had from a model hub."""
+
+    code = ErrorCode.HUB
+
+
 BY_CODE: Final[dict[int, type[MimoVlError]]] = {
     kind.code: kind
     for kind in (
@@ -126,6 +133,7 @@ BY_CODE: Final[dict[int, type[MimoVlError]]] = {
         OutOfMemoryError,
         DeadlineError,
         AnswerError,
+        HubError,
     )
 }
 """The exception of every code."""

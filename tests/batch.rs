@@ -1,0 +1,110 @@
+//! Several questions at once.
+
+use std::time::Duration;
+
+use mimo_vl_core::{Answer, Batch, ErrorCode, Event, Generate, Prompt, StopReason};
+use mimo_vl_tests::fixture::{model, picture, short, video};
+
+/// Answers that never end by themselves.
+fn endless() -> Generate {
+    let ends = model().stop_tokens().iter();
+    ends.fold(Generate::new().temperature(1.5), |generate, &id| generate.logit_bias(id, f32::NEG_INFINITY))
+}
+
+/// Everything that a batch says, by question: the events' text, and how it ended.
+fn run(batch: &mut Batch, count: usize) -> Vec<(String, Option<Result<StopReason, ErrorCode>>)> {
+    let mut said = vec![(String::new(), None); count];
+    for (number, event) in batch {
+        let (text, end) = &mut said[number];
+        assert!(end.is_none(), "nothing follows the end");
+        match event {
+            Ok(Event::Text(piece) | Event::Thinking(piece)) => *text += &piece,
+            Ok(Event::End(reason)) => *end = Some(Ok(reason)),
+            Ok(_) => {}
+            Err(error) => *end = Some(Err(error.code())),
+        }
+    }
+    said
+}
+
+#[test]
+fn a_batch_answers_as_sessions_alone_do() {
+    let prompts: Vec<(Prompt, Generate)> = (0..11_u32)
+        .map(|index| {
+            let prompt = match index % 3 {
+                0 => Prompt::user().image(picture(index, 60 + 20 * index, 80)).text("What?"),
+                1 => Prompt::user().text("Say something. ".repeat(index as usize)),
+                _ => Prompt::user().video(video()).text("And then?"),
+            };
+            (prompt, Generate::new().max_tokens(3 + 2 * index as usize).temperature(1.5).seed(index.into()))
+        })
+        .collect();
+    let alone: Vec<Answer> = prompts.iter().map(|(p, g)| model().session().ask(p, g).unwrap()).collect();
+    for most in [1, 3, 10] {
+        let mut batch = model().batch(most);
+        for (prompt, generate) in &prompts {
+            batch.add(prompt, generate);
+        }
+        let said = run(&mut batch, prompts.len());
+        for (number, alone) in alone.iter().enumerate() {
+            let answer = batch.answer(number).unwrap();
+            assert_eq!(answer.ids, alone.ids, "question {number}, {most} at once");
+            assert_eq!(said[number].1, Some(Ok(alone.stop)));
+            assert_eq!(answer.timings.steps, alone.timings.steps);
+        }
+        assert!(batch.is_empty() && batch.answer(0).is_none());
+    }
+}
+
+#[test]
+fn questions_come_and_go_while_others_are_answered() {
+    let asked = |tokens| (Prompt::user().text("What?"), endless().max_tokens(tokens));
+    let mut batch = model().batch(2);
+    for tokens in [40, 2, 5] {
+        let (prompt, generate) = asked(tokens);
+        batch.add(&prompt, &generate);
+    }
+    let mut order = Vec::new();
+    let mut late = None;
+    while let Some((number, event)) = batch.next() {
+        assert!(batch.len().1 <= 2);
+        if let Event::End(_) = event.unwrap() {
+            order.push(number);
+            if number == 1 && late.is_none() {
+                late = Some(batch.add(&asked(1).0, &asked(1).1));
+            }
+        }
+    }
+    assert_eq!((order, late), (vec![1, 2, 3, 0], Some(3)), "short answers end while the long one is written");
+}
+
+#[test]
+fn a_bad_question_harms_no_other() {
+    let mut batch = model().batch(4);
+    let good = || Prompt::user().text("What?");
+    batch.add(&good(), &short());
+    batch.add(&Prompt::user(), &short());
+    batch.add(&good(), &short().temperature(-1.0));
+    let removed = batch.add(&good(), &short());
+    batch.add(&good(), &short().deadline(Duration::ZERO));
+    batch.remove(removed);
+    let said = run(&mut batch, 5);
+    let ends: Vec<_> = said.into_iter().map(|(_, end)| end).collect();
+    assert!(matches!(ends[0], Some(Ok(_))));
+    let codes = [ErrorCode::Prompt, ErrorCode::Option, ErrorCode::Deadline].map(|code| Some(Err(code)));
+    assert_eq!([ends[1], ends[2], ends[4]], codes);
+    assert_eq!(ends[3], None);
+}
+
+#[test]
+fn a_batch_is_cancelled_as_a_whole() {
+    let mut batch = model().batch(2);
+    for _ in 0..4 {
+        batch.add(&Prompt::user().text("What?"), &endless());
+    }
+    batch.next().unwrap().1.unwrap();
+    batch.cancel().cancel();
+    let ends: Vec<_> = batch.by_ref().filter_map(|(_, event)| event.err()).map(|error| error.code()).collect();
+    assert_eq!(ends, [ErrorCode::Cancelled; 4]);
+    assert!(batch.is_empty());
+}

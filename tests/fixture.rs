@@ -1,0 +1,52 @@
+//! The small checkpoint of `tests/data/tiny`, and what is asked of it.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use mimo_vl_core::{Generate, Image, LoadOptions, Message, Model, Session, Video, Weights};
+
+/// The small checkpoint with random weights.
+pub fn checkpoint() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny"))
+}
+
+/// Its model, as stored in f32.
+pub fn model() -> &'static Model {
+    static MODEL: OnceLock<Model> = OnceLock::new();
+    MODEL.get_or_init(|| Model::load(checkpoint(), &LoadOptions::new().weights(Weights::F32)).unwrap())
+}
+
+/// A short greedy answer.
+pub fn short() -> Generate {
+    Generate::new().max_tokens(12)
+}
+
+/// Sampling at a high temperature: the tokens depend on all logits, not on the largest alone.
+pub fn drawn(seed: u64) -> Generate {
+    short().temperature(1.5).seed(seed)
+}
+
+/// A picture of coloured bands and noise.
+pub fn picture(seed: u32, width: u32, height: u32) -> Image {
+    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+    let mut pixels = Vec::new();
+    for y in 0..height {
+        for x in 0..width {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = state >> 28;
+            pixels.extend([x * 255 / width, y * 255 / height, (x + y + seed * 40) % 256].map(|v| (v + noise) as u8));
+        }
+    }
+    Image::from_rgb(width, height, width as usize * 3, &pixels).unwrap()
+}
+
+/// Five frames.
+pub fn video() -> Video {
+    let frames = (0..5).map(|index| picture(50 + index, 120, 90)).collect();
+    Video::from_frames(frames, 0.8).unwrap().max_pixels(9000).min_pixels(3136)
+}
+
+/// The conversation so far.
+pub fn messages(session: &Session) -> Vec<Message> {
+    session.messages().cloned().collect()
+}

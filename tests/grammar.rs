@@ -1,0 +1,115 @@
+//! Answers that keep to a grammar, with a model that would say anything.
+
+use mimo_vl_core::gui::Action;
+use mimo_vl_core::{Answer, Error, Generate, Grammar, Prompt, StopReason, Thinking};
+use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
+
+/// A model that says whatever comes into its head.
+fn chatter(seed: u64) -> Generate {
+    one_at_a_time().temperature(30.0).seed(seed)
+}
+
+fn value(answer: &Answer) -> serde_json::Value {
+    serde_json::from_str(&answer.text).unwrap_or_else(|error| panic!("{error}: {:?}", answer.text))
+}
+
+#[test]
+fn every_grammar_holds_whatever_the_model_says() {
+    let actor = Actor::new("nonsense");
+    let schema = r#"{"type": "object", "properties": {"name": {"type": "string"}, "tags": {"type": "array", "items":
+        {"type": "string"}}, "price": {"type": "number", "minimum": 0, "maximum": 1000}, "kind": {"enum": ["a", "b"]}}, "required": ["name", "tags",
+        "price", "kind"], "additionalProperties": false}"#;
+    for seed in 0..12 {
+        // Some limits leave room for little, others for much.
+        let generate = chatter(seed).max_tokens(60 + 40 * seed as usize);
+        let ask = |grammar| actor.ask(&generate.clone().grammar(grammar));
+        let object = ask(Grammar::JsonSchema(schema.to_owned()));
+        let json = value(&object);
+        assert!(json["name"].is_string() && json["tags"].is_array() && json["price"].is_number(), "{json}");
+        assert!(["a", "b"].contains(&json["kind"].as_str().unwrap()) && json.as_object().unwrap().len() == 4);
+        assert!(object.complete && object.stop == StopReason::EndOfText, "{object:?}");
+        let boxes = ask(Grammar::Boxes);
+        let json = value(&boxes);
+        for item in json.as_array().unwrap() {
+            let edges: Vec<u64> = item["bbox_2d"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
+            assert!(edges.len() == 4 && edges[0].max(edges[2]) <= 280 && edges[1].max(edges[3]) <= 140, "{json}");
+            assert!(!item["label"].as_str().unwrap().is_empty());
+        }
+        assert_eq!(boxes.regions.len(), json.as_array().unwrap().len());
+        let points = ask(Grammar::Points);
+        assert!(value(&points).as_array().unwrap().iter().all(|item| item["point_2d"].as_array().unwrap().len() == 2));
+        let action = ask(Grammar::Action);
+        Action::parse(&action.text).unwrap_or_else(|error| panic!("{error}: {}", action.text));
+        let choice = ask(Grammar::Choice(vec!["red".to_owned(), "dark \"blue\"\n".to_owned(), "绿".to_owned()]));
+        assert!(["red", "dark \"blue\"\n", "绿"].contains(&choice.text.as_str()), "{:?}", choice.text);
+        let plate = ask(Grammar::Regex("[A-Z]{2}-[0-9]{3,4}".to_owned())).text;
+        assert!((6..=7).contains(&plate.len()) && plate.as_bytes()[2] == b'-', "{plate}");
+        let lark = ask(Grammar::Lark("start: \"x\" NUMBER\nNUMBER: /[0-9]{1,3}/".to_owned())).text;
+        assert!(lark.starts_with('x') && lark[1..].parse::<u32>().is_ok(), "{lark}");
+    }
+}
+
+#[test]
+fn a_grammar_begins_after_the_thinking() {
+    let actor = Actor::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
+    let grammar = || Grammar::JsonSchema(r#"{"enum": ["yes", "no"]}"#.to_owned());
+    let ask = |thinking, generate: Generate| {
+        let prompt = Prompt::user().image(picture(28, 28)).text("?").thinking(thinking);
+        actor.session().ask(&prompt, &generate.grammar(grammar())).unwrap()
+    };
+    let thought = ask(Thinking::Auto, one_at_a_time());
+    assert_eq!(thought.thinking.as_deref(), Some("\"a\" }"));
+    assert!(["\"yes\"", "\"no\""].contains(&thought.text.as_str()) && thought.complete, "{thought:?}");
+    let direct = ask(Thinking::Off, one_at_a_time());
+    assert_eq!(direct.thinking, None);
+    assert!(["\"yes\"", "\"no\""].contains(&direct.text.as_str()), "{direct:?}");
+    // Thinking that would take all tokens ends in time.
+    actor.says(&format!("<think>\n{}", "and so on ".repeat(200)));
+    for max_tokens in [40, 60, 100] {
+        let answer = ask(Thinking::On, one_at_a_time().max_tokens(max_tokens));
+        assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()) && answer.complete, "{answer:?}");
+        assert!(answer.thinking.is_some());
+    }
+    for seed in 0..8 {
+        let answer = ask(Thinking::Auto, chatter(seed).max_tokens(80));
+        assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()), "{answer:?}");
+    }
+}
+
+#[test]
+fn what_has_one_form_only_is_written_in_it() {
+    let actor = Actor::new("whatever");
+    let schema = r#"{"type": "object", "properties": {"the_longest_name_of_all": {"const": 1}, "the_other": {"enum":
+        [true]}}, "required": ["the_longest_name_of_all", "the_other"], "additionalProperties": false}"#;
+    let generate = one_at_a_time().grammar(Grammar::JsonSchema(schema.to_owned()));
+    let prompt = Prompt::user().text("?").thinking(Thinking::Off);
+    let answer = actor.session().ask(&prompt, &generate).unwrap();
+    assert_eq!(answer.text, r#"{"the_longest_name_of_all": 1, "the_other": true}"#);
+}
+
+#[test]
+fn grammars_that_cannot_be_used_are_typed_errors() {
+    let actor = Actor::new("yes");
+    let mut session = actor.session();
+    let mut refused = |grammar: Grammar, prompt: Prompt| match session.ask(&prompt, &one_at_a_time().grammar(grammar)) {
+        Err(Error::Option { option: "grammar", reason }) => reason,
+        other => panic!("{other:?}"),
+    };
+    let asked = || Prompt::user().text("?");
+    for grammar in [
+        Grammar::JsonSchema("{".to_owned()),
+        Grammar::JsonSchema("3".to_owned()),
+        Grammar::JsonSchema("{\"type\": \"nothing\"}".to_owned()),
+        Grammar::JsonSchema("{\"type\": \"integer\", \"minimum\": 5, \"maximum\": 3}".to_owned()),
+        Grammar::JsonSchema("{\"enum\": []}".to_owned()),
+        Grammar::Regex("(".to_owned()),
+        Grammar::Lark("start: missing".to_owned()),
+        Grammar::Lark(String::new()),
+        Grammar::Choice(Vec::new()),
+        Grammar::Choice(vec![String::new()]),
+    ] {
+        assert!(!refused(grammar.clone(), asked()).is_empty(), "{grammar:?}");
+    }
+    assert!(refused(Grammar::Boxes, asked()).contains("picture"));
+    assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
+}
