@@ -242,12 +242,12 @@ fn is_video(path: &Path) -> bool {
 
 /// Write the last picture with what the answer locates in it.
 fn draw_regions(answer: &Answer, prompt: &Prompt, file: &Path) -> Result<(), Ending> {
-    let pictures = prompt.messages().iter().flat_map(|message| &message.parts).filter_map(|part| match part {
+    let mut pictures = prompt.messages().iter().flat_map(|message| &message.parts).filter_map(|part| match part {
         Part::Image(image) => Some(image),
         Part::Video(video) => video.frames().last(),
         _ => None,
     });
-    let last = pictures.last().ok_or_else(|| Ending::Failed("--draw needs a picture".to_owned()))?;
+    let last = pictures.next_back().ok_or_else(|| Ending::Failed("--draw needs a picture".to_owned()))?;
     let drawn = draw(last, &answer.regions)?.to_png()?;
     std::fs::write(file, drawn).map_err(|error| Ending::Failed(format!("{}: {error}", file.display())))
 }

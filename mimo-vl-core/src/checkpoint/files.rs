@@ -10,6 +10,7 @@ use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::blocks::Block;
 use super::gguf;
@@ -30,6 +31,10 @@ pub struct Checkpoint {
     /// What GGUF files have of the texts that the hub has as files.
     texts: Vec<(&'static str, String)>,
 }
+
+/// Tensors of which some bytes are part of a checkpoint's fingerprint, and how many of the first and of the last.
+const SAMPLED: usize = 16;
+const SAMPLE: usize = 256;
 
 /// How values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,6 +287,22 @@ impl Checkpoint {
     pub fn is_rounded(&self, weights: Weights) -> bool {
         let has_blocks = self.tensors.values().any(|place| matches!(place.encoding, Encoding::Block(_)));
         weights.bits().is_some() || weights == Weights::Native && (self.receipt.is_some() || has_blocks)
+    }
+
+    /// What tells this checkpoint from others: the SHA-256 of all names, types and shapes, and of some bytes.
+    pub fn fingerprint(&self) -> String {
+        let mut sum = Sha256::new();
+        let mut places: Vec<_> = self.places().collect();
+        places.sort_by_key(|(name, _)| *name);
+        let apart = places.len().div_ceil(SAMPLED).max(1);
+        for (index, (name, place)) in places.into_iter().enumerate() {
+            sum.update(format!("{name} {:?} {:?}\n", place.encoding, place.shape));
+            if let Some(piece) = place.pieces.first().filter(|_| index % apart == 0) {
+                sum.update(&piece[..piece.len().min(SAMPLE)]);
+                sum.update(&piece[piece.len() - piece.len().min(SAMPLE)..]);
+            }
+        }
+        sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Bytes of all tensors in the files.

@@ -17,16 +17,22 @@ pub fn check_memory(what: &'static str, needed: u64) -> Result<()> {
     if needed == 0 {
         return Ok(());
     }
+    match available_memory() {
+        Some(available) if needed > available => Err(Error::Memory { what, needed, available }),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of main memory that are free for this process; `None` where the system does not tell.
+pub fn available_memory() -> Option<u64> {
     let mut system = System::new();
     system.refresh_memory();
     if system.total_memory() == 0 {
-        // This system does not tell.
-        return Ok(());
+        return None;
     }
     // What a container may have, without what the system keeps of files for it.
     let of_group = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
-    let available = of_group.map_or(system.available_memory(), |free| free.min(system.available_memory()));
-    if needed > available { Err(Error::Memory { what, needed, available }) } else { Ok(()) }
+    Some(of_group.map_or(system.available_memory(), |free| free.min(system.available_memory())))
 }
 
 impl Checkpoint {

@@ -74,7 +74,7 @@ impl Task {
     /// # Errors
     /// [`Error::Image`](crate::error::Error::Image) when the screenshot cannot be brought to the model's size.
     pub fn prompt(&self, screenshot: Image, config: &PreprocessConfig) -> Result<Prompt> {
-        let transform = preprocess::transform(&screenshot, config)?;
+        let transform = preprocess::image_layout(&screenshot, config)?.transform;
         let given = match &self.instruction {
             Some(_) => "a screenshot, a goal, your action history, and an instruction for your next action",
             None => "a screenshot, a goal, and your action history",

@@ -27,6 +27,56 @@ const FRAME_MIN_PIXELS: usize = 128 * 28 * 28;
 /// Pixels that all frames of a video together may have: nine tenths of a context of 128,000 tokens.
 const VIDEO_PIXELS: f64 = 128_000.0 * 28.0 * 28.0 * 0.9;
 
+/// How a picture or a video is cut into patches, without the patches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Layout {
+    /// How many patches there are along each axis.
+    pub grid: Grid,
+    /// Seconds between two steps in time; `None` for a picture.
+    pub second_per_grid: Option<f64>,
+    /// From the caller's pixels to the resized ones and back.
+    pub transform: Transform,
+}
+
+impl Layout {
+    fn new(first: &Image, frames: usize, (height, width): (usize, usize), config: &PreprocessConfig) -> Self {
+        let (t, patch) = (frames.div_ceil(config.temporal_patch_size), config.patch_size);
+        let grid = Grid { t, h: height / patch, w: width / patch };
+        Self { grid, second_per_grid: None, transform: Transform::new(first, (width, height)) }
+    }
+
+    /// The height and width of the resized frames.
+    fn size(&self) -> (usize, usize) {
+        (self.transform.resized.1, self.transform.resized.0)
+    }
+}
+
+/// How [`image()`] cuts a picture.
+///
+/// # Errors
+/// [`Error::Image`] as for [`image()`].
+pub fn image_layout(image: &Image, config: &PreprocessConfig) -> Result<Layout> {
+    let (min, max) = image.limits();
+    let limits = Limits::new(min, max, config.min_pixels, config.max_pixels as f64);
+    let size = limits
+        .and_then(|limits| target(image.height() as usize, image.width() as usize, config.factor(), limits))
+        .map_err(|reason| Error::image(image.name(), reason))?;
+    Ok(Layout::new(image, 1, size, config))
+}
+
+/// How [`video()`] cuts a video.
+///
+/// # Errors
+/// [`Error::Image`] as for [`image()`].
+pub fn video_layout(video: &Video, config: &PreprocessConfig) -> Result<Layout> {
+    let frames = video.frames();
+    let first = frames.first().ok_or_else(|| Error::image("video", "it has no frames"))?;
+    let size = frame_size(first, frames.len(), video.limits(), None, config)?;
+    let second_per_grid = Some(config.temporal_patch_size as f64 / video.fps());
+    Ok(Layout { second_per_grid, ..Layout::new(first, frames.len(), size, config) })
+}
+
 /// Cut a picture into patches; it counts as two equal frames.
 ///
 /// The size follows the picture's own limits where it has some, else those of `config` that do not contradict them.
@@ -35,21 +85,7 @@ const VIDEO_PIXELS: f64 = 128_000.0 * 28.0 * 28.0 * 0.9;
 /// [`Error::Image`] when the sides differ by more than a factor of 200, or the limits contradict each other;
 /// [`Error::ContextTooLong`] when it would be more than `config.max_tokens` tokens.
 pub fn image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
-    let (width, height) = transform(image, config)?.resized;
-    patches::cut(std::slice::from_ref(image), (height, width), Bicubic::Picture, config)
-}
-
-/// How [`image()`] brings a picture to the size that the model sees, without doing it.
-///
-/// # Errors
-/// [`Error::Image`] as for [`image()`].
-pub fn transform(image: &Image, config: &PreprocessConfig) -> Result<Transform> {
-    let (min, max) = image.limits();
-    let limits = Limits::new(min, max, config.min_pixels, config.max_pixels as f64);
-    let (height, width) = limits
-        .and_then(|limits| target(image.height() as usize, image.width() as usize, config.factor(), limits))
-        .map_err(|reason| Error::image(image.name(), reason))?;
-    Ok(Transform::new(image, (width, height)))
+    patches::cut(std::slice::from_ref(image), image_layout(image, config)?, Bicubic::Picture, config)
 }
 
 /// Cut a video into patches, two frames at a time; after an odd number of frames the last is repeated.
@@ -60,13 +96,7 @@ pub fn transform(image: &Image, config: &PreprocessConfig) -> Result<Transform> 
 /// # Errors
 /// [`Error::Image`] and [`Error::ContextTooLong`], as for [`image()`].
 pub fn video(video: &Video, config: &PreprocessConfig) -> Result<Patches> {
-    let frames = video.frames();
-    let Some(first) = frames.first() else {
-        return Err(Error::image("video", "it has no frames"));
-    };
-    let size = frame_size(first, frames.len(), video.limits(), None, config)?;
-    let patches = patches::cut(frames, size, Bicubic::Frame, config)?;
-    Ok(Patches { second_per_grid: Some(config.temporal_patch_size as f64 / video.fps()), ..patches })
+    patches::cut(video.frames(), video_layout(video, config)?, Bicubic::Frame, config)
 }
 
 /// The height and width at which the model sees each of `count` frames like `first`, with the caller's fewest and most

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::Layout;
 use super::grid::Grid;
 use super::resize::{Bicubic, resize};
 use super::transform::Transform;
@@ -25,17 +26,11 @@ pub struct Patches {
     pub transform: Transform,
 }
 
-/// Resize `frames`, all of one size, to (`height`, `width`) and cut them; the last frame stands in for a missing one.
+/// Resize `frames`, all of one size, as `layout` says, and cut them; the last frame stands in for a missing one.
 ///
 /// [`Error::ContextTooLong`] when that would be more tokens than `config` allows: before anything is resized.
-pub(super) fn cut(
-    frames: &[Image],
-    (height, width): (usize, usize),
-    bicubic: Bicubic,
-    config: &PreprocessConfig,
-) -> Result<Patches> {
-    let patch = config.patch_size;
-    let grid = Grid { t: frames.len().div_ceil(config.temporal_patch_size), h: height / patch, w: width / patch };
+pub(super) fn cut(frames: &[Image], layout: Layout, bicubic: Bicubic, config: &PreprocessConfig) -> Result<Patches> {
+    let Layout { grid, second_per_grid, transform } = layout;
     if grid.tokens() > config.max_tokens {
         return Err(Error::ContextTooLong { tokens: grid.tokens(), limit: config.max_tokens });
     }
@@ -43,7 +38,7 @@ pub(super) fn cut(
     let mut pixels = vec![0; grid.t * step];
     pixels.par_chunks_mut(step).zip(frames.par_chunks(config.temporal_patch_size)).try_for_each(|(rows, group)| {
         let mut resized = group.iter().map(|frame| {
-            resize(frame.pixels(), (frame.height() as usize, frame.width() as usize), (height, width), bicubic)
+            resize(frame.pixels(), (frame.height() as usize, frame.width() as usize), layout.size(), bicubic)
         });
         let mut last = None;
         for index in 0..config.temporal_patch_size {
@@ -55,9 +50,7 @@ pub(super) fn cut(
         }
         Ok(())
     })?;
-    let first = frames.first().ok_or_else(|| Error::internal("patches of no frames"))?;
-    let transform = Transform::new(first, (width, height));
-    Ok(Patches { grid, pixels, second_per_grid: None, transform })
+    Ok(Patches { grid, pixels, second_per_grid, transform })
 }
 
 /// Write one resized frame, `[height, width, 3]`, as frame `index` of its group into the rows of all its patches.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -41,6 +42,36 @@ pub struct Image {
     pixels: Arc<Vec<u8>>,
     min_pixels: Option<u32>,
     max_pixels: Option<u32>,
+}
+
+/// All of a picture but its pixels.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ImageRecord {
+    name: String,
+    orientation: u8,
+    whole: (u32, u32),
+    offset: (u32, u32),
+    part: (u32, u32),
+    min_pixels: Option<u32>,
+    max_pixels: Option<u32>,
+}
+
+impl ImageRecord {
+    /// The picture with these pixels.
+    ///
+    /// # Errors
+    /// [`Error::Image`] as for [`Image::from_rgb`].
+    pub(crate) fn image(self, width: usize, height: usize, pixels: &[u8]) -> Result<Image> {
+        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        let image = Image::from_rgb(side(width), side(height), width.saturating_mul(3), pixels)?;
+        let Self { name, orientation, whole, offset, part, min_pixels, max_pixels } = self;
+        let inside =
+            |start: u32, size: u32, limit: u32| start.checked_add(size).is_some_and(|end| size > 0 && end <= limit);
+        if !inside(offset.0, part.0, whole.0) || !inside(offset.1, part.1, whole.1) {
+            return Err(Error::image(name, format!("the part {part:?} at {offset:?} does not lie in {whole:?}")));
+        }
+        Ok(Image { name: name.into(), orientation, whole, offset, part, min_pixels, max_pixels, ..image })
+    }
 }
 
 impl Image {
@@ -180,6 +211,19 @@ impl Image {
         Self { width, height, pixels: Arc::new(pixels), ..self.clone() }
     }
 
+    /// All but the pixels.
+    pub(crate) fn record(&self) -> ImageRecord {
+        ImageRecord {
+            name: self.name.to_string(),
+            orientation: self.orientation,
+            whole: self.whole,
+            offset: self.offset,
+            part: self.part,
+            min_pixels: self.min_pixels,
+            max_pixels: self.max_pixels,
+        }
+    }
+
     /// The picture as a PNG file.
     ///
     /// # Errors
@@ -245,6 +289,12 @@ impl Image {
     /// What to call this picture in an error: its path, or what is known of it.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// At most `pixels` pixels, whatever the least was.
+    pub(crate) fn at_most(mut self, pixels: u32) -> Self {
+        self.min_pixels = self.min_pixels.map(|least| least.min(pixels));
+        self.max_pixels(pixels)
     }
 
     /// The limits that the caller set for this picture: fewest and most pixels.

@@ -226,6 +226,23 @@ impl Prompt {
         self.thinking
     }
 
+    /// The same with these limits of pixels for its pictures and videos, in order.
+    pub(crate) fn with_max_pixels(&self, limits: impl IntoIterator<Item = u32>) -> Self {
+        let (mut same, mut limits) = (self.clone(), limits.into_iter());
+        for part in same.messages.iter_mut().flat_map(|message| &mut message.parts) {
+            match part {
+                Part::Image(image) => {
+                    *image = limits.next().map_or(image.clone(), |limit| image.clone().at_most(limit))
+                }
+                Part::Video(video) => {
+                    *video = limits.next().map_or(video.clone(), |limit| video.clone().at_most(limit))
+                }
+                Part::Text(_) | Part::Thinking(_) => {}
+            }
+        }
+        same
+    }
+
     /// The messages as they were given.
     pub fn messages(&self) -> &[Message] {
         &self.messages

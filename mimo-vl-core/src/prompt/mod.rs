@@ -12,6 +12,7 @@ mod tokenizer;
 mod video;
 
 pub use self::image::Image;
+pub(crate) use self::image::ImageRecord;
 pub(crate) use self::json::spaced_json;
 pub use self::message::{Message, Part, Prompt, Role, Thinking, ThinkingStyle, strip_thinking};
 pub use self::stream::TokenText;

@@ -73,10 +73,26 @@ impl Video {
         self.times.clone().unwrap_or_else(even)
     }
 
+    /// The times that the file gave.
+    pub(crate) fn own_times(&self) -> Option<&[f64]> {
+        self.times.as_deref()
+    }
+
+    /// As it was before it was saved.
+    pub(crate) fn restored(self, times: Option<Vec<f64>>, min_pixels: Option<u32>, max_pixels: Option<u32>) -> Self {
+        Self { times, min_pixels, max_pixels, ..self }
+    }
+
     /// Set the time of each frame.
     pub(crate) fn times(mut self, times: Vec<f64>) -> Self {
         self.times = Some(times);
         self
+    }
+
+    /// At most `pixels` pixels, whatever the least was.
+    pub(crate) fn at_most(mut self, pixels: u32) -> Self {
+        self.min_pixels = self.min_pixels.map(|least| least.min(pixels));
+        self.max_pixels(pixels)
     }
 
     /// The limits that the caller set for every frame: fewest and most pixels.

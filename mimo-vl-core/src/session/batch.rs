@@ -27,12 +27,19 @@ pub struct Batch {
     model: Model,
     most: usize,
     added: usize,
-    waiting: VecDeque<(usize, Box<(Session, Prompt, Generate)>)>,
+    waiting: VecDeque<Waiting>,
     running: Vec<Running>,
     /// What is not given yet.
     ready: VecDeque<(usize, Result<Event>)>,
     answers: Vec<(usize, Answer)>,
     cancel: Cancel,
+}
+
+struct Waiting {
+    number: usize,
+    session: Session,
+    prompt: Prompt,
+    generate: Generate,
 }
 
 struct Running {
@@ -67,7 +74,7 @@ impl Batch {
         self.added += 1;
         session.stopped_by(&self.cancel);
         let generate = generate.clone().draft(0).best_of(1);
-        self.waiting.push_back((number, Box::new((session, prompt.clone(), generate))));
+        self.waiting.push_back(Waiting { number, session, prompt: prompt.clone(), generate });
         number
     }
 
@@ -79,7 +86,7 @@ impl Batch {
 
     /// Give up one question, waiting or being answered; nothing more comes of it.
     pub fn remove(&mut self, number: usize) {
-        self.waiting.retain(|(of, _)| *of != number);
+        self.waiting.retain(|waiting| waiting.number != number);
         self.running.retain(|running| running.number != number);
         self.ready.retain(|(of, _)| *of != number);
     }
@@ -102,8 +109,7 @@ impl Batch {
 
     /// Let the next question in, up to its first token.
     fn let_in(&mut self) {
-        let Some((number, question)) = self.waiting.pop_front() else { return };
-        let (mut session, prompt, generate) = *question;
+        let Some(Waiting { number, mut session, prompt, generate }) = self.waiting.pop_front() else { return };
         let begun = session.start(&prompt, &generate).and_then(|begun| Writer::new(&session, begun));
         let writer = begun.and_then(|mut writer| match writer.advance(&mut session) {
             Ok(()) => Ok(writer),

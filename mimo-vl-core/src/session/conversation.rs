@@ -45,10 +45,41 @@ struct Encoded {
     delta: i64,
 }
 
+/// What a question makes of a conversation.
+pub(super) struct Planned {
+    /// The new messages.
+    pub(super) messages: Vec<Message>,
+    /// Their media, in order.
+    pub(super) media: Vec<Arc<Medium>>,
+    /// The media of the whole conversation that must be encoded.
+    pub(super) missing: Vec<Arc<Medium>>,
+    /// Tokens of the whole conversation.
+    pub(super) tokens: usize,
+    /// How many of them are held.
+    pub(super) cached: usize,
+}
+
 impl Session {
     pub(super) fn new(model: Model) -> Self {
+        Self::with_turns(model, Vec::new())
+    }
+
+    /// A conversation that has been going on.
+    pub(super) fn with_turns(model: Model, turns: Vec<Turn>) -> Self {
         let sequence = model.engine().sequence();
-        Self { model, sequence, held: Tokens::default(), turns: Vec::new(), cancel: Cancel::new(), poisoned: false }
+        Self { model, sequence, held: Tokens::default(), turns, cancel: Cancel::new(), poisoned: false }
+    }
+
+    pub(super) fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// Pass unless an internal error was met.
+    pub(super) fn check_whole(&self) -> Result<()> {
+        if self.poisoned {
+            return Err(Error::internal("this session met an internal error before; open a new one"));
+        }
+        Ok(())
     }
 
     /// Ask, and wait for the whole answer.
@@ -114,9 +145,7 @@ impl Session {
 
     /// Take in a question.
     pub(super) fn start(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Begun> {
-        if self.poisoned {
-            return Err(Error::internal("this session met an internal error before; open a new one"));
-        }
+        self.check_whole()?;
         self.cancel.restart(generate.deadline.and_then(|time| Instant::now().checked_add(time)));
         self.begin(prompt, generate).map_err(|error| self.note(error))
     }
@@ -185,7 +214,7 @@ impl Session {
         let held = self.held.common(&encoded.tokens, Arc::ptr_eq);
         timings.prompt_tokens = encoded.tokens.ids.len();
         timings.cached_tokens = held;
-        timed(&mut timings.encode, || self.encode_media(&encoded.tokens.spans, held))?;
+        self.encode_media(&encoded.tokens.spans, held, &mut timings)?;
         let delta = encoded.delta;
         let logits = timed(&mut timings.prefill, || self.prefill(encoded, held, generate.max_tokens))?;
         let in_thinking = begun.starts_with("<think>") && !begun.contains("</think>");
@@ -205,7 +234,6 @@ impl Session {
 
     /// The conversation with the messages of a prompt, all media preprocessed.
     fn with(&self, messages: Vec<Message>) -> Result<Vec<Turn>> {
-        let _span = tracing::debug_span!("preprocess").entered();
         let mut turns = self.turns.clone();
         let system = |message: &Message| message.role == Role::System;
         if messages.first().is_some_and(system) && turns.first().is_some_and(|turn| system(&turn.message)) {
@@ -217,6 +245,21 @@ impl Session {
             turns.insert(if first { 0 } else { turns.len() }, turn);
         }
         Ok(turns)
+    }
+
+    /// What a question makes of the conversation, without its features.
+    pub(super) fn planned(&self, prompt: &Prompt) -> Result<Planned> {
+        let (messages, begun) = prompt.turn(self.model.thinking_style())?;
+        let turns = self.with(messages.clone())?;
+        let encoded = self.encode(&turns, begun)?;
+        let cached = self.held.common(&encoded.tokens, Arc::ptr_eq);
+        let media = |turns: &[Turn]| turns.iter().flat_map(|turn| &turn.media).cloned().collect::<Vec<_>>();
+        // A system message stands at the start, the others at the end.
+        let first = usize::from(messages.first().is_some_and(|message| message.role == Role::System));
+        let new = [media(&turns[..first]), media(&turns[turns.len() + first - messages.len()..])].concat();
+        let unseen = encoded.tokens.spans.iter().filter(|span| span.start >= cached).map(|span| &span.medium);
+        let missing = unseen.filter(|medium| medium.features().is_err()).cloned().collect();
+        Ok(Planned { messages, media: new, missing, tokens: encoded.tokens.ids.len(), cached })
     }
 
     /// Render and encode a conversation, with the beginning of the answer.
@@ -232,7 +275,7 @@ impl Session {
         }
         let media: Vec<&Arc<Medium>> = turns.iter().flat_map(|turn| &turn.media).collect();
         let grids: Vec<(Grid, Option<f64>)> =
-            media.iter().map(|medium| (medium.patches().grid, medium.patches().second_per_grid)).collect();
+            media.iter().map(|medium| (medium.layout().grid, medium.layout().second_per_grid)).collect();
         let encoded = encode(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
         let spans = encoded.slots.iter().zip(media);
         let spans = spans.map(|(slot, medium)| Span { start: slot.start, len: slot.len, medium: Arc::clone(medium) });
@@ -244,10 +287,9 @@ impl Session {
     }
 
     /// Make sure that every medium that the cache lacks has its features.
-    fn encode_media(&self, spans: &[Span], held: usize) -> Result<()> {
-        let _span = tracing::debug_span!("encode").entered();
+    fn encode_media(&self, spans: &[Span], held: usize, timings: &mut Timings) -> Result<()> {
         let media = spans.iter().filter(|span| span.start >= held).map(|span| &span.medium);
-        media::encode(media, self.model.engine(), &self.cancel)
+        media::encode(media, &self.model, &self.cancel, [&mut timings.preprocess, &mut timings.encode])
     }
 
     /// The logits after every token of a prompt, as the start of a conversation, row by row; the conversation is empty
@@ -262,7 +304,7 @@ impl Session {
             return Err(Error::ContextTooLong { tokens: needed, limit });
         }
         cancel.check()?;
-        self.encode_media(&tokens.spans, 0)?;
+        self.encode_media(&tokens.spans, 0, &mut Timings::default())?;
         let logits = self.sequence.prefill(&segment(&tokens, &positions, 0)?, LOGITS_CHUNK, true, cancel);
         self.sequence.truncate(0);
         logits

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::conversation::Session;
+use super::features::FeatureCache;
 use crate::cancel::Watch;
 use crate::checkpoint::{Checkpoint, Receipt, RoundedWriter, Weights};
 use crate::config::{GenerationConfig, ModelConfig, PreprocessConfig, Texts};
@@ -20,6 +21,9 @@ use crate::sampling::Vocabulary;
 
 /// Longest context without [`LoadOptions::max_context`]: what the published weights were trained with.
 const TRAINED_CONTEXT: usize = 32_768;
+
+/// Bytes of features that are kept without [`LoadOptions::feature_cache`].
+const FEATURE_CACHE: u64 = 256 << 20;
 
 /// Tokens that end an answer whatever the checkpoint's files say.
 const ENDS: [&str; 2] = ["<|im_end|>", "<|endoftext|>"];
@@ -46,6 +50,9 @@ pub struct LoadOptions {
     pub threads: Option<usize>,
     /// How the model is told to think or not to; `None` goes by the name of the checkpoint's folder. Default `None`.
     pub thinking_style: Option<ThinkingStyle>,
+    /// Most bytes of features of pictures and videos that are kept for questions about the same ones in other sessions; 0
+    /// keeps none. A token has 16 KiB. Default 256 MiB.
+    pub feature_cache: u64,
     /// Where a checkpoint comes from that is named by its repository.
     #[cfg(feature = "hub")]
     pub hub: HubOptions,
@@ -60,6 +67,7 @@ impl Default for LoadOptions {
             kv_cache: None,
             threads: None,
             thinking_style: None,
+            feature_cache: FEATURE_CACHE,
             #[cfg(feature = "hub")]
             hub: HubOptions::new(),
         }
@@ -107,6 +115,13 @@ impl LoadOptions {
         self
     }
 
+    /// Set [`LoadOptions::feature_cache`](#structfield.feature_cache).
+    #[must_use]
+    pub fn feature_cache(mut self, bytes: u64) -> Self {
+        self.feature_cache = bytes;
+        self
+    }
+
     /// Set [`LoadOptions::hub`](#structfield.hub).
     #[cfg(feature = "hub")]
     #[must_use]
@@ -141,6 +156,8 @@ struct Inner {
     never: Vec<u32>,
     max_context: usize,
     thinking_style: ThinkingStyle,
+    fingerprint: String,
+    features: FeatureCache,
     /// Prepared when the first grammar asks for it.
     vocabulary: OnceLock<Vocabulary>,
     load_time: Duration,
@@ -226,7 +243,9 @@ impl Model {
         let (device, threads) = (options.device.as_str(), options.threads);
         let engine_options = EngineOptions { device, weights, kv_cache, threads, watch, writer };
         let engine = load(&checkpoint, &read.config, &read.preprocess, engine_options)?;
-        Ok(Self::new(path, options, read, engine, checkpoint.receipt().cloned(), start))
+        let fingerprint = format!("{} {}", checkpoint.fingerprint(), weights.name());
+        let receipt = checkpoint.receipt().cloned();
+        Ok(Self::new(path, options, read, engine, (receipt, fingerprint), start))
     }
 
     /// A model whose network is the caller's own: of a checkpoint directory everything but the weights is read.
@@ -238,7 +257,7 @@ impl Model {
     pub fn with_engine(path: impl AsRef<Path>, options: &LoadOptions, engine: Box<dyn Engine>) -> Result<Self> {
         let (path, start) = (path.as_ref(), Instant::now());
         let read = Read::new(Texts::new(path, Vec::new()), options)?;
-        Ok(Self::new(path, options, read, engine, None, start))
+        Ok(Self::new(path, options, read, engine, (None, String::new()), start))
     }
 
     fn new(
@@ -246,7 +265,7 @@ impl Model {
         options: &LoadOptions,
         read: Read,
         engine: Box<dyn Engine>,
-        receipt: Option<Receipt>,
+        (receipt, fingerprint): (Option<Receipt>, String),
         start: Instant,
     ) -> Self {
         let Read { directory, config, preprocess, generation, tokenizer, template } = read;
@@ -263,6 +282,8 @@ impl Model {
             template,
             receipt,
             thinking_style: style,
+            fingerprint,
+            features: FeatureCache::new(options.feature_cache),
             vocabulary: OnceLock::new(),
             load_time: start.elapsed(),
         };
@@ -307,6 +328,21 @@ impl Model {
     /// How the model is told to think or not to.
     pub fn thinking_style(&self) -> ThinkingStyle {
         self.inner.thinking_style
+    }
+
+    /// What is kept of pictures and videos.
+    pub(super) fn features(&self) -> &FeatureCache {
+        &self.inner.features
+    }
+
+    /// What tells this checkpoint with these weights from others.
+    pub fn fingerprint(&self) -> &str {
+        &self.inner.fingerprint
+    }
+
+    /// Bytes of features of pictures and videos that are kept for all sessions.
+    pub fn feature_bytes(&self) -> u64 {
+        self.inner.features.bytes()
     }
 
     /// The tokens, as grammars need them.

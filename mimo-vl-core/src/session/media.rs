@@ -1,20 +1,24 @@
 //! Images and videos of a conversation: preprocessed once, encoded at most once.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use super::conversation::timed;
+use super::features::{Key, KeyWriter};
+use super::load::Model;
 use crate::cancel::Cancel;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
-use crate::model::{Engine, Features};
-use crate::preprocess::{self, Patches, Transform};
+use crate::model::Features;
+use crate::preprocess::{self, Layout, Patches, Transform};
 use crate::prompt::{Image, Message, Part, Video};
 
-/// One image or video. Within a session the same content is the same `Arc`.
+/// One image or video. Within a session the same content is the same `Arc`. Patches are cut when features are wanted.
 #[derive(Debug)]
 pub(super) struct Medium {
     source: Source,
-    patches: Patches,
-    features: OnceLock<Features>,
+    layout: Layout,
+    features: OnceLock<Arc<Features>>,
 }
 
 #[derive(Debug)]
@@ -62,46 +66,110 @@ impl Turn {
 
 impl Medium {
     fn new(source: Source, config: &PreprocessConfig) -> Result<Self> {
-        let patches = match &source {
-            Source::Image(image) => preprocess::image(image, config)?,
-            Source::Video(video) => preprocess::video(video, config)?,
+        let layout = match &source {
+            Source::Image(image) => preprocess::image_layout(image, config)?,
+            Source::Video(video) => preprocess::video_layout(video, config)?,
         };
-        Ok(Self { source, patches, features: OnceLock::new() })
+        Ok(Self { source, layout, features: OnceLock::new() })
     }
 
-    pub(super) fn patches(&self) -> &Patches {
-        &self.patches
+    pub(super) fn of_image(image: Image, config: &PreprocessConfig) -> Result<Self> {
+        Self::new(Source::Image(image), config)
     }
 
-    fn tokens(&self) -> usize {
-        self.patches.grid.tokens()
+    pub(super) fn of_video(video: Video, config: &PreprocessConfig) -> Result<Self> {
+        Self::new(Source::Video(video), config)
+    }
+
+    /// What a message says with it.
+    pub(super) fn part(&self) -> Part {
+        match &self.source {
+            Source::Image(image) => Part::Image(image.clone()),
+            Source::Video(video) => Part::Video(video.clone()),
+        }
+    }
+
+    pub(super) fn video(&self) -> Option<&Video> {
+        match &self.source {
+            Source::Image(_) => None,
+            Source::Video(video) => Some(video),
+        }
+    }
+
+    /// The picture, or the frames of the video.
+    pub(super) fn frames(&self) -> &[Image] {
+        self.source.frames()
+    }
+
+    /// Take features that were computed before, unless there are some.
+    pub(super) fn set_features(&self, features: Features) {
+        self.features.get_or_init(|| Arc::new(features));
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(super) fn tokens(&self) -> usize {
+        self.layout.grid.tokens()
+    }
+
+    fn patches(&self, config: &PreprocessConfig) -> Result<Patches> {
+        match &self.source {
+            Source::Image(image) => preprocess::image(image, config),
+            Source::Video(video) => preprocess::video(video, config),
+        }
     }
 
     /// The features, once [`encode`] was there.
     pub(super) fn features(&self) -> Result<&Features> {
-        self.features.get().ok_or_else(|| Error::internal("a medium without features"))
+        self.features.get().map(|features| &**features).ok_or_else(|| Error::internal("a medium without features"))
     }
 }
 
 /// From the caller's pixels to the model's, for every image and video of a conversation, in order.
 pub(super) fn transforms(turns: &[Turn]) -> Vec<Transform> {
-    turns.iter().flat_map(|turn| &turn.media).map(|medium| medium.patches.transform).collect()
+    turns.iter().flat_map(|turn| &turn.media).map(|medium| medium.layout.transform).collect()
 }
 
-/// Compute the features of those media that lack them.
+/// Have the features of those media that lack them: from what the model keeps, or computed. What cutting and encoding took
+/// is added to the two times.
 pub(super) fn encode<'a>(
     media: impl Iterator<Item = &'a Arc<Medium>>,
-    engine: &dyn Engine,
+    model: &Model,
     cancel: &Cancel,
+    [cutting, encoding]: [&mut Duration; 2],
 ) -> Result<()> {
-    let mut missing: Vec<&Arc<Medium>> = Vec::new();
+    let mut missing: Vec<(&Arc<Medium>, Key)> = Vec::new();
     for medium in media.filter(|medium| medium.features.get().is_none()) {
-        if !missing.iter().any(|other| Arc::ptr_eq(other, medium)) {
-            missing.push(medium);
+        if missing.iter().any(|(other, _)| Arc::ptr_eq(other, medium)) {
+            continue;
+        }
+        let key = medium.source.key();
+        match model.features().get(&key) {
+            Some(features) => drop(medium.features.set(features)),
+            None => missing.push((medium, key)),
         }
     }
-    let patches: Vec<&Patches> = missing.iter().map(|medium| &medium.patches).collect();
-    for (medium, features) in missing.iter().zip(engine.encode_all(&patches, cancel)?) {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let config = model.preprocess_config();
+    let patches = timed(cutting, || {
+        let _span = tracing::debug_span!("preprocess").entered();
+        missing
+            .iter()
+            .map(|(medium, _)| cancel.check().and_then(|()| medium.patches(config)))
+            .collect::<Result<Vec<_>>>()
+    })?;
+    let patches: Vec<&Patches> = patches.iter().collect();
+    let all = timed(encoding, || {
+        let _span = tracing::debug_span!("encode").entered();
+        model.engine().encode_all(&patches, cancel)
+    })?;
+    for ((medium, key), features) in missing.into_iter().zip(all) {
+        let features = Arc::new(features);
+        model.features().put(key, &features);
         medium.features.get_or_init(|| features);
     }
     Ok(())
@@ -120,6 +188,31 @@ impl Source {
             }
             (Self::Image(_), Self::Video(_)) | (Self::Video(_), Self::Image(_)) => false,
         }
+    }
+}
+
+impl Source {
+    fn frames(&self) -> &[Image] {
+        match self {
+            Self::Image(image) => std::slice::from_ref(image),
+            Self::Video(video) => video.frames(),
+        }
+    }
+
+    /// What tells its features from others': equal for equal pixels, limits and times.
+    fn key(&self) -> Key {
+        let mut key = KeyWriter::new();
+        let (limits, fps) = match self {
+            Self::Image(image) => (image.limits(), 0.0),
+            Self::Video(video) => (video.limits(), video.fps()),
+        };
+        let limit = |limit: Option<u32>| limit.map_or(0, |pixels| u64::from(pixels) + 1);
+        key.numbers(&[limit(limits.0), limit(limits.1), fps.to_bits()]);
+        for frame in self.frames() {
+            key.numbers(&[u64::from(frame.width()), u64::from(frame.height())]);
+            key.bytes(frame.pixels());
+        }
+        key.finish()
     }
 }
 

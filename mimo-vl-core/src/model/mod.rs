@@ -1,14 +1,17 @@
 //! The vision-language model: encode media, prefill a prompt, decode step by step. It knows tensors and token
 //! ids, no text and no sampler.
 
+mod engine;
+
 use std::any::Any;
 use std::cell::RefCell;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, TensorData};
+
+pub use engine::{Engine, Features, Segment, Sequence, Step};
 
 use crate::cancel::{Cancel, Watch};
 use crate::checkpoint::{Checkpoint, RoundedWriter, TensorSource, Weights, check_memory};
@@ -25,7 +28,7 @@ use crate::splice::splice;
 use crate::vision::VisionTower;
 
 /// Most tokens of a prompt that go through the layers at once.
-const PREFILL_CHUNK: usize = 512;
+pub(crate) const PREFILL_CHUNK: usize = 512;
 
 const MOST_THREADS: usize = 1024;
 
@@ -34,7 +37,7 @@ const MOST_THREADS: usize = 1024;
 const MOST_TOGETHER: usize = 8;
 
 /// Most patches of several images and videos that go through the tower together; one alone may have more.
-const MOST_PATCHES: usize = 8192;
+pub(crate) const MOST_PATCHES: usize = 8192;
 
 /// The three parts of the network.
 #[derive(Module, Debug)]
@@ -79,127 +82,6 @@ impl<B: Kernels> VisionLanguageModel<B> {
     /// The language model.
     pub fn language(&self) -> &LanguageModel<B> {
         &self.language
-    }
-}
-
-/// The features of one image or video, in host memory.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Features {
-    /// `[tokens, width]`, row by row.
-    pub values: Vec<f32>,
-    /// The language model's width.
-    pub width: usize,
-}
-
-/// Tokens that a sequence is to take in next.
-#[derive(Debug, Clone)]
-pub struct Segment<'a> {
-    /// The tokens, with a media token in every place that holds a feature.
-    pub ids: &'a [u32],
-    /// Temporal, height and width position of each token.
-    pub positions: &'a [[u32; 3]],
-    /// Runs of media tokens, relative to the start of `ids`, and what stands there.
-    pub media: Vec<(Slot, &'a Features)>,
-}
-
-/// A loaded model on its device, whatever backend that is.
-pub trait Engine: Send + Sync {
-    /// The shapes of the model.
-    fn config(&self) -> &ModelConfig;
-
-    /// The features of one image or video.
-    ///
-    /// # Errors
-    /// As [`encode_all`](Self::encode_all).
-    fn encode(&self, patches: &Patches, cancel: &Cancel) -> Result<Features> {
-        let mut features = self.encode_all(&[patches], cancel)?;
-        features.pop().ok_or_else(|| Error::internal("no features"))
-    }
-
-    /// The features of several images and videos: as many in one pass as a bounded number of patches allows.
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`]; [`Error::Internal`] for a defect of this library.
-    fn encode_all(&self, patches: &[&Patches], cancel: &Cancel) -> Result<Vec<Features>>;
-
-    /// A new, empty sequence.
-    fn sequence(&self) -> Box<dyn Sequence>;
-
-    /// One step of several sequences of this engine: each takes in a token, at the same position on all axes, and gives the
-    /// logits after it. They share a pass over the weights where the engine can.
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`], and then no sequence took its token in; [`Error::Internal`] for a defect of this library.
-    fn step_together(&self, steps: &mut [Step<'_>], cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
-        steps.iter_mut().map(|step| step.sequence.step(step.id, step.position, cancel)).collect()
-    }
-}
-
-/// The next token of one of several sequences.
-pub struct Step<'a> {
-    /// The sequence.
-    pub sequence: &'a mut dyn Sequence,
-    /// The token.
-    pub id: u32,
-    /// Its position.
-    pub position: u32,
-}
-
-impl fmt::Debug for Step<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Step").field("id", &self.id).field("position", &self.position).finish_non_exhaustive()
-    }
-}
-
-/// One conversation's state on the device.
-pub trait Sequence: Send {
-    /// Tokens taken in so far.
-    fn len(&self) -> usize;
-
-    /// Whether nothing was taken in yet.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Allocate for `tokens` tokens in all, so that no step has to.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] when there is not so much; [`Error::Internal`] when the device reports that.
-    fn reserve(&mut self, tokens: usize) -> Result<()>;
-
-    /// Forget every token from `len` on.
-    fn truncate(&mut self, len: usize);
-
-    /// The sequence as what it is, for the engine that made it.
-    fn as_any(&mut self) -> &mut dyn Any;
-
-    /// A second sequence that holds the same tokens; what they take in memory is shared until one of the two takes in more.
-    fn fork(&self) -> Box<dyn Sequence>;
-
-    /// Take in tokens, `chunk` at a time; `all` asks for the logits of every token, else only of the last.
-    ///
-    /// # Shapes
-    /// - result: `[tokens or 1, vocabulary]`, row by row
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`], and then nothing was taken in; [`Error::Internal`] for a defect of this library.
-    fn prefill(&mut self, segment: &Segment<'_>, chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>>;
-
-    /// Take in the default number of tokens at a time, and give the logits of the last.
-    ///
-    /// # Errors
-    /// As [`prefill`](Self::prefill).
-    fn extend(&mut self, segment: &Segment<'_>, cancel: &Cancel) -> Result<Vec<f32>> {
-        self.prefill(segment, PREFILL_CHUNK, false, cancel)
-    }
-
-    /// Take in one token at the same position on all axes, and give the logits after it.
-    ///
-    /// # Errors
-    /// As [`prefill`](Self::prefill).
-    fn step(&mut self, id: u32, position: u32, cancel: &Cancel) -> Result<Vec<f32>> {
-        let segment = Segment { ids: &[id], positions: &[[position; 3]], media: Vec::new() };
-        self.prefill(&segment, 1, false, cancel)
     }
 }
 
@@ -252,9 +134,10 @@ impl WithBackend for Load<'_> {
         let EngineOptions { device: name, weights, kv_cache, threads, watch, writer } = self.options;
         let threads = threads.unwrap_or_else(cores);
         let on_host = !name.starts_with("cuda");
+        let narrow = B::supports_dtype(&device, DType::BF16);
+        let weight_bytes = self.checkpoint.bytes_in_memory(weights, narrow);
         if on_host {
-            let narrow = B::supports_dtype(&device, DType::BF16);
-            check_memory("the weights", self.checkpoint.bytes_in_memory(weights, narrow))?;
+            check_memory("the weights", weight_bytes)?;
         }
         let model = guarded(threads, || {
             let source = self.checkpoint.source::<B>(weights, &device).watched(watch).written_to(writer);
@@ -264,6 +147,7 @@ impl WithBackend for Load<'_> {
             shared: Arc::new(Shared { model, device, on_host, kv_cache, threads }),
             config: self.config.clone(),
             preprocess: self.preprocess.clone(),
+            weight_bytes,
         }))
     }
 }
@@ -322,6 +206,7 @@ struct Loaded<B: Kernels> {
     shared: Arc<Shared<B>>,
     config: ModelConfig,
     preprocess: PreprocessConfig,
+    weight_bytes: u64,
 }
 
 /// What a model and its sequences share.
@@ -359,6 +244,19 @@ impl<B: Kernels> Engine for Loaded<B> {
     fn sequence(&self) -> Box<dyn Sequence> {
         let cache = self.shared.model.language.cache(self.shared.kv_cache);
         Box::new(CachedSequence { cache, shared: Arc::clone(&self.shared) })
+    }
+
+    fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
+    }
+
+    fn cache_bytes(&self, tokens: usize) -> u64 {
+        let Shared { model, device, kv_cache, .. } = &*self.shared;
+        model.language.growth(&model.language.cache(*kv_cache), tokens, device)
+    }
+
+    fn is_on_host(&self) -> bool {
+        self.shared.on_host
     }
 
     fn step_together(&self, steps: &mut [Step<'_>], cancel: &Cancel) -> Result<Vec<Vec<f32>>> {

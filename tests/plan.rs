@@ -1,0 +1,82 @@
+//! What a question will take, and questions that are made to fit.
+
+use mimo_vl_core::{Budget, Error, Generate, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Thinking, Weights};
+use mimo_vl_tests::fixture::{checkpoint, model, picture, short, video};
+
+fn sizes(plan: &Plan) -> Vec<(usize, (usize, usize))> {
+    let media = plan.parts.iter().filter_map(|part| match part {
+        PlannedPart::Media { tokens, transform } => Some((*tokens, transform.resized)),
+        _ => None,
+    });
+    media.collect()
+}
+
+#[test]
+fn a_plan_tells_what_the_answer_counts() {
+    let mut session = model().session();
+    let prompt = Prompt::user().image(picture(1, 200, 100)).text("What?").video(video()).thinking(Thinking::Off);
+    let plan = session.plan(&prompt, &short()).unwrap();
+    assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0), "nothing happened");
+    let answer = session.ask(&prompt, &short()).unwrap();
+    assert_eq!((plan.prompt_tokens, plan.cached_tokens), (answer.prompt_tokens, 0));
+    let resized: Vec<_> = answer.transforms.iter().map(|transform| transform.resized).collect();
+    assert_eq!(sizes(&plan).iter().map(|(_, size)| *size).collect::<Vec<_>>(), resized);
+    let media: usize = sizes(&plan).iter().map(|(tokens, _)| tokens).sum();
+    assert!(media < plan.prompt_tokens && plan.fits && plan.answer_tokens == 12);
+    // The text, the picture, the video, and what asks for no thinking.
+    assert_eq!(plan.parts.len(), 4);
+    assert_eq!(plan.parts[1], PlannedPart::Text { tokens: model().tokenizer().encode_text("What?").unwrap().len() });
+    let text = &model().config().text;
+    let token = 2 * 4 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim;
+    assert_eq!(plan.cache_bytes, ((plan.prompt_tokens + 12) * token) as u64);
+    assert!(plan.peak_bytes > plan.cache_bytes + plan.working_bytes);
+    // The next turn finds most of it done.
+    let next = session.plan(&Prompt::user().system("Be kind.").text("And?"), &short()).unwrap();
+    assert!(next.cached_tokens < 10, "another system message changes all that follows: {next:?}");
+    assert_eq!(next.parts.len(), 2);
+    let next = session.plan(&Prompt::user().text("And?"), &short()).unwrap();
+    let answer = session.ask(&Prompt::user().text("And?"), &short()).unwrap();
+    assert_eq!((next.prompt_tokens, next.cached_tokens), (answer.prompt_tokens, answer.timings.cached_tokens));
+}
+
+#[test]
+fn budgets_make_pictures_smaller_or_fail_by_name() {
+    let session = model().session();
+    let prompt = Prompt::user().image(picture(1, 560, 560)).image(picture(2, 280, 280)).text("What?");
+    let whole = session.plan(&prompt, &short()).unwrap();
+    assert_eq!(sizes(&whole), [(400, (560, 560)), (100, (280, 280))]);
+    let (same, plan) = session.fit(&prompt, &short(), Budget::new()).unwrap();
+    assert_eq!((same.messages().len(), plan), (1, whole.clone()));
+    let tight = Budget::new().tokens(whole.prompt_tokens - 250);
+    let refused = session.fit(&prompt, &short(), tight);
+    assert!(matches!(refused, Err(Error::ContextTooLong { tokens, .. }) if tokens == whole.prompt_tokens));
+    let (smaller, plan) = session.fit(&prompt, &short(), tight.lower_pixels(true)).unwrap();
+    assert!(plan.prompt_tokens <= whole.prompt_tokens - 250 && plan.prompt_tokens > whole.prompt_tokens - 330);
+    let [(first, _), (second, _)] = sizes(&plan)[..] else { panic!("{plan:?}") };
+    assert!(first < 400 && second < 100 && first > second, "both are made smaller");
+    let answer = model().session().ask(&smaller, &short()).unwrap();
+    assert_eq!(answer.prompt_tokens, plan.prompt_tokens);
+    let hopeless = session.fit(&prompt, &short(), Budget::new().tokens(9).lower_pixels(true));
+    assert!(matches!(hopeless, Err(Error::ContextTooLong { limit: 9, .. })), "{hopeless:?}");
+    let poor = session.fit(&prompt, &short(), Budget::new().bytes(1000).lower_pixels(true));
+    assert!(matches!(poor, Err(Error::Memory { available: 1000, .. })), "{poor:?}");
+    let bytes = Budget::new().bytes(whole.peak_bytes - 1000).lower_pixels(true);
+    let (_, plan) = session.fit(&prompt, &short(), bytes).unwrap();
+    assert!(plan.peak_bytes < whole.peak_bytes);
+}
+
+#[test]
+fn a_small_context_is_part_of_the_plan() {
+    let options = LoadOptions::new().weights(Weights::F32).max_context(300);
+    let model = Model::load(checkpoint(), &options).unwrap();
+    let session = model.session();
+    let large = Prompt::user().image(picture(1, 400, 400)).text("What?");
+    let plan = session.plan(&large, &Generate::new().max_tokens(1000)).unwrap();
+    assert!(plan.fits && plan.prompt_tokens + plan.answer_tokens == 300);
+    let prompt = Prompt::user().image(picture(1, 400, 400)).image(picture(2, 400, 400)).text("What?");
+    assert!(matches!(session.plan(&prompt, &short()), Err(Error::ContextTooLong { limit: 300, .. })));
+    let (_, fitting) = session.fit(&prompt, &short(), Budget::new().lower_pixels(true)).unwrap();
+    assert!(fitting.prompt_tokens <= 299 && fitting.prompt_tokens > 230, "{fitting:?}");
+    let thin = Image::from_rgb(2100, 10, 6300, &[0; 63_000]).unwrap();
+    assert!(matches!(session.plan(&Prompt::user().image(thin).text("?"), &short()), Err(Error::Image { .. })));
+}
