@@ -18,6 +18,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("prompt", &["config"]),
     ("preprocess", &["config", "prompt"]),
     ("video", &["config", "prompt", "preprocess"]),
+    ("pdf", &["prompt"]),
     ("encode", &["config", "prompt", "preprocess"]),
     ("vision", &["config", "checkpoint", "kernels", "nn", "preprocess"]),
     ("projector", &["config", "checkpoint", "kernels", "nn"]),
@@ -107,7 +108,7 @@ const BACKENDS: &[&str] = &[
 ];
 
 /// The modules that open files.
-const FILES_IN: &[&str] = &["config", "checkpoint", "prompt", "video", "hub", "train"];
+const FILES_IN: &[&str] = &["config", "checkpoint", "prompt", "video", "pdf", "hub", "train"];
 
 const SOURCES: &str = "mimo-vl-core/src/";
 

@@ -4,3 +4,32 @@ pub mod actor;
 pub mod checkpoints;
 pub mod fixture;
 pub mod source;
+
+/// The blocks of code in the guide, which are run as documentation tests.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../docs/guide/batches.md")]
+    struct Batches;
+    #[doc = include_str!("../docs/guide/evaluation.md")]
+    struct Evaluation;
+    #[doc = include_str!("../docs/guide/grounding.md")]
+    struct Grounding;
+    #[doc = include_str!("../docs/guide/gui.md")]
+    struct Gui;
+    #[doc = include_str!("../docs/guide/hub.md")]
+    struct Hub;
+    #[doc = include_str!("../docs/guide/pdf.md")]
+    struct Pdf;
+    #[doc = include_str!("../docs/guide/sampling.md")]
+    struct Sampling;
+    #[doc = include_str!("../docs/guide/sessions.md")]
+    struct Sessions;
+    #[doc = include_str!("../docs/guide/streaming.md")]
+    struct Streaming;
+    #[doc = include_str!("../docs/guide/structured.md")]
+    struct Structured;
+    #[doc = include_str!("../docs/guide/thinking.md")]
+    struct Thinking;
+    #[doc = include_str!("../docs/guide/video.md")]
+    struct Video;
+}

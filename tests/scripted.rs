@@ -249,6 +249,22 @@ fn circles_are_noticed() {
 }
 
 #[test]
+fn lists_left_open_make_an_answer_incomplete_without_a_picture_too() {
+    let ask = |says| Actor::new(says).session().ask(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+    assert!(ask("[1, 2]").complete && !ask("[1, 2").complete);
+}
+
+#[test]
+fn an_answer_that_was_cut_at_once_is_not_the_best() {
+    let actor = Actor::new("one two three four five six");
+    actor.script.lock().unwrap().lead = 4.0;
+    actor.script.lock().unwrap().pause = Duration::from_millis(30);
+    let generate = one_at_a_time().temperature(1.0).max_tokens(6).best_of(40).deadline(Duration::from_millis(400));
+    let answer = actor.session().ask(&Prompt::user().text("?"), &generate).unwrap();
+    assert!(!answer.ids.is_empty() || answer.stop == StopReason::EndOfText, "{answer:?}");
+}
+
+#[test]
 fn deadlines_end_answers_and_fail_what_comes_before() {
     let actor = Actor::new("one two three four five six seven eight nine ten");
     actor.script.lock().unwrap().pause = Duration::from_millis(20);

@@ -1,5 +1,6 @@
 //! What the example programs share.
 
+pub mod evaluation;
 pub mod parity;
 pub mod progress;
 pub mod shapes;

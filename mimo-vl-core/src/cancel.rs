@@ -79,7 +79,7 @@ impl<'a> Watch<'a> {
         self
     }
 
-    /// Call `progress` now and then with what is done and what there is to do, in bytes read.
+    /// Call `progress` now and then with what is done and what there is to do: bytes, or frames of a video.
     #[must_use]
     pub fn progress(mut self, progress: &'a dyn Fn(u64, u64)) -> Self {
         self.progress = Some(progress);

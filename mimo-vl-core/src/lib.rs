@@ -55,6 +55,8 @@ pub mod kernels;
 pub mod language;
 pub mod model;
 pub mod nn;
+#[cfg(feature = "pdf")]
+pub mod pdf;
 pub mod preprocess;
 pub mod projector;
 pub mod prompt;

@@ -37,6 +37,8 @@ pub struct AnswerParser {
     space: String,
     /// The beginning of what may become a tag.
     held: String,
+    /// No tag follows.
+    literal: bool,
 }
 
 impl Default for AnswerParser {
@@ -48,7 +50,7 @@ impl Default for AnswerParser {
 impl AnswerParser {
     /// For text that starts with the answer or with `<think>`.
     pub fn new() -> Self {
-        Self { place: Place::Answer, edge: Edge::Start, space: String::new(), held: String::new() }
+        Self { place: Place::Answer, edge: Edge::Start, space: String::new(), held: String::new(), literal: false }
     }
 
     /// For text that starts with thinking whose tag was written already.
@@ -59,6 +61,11 @@ impl AnswerParser {
     /// Whether the text that comes next is thinking, as far as can be seen.
     pub fn is_thinking(&self) -> bool {
         self.place == Place::Thinking
+    }
+
+    /// Take all that follows as it is, and nothing of it for a tag.
+    pub fn read_literally(&mut self) {
+        self.literal = true;
     }
 
     /// Whether the beginning of what may become a tag is held back.
@@ -72,6 +79,10 @@ impl AnswerParser {
         held.push_str(text);
         let mut events = Vec::new();
         let mut rest = held.as_str();
+        if self.literal {
+            self.write(rest, &mut events);
+            return events;
+        }
         while let Some((before, place, after)) = split_at_tag(rest) {
             self.write(before, &mut events);
             self.enter(place);
@@ -208,6 +219,15 @@ mod tests {
         assert_eq!(parser.push("3 < 4"), [text("3 < 4")]);
         assert_eq!(parser.push(" and <"), [text(" and ")]);
         assert_eq!(parser.push("b>"), [text("<b>")]);
+    }
+
+    #[test]
+    fn tags_are_text_where_no_tag_follows() {
+        let mut parser = AnswerParser::new();
+        assert_eq!(parser.push("<think>a</think>\n"), [thinking("a")]);
+        parser.read_literally();
+        assert_eq!(parser.push("\n<thi"), [text("<thi")]);
+        assert_eq!(parser.push("nk> </think>"), [text("nk> </think>")]);
     }
 
     #[test]

@@ -28,8 +28,8 @@ impl RegionParser {
     /// The boxes and points that `text` completes, each with its place in the whole text, in bytes. None without a
     /// picture.
     pub fn push(&mut self, text: &str) -> Vec<(Region, Range<usize>)> {
-        let Some((image, transform)) = self.image else { return Vec::new() };
         let found = self.scanner.push(text).into_iter();
+        let Some((image, transform)) = self.image else { return Vec::new() };
         found
             .map(|found| (found.range.clone(), found))
             .map(|(range, found)| (Region::new(found, image, &transform), range))

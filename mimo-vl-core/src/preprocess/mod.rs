@@ -72,7 +72,15 @@ pub fn image_layout(image: &Image, config: &PreprocessConfig) -> Result<Layout> 
 pub fn video_layout(video: &Video, config: &PreprocessConfig) -> Result<Layout> {
     let frames = video.frames();
     let first = frames.first().ok_or_else(|| Error::image("video", "it has no frames"))?;
-    let size = frame_size(first, frames.len(), video.limits(), None, config)?;
+    let own = (first.height() as usize, first.width() as usize);
+    let is_sized = first.part() != (first.width(), first.height());
+    let fits = video.limits().1.is_none_or(|most| own.0 * own.1 <= most as usize);
+    let size = match is_sized && fits && own.0.is_multiple_of(config.factor()) && own.1.is_multiple_of(config.factor())
+    {
+        // The frames of a file have the size that they are to have.
+        true => own,
+        false => frame_size(first, frames.len(), video.limits(), video.budget(), config)?,
+    };
     let second_per_grid = Some(config.temporal_patch_size as f64 / video.fps());
     Ok(Layout { second_per_grid, ..Layout::new(first, frames.len(), size, config) })
 }
@@ -90,8 +98,8 @@ pub fn image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
 
 /// Cut a video into patches, two frames at a time; after an odd number of frames the last is repeated.
 ///
-/// A frame has the limits that the video states; else at least 128 tokens and at most [`frame_pixels`] of the
-/// budget of 115,200 tokens for the whole video.
+/// A frame has at most the pixels that the video states, and at most [`frame_pixels`] of its budget, which is 115,200
+/// tokens for the whole video unless it states another; at least those that it states, else 128 tokens.
 ///
 /// # Errors
 /// [`Error::Image`] and [`Error::ContextTooLong`], as for [`image()`].
@@ -108,11 +116,13 @@ pub(crate) fn frame_size(
     first: &Image,
     count: usize,
     (min, max): (Option<u32>, Option<u32>),
-    total: Option<f64>,
+    total: Option<u64>,
     config: &PreprocessConfig,
 ) -> Result<(usize, usize)> {
     let count = count.next_multiple_of(config.temporal_patch_size);
-    let limits = Limits::new(min, max, FRAME_MIN_PIXELS, frame_pixels(count, total.unwrap_or(VIDEO_PIXELS)));
+    let most = frame_pixels(count, total.map_or(VIDEO_PIXELS, |total| total as f64));
+    let max = max.map(|max| max.min(most as u32));
+    let limits = Limits::new(min, max, FRAME_MIN_PIXELS, most);
     limits
         .and_then(|limits| target(first.height() as usize, first.width() as usize, config.factor(), limits))
         .map_err(|reason| Error::image(format!("video of frames like {}", first.name()), reason))

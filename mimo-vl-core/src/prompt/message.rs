@@ -131,12 +131,13 @@ impl ThinkingStyle {
         }
     }
 
-    /// The style of a published checkpoint, by the name of its folder: [`Prefill`](Self::Prefill) for those of June 2025,
+    /// The style of a published checkpoint, by the name of its folder or of one above: [`Prefill`](Self::Prefill) for those of June 2025,
     /// else [`Slash`](Self::Slash).
     pub fn of_checkpoint(name: &str) -> Self {
         let name = name.to_lowercase();
-        let published = ["mimo-vl-7b-rl", "mimo-vl-7b-sft"].iter().any(|family| name.contains(family));
-        if published && !name.contains("2508") { Self::Prefill } else { Self::Slash }
+        let families = ["mimo-vl-7b-rl", "mimo-vl-7b-sft"];
+        let folder = name.split(['/', '\\']).rev().find(|part| families.iter().any(|family| part.contains(family)));
+        if folder.is_some_and(|folder| !folder.contains("2508")) { Self::Prefill } else { Self::Slash }
     }
 
     /// What is said at the end of the user's turn, and how the answer is begun.
@@ -353,6 +354,8 @@ mod tests {
             ("/models/MiMo-VL-7B-RL-2508", ThinkingStyle::Slash),
             ("models--XiaomiMiMo--MiMo-VL-7B-SFT/snapshots/4bfb27", Prefill),
             ("MiMo-VL-7B-RL-GGUF", Prefill),
+            ("/runs/2508/MiMo-VL-7B-RL/snapshots/2508ab", Prefill),
+            ("/June/MiMo-VL-7B-RL-2508/snapshots/4bfb27", ThinkingStyle::Slash),
             ("mimo-vl-tiny", ThinkingStyle::Slash),
         ] {
             assert_eq!(ThinkingStyle::of_checkpoint(name), style, "{name}");

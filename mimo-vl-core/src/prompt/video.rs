@@ -9,6 +9,7 @@ pub struct Video {
     frames: Vec<Image>,
     fps: f64,
     times: Option<Vec<f64>>,
+    total_pixels: Option<u64>,
     min_pixels: Option<u32>,
     max_pixels: Option<u32>,
 }
@@ -40,7 +41,7 @@ impl Video {
                 ));
             }
         }
-        Ok(Self { frames, fps, times: None, min_pixels: None, max_pixels: None })
+        Ok(Self { frames, fps, times: None, total_pixels: None, min_pixels: None, max_pixels: None })
     }
 
     /// Enlarge every frame to at least `pixels` pixels before it is cut into patches.
@@ -50,7 +51,15 @@ impl Video {
         self
     }
 
-    /// Shrink every frame to at most `pixels` pixels; without it the limit falls as the number of frames grows.
+    /// Shrink the frames so that all together have at most `pixels` pixels, but each at least 134 tokens. Without it they may
+    /// have nine tenths of a context of 128,000 tokens.
+    #[must_use]
+    pub fn total_pixels(mut self, pixels: u64) -> Self {
+        self.total_pixels = Some(pixels);
+        self
+    }
+
+    /// Shrink every frame to at most `pixels` pixels, and to its part of all pixels.
     #[must_use]
     pub fn max_pixels(mut self, pixels: u32) -> Self {
         self.max_pixels = Some(pixels);
@@ -78,21 +87,25 @@ impl Video {
         self.times.as_deref()
     }
 
-    /// As it was before it was saved.
-    pub(crate) fn restored(self, times: Option<Vec<f64>>, min_pixels: Option<u32>, max_pixels: Option<u32>) -> Self {
-        Self { times, min_pixels, max_pixels, ..self }
+    /// With these limits of all frames and of each.
+    pub(crate) fn with_limits(self, total_pixels: Option<u64>, max_pixels: Option<u32>) -> Self {
+        Self { total_pixels, max_pixels, ..self }
     }
 
-    /// Set the time of each frame.
-    pub(crate) fn times(mut self, times: Vec<f64>) -> Self {
-        self.times = Some(times);
-        self
+    /// With the times and the fewest pixels of a frame that it had.
+    pub(crate) fn with_times(self, times: Option<Vec<f64>>, min_pixels: Option<u32>) -> Self {
+        Self { times, min_pixels, ..self }
     }
 
     /// At most `pixels` pixels, whatever the least was.
     pub(crate) fn at_most(mut self, pixels: u32) -> Self {
         self.min_pixels = self.min_pixels.map(|least| least.min(pixels));
         self.max_pixels(pixels)
+    }
+
+    /// The limit of all frames that the caller set.
+    pub(crate) fn budget(&self) -> Option<u64> {
+        self.total_pixels
     }
 
     /// The limits that the caller set for every frame: fewest and most pixels.

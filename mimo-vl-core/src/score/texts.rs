@@ -56,15 +56,19 @@ pub fn choice(answer: &str, choices: usize) -> Option<char> {
     let first = words.next().and_then(letter);
     let bare = said.trim_matches(|c: char| !c.is_alphanumeric());
     let lower = || (bare.len() == 1).then(|| bare.to_uppercase()).and_then(|bare| letter(&bare));
-    // "A cat" starts with an article.
-    let alone = first.filter(|&letter| letter != 'A' || !said.starts_with("A "));
-    alone.or_else(lower).or_else(|| words.filter_map(letter).next_back()).or(first)
+    // "A cat" and "I think" start with words.
+    let is_word = |letter: char| matches!(letter, 'A' | 'I') && said.starts_with(&format!("{letter} "));
+    let alone = first.filter(|&letter| !is_word(letter));
+    let last = || words.filter_map(letter).filter(|&letter| letter != 'I').next_back();
+    alone.or_else(lower).or_else(last).or(first)
 }
 
-/// The number that an answer gives: the boxed one, or the last whole number in it.
+/// The number that an answer gives: the boxed one, or the last in it; `None` if that is not whole. Digits may be grouped
+/// with commas.
 pub fn count(answer: &str) -> Option<i64> {
-    let digits = last_word(answer).split(|c: char| !c.is_ascii_digit());
-    digits.filter_map(|number| number.parse().ok()).next_back()
+    let numbers = last_word(answer).split(|c: char| !c.is_ascii_digit() && !matches!(c, ',' | '.'));
+    let numbers = numbers.map(|number| number.trim_matches([',', '.']).replace(',', ""));
+    numbers.filter(|number| !number.is_empty()).next_back()?.parse().ok()
 }
 
 /// Average normalised Levenshtein similarity (Biten and others, "Scene Text Visual Question Answering", ICCV 2019), to the
@@ -144,6 +148,8 @@ mod tests {
         ] {
             assert_eq!(choice(answer, 4), letter, "{answer}");
         }
+        assert_eq!(choice("I would say B", 10), Some('B'));
+        assert_eq!(choice("I", 10), Some('I'));
     }
 
     #[test]
@@ -152,6 +158,8 @@ mod tests {
         assert_eq!(count("12 in all, \\boxed{7}"), Some(7));
         assert_eq!(count("共有 5 个"), Some(5));
         assert_eq!(count("none"), None);
+        assert_eq!(count("1,200, I think."), Some(1200));
+        assert_eq!(count("about 2.5"), None);
     }
 
     #[test]

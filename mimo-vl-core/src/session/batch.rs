@@ -89,6 +89,7 @@ impl Batch {
         self.waiting.retain(|waiting| waiting.number != number);
         self.running.retain(|running| running.number != number);
         self.ready.retain(|(of, _)| *of != number);
+        self.answers.retain(|(of, _)| *of != number);
     }
 
     /// A handle with which any thread ends everything: each question that is not over gives

@@ -141,6 +141,11 @@ impl Constraint {
         matches!(self.phase, Phase::Thinking) && remaining <= self.shortest + END_OF_THINKING
     }
 
+    /// Whether the grammar holds already.
+    pub(super) fn is_answering(&self) -> bool {
+        matches!(self.phase, Phase::Answer)
+    }
+
     /// Whether the answer is whole and nothing can follow.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Answer) && self.matcher.is_over()

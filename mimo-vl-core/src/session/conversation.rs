@@ -11,6 +11,7 @@ use super::media::{self, Medium, Turn};
 use super::stream::Stream;
 use super::tokens::{Span, Tokens};
 use super::writer::{Begun, Writer};
+use crate::answer::StopReason;
 use crate::cancel::Cancel;
 use crate::encode::{Slot, encode};
 use crate::error::{Error, Result};
@@ -109,8 +110,12 @@ impl Session {
             // What the model has seen of the conversation is kept for the next.
             let again = Begun { options, held: timings.prompt_tokens, ..begun.clone() };
             let tried = Writer::new(self, again)?.try_out(self)?;
+            let late = tried.0.stop == StopReason::Deadline;
             if best.as_ref().is_none_or(|best| tried.1 > best.1) {
                 best = Some(tried);
+            }
+            if late {
+                break;
             }
         }
         let Some((mut answer, _)) = best else { return Err(Error::internal("no answer")) };

@@ -202,7 +202,7 @@ impl Model {
     /// [`Error::Io`] when the directory or a file cannot be read, [`Error::Checkpoint`] when a file is missing, broken
     /// or does not fit the others, [`Error::Tensor`] when a tensor is missing or misshapen, [`Error::Device`] when
     /// the device cannot be used, [`Error::Memory`] when the weights do not fit, [`Error::Option`] when an option is out
-    /// of its range or the checkpoint is rounded to other weights.
+    /// of its range or the checkpoint is rounded to other weights, [`Error::Hub`] when it cannot be had from the hub.
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
         Self::load_watched(path, options, Watch::new())
     }
@@ -412,7 +412,13 @@ impl fmt::Debug for Model {
 #[cfg(feature = "hub")]
 fn downloaded(path: &Path, options: &LoadOptions, watch: Watch<'_>) -> Result<Option<PathBuf>> {
     let id = path.to_str().filter(|id| !path.exists() && hub::is_id(id));
-    id.map(|id| hub::download(id, &options.hub, watch)).transpose()
+    let fetched = id.map(|id| hub::download(id, &options.hub, watch)).transpose();
+    fetched.map_err(|error| match error {
+        Error::Hub { what, reason } => {
+            Error::Hub { what, reason: format!("{reason}; and there is no folder {}", path.display()) }
+        }
+        other => other,
+    })
 }
 
 #[cfg(not(feature = "hub"))]

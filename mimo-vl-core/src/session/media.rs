@@ -182,6 +182,7 @@ impl Source {
             (Self::Image(a), Self::Image(b)) => a.limits() == b.limits() && same_pixels(a, b),
             (Self::Video(a), Self::Video(b)) => {
                 a.limits() == b.limits()
+                    && a.budget() == b.budget()
                     && a.fps() == b.fps()
                     && a.frames().len() == b.frames().len()
                     && a.frames().iter().zip(b.frames()).all(|(a, b)| same_pixels(a, b))
@@ -202,12 +203,17 @@ impl Source {
     /// What tells its features from others': equal for equal pixels, limits and times.
     fn key(&self) -> Key {
         let mut key = KeyWriter::new();
-        let (limits, fps) = match self {
-            Self::Image(image) => (image.limits(), 0.0),
-            Self::Video(video) => (video.limits(), video.fps()),
+        let (limits, fps, budget) = match self {
+            Self::Image(image) => (image.limits(), 0.0, None),
+            Self::Video(video) => (video.limits(), video.fps(), video.budget()),
         };
         let limit = |limit: Option<u32>| limit.map_or(0, |pixels| u64::from(pixels) + 1);
-        key.numbers(&[limit(limits.0), limit(limits.1), fps.to_bits()]);
+        key.numbers(&[
+            limit(limits.0),
+            limit(limits.1),
+            fps.to_bits(),
+            budget.map_or(0, |pixels| pixels.saturating_add(1)),
+        ]);
         for frame in self.frames() {
             key.numbers(&[u64::from(frame.width()), u64::from(frame.height())]);
             key.bytes(frame.pixels());

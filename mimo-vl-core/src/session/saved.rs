@@ -53,6 +53,7 @@ struct MediumRecord {
 struct VideoRecord {
     fps: f64,
     times: Option<Vec<f64>>,
+    total_pixels: Option<u64>,
     min_pixels: Option<u32>,
     max_pixels: Option<u32>,
 }
@@ -116,7 +117,13 @@ impl Session {
 fn medium_record(medium: &Medium) -> MediumRecord {
     let video = medium.video().map(|video| {
         let (min_pixels, max_pixels) = video.limits();
-        VideoRecord { fps: video.fps(), times: video.own_times().map(<[f64]>::to_vec), min_pixels, max_pixels }
+        VideoRecord {
+            fps: video.fps(),
+            times: video.own_times().map(<[f64]>::to_vec),
+            total_pixels: video.budget(),
+            min_pixels,
+            max_pixels,
+        }
     });
     let frames = medium.frames().iter().map(Image::record).collect();
     MediumRecord { frames, video, encoded: medium.features().is_ok() }
@@ -172,8 +179,8 @@ impl Model {
         let mut frames: Vec<Image> = frames.collect::<Result<_>>()?;
         let medium = match (record.video, frames.len()) {
             (Some(video), _) => {
-                let restored =
-                    Video::from_frames(frames, video.fps)?.restored(video.times, video.min_pixels, video.max_pixels);
+                let restored = Video::from_frames(frames, video.fps)?.with_times(video.times, video.min_pixels);
+                let restored = restored.with_limits(video.total_pixels, video.max_pixels);
                 Medium::of_video(restored, self.preprocess_config())?
             }
             (None, 1) => Medium::of_image(frames.remove(0), self.preprocess_config())?,

@@ -52,6 +52,8 @@ pub(super) struct Writer {
     thinking: String,
     regions: Vec<Region>,
     logprobs: Vec<TokenLogprob>,
+    /// Of the token that ended the answer.
+    end_logprob: Option<f32>,
     /// How long `text` was after each token.
     ends: Vec<usize>,
     timings: Timings,
@@ -137,6 +139,7 @@ impl Writer {
             thinking: String::new(),
             regions: Vec::new(),
             logprobs: Vec::new(),
+            end_logprob: None,
             ends: Vec::new(),
             timings,
         })
@@ -179,8 +182,10 @@ impl Writer {
             self.advance(session)?;
         }
         let State::Ending(stop) = self.state else { return Err(Error::internal("an answer that did not end")) };
-        let sum: f64 = self.logprobs.iter().map(|token| f64::from(token.logprob)).sum();
-        let mean = sum / self.logprobs.len().max(1) as f64;
+        let logprobs = self.logprobs.iter().map(|token| token.logprob).chain(self.end_logprob);
+        let (count, sum) = logprobs.fold((0.0, 0.0), |(count, sum), logprob| (count + 1.0, sum + f64::from(logprob)));
+        // An answer that was cut before its first token is no answer.
+        let mean = if count > 0.0 { sum / count } else { f64::NEG_INFINITY };
         session.rewind(self.held);
         Ok((self.take_answer(stop), mean))
     }
@@ -238,12 +243,16 @@ impl Writer {
             token => token?,
         };
         if session.model().stop_tokens().contains(&id) {
+            self.end_logprob = logprob;
             self.end(StopReason::EndOfText);
             return Ok(());
         }
         self.ids.push(id);
         self.timings.tokens = self.ids.len();
         self.logprobs.extend(logprob.map(|logprob| TokenLogprob { id, logprob, top }));
+        if self.constraint.as_ref().is_some_and(Constraint::is_answering) && !forced {
+            self.parser.read_literally();
+        }
         let text = self.decoder.push(id);
         let events = self.parser.push(&text);
         let stopped = self.take(events);

@@ -27,24 +27,30 @@ pub(super) fn decode(
     cancel: &Cancel,
     mut take: impl FnMut(Image) -> Result<()>,
 ) -> Result<()> {
+    // Older versions have another word for it.
+    for keep_times in [["-fps_mode", "passthrough"], ["-vsync", "0"]] {
+        match decode_with(keep_times, path, ffmpeg, indices, cancel, &mut take) {
+            Err(Error::Image { reason, .. }) if reason.contains("fps_mode") => {}
+            other => return other,
+        }
+    }
+    Err(refused(path, "this version of ffmpeg is not supported"))
+}
+
+fn decode_with(
+    keep_times: [&str; 2],
+    path: &Path,
+    ffmpeg: &OsStr,
+    indices: &[usize],
+    cancel: &Cancel,
+    take: &mut impl FnMut(Image) -> Result<()>,
+) -> Result<()> {
     let wanted: Vec<String> = indices.iter().map(|index| format!("eq(n,{index})")).collect();
     let select = format!("select='{}'", wanted.join("+"));
     let last = (indices.len()).to_string();
-    let after = [
-        "-map",
-        "0:v:0",
-        "-vf",
-        &select,
-        "-fps_mode",
-        "passthrough",
-        "-frames:v",
-        &last,
-        "-f",
-        "image2pipe",
-        "-c:v",
-        "ppm",
-        "-",
-    ];
+    let [option, value] = keep_times;
+    let map = ["-map", "0:v:0", "-vf", &select, option, value, "-frames:v", &last];
+    let after = [&map[..], &["-f", "image2pipe", "-c:v", "ppm", "-"]].concat();
     let mut program = Program::start(ffmpeg, path, &["-v", "error", "-nostdin", "-i"], &after, cancel)?;
     let mut count = 0;
     while let Some(frame) = program.read_frame()? {

@@ -126,16 +126,15 @@ impl Video {
             watch.step(frames.len() as u64, count as u64)
         })?;
         let times = sampled.indices.iter().map(|&index| stream.times[index]).collect();
-        let pixels = size.map_or(0, |(width, height)| (width * height) as u32);
-        Ok(Self::from_frames(frames, sampled.fps)?.times(times).min_pixels(pixels).max_pixels(pixels))
+        let video = Self::from_frames(frames, sampled.fps)?.with_times(Some(times), None);
+        Ok(video.with_limits(options.total_pixels, options.max_pixels))
     }
 }
 
 /// The width and height at which the model sees frames like this one.
 fn target(frame: &Image, count: usize, options: &VideoOptions) -> Result<(usize, usize)> {
-    let total = options.total_pixels.map(|pixels| pixels as f64);
-    let config = PreprocessConfig::default();
-    let (height, width) = preprocess::frame_size(frame, count, (None, options.max_pixels), total, &config)?;
+    let (limits, config) = ((None, options.max_pixels), PreprocessConfig::default());
+    let (height, width) = preprocess::frame_size(frame, count, limits, options.total_pixels, &config)?;
     Ok((width, height))
 }
 
