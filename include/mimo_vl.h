@@ -92,6 +92,18 @@ enum mimo_vl_status
      * There is not enough free memory.
      */
     MIMO_VL_STATUS_MEMORY = 11,
+    /**
+     * The time that the caller allowed is over; the session is as it was before the call.
+     */
+    MIMO_VL_STATUS_DEADLINE = 12,
+    /**
+     * What the model answered cannot be read as what was asked of it.
+     */
+    MIMO_VL_STATUS_ANSWER = 13,
+    /**
+     * A checkpoint cannot be had from a model hub.
+     */
+    MIMO_VL_STATUS_HUB = 14,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -154,6 +166,18 @@ enum mimo_vl_stop_reason
      * The conversation fills the context.
      */
     MIMO_VL_STOP_REASON_CONTEXT_FULL = 3,
+    /**
+     * One of the caller's texts that end an answer appeared.
+     */
+    MIMO_VL_STOP_REASON_STOP_TEXT = 4,
+    /**
+     * The answer went round in circles.
+     */
+    MIMO_VL_STOP_REASON_LOOP = 5,
+    /**
+     * The time that the caller allowed is over.
+     */
+    MIMO_VL_STOP_REASON_DEADLINE = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
