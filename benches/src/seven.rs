@@ -9,7 +9,7 @@ use burn::tensor::{DType, Tensor};
 use mimo_vl_core::checkpoint::{Checkpoint, Receipt, TensorSource, Weights};
 use mimo_vl_core::device::{WithBackend, dispatch};
 use mimo_vl_core::kernels::{Kernels, Mask, Packed, cores};
-use mimo_vl_core::model::{Segment, Sequence};
+use mimo_vl_core::model::{Segment, Sequence, Step};
 use mimo_vl_core::preprocess;
 use mimo_vl_core::sampling::MOST_DRAFTED;
 use mimo_vl_core::{Cancel, Generate, Image, LoadOptions, Model, Prompt, Thinking, Watch, quantize};
@@ -251,6 +251,7 @@ impl Bench {
             "steps",
             "what checking seven guesses takes",
         );
+        figure(&format!("{GUESSES} answers at once, {held}"), self.batch(held)?, "tokens/s", "all of them together");
         if self.threads == cores() {
             let rest = dispatch("cpu", Rest { bench: self, held, sequence: &mut *sequence })?;
             figure(
@@ -261,6 +262,31 @@ impl Bench {
             );
         }
         Ok(())
+    }
+
+    /// Tokens of a second when several answers are written at once, each with so many tokens in its cache.
+    fn batch(&self, held: usize) -> Result<f64, Box<dyn Error>> {
+        let first = self.sequence(held.max(1))?;
+        let mut sequences: Vec<Box<dyn Sequence>> = (0..GUESSES).map(|_| first.fork()).collect();
+        for sequence in &mut sequences {
+            sequence.reserve(held + self.rounds + 2)?;
+        }
+        let mut times = Vec::new();
+        for _ in 0..self.rounds + 1 {
+            let mut steps: Vec<Step<'_>> = sequences
+                .iter_mut()
+                .map(|sequence| {
+                    let position = sequence.len() as u32;
+                    Step { sequence: &mut **sequence, id: position % 1000, position }
+                })
+                .collect();
+            let (logits, time) = timed(|| self.model.engine().step_together(&mut steps, &Cancel::new()));
+            logits?;
+            times.push(time);
+        }
+        // The first copies what the forks shared.
+        times.remove(0);
+        Ok(GUESSES as f64 / median(times))
     }
 
     /// From the start of a process to its first token, and its peak of memory.

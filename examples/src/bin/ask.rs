@@ -203,9 +203,15 @@ fn run(arguments: &Arguments) -> Result<(), Ending> {
     if ANSWER.set(session.cancel()).is_err() || loading.is_cancelled() {
         return Err(Ending::Interrupted);
     }
+    let plan = if arguments.stats { Some(session.plan(&prompt, &arguments.generate)?) } else { None };
     let answer = write_answer(&mut session, &prompt, arguments)?;
-    if arguments.stats {
+    if let Some(plan) = plan {
         write_stats(&model, &answer.timings);
+        eprintln!(
+            "memory     {:8.3} GB as planned, {:.3} GB of it for the cache",
+            plan.peak_bytes as f64 / 1e9,
+            plan.cache_bytes as f64 / 1e9
+        );
     }
     if let Some(file) = &arguments.draw {
         draw_regions(&answer, &prompt, file)?;

@@ -29,7 +29,7 @@ struct Arguments {
 /// What the command line asks for.
 enum Command {
     Help,
-    Compare(Arguments),
+    Compare(Box<Arguments>),
 }
 
 fn main() -> ExitCode {
@@ -97,5 +97,5 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Command, String> {
         };
     }
     let directory = directory.ok_or("no checkpoint directory")?;
-    Ok(Command::Compare(Arguments { directory, options }))
+    Ok(Command::Compare(Box::new(Arguments { directory, options })))
 }

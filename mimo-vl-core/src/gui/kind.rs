@@ -74,7 +74,7 @@ impl FromStr for Direction {
     }
 }
 
-/// What an [`Action`] does.
+/// What an [`Action`](super::Action) does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ActionKind {
     /// Press and let go.

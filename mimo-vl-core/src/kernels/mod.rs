@@ -5,6 +5,8 @@
 
 mod attention;
 mod backends;
+// Without the backend `flex` only rounding is used of it.
+#[cfg_attr(not(feature = "flex"), allow(dead_code, unused_imports))]
 mod cpu;
 #[cfg(feature = "flex")]
 mod flex;

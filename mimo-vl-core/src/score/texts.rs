@@ -59,7 +59,7 @@ pub fn choice(answer: &str, choices: usize) -> Option<char> {
     // "A cat" and "I think" start with words.
     let is_word = |letter: char| matches!(letter, 'A' | 'I') && said.starts_with(&format!("{letter} "));
     let alone = first.filter(|&letter| !is_word(letter));
-    let last = || words.filter_map(letter).filter(|&letter| letter != 'I').next_back();
+    let last = || words.filter_map(letter).rfind(|&letter| letter != 'I');
     alone.or_else(lower).or_else(last).or(first)
 }
 
@@ -67,8 +67,8 @@ pub fn choice(answer: &str, choices: usize) -> Option<char> {
 /// with commas.
 pub fn count(answer: &str) -> Option<i64> {
     let numbers = last_word(answer).split(|c: char| !c.is_ascii_digit() && !matches!(c, ',' | '.'));
-    let numbers = numbers.map(|number| number.trim_matches([',', '.']).replace(',', ""));
-    numbers.filter(|number| !number.is_empty()).next_back()?.parse().ok()
+    let mut numbers = numbers.map(|number| number.trim_matches([',', '.']).replace(',', ""));
+    numbers.rfind(|number| !number.is_empty())?.parse().ok()
 }
 
 /// Average normalised Levenshtein similarity (Biten and others, "Scene Text Visual Question Answering", ICCV 2019), to the
