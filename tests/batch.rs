@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mimo_vl_core::{Answer, Batch, ErrorCode, Event, Generate, Prompt, StopReason};
-use mimo_vl_tests::fixture::{model, picture, short, video};
+use mimo_vl_core::{Answer, Batch, ErrorCode, Event, Generate, LoadOptions, Model, Prompt, StopReason, Weights};
+use mimo_vl_tests::fixture::{checkpoint, model, picture, short, video};
 
 /// Answers that never end by themselves.
 fn endless() -> Generate {
@@ -107,4 +107,25 @@ fn a_batch_is_cancelled_as_a_whole() {
     let ends: Vec<_> = batch.by_ref().filter_map(|(_, event)| event.err()).map(|error| error.code()).collect();
     assert_eq!(ends, [ErrorCode::Cancelled; 4]);
     assert!(batch.is_empty());
+}
+
+#[test]
+fn conversations_go_on_in_a_batch() {
+    let mut session = model().session();
+    session.ask(&Prompt::user().image(picture(1, 100, 80)).text("What?"), &short()).unwrap();
+    let question = Prompt::user().text("And then?");
+    let expected = session.fork().ask(&question, &short().temperature(1.5)).unwrap();
+    let mut batch = model().batch(3);
+    batch.add(&question, &short().deadline(Duration::from_millis(1)).max_tokens(1000));
+    batch.add_to(session, &question, &short().temperature(1.5));
+    batch.add(&Prompt::user().text("What?"), &endless().stop("e").max_tokens(1000));
+    let other = Model::load(checkpoint(), &LoadOptions::new().weights(Weights::Int8)).unwrap();
+    batch.add_to(other.session(), &question, &short());
+    let said = run(&mut batch, 4);
+    let answer = batch.answer(1).unwrap();
+    assert_eq!(answer.ids, expected.ids);
+    assert!(answer.timings.cached_tokens > 0);
+    assert!(matches!(said[0].1, Some(Ok(StopReason::Deadline) | Err(ErrorCode::Deadline))), "{:?}", said[0].1);
+    assert_eq!((said[2].1, said[2].0.contains('e')), (Some(Ok(StopReason::StopText)), false));
+    assert_eq!(said[3].1, Some(Err(ErrorCode::Option)), "a session of another model");
 }

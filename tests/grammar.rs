@@ -70,10 +70,43 @@ fn a_grammar_begins_after_the_thinking() {
         assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()) && answer.complete, "{answer:?}");
         assert!(answer.thinking.is_some());
     }
+    // Thinking that ends without an answer gets one.
+    actor.says("<think>\nhm");
+    let answer = ask(Thinking::On, one_at_a_time());
+    assert_eq!(answer.thinking.as_deref(), Some("hm"));
+    assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()), "{answer:?}");
     for seed in 0..8 {
         let answer = ask(Thinking::Auto, chatter(seed).max_tokens(80));
         assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()), "{answer:?}");
     }
+}
+
+#[test]
+fn an_end_fits_into_few_tokens() {
+    let actor = Actor::new("nonsense");
+    let long = "b".repeat(40);
+    for seed in 0..20 {
+        let grammar = Grammar::Choice(vec!["a".to_owned(), long.clone()]);
+        let answer = actor.ask(&chatter(seed).max_tokens(3).grammar(grammar));
+        assert_eq!((answer.text.as_str(), answer.complete), ("a", true));
+    }
+    // Where no way to an end is found, the answer is cut as any other.
+    let endless = Grammar::Regex("(?s:.*)END".to_owned());
+    let cut = actor.ask(&chatter(1).max_tokens(40).grammar(endless));
+    assert!(cut.tokens <= 40);
+}
+
+#[test]
+fn a_token_that_bias_forbids_and_the_grammar_needs_is_an_error_of_the_answer() {
+    let actor = Actor::new("yes");
+    let mut generate = one_at_a_time().grammar(Grammar::Choice(vec!["yes".to_owned()]));
+    for id in 0..actor.model.config().text.vocab_size as u32 {
+        generate = generate.logit_bias(id, f32::NEG_INFINITY);
+    }
+    let mut session = actor.session();
+    let refused = session.ask(&Prompt::user().text("?"), &generate);
+    assert!(matches!(refused, Err(Error::Answer { .. })), "{refused:?}");
+    assert!(session.ask(&Prompt::user().text("?"), &one_at_a_time()).is_ok(), "the session is as before");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What a question will take, and questions that are made to fit.
 
+use std::time::Duration;
+
 use mimo_vl_core::{Budget, Error, Generate, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Thinking, Weights};
 use mimo_vl_tests::fixture::{checkpoint, model, picture, short, video};
 
@@ -79,4 +81,17 @@ fn a_small_context_is_part_of_the_plan() {
     assert!(fitting.prompt_tokens <= 299 && fitting.prompt_tokens > 230, "{fitting:?}");
     let thin = Image::from_rgb(2100, 10, 6300, &[0; 63_000]).unwrap();
     assert!(matches!(session.plan(&Prompt::user().image(thin).text("?"), &short()), Err(Error::Image { .. })));
+}
+
+#[test]
+fn what_stopped_an_earlier_call_does_not_stop_a_plan() {
+    let mut session = model().session();
+    let prompt = Prompt::user().image(picture(1, 100, 80)).text("What?");
+    assert!(session.ask(&prompt, &short().deadline(Duration::ZERO)).is_err());
+    assert!(session.plan(&prompt, &short()).is_ok());
+    session.cancel().cancel();
+    assert!(session.fit(&prompt, &short(), Budget::new()).is_ok());
+    let twice = Prompt::user().image(picture(1, 100, 80)).image(picture(1, 100, 80)).text("What?");
+    let (one, two) = (session.plan(&prompt, &short()).unwrap(), session.plan(&twice, &short()).unwrap());
+    assert!(two.prompt_tokens > one.prompt_tokens && two.working_bytes < 2 * one.working_bytes, "it is encoded once");
 }

@@ -77,3 +77,17 @@ fn files_that_are_no_saved_sessions_are_typed_errors() {
     std::fs::write(&path, &whole).unwrap();
     assert!(matches!(rounded.load_session(&path), Err(Error::Checkpoint { .. })), "other weights have other features");
 }
+
+#[test]
+fn crops_come_back_where_they_were() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("session.safetensors");
+    let mut session = model().session();
+    let part = picture(1, 200, 160).crop(30, 20, 120, 100).unwrap();
+    let first = session.ask(&Prompt::user().image(part).text("What?"), &drawn(1)).unwrap();
+    session.save(&path).unwrap();
+    let mut restored = model().load_session(&path).unwrap();
+    let later = restored.ask(&Prompt::user().text("And?"), &drawn(2)).unwrap();
+    assert_eq!(later.transforms, first.transforms);
+    assert_eq!((first.transforms[0].offset, first.transforms[0].original), ((30, 20), (200, 160)));
+}

@@ -260,8 +260,11 @@ fn an_answer_that_was_cut_at_once_is_not_the_best() {
     actor.script.lock().unwrap().lead = 4.0;
     actor.script.lock().unwrap().pause = Duration::from_millis(30);
     let generate = one_at_a_time().temperature(1.0).max_tokens(6).best_of(40).deadline(Duration::from_millis(400));
-    let answer = actor.session().ask(&Prompt::user().text("?"), &generate).unwrap();
+    let mut session = actor.session();
+    let answer = session.ask(&Prompt::user().text("?"), &generate).unwrap();
     assert!(!answer.ids.is_empty() || answer.stop == StopReason::EndOfText, "{answer:?}");
+    let next = session.ask(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+    assert!(next.timings.cached_tokens > 0 && session.messages().len() == 4);
 }
 
 #[test]

@@ -70,6 +70,9 @@ fn frames_have_the_size_that_the_model_sees() {
     let small = Video::open(&path, &VideoOptions::new().total_pixels(1)).unwrap();
     let patches = preprocess::video(&small, &Default::default()).unwrap();
     assert_eq!(patches.transform.resized, (small.frames()[0].width() as usize, small.frames()[0].height() as usize));
+    let lowered = Video::open(&path, &VideoOptions::new()).unwrap().total_pixels(1);
+    let patches = preprocess::video(&lowered, &Default::default()).unwrap();
+    assert!(patches.transform.resized.0 < lowered.frames()[0].width() as usize, "a limit that is set later holds too");
     let both = Video::open(&path, &VideoOptions::new().total_pixels(1).max_pixels(4_000_000)).unwrap();
     assert_eq!(both.frames()[0].width(), small.frames()[0].width(), "the budget holds whatever a frame may have");
     let floor = small.frames()[0].width() * small.frames()[0].height();

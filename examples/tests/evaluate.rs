@@ -34,6 +34,7 @@ fn questions_are_asked_scored_and_not_asked_twice() {
     let text = fs::read_to_string(&results).unwrap();
     let scores: Vec<f64> = text
         .lines()
+        .skip(1)
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["score"].as_f64().unwrap())
         .collect();
     assert_eq!(scores, [1.0, 1.0, 0.0, 0.0, 0.0]);
@@ -42,16 +43,18 @@ fn questions_are_asked_scored_and_not_asked_twice() {
     for row in ["| exact | 2 | 50.0 % | 1 |", "| anls | 1 | 0.0 % | 0 |", "| count | 1 | 100.0 % | 0 |"] {
         assert!(report.contains(row), "{row}: {report}");
     }
-    // Two results are kept; the third was cut short.
-    let kept: Vec<&str> = text.lines().take(2).collect();
-    fs::write(
-        &results,
-        format!("{}\n{}\n{}", kept[0], kept[1].replace("1.0", "0.25"), &text.lines().nth(2).unwrap()[..20]),
-    )
-    .unwrap();
+    // Two results are kept; the third was cut short, inside a letter.
+    let lines: Vec<&str> = text.lines().collect();
+    let mut kept = format!("{}\n{}\n{}\n", lines[0], lines[1], lines[2].replace("1.0", "0.25")).into_bytes();
+    kept.extend_from_slice(b"{\"id\":\"\xE7");
+    fs::write(&results, kept).unwrap();
     assert_eq!(evaluate(folder.path()).status.code(), Some(0));
     let again = fs::read_to_string(&results).unwrap();
-    assert_eq!(again.lines().count(), 5);
+    assert_eq!(again.lines().count(), 6);
+    fs::write(&results, again.replace("off 64", "off 65")).unwrap();
+    let other = evaluate(folder.path());
+    assert_eq!(other.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&other.stderr).contains("other options"));
     assert!(again.contains("0.25"), "what was there is not asked again");
 }
 

@@ -38,7 +38,9 @@ def test_stream_gives_what_ask_gives(model: mimo_vl.Model, picture: pathlib.Path
 
 
 def test_answer(session: mimo_vl.Session, picture: pathlib.Path) -> None:
-    answer = session.ask([picture, QUESTION], max_tokens=5)
+    # A picture that no other test shows: features of one that was shown are kept.
+    unseen = mimo_vl.Image.from_array(memoryview(bytes(range(256)) * 27).cast("B", (48, 48, 3)))
+    answer = session.ask([picture, unseen, QUESTION], max_tokens=5)
     assert answer.tokens <= 5
     assert answer.prompt_tokens > 5
     assert answer.stop_reason in (mimo_vl.StopReason.MAX_TOKENS, mimo_vl.StopReason.END_OF_TEXT)

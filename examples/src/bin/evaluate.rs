@@ -3,13 +3,14 @@
 //! A line is an object with `question`, `answer`, `kind` and, as far as there are, `id`, `image` or `images`, `video` and
 //! `choices`. Results go to QUESTIONS.results.jsonl, one line for each question; a second run goes on where the first was
 //! stopped. At the end QUESTIONS.report.md has the scores. A question that fails is part of the results and stops nothing.
-//! Ctrl-C ends the run after the tokens that are under way.
+//! Ctrl-C ends the run, and pressed again the program.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -48,6 +49,12 @@ struct Arguments {
     load: LoadOptions,
     thinking: Thinking,
     generate: Generate,
+}
+
+impl Arguments {
+    fn thinking_name(&self) -> &'static str {
+        if self.thinking == Thinking::Off { "off" } else { "auto" }
+    }
 }
 
 fn main() -> ExitCode {
@@ -104,14 +111,30 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let items = questions(&arguments.questions)?;
     let results = arguments.questions.with_extension("results.jsonl");
-    let mut done = earlier(&results)?;
+    let run = format!(
+        "{} {:?} {} {}",
+        arguments.model.display(),
+        arguments.load.weights,
+        arguments.thinking_name(),
+        arguments.generate.max_tokens
+    );
+    let mut done = earlier(&results, &run)?;
+    done.retain(|id, _| items.iter().any(|(known, _)| known == id));
     let cancel = Cancel::new();
-    let raised = cancel.clone();
-    ctrlc::set_handler(move || raised.cancel()).map_err(|error| error.to_string())?;
+    interrupt(cancel.clone())?;
     let model = Model::load_watched(&arguments.model, &arguments.load, Watch::new().cancel(&cancel));
     let model = model.map_err(|error| error.to_string())?;
+    let is_new = !results.exists();
     let mut file =
         OpenOptions::new().create(true).append(true).open(&results).map_err(|error| named(&results, error))?;
+    let mut write = |line: String| {
+        // At once, so that a line is there as a whole or not.
+        let line = format!("{line}\n");
+        file.write_all(line.as_bytes()).map_err(|error| named(&results, error))
+    };
+    if is_new {
+        write(serde_json::json!({ "run": run }).to_string())?;
+    }
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {elapsed}/{duration} {msg}");
     let bar = ProgressBar::new(items.len() as u64).with_style(style.map_err(|error| error.to_string())?);
     let folder = arguments.questions.parent().unwrap_or(Path::new(""));
@@ -121,8 +144,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
             continue;
         }
         let Some(outcome) = outcome(id, item, folder, &model, arguments, &cancel) else { break };
-        let line = serde_json::to_string(&outcome).map_err(|error| error.to_string())?;
-        writeln!(file, "{line}").and_then(|()| file.flush()).map_err(|error| named(&results, error))?;
+        write(serde_json::to_string(&outcome).map_err(|error| error.to_string())?)?;
         done.insert(id.clone(), outcome);
         bar.inc(1);
         let mean = done.values().map(|outcome| outcome.score).sum::<f64>() / done.len() as f64;
@@ -160,24 +182,54 @@ fn questions(path: &Path) -> Result<Vec<(String, Item)>, String> {
     }
 }
 
-/// What an earlier run found; a last line that was cut short counts as nothing.
-fn earlier(path: &Path) -> Result<HashMap<String, Outcome>, String> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
+/// The first line of results.
+#[derive(Deserialize)]
+struct Head {
+    run: String,
+}
+
+/// What an earlier run of the same kind found; a last line that was cut short counts as nothing.
+fn earlier(path: &Path, run: &str) -> Result<HashMap<String, Outcome>, String> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
         Err(error) => return Err(named(path, error)),
     };
-    let lines: Vec<String> =
-        BufReader::new(file).lines().collect::<Result<_, _>>().map_err(|error| named(path, error))?;
-    let whole: Vec<Outcome> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    if whole.len() + 1 < lines.len() {
-        return Err(format!("{} has lines that are no results: move it away", path.display()));
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let mut lines = bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let head = lines.next().map(serde_json::from_slice::<Head>);
+    match head {
+        Some(Ok(head)) if head.run == run => {}
+        None => {}
+        _ => {
+            return Err(format!("{} has results of another model or with other options: move it away", path.display()));
+        }
     }
-    if whole.len() < lines.len() {
-        let kept: String = lines[..whole.len()].iter().map(|line| format!("{line}\n")).collect();
-        fs::write(path, kept).map_err(|error| named(path, error))?;
+    let outcomes = lines.map(|line| serde_json::from_slice::<Outcome>(line));
+    let outcomes: Vec<Outcome> = outcomes.collect::<Result<_, _>>().map_err(|error| named(path, error))?;
+    if whole == 0 {
+        fs::remove_file(path).map_err(|error| named(path, error))?;
+    } else if whole < bytes.len() {
+        fs::write(path, &bytes[..whole]).map_err(|error| named(path, error))?;
     }
-    Ok(whole.into_iter().map(|outcome| (outcome.id.clone(), outcome)).collect())
+    Ok(outcomes.into_iter().map(|outcome| (outcome.id.clone(), outcome)).collect())
+}
+
+/// Stops the question that is being answered.
+static ANSWER: Mutex<Option<Cancel>> = Mutex::new(None);
+
+/// The first Ctrl-C ends what is under way, a second one the program.
+fn interrupt(run: Cancel) -> Result<(), String> {
+    let handler = move || {
+        if run.is_cancelled() {
+            std::process::exit(130);
+        }
+        run.cancel();
+        if let Ok(Some(answer)) = ANSWER.lock().as_deref() {
+            answer.cancel();
+        }
+    };
+    ctrlc::set_handler(handler).map_err(|error| error.to_string())
 }
 
 /// What comes of a question; `None` when the run is stopped.
@@ -190,14 +242,13 @@ fn outcome(
     cancel: &Cancel,
 ) -> Option<Outcome> {
     let start = Instant::now();
-    let mut batch = model.batch(1);
     let answered = item.prompt(folder, arguments.thinking).and_then(|prompt| {
-        batch.add(&prompt, &arguments.generate);
-        for (_, event) in &mut batch {
-            cancel.check()?;
-            event?;
+        let mut session = model.session();
+        if let Ok(mut answer) = ANSWER.lock() {
+            *answer = Some(session.cancel());
         }
-        let answer = batch.answer(0).ok_or(Error::Cancelled)?;
+        cancel.check()?;
+        let answer = session.ask(&prompt, &arguments.generate)?;
         let score = item.score(&answer)?;
         Ok((answer, score))
     });

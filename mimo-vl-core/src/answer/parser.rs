@@ -66,6 +66,7 @@ impl AnswerParser {
     /// Take all that follows as it is, and nothing of it for a tag.
     pub fn read_literally(&mut self) {
         self.literal = true;
+        self.edge = Edge::Inside;
     }
 
     /// Whether the beginning of what may become a tag is held back.
@@ -226,7 +227,7 @@ mod tests {
         let mut parser = AnswerParser::new();
         assert_eq!(parser.push("<think>a</think>\n"), [thinking("a")]);
         parser.read_literally();
-        assert_eq!(parser.push("\n<thi"), [text("<thi")]);
+        assert_eq!(parser.push(" <thi"), [text(" <thi")]);
         assert_eq!(parser.push("nk> </think>"), [text("nk> </think>")]);
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Scanner {
     pairs: bool,
     /// Where the last list or object ended in which pairs were points.
     last: Option<usize>,
+    /// Where the last find ended.
+    found: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +142,7 @@ impl Scanner {
         }
         let range = start..at + 1;
         match bracket {
-            b'{' => found.extend(object(&self.text[range.clone()], range)),
+            b'{' => found.extend(object(&self.text[range.clone()], range, self.found > start)),
             _ if self.open.iter().all(|&(bracket, _)| bracket == b'[') => {
                 let numbers: Option<Vec<f64>> = serde_json::from_str(&self.text[range.clone()]).ok();
                 let place = match numbers.as_deref() {
@@ -152,6 +154,7 @@ impl Scanner {
             }
             _ => {}
         }
+        self.found = found.last().map_or(self.found, |found| found.range.end);
         if self.open.is_empty() && self.pairs {
             self.last = Some(at + 1);
         }
@@ -164,9 +167,13 @@ impl Scanner {
     }
 }
 
-/// The boxes and points that an object itself has.
-fn object(text: &str, range: Range<usize>) -> Vec<Found> {
-    let Ok(object) = serde_json::from_str::<Map<String, Value>>(text) else { return broken(text, range) };
+/// The boxes and points that an object itself has; `inside`: some were found in an object within it.
+fn object(text: &str, range: Range<usize>, inside: bool) -> Vec<Found> {
+    let object = match serde_json::from_str::<Map<String, Value>>(text) {
+        Ok(object) => object,
+        Err(_) if inside => return Vec::new(),
+        Err(_) => return broken(text, range),
+    };
     let name = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
     let (label, text) = (name("label"), name("text_content"));
     let found = |place| Found { place, label: label.clone(), text: text.clone(), range: range.clone() };
@@ -280,6 +287,7 @@ mod tests {
         }
         assert_eq!(scan(r#"[{"bbox_2d": [1, 2, 3, 4, "label": "x"}]"#), ["[1.0, 2.0, 3.0, 4.0] |"]);
         assert_eq!(scan("{\"bbox_2d\": [1, 2, 3, 4], \"label\": 'x'}"), ["[1.0, 2.0, 3.0, 4.0] |"]);
+        assert_eq!(scan(r#"{"objects": [{"bbox_2d": [1, 2, 3, 4], "label": "x"},]}"#), ["[1.0, 2.0, 3.0, 4.0] x|"]);
         let endless = format!("[{} [1, 2, 3, 4]", "1, ".repeat(40_000));
         assert_eq!(scan(&endless), ["[1.0, 2.0, 3.0, 4.0] |"]);
     }

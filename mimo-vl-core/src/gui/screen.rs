@@ -57,9 +57,10 @@ pub fn closer(screenshot: &Image, [x, y]: [f64; 2], zoom: f64) -> Result<Image> 
         let start = (center - f64::from(part) / 2.0).round().clamp(0.0, f64::from(size - part));
         (start as u32, part)
     };
-    let (offset_x, offset_y) = screenshot.offset();
-    let (left, width) = side(x - f64::from(offset_x), screenshot.width());
-    let (top, height) = side(y - f64::from(offset_y), screenshot.height());
+    let (offset, part) = (screenshot.offset(), screenshot.part());
+    let own = |at: f64, start: u32, size: u32, part: u32| (at - f64::from(start)) * f64::from(size) / f64::from(part);
+    let (left, width) = side(own(x, offset.0, screenshot.width(), part.0), screenshot.width());
+    let (top, height) = side(own(y, offset.1, screenshot.height(), part.1), screenshot.height());
     screenshot.crop(left, top, width, height)
 }
 

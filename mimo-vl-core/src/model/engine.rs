@@ -74,7 +74,20 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`Error::Cancelled`], and then no sequence took its token in; [`Error::Internal`] for a defect of this library.
     fn step_together(&self, steps: &mut [Step<'_>], cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
-        steps.iter_mut().map(|step| step.sequence.step(step.id, step.position, cancel)).collect()
+        let mut logits = Vec::with_capacity(steps.len());
+        for index in 0..steps.len() {
+            let step = &mut steps[index];
+            match step.sequence.step(step.id, step.position, cancel) {
+                Ok(row) => logits.push(row),
+                Err(error) => {
+                    for before in &mut steps[..index] {
+                        before.sequence.truncate(before.sequence.len().saturating_sub(1));
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(logits)
     }
 }
 

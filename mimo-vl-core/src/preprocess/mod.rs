@@ -72,17 +72,26 @@ pub fn image_layout(image: &Image, config: &PreprocessConfig) -> Result<Layout> 
 pub fn video_layout(video: &Video, config: &PreprocessConfig) -> Result<Layout> {
     let frames = video.frames();
     let first = frames.first().ok_or_else(|| Error::image("video", "it has no frames"))?;
-    let own = (first.height() as usize, first.width() as usize);
-    let is_sized = first.part() != (first.width(), first.height());
-    let fits = video.limits().1.is_none_or(|most| own.0 * own.1 <= most as usize);
-    let size = match is_sized && fits && own.0.is_multiple_of(config.factor()) && own.1.is_multiple_of(config.factor())
-    {
-        // The frames of a file have the size that they are to have.
-        true => own,
-        false => frame_size(first, frames.len(), video.limits(), video.budget(), config)?,
+    let size = match sized(first, frames.len(), video, config) {
+        Some(own) => own,
+        None => frame_size(first, frames.len(), video.limits(), video.budget(), config)?,
     };
     let second_per_grid = Some(config.temporal_patch_size as f64 / video.fps());
     Ok(Layout { second_per_grid, ..Layout::new(first, frames.len(), size, config) })
+}
+
+/// The height and width of the frames of a file, which were made as large as they are to be, unless limits were set since
+/// that they do not keep.
+fn sized(first: &Image, count: usize, video: &Video, config: &PreprocessConfig) -> Option<(usize, usize)> {
+    let (height, width) = (first.height() as usize, first.width() as usize);
+    let is_sized = first.part() != (first.width(), first.height());
+    let (min, max) = video.limits();
+    let count = count.next_multiple_of(config.temporal_patch_size);
+    let most = frame_pixels(count, video.budget().map_or(VIDEO_PIXELS, |total| total as f64));
+    let most = max.map_or(most, |max| most.min(f64::from(max)));
+    let keeps = (min.unwrap_or(0) as usize..=most as usize).contains(&(height * width));
+    let whole = height.is_multiple_of(config.factor()) && width.is_multiple_of(config.factor());
+    (is_sized && keeps && whole).then_some((height, width))
 }
 
 /// Cut a picture into patches; it counts as two equal frames.

@@ -41,8 +41,8 @@ impl Sampler {
     /// called after the logprobs are taken.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the model gives no usable logits: one is NaN or +∞, or none is left above −∞; and that of
-    /// `keep`.
+    /// [`Error::Internal`] when the model gives no usable logits: one is NaN or +∞, or none is above −∞; [`Error::Answer`]
+    /// when bias and `keep` leave none; and that of `keep`.
     pub fn sample(
         &mut self,
         logits: &mut [f32],
@@ -65,6 +65,9 @@ impl Sampler {
         }
         if let Some(id) = logits.iter().position(|logit| logit.is_nan() || *logit == f32::INFINITY) {
             return Err(Error::internal(format!("the model gives a logit that is NaN or infinite, for token {id}")));
+        }
+        if !logits.iter().any(|logit| logit.is_finite()) {
+            return Err(Error::internal("the model gives no logit above minus infinity"));
         }
         Ok(self.options.logprobs.map(|_| log_softmax(logits)))
     }
@@ -98,7 +101,7 @@ impl Sampler {
             self.penalize_answer(logits, &before[before.len() - written..]);
         }
         let Some((best, largest)) = first_maximum(logits) else {
-            return Err(Error::internal("no token is left above minus infinity"));
+            return Err(Error::answer("bias and grammar leave no token that could come next"));
         };
         if self.options.temperature == 0.0 {
             return Ok(best);
@@ -403,6 +406,9 @@ mod tests {
                 );
             }
         }
+        let banned = Generate::new().logit_bias(0, OFF).logit_bias(1, OFF);
+        let left = sample(&mut Sampler::new(&banned, &[]).unwrap(), &mut [1.0, 2.0], &[]);
+        assert!(matches!(left, Err(Error::Answer { .. })), "the caller's doing");
         let mut masked = Sampler::new(&Generate::new(), &[0, 1]).unwrap();
         assert!(matches!(sample(&mut masked, &mut [1.0, 2.0], &[]), Err(Error::Internal { .. })));
     }

@@ -1,6 +1,6 @@
 //! How good an answer is, by the measures of MiMo-VL's report.
 //!
-//! Every score lies between 0 and 1. What compares texts takes the answer without its thinking.
+//! Scores lie between 0 and 1, but [`generalized_iou`] goes down to -1. What compares texts takes the answer without its thinking.
 
 mod places;
 mod texts;

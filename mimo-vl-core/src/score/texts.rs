@@ -36,8 +36,9 @@ fn last_word(answer: &str) -> &str {
 pub fn exact(answer: &str, expected: &str) -> bool {
     let plain = |text: &str| text.trim().trim_end_matches(['.', '。']).trim().to_lowercase();
     let (answer, expected) = (plain(last_word(answer)), plain(expected));
-    match (answer.parse::<f64>(), expected.parse::<f64>()) {
-        (Ok(answer), Ok(expected)) => answer == expected,
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    match (number(&answer), number(&expected)) {
+        (Some(answer), Some(expected)) => answer == expected,
         _ => answer == expected,
     }
 }

@@ -68,10 +68,15 @@ impl Batch {
         self.add_to(session, prompt, generate)
     }
 
-    /// Add a question to a conversation that goes on; the session is given up.
+    /// Add a question to a conversation that goes on; the session is given up. It must be one of the batch's model, or the
+    /// question gives [`Error::Option`].
     pub fn add_to(&mut self, mut session: Session, prompt: &Prompt, generate: &Generate) -> usize {
         let number = self.added;
         self.added += 1;
+        if !session.model().is(&self.model) {
+            self.ready.push_back((number, Err(Error::option("session", "it belongs to another model than the batch"))));
+            return number;
+        }
         session.stopped_by(&self.cancel);
         let generate = generate.clone().draft(0).best_of(1);
         self.waiting.push_back(Waiting { number, session, prompt: prompt.clone(), generate });
@@ -139,10 +144,17 @@ impl Batch {
         let time = start.elapsed();
         let mut failed = Vec::new();
         match logits {
+            Ok(rows) if rows.len() != running.len() => {
+                let reason = format!("{} rows of logits for {} answers", rows.len(), running.len());
+                for Running { number, session, writer } in running.iter_mut() {
+                    failed.push((*number, writer.fail(session, Error::internal(reason.clone()))));
+                }
+            }
             Ok(rows) => {
                 for (Running { number, session, writer }, row) in running.iter_mut().zip(rows) {
                     session.accept(writer.pending().unwrap_or_default());
-                    if let Err(error) = writer.given(session, row, time) {
+                    let given = session.check_rows(&row, 1).and_then(|()| writer.given(session, row, time));
+                    if let Err(error) = given {
                         failed.push((*number, writer.fail(session, error)));
                     }
                 }

@@ -9,7 +9,7 @@ const OPEN: &[u8] = b"<think>";
 /// Tokens that the end of the thinking may take, and some to spare.
 const END_OF_THINKING: usize = 16;
 
-/// Tokens left below which each token is chosen so that an end fits.
+/// Tokens left, beside those of a short answer, below which each token is chosen so that an end fits.
 const NEAR: usize = 256;
 
 /// An answer that is bound by a grammar.
@@ -17,8 +17,8 @@ const NEAR: usize = 256;
 pub(super) struct Constraint {
     matcher: GrammarMatcher,
     phase: Phase,
-    /// How many tokens the shortest answer has, as far as one was found.
-    shortest: usize,
+    /// How many tokens a short answer has; `None` where no way to an end was found.
+    shortest: Option<usize>,
     /// What may come next, if it is known already.
     next: Option<Allowed>,
 }
@@ -40,7 +40,7 @@ impl Constraint {
             (false, true) => Phase::Start(Vec::new()),
             (false, false) => Phase::Answer,
         };
-        let shortest = matcher.way_out().map_or(0, |way| way.len());
+        let shortest = matcher.way_out().map(|way| way.len());
         Self { matcher, phase, shortest, next: None }
     }
 
@@ -78,7 +78,7 @@ impl Constraint {
             None => self.matcher.allowed()?,
         };
         match &self.phase {
-            Phase::Start(tag) if !tag.is_empty() || remaining > self.shortest + 2 * END_OF_THINKING => {
+            Phase::Start(tag) if !tag.is_empty() || remaining > self.shortest.unwrap_or(0) + 2 * END_OF_THINKING => {
                 let opens = |id: u32| {
                     let more = bytes(id);
                     !more.is_empty() && OPEN.strip_prefix(tag.as_slice()).is_some_and(|rest| rest.starts_with(more))
@@ -99,7 +99,12 @@ impl Constraint {
     /// What must come instead of a token after which no end would fit into `remaining` tokens, itself included: the first
     /// token on the way to the end, or one of `ends` where the answer is whole.
     pub(super) fn instead(&self, id: u32, remaining: usize, ends: &[u32]) -> Option<u32> {
-        if remaining > NEAR || !matches!(self.phase, Phase::Answer) || ends.contains(&id) {
+        let of_grammar = match &self.phase {
+            Phase::Start(tag) => tag.is_empty() && self.next.as_ref().is_some_and(|allowed| allowed.contains(id)),
+            Phase::Thinking => false,
+            Phase::Answer => true,
+        };
+        if !self.is_near(remaining) || !of_grammar || ends.contains(&id) {
             return None;
         }
         let mut ahead = self.matcher.clone();
@@ -138,7 +143,16 @@ impl Constraint {
 
     /// Whether thinking must end so that an answer fits into `remaining` tokens.
     pub(super) fn must_answer(&self, remaining: usize) -> bool {
-        matches!(self.phase, Phase::Thinking) && remaining <= self.shortest + END_OF_THINKING
+        matches!(self.phase, Phase::Thinking) && remaining <= self.shortest.unwrap_or(0) + END_OF_THINKING
+    }
+
+    /// Whether so few tokens are left that each is chosen so that an end fits.
+    pub(super) fn is_near(&self, remaining: usize) -> bool {
+        self.shortest.is_some_and(|shortest| remaining <= NEAR + shortest)
+    }
+
+    pub(super) fn is_thinking(&self) -> bool {
+        matches!(self.phase, Phase::Thinking)
     }
 
     /// Whether the grammar holds already.

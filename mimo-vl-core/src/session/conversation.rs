@@ -111,7 +111,8 @@ impl Session {
             let again = Begun { options, held: timings.prompt_tokens, ..begun.clone() };
             let tried = Writer::new(self, again)?.try_out(self)?;
             let late = tried.0.stop == StopReason::Deadline;
-            if best.as_ref().is_none_or(|best| tried.1 > best.1) {
+            // One that the deadline cut is not better than a whole one.
+            if best.as_ref().is_none_or(|best| !late && tried.1 > best.1) {
                 best = Some(tried);
             }
             if late {
@@ -209,7 +210,7 @@ impl Session {
         }
         let mut timings = Timings { load: self.model.load_time(), ..Timings::default() };
         let (messages, begun) = prompt.turn(self.model.thinking_style())?;
-        let turns = timed(&mut timings.preprocess, || self.with(messages))?;
+        let turns = timed(&mut timings.preprocess, || self.with(messages, &self.cancel))?;
         let encoded = self.encode(&turns, begun)?;
         let (needed, limit) = (encoded.tokens.ids.len() + 1, self.model.max_context());
         if needed > limit {
@@ -238,7 +239,7 @@ impl Session {
     }
 
     /// The conversation with the messages of a prompt, all media preprocessed.
-    fn with(&self, messages: Vec<Message>) -> Result<Vec<Turn>> {
+    fn with(&self, messages: Vec<Message>, cancel: &Cancel) -> Result<Vec<Turn>> {
         let mut turns = self.turns.clone();
         let system = |message: &Message| message.role == Role::System;
         if messages.first().is_some_and(system) && turns.first().is_some_and(|turn| system(&turn.message)) {
@@ -246,7 +247,7 @@ impl Session {
         }
         for (index, message) in messages.into_iter().enumerate() {
             let first = index == 0 && system(&message);
-            let turn = Turn::new(message, &turns, self.model.preprocess_config(), &self.cancel)?;
+            let turn = Turn::new(message, &turns, self.model.preprocess_config(), cancel)?;
             turns.insert(if first { 0 } else { turns.len() }, turn);
         }
         Ok(turns)
@@ -255,7 +256,8 @@ impl Session {
     /// What a question makes of the conversation, without its features.
     pub(super) fn planned(&self, prompt: &Prompt) -> Result<Planned> {
         let (messages, begun) = prompt.turn(self.model.thinking_style())?;
-        let turns = self.with(messages.clone())?;
+        // A plan is made at once; what stopped an earlier call is of no concern.
+        let turns = self.with(messages.clone(), &Cancel::new())?;
         let encoded = self.encode(&turns, begun)?;
         let cached = self.held.common(&encoded.tokens, Arc::ptr_eq);
         let media = |turns: &[Turn]| turns.iter().flat_map(|turn| &turn.media).cloned().collect::<Vec<_>>();
@@ -263,7 +265,12 @@ impl Session {
         let first = usize::from(messages.first().is_some_and(|message| message.role == Role::System));
         let new = [media(&turns[..first]), media(&turns[turns.len() + first - messages.len()..])].concat();
         let unseen = encoded.tokens.spans.iter().filter(|span| span.start >= cached).map(|span| &span.medium);
-        let missing = unseen.filter(|medium| medium.features().is_err()).cloned().collect();
+        let mut missing: Vec<Arc<Medium>> = Vec::new();
+        for medium in unseen.filter(|medium| medium.features().is_err()) {
+            if !missing.iter().any(|other| Arc::ptr_eq(other, medium)) {
+                missing.push(Arc::clone(medium));
+            }
+        }
         Ok(Planned { messages, media: new, missing, tokens: encoded.tokens.ids.len(), cached })
     }
 
@@ -302,7 +309,7 @@ impl Session {
     pub(super) fn logits(&mut self, prompt: &Prompt, cancel: &Cancel) -> Result<Vec<f32>> {
         self.reset();
         let (messages, begun) = prompt.turn(self.model.thinking_style())?;
-        let turns = self.with(messages)?;
+        let turns = self.with(messages, cancel)?;
         let Encoded { tokens, positions, .. } = self.encode(&turns, begun)?;
         let (needed, limit) = (tokens.ids.len(), self.model.max_context());
         if needed > limit {
@@ -323,6 +330,7 @@ impl Session {
         let room = tokens.ids.len().saturating_add(max_tokens).min(self.model.max_context());
         self.sequence.reserve(room)?;
         let logits = self.sequence.extend(&segment(&tokens, &positions, held)?, &self.cancel)?;
+        self.check_rows(&logits, 1)?;
         self.held = tokens;
         Ok(logits)
     }
@@ -340,6 +348,7 @@ impl Session {
         let positions: Vec<[u32; 3]> = (0..ids.len()).map(|index| Ok([position(index)?; 3])).collect::<Result<_>>()?;
         let segment = Segment { ids, positions: &positions, media: Vec::new() };
         let logits = self.sequence.prefill(&segment, ids.len(), true, &self.cancel)?;
+        self.check_rows(&logits, ids.len())?;
         self.held.ids.extend(ids.first());
         Ok(logits)
     }
@@ -349,6 +358,15 @@ impl Session {
         let position = self.held.ids.len() as i64 + delta;
         let position = u32::try_from(position).map_err(|_| Error::internal(format!("position {position}")))?;
         Ok(Step { sequence: &mut *self.sequence, id, position })
+    }
+
+    /// Pass when there are logits for so many tokens.
+    pub(super) fn check_rows(&self, logits: &[f32], rows: usize) -> Result<()> {
+        let expected = rows * self.model.config().text.vocab_size;
+        if logits.len() == expected {
+            return Ok(());
+        }
+        Err(Error::internal(format!("{} logits where {expected} are expected", logits.len())))
     }
 
     /// Make a guessed token, the next one that the cache holds, part of the answer.

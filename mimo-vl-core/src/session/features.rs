@@ -50,6 +50,11 @@ impl FeatureCache {
         Self { budget, kept: Mutex::default() }
     }
 
+    /// Whether anything is kept.
+    pub(super) fn is_on(&self) -> bool {
+        self.budget > 0
+    }
+
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Features>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clock += 1;

@@ -330,6 +330,11 @@ impl Model {
         self.inner.thinking_style
     }
 
+    /// Whether both are clones of one.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// What is kept of pictures and videos.
     pub(super) fn features(&self) -> &FeatureCache {
         &self.inner.features

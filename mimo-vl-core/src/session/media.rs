@@ -10,7 +10,7 @@ use crate::cancel::Cancel;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
 use crate::model::Features;
-use crate::preprocess::{self, Layout, Patches, Transform};
+use crate::preprocess::{self, Grid, Layout, Patches, Transform};
 use crate::prompt::{Image, Message, Part, Video};
 
 /// One image or video. Within a session the same content is the same `Arc`. Patches are cut when features are wanted.
@@ -140,13 +140,13 @@ pub(super) fn encode<'a>(
     cancel: &Cancel,
     [cutting, encoding]: [&mut Duration; 2],
 ) -> Result<()> {
-    let mut missing: Vec<(&Arc<Medium>, Key)> = Vec::new();
+    let mut missing: Vec<(&Arc<Medium>, Option<Key>)> = Vec::new();
     for medium in media.filter(|medium| medium.features.get().is_none()) {
         if missing.iter().any(|(other, _)| Arc::ptr_eq(other, medium)) {
             continue;
         }
-        let key = medium.source.key();
-        match model.features().get(&key) {
+        let key = model.features().is_on().then(|| medium.source.key(medium.layout.grid));
+        match key.and_then(|key| model.features().get(&key)) {
             Some(features) => drop(medium.features.set(features)),
             None => missing.push((medium, key)),
         }
@@ -169,7 +169,9 @@ pub(super) fn encode<'a>(
     })?;
     for ((medium, key), features) in missing.into_iter().zip(all) {
         let features = Arc::new(features);
-        model.features().put(key, &features);
+        if let Some(key) = key {
+            model.features().put(key, &features);
+        }
         medium.features.get_or_init(|| features);
     }
     Ok(())
@@ -200,20 +202,11 @@ impl Source {
         }
     }
 
-    /// What tells its features from others': equal for equal pixels, limits and times.
-    fn key(&self) -> Key {
+    /// What tells its features from others', cut into such a grid.
+    fn key(&self, grid: Grid) -> Key {
         let mut key = KeyWriter::new();
-        let (limits, fps, budget) = match self {
-            Self::Image(image) => (image.limits(), 0.0, None),
-            Self::Video(video) => (video.limits(), video.fps(), video.budget()),
-        };
-        let limit = |limit: Option<u32>| limit.map_or(0, |pixels| u64::from(pixels) + 1);
-        key.numbers(&[
-            limit(limits.0),
-            limit(limits.1),
-            fps.to_bits(),
-            budget.map_or(0, |pixels| pixels.saturating_add(1)),
-        ]);
+        let is_video = matches!(self, Self::Video(_));
+        key.numbers(&[u64::from(is_video), grid.t as u64, grid.h as u64, grid.w as u64]);
         for frame in self.frames() {
             key.numbers(&[u64::from(frame.width()), u64::from(frame.height())]);
             key.bytes(frame.pixels());

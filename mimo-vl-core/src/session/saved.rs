@@ -177,6 +177,10 @@ impl Model {
             }
         });
         let mut frames: Vec<Image> = frames.collect::<Result<_>>()?;
+        let times = record.video.as_ref().and_then(|video| video.times.as_ref());
+        if times.is_some_and(|times| times.len() != frames.len()) {
+            return Err(Error::image("video", "it has not a time for each frame"));
+        }
         let medium = match (record.video, frames.len()) {
             (Some(video), _) => {
                 let restored = Video::from_frames(frames, video.fps)?.with_times(video.times, video.min_pixels);

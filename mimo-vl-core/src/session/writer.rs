@@ -126,7 +126,8 @@ impl Writer {
             drafted: VecDeque::new(),
             draft: Draft { most: draft, next: draft.min(FIRST_GUESSES), tried: false },
             stops: StopTexts::new(options.stop.clone()),
-            repetition: Repetition::new(options.loop_tokens),
+            // An answer that cannot be so long cannot repeat so much.
+            repetition: Repetition::new(Some(options.loop_tokens).filter(|&n| n <= options.max_tokens).unwrap_or(0)),
             options,
             constraint,
             forced: VecDeque::new(),
@@ -309,7 +310,8 @@ impl Writer {
             return self.sampler.force(&mut self.logits, id);
         }
         let remaining = self.remaining(session);
-        let unbound = self.constraint.as_ref().map(|_| self.logits.clone());
+        let near = self.constraint.as_ref().is_some_and(|constraint| constraint.is_near(remaining));
+        let unbound = near.then(|| self.logits.clone());
         let (constraint, parser) = (&mut self.constraint, &self.parser);
         let tokenizer = session.model().tokenizer();
         let keep = |logits: &mut [f32]| match constraint {
@@ -318,6 +320,12 @@ impl Writer {
         };
         let sampled = self.sampler.sample(&mut self.logits, session.seen(), self.ids.len(), keep)?;
         let ends = session.model().stop_tokens();
+        if self.constraint.as_ref().is_some_and(Constraint::is_thinking) && ends.contains(&sampled.id) {
+            // The model would end without the answer that is asked of it.
+            self.end_thinking(session)?;
+            let id = self.forced.pop_front().unwrap_or(sampled.id);
+            return Ok(Sampled { id, logprob: sampled.logprob, top: sampled.top, forced: true });
+        }
         let instead = self.constraint.as_ref().and_then(|constraint| constraint.instead(sampled.id, remaining, ends));
         match instead.zip(unbound) {
             Some((id, mut logits)) => Ok(Sampled { forced: false, ..self.sampler.force(&mut logits, id)? }),
@@ -349,8 +357,9 @@ impl Writer {
         // What may come next is worked out meanwhile.
         let (constraint, delta) = (&mut self.constraint, self.delta);
         let logits = std::thread::scope(|scope| {
-            if let Some(constraint) = constraint {
-                scope.spawn(|| constraint.prepare());
+            if let Some(constraint) = constraint.as_mut().filter(|constraint| !constraint.is_thinking()) {
+                // Without a thread it is worked out when it is needed.
+                drop(std::thread::Builder::new().spawn_scoped(scope, || constraint.prepare()));
             }
             session.step(&ids, delta)
         })?;
@@ -410,14 +419,17 @@ impl Writer {
         (!logprobs.is_empty()).then(|| (logprobs.iter().sum::<f32>() / logprobs.len() as f32).exp())
     }
 
-    fn end(&mut self, reason: StopReason) {
+    fn end(&mut self, mut reason: StopReason) {
         if reason != StopReason::StopText {
             let rest = self.decoder.finish();
             let mut events = self.parser.push(&rest);
             events.extend(self.parser.finish());
-            self.take(events);
-            let held = self.stops.finish();
-            self.write(held);
+            if self.take(events) {
+                reason = StopReason::StopText;
+            } else {
+                let held = self.stops.finish();
+                self.write(held);
+            }
         }
         self.ready.push_back(Event::End(reason));
         self.state = State::Ending(reason);
@@ -433,16 +445,6 @@ impl Writer {
         tracing::debug!(prompt_tokens, cached_tokens, tokens, ?prefill, ?decode, ?reason, "answered");
     }
 
-    /// Take note of an error: the session is as before the question.
-    pub(super) fn fail(&mut self, session: &mut Session, error: Error) -> Error {
-        self.state = State::Failed;
-        self.ready.clear();
-        session.rewind(self.held);
-        session.note(error)
-    }
-}
-
-impl Writer {
     /// Give up what is not part of the conversation yet.
     pub(super) fn give_up(&mut self, session: &mut Session) {
         if matches!(self.state, State::Writing | State::Ending(_)) {
@@ -454,6 +456,14 @@ impl Writer {
     /// The position of the token at `index` of the session is `index` and this.
     pub(super) fn delta(&self) -> i64 {
         self.delta
+    }
+
+    /// Take note of an error: the session is as before the question.
+    pub(super) fn fail(&mut self, session: &mut Session, error: Error) -> Error {
+        self.state = State::Failed;
+        self.ready.clear();
+        session.rewind(self.held);
+        session.note(error)
     }
 }
 

@@ -180,8 +180,15 @@ impl<'a> Program<'a> {
         // It ends once nobody reads; what is left is of no use.
         io::copy(&mut self.output, &mut io::sink()).map_err(|error| Error::io(self.path, error))?;
         let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
-        let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
-        let status = status.map_err(|error| Error::io(self.path, error))?;
+        let status = loop {
+            self.cancel.check()?;
+            // Not waited for under the lock, which stopping it needs.
+            let ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
+            match ended.map_err(|error| Error::io(self.path, error))? {
+                Some(status) => break status,
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        };
         self.cancel.check()?;
         if status.success() {
             return Ok(());

@@ -67,7 +67,7 @@ impl GrammarMatcher {
         let parser = vocabulary.factory().create_parser(grammar.compile(picture)?);
         let matcher = Matcher::new(parser);
         if let Some(error) = matcher.get_error() {
-            return Err(Error::option("grammar", error));
+            return Err(Error::option("grammar", plain(&error)));
         }
         let mut started = Self { vocabulary: vocabulary.clone(), matcher, quotes: Quotes::default() };
         match started.allowed() {
@@ -135,7 +135,12 @@ impl GrammarMatcher {
 }
 
 fn failed(error: &impl fmt::Display) -> Error {
-    Error::answer(format!("its grammar cannot be followed: {error}"))
+    Error::answer(format!("its grammar cannot be followed: {}", plain(error)))
+}
+
+/// What went wrong, without what the crate adds for its own debugging.
+fn plain(error: &impl fmt::Display) -> String {
+    error.to_string().replace("<non-verbose/>", "").trim().to_owned()
 }
 
 impl fmt::Debug for GrammarMatcher {
