@@ -205,7 +205,7 @@ fn earlier(path: &Path, run: &str) -> Result<HashMap<String, Outcome>, String> {
             return Err(format!("{} has results of another model or with other options: move it away", path.display()));
         }
     }
-    let outcomes = lines.map(|line| serde_json::from_slice::<Outcome>(line));
+    let outcomes = lines.map(serde_json::from_slice::<Outcome>);
     let outcomes: Vec<Outcome> = outcomes.collect::<Result<_, _>>().map_err(|error| named(path, error))?;
     if whole == 0 {
         fs::remove_file(path).map_err(|error| named(path, error))?;
