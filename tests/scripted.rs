@@ -259,7 +259,7 @@ fn an_answer_that_was_cut_at_once_is_not_the_best() {
     let actor = Actor::new("one two three four five six");
     actor.script.lock().unwrap().lead = 4.0;
     actor.script.lock().unwrap().pause = Duration::from_millis(30);
-    let generate = one_at_a_time().temperature(1.0).max_tokens(6).best_of(40).deadline(Duration::from_millis(400));
+    let generate = one_at_a_time().temperature(1.0).max_tokens(6).best_of(40).deadline(Duration::from_millis(800));
     let mut session = actor.session();
     let answer = session.ask(&Prompt::user().text("?"), &generate).unwrap();
     assert!(!answer.ids.is_empty() || answer.stop == StopReason::EndOfText, "{answer:?}");
@@ -270,8 +270,8 @@ fn an_answer_that_was_cut_at_once_is_not_the_best() {
 #[test]
 fn deadlines_end_answers_and_fail_what_comes_before() {
     let actor = Actor::new("one two three four five six seven eight nine ten");
-    actor.script.lock().unwrap().pause = Duration::from_millis(20);
-    let answer = actor.ask(&one_at_a_time().deadline(Duration::from_millis(150)));
+    actor.script.lock().unwrap().pause = Duration::from_millis(60);
+    let answer = actor.ask(&one_at_a_time().deadline(Duration::from_millis(600)));
     assert_eq!((answer.stop, answer.complete), (StopReason::Deadline, false));
     assert!(answer.tokens > 0 && "one two three four five six seven eight nine ten".starts_with(&answer.text));
     let mut session = actor.session();
