@@ -11,12 +11,32 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<Flag>);
 
-#[derive(Debug, Default)]
+/// A stage of a question that tells how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Pictures and videos through the vision tower, in blocks; several that do not fit into one pass start again.
+    Encode,
+    /// The new part of the conversation through the language model, in tokens.
+    Prefill,
+}
+
+/// Who is told how far a stage is: what is done, and what there is to do.
+pub(crate) type Progress = Arc<dyn Fn(Stage, usize, usize) + Send + Sync>;
+
+#[derive(Default)]
 struct Flag {
     raised: AtomicBool,
     deadline: Mutex<Option<Instant>>,
     /// What stops this work, too.
     parent: Option<Cancel>,
+    progress: Mutex<Option<Progress>>,
+}
+
+impl fmt::Debug for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flag").field("raised", &self.raised).field("parent", &self.parent).finish_non_exhaustive()
+    }
 }
 
 impl Cancel {
@@ -44,6 +64,24 @@ impl Cancel {
     pub(crate) fn restart(&self, deadline: Option<Instant>) {
         *self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
         self.0.raised.store(false, Ordering::Relaxed);
+    }
+
+    /// Tell `progress` from now on how far the work is that this flag was given to.
+    pub(crate) fn set_progress(&self, progress: Option<Progress>) {
+        *self.0.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+
+    /// Who is told.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tell how far a stage is.
+    pub(crate) fn report(&self, stage: Stage, done: usize, of: usize) {
+        // Called without the lock, so that it may set another.
+        if let Some(progress) = self.progress() {
+            progress(stage, done, of);
+        }
     }
 
     /// Pass unless a stop was asked for, or the time is over.

@@ -71,7 +71,7 @@ pub mod video;
 pub mod vision;
 
 pub use answer::{Event, Located, Place, Region, StopReason};
-pub use cancel::{Cancel, Watch};
+pub use cancel::{Cancel, Stage, Watch};
 pub use checkpoint::{Receipt, Weights};
 pub use config::ModelConfig;
 pub use error::{Error, ErrorCode, Result};

@@ -13,7 +13,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 pub use engine::{Engine, Features, Segment, Sequence, Step};
 
-use crate::cancel::{Cancel, Watch};
+use crate::cancel::{Cancel, Stage, Watch};
 use crate::checkpoint::{Checkpoint, RoundedWriter, TensorSource, Weights, check_memory};
 use crate::config::{ModelConfig, PreprocessConfig};
 use crate::device::{WithBackend, dispatch};
@@ -318,9 +318,12 @@ impl<B: Kernels> CachedSequence<B> {
             let hidden = model.language.forward(x, positions, 1, &mut [&mut self.cache], cancel)?;
             if all {
                 logits.extend(to_host(model.language.logits(hidden))?);
-            } else if start + count == len {
+                continue;
+            }
+            if start + count == len {
                 logits = to_host(model.language.logits(hidden.narrow(0, count - 1, 1)))?;
             }
+            cancel.report(Stage::Prefill, start + count, len);
         }
         Ok(logits)
     }

@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::tokens::{Span, Tokens};
 use super::writer::{Begun, Writer};
 use crate::answer::StopReason;
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, Stage};
 use crate::encode::{Slot, encode};
 use crate::error::{Error, Result};
 use crate::model::{Segment, Sequence, Step};
@@ -175,9 +175,17 @@ impl Session {
         }
     }
 
+    /// Be told how far a question is before its answer begins: the stage, what is done of it and what there is to do. It is
+    /// called on the thread of the call, between blocks and chunks, and should be quick.
+    pub fn on_progress(&mut self, progress: impl Fn(Stage, usize, usize) + Send + Sync + 'static) {
+        self.cancel.set_progress(Some(Arc::new(progress)));
+    }
+
     /// Let another flag stop the work of this session, too. Handles that were given out before do not any more.
     pub(super) fn stopped_by(&mut self, cancel: &Cancel) {
-        self.cancel = cancel.child();
+        let child = cancel.child();
+        child.set_progress(self.cancel.progress());
+        self.cancel = child;
     }
 
     /// Forget the conversation, and its pictures and videos.

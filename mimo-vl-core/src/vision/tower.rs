@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::block::{Block, Pass, Reorder};
 use super::windows::{AttentionPlan, patch_places};
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, Stage};
 use crate::checkpoint::TensorSource;
 use crate::config::{PreprocessConfig, VisionConfig};
 use crate::error::Result;
@@ -71,9 +71,10 @@ impl<B: Kernels> VisionTower<B> {
             reorder,
         };
         let mut x = self.patch_embed.forward(normalised(pixels, &plan.order, preprocess, device));
-        for block in &self.blocks {
+        for (index, block) in self.blocks.iter().enumerate() {
             cancel.check()?;
             x = block.forward(x, &pass);
+            cancel.report(Stage::Encode, index + 1, self.blocks.len());
         }
         Ok(match pass.reorder {
             Some(reorder) => x.select(0, reorder.to_image),
