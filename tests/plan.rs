@@ -1,8 +1,11 @@
-//! What a question will take, and questions that are made to fit.
+//! What a question will take, questions that are made to fit, and how far one is.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mimo_vl_core::{Budget, Error, Generate, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Thinking, Weights};
+use mimo_vl_core::{
+    Budget, Error, Generate, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Stage, Thinking, Weights,
+};
 use mimo_vl_tests::fixture::{checkpoint, model, picture, short, video};
 
 fn sizes(plan: &Plan) -> Vec<(usize, (usize, usize))> {
@@ -94,4 +97,23 @@ fn what_stopped_an_earlier_call_does_not_stop_a_plan() {
     let twice = Prompt::user().image(picture(1, 100, 80)).image(picture(1, 100, 80)).text("What?");
     let (one, two) = (session.plan(&prompt, &short()).unwrap(), session.plan(&twice, &short()).unwrap());
     assert!(two.prompt_tokens > one.prompt_tokens && two.working_bytes < 2 * one.working_bytes, "it is encoded once");
+}
+
+#[test]
+fn encoding_and_prefill_tell_how_far_they_are() {
+    // Pictures that no other test shows: features of one that was shown are kept.
+    let prompt = Prompt::user().image(picture(77, 300, 280)).text("many words ".repeat(400));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&told);
+    let mut session = model().session();
+    session.on_progress(move |stage, done, of| sink.lock().unwrap().push((stage, done, of)));
+    let answer = session.ask(&prompt, &short()).unwrap();
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    let depth = model().config().vision.depth;
+    let blocks: Vec<_> = (1..=depth).map(|block| (Stage::Encode, block, depth)).collect();
+    assert_eq!(told[..depth], blocks);
+    let tokens = answer.prompt_tokens;
+    let chunks: Vec<_> = (1..=tokens.div_ceil(512)).map(|n| (Stage::Prefill, (n * 512).min(tokens), tokens)).collect();
+    assert!(chunks.len() > 1);
+    assert_eq!(told[depth..], chunks, "steps of the answer tell nothing");
 }

@@ -1,7 +1,6 @@
 //! Conversations through the public interface, on a small checkpoint with random weights.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mimo_vl_core::encode::{Encoded, encode};
@@ -9,7 +8,7 @@ use mimo_vl_core::model::{Features, Segment};
 use mimo_vl_core::preprocess;
 use mimo_vl_core::{
     Answer, Cancel, Error, ErrorCode, Event, Generate, Grammar, Image, KvCache, LoadOptions, Message, Model, Part,
-    Prompt, Role, Session, Stage, StopReason, Thinking, ThinkingStyle, Weights,
+    Prompt, Role, Session, StopReason, Thinking, ThinkingStyle, Weights,
 };
 use mimo_vl_tests::fixture::{checkpoint, drawn, messages, model, picture, short, video};
 
@@ -490,23 +489,4 @@ fn guesses_change_nothing_within_a_grammar() {
     assert!(alone.complete && guessed.timings.accepted > 0, "{:?}", guessed.timings);
     let value: serde_json::Value = serde_json::from_str(&alone.text).unwrap();
     assert!((3..=5).contains(&value["colours"].as_array().unwrap().len()), "{value}");
-}
-
-#[test]
-fn encoding_and_prefill_tell_how_far_they_are() {
-    // Pictures that no other test shows: features of one that was shown are kept.
-    let prompt = Prompt::user().image(picture(77, 300, 280)).text("many words ".repeat(400));
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&told);
-    let mut session = model().session();
-    session.on_progress(move |stage, done, of| sink.lock().unwrap().push((stage, done, of)));
-    let answer = session.ask(&prompt, &short()).unwrap();
-    let told = std::mem::take(&mut *told.lock().unwrap());
-    let depth = model().config().vision.depth;
-    let blocks: Vec<_> = (1..=depth).map(|block| (Stage::Encode, block, depth)).collect();
-    assert_eq!(told[..depth], blocks);
-    let tokens = answer.prompt_tokens;
-    let chunks: Vec<_> = (1..=tokens.div_ceil(512)).map(|n| (Stage::Prefill, (n * 512).min(tokens), tokens)).collect();
-    assert!(chunks.len() > 1);
-    assert_eq!(told[depth..], chunks, "steps of the answer tell nothing");
 }
