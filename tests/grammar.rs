@@ -74,6 +74,11 @@ fn a_grammar_begins_after_the_thinking() {
     actor.says("<think>\nhm");
     let answer = ask(Thinking::On, one_at_a_time());
     assert_eq!(answer.thinking.as_deref(), Some("hm"));
+    let judged = ask(Thinking::On, one_at_a_time().logprobs(0));
+    assert_eq!(judged.ids, answer.ids);
+    let ends = actor.model.tokenizer().encode("\n</think>\n\n").unwrap();
+    let at = judged.ids.windows(ends.len()).position(|ids| ids == ends).unwrap();
+    assert!(judged.logprobs[at].logprob < -40.0, "the model would have ended: {:?}", judged.logprobs[at]);
     assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()), "{answer:?}");
     for seed in 0..8 {
         let answer = ask(Thinking::Auto, chatter(seed).max_tokens(80));

@@ -152,6 +152,13 @@ impl WithBackend for Load<'_> {
     }
 }
 
+struct Loaded<B: Kernels> {
+    shared: Arc<Shared<B>>,
+    config: ModelConfig,
+    preprocess: PreprocessConfig,
+    weight_bytes: u64,
+}
+
 impl<B: Kernels> Loaded<B> {
     /// One step of several sequences in one pass.
     fn step_some(
@@ -200,13 +207,6 @@ impl<B: Kernels> Loaded<B> {
             Ok(split.collect())
         })
     }
-}
-
-struct Loaded<B: Kernels> {
-    shared: Arc<Shared<B>>,
-    config: ModelConfig,
-    preprocess: PreprocessConfig,
-    weight_bytes: u64,
 }
 
 /// What a model and its sequences share.

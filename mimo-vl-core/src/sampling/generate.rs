@@ -19,8 +19,8 @@ const FEWEST_REPEATED: usize = 16;
 /// answer.
 ///
 /// MiMo-VL's authors use temperature 0.3 with top-p 0.95 in conversation, and greedy decoding for images and videos
-/// in their evaluation. Filters apply in the order of the fields below, each to what the one before left over, as
-/// Hugging Face's do.
+/// in their evaluation. Bias comes first, then the penalties, and then the filters in the order of the fields below, each
+/// on what the one before left over, as Hugging Face's do.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Generate {

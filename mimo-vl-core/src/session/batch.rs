@@ -18,8 +18,8 @@ use crate::sampling::Generate;
 /// Several questions that are answered at once, each in a conversation of its own.
 ///
 /// Answers are written token by token together, so that the weights are read once for all of them. An answer that is over
-/// makes room for a question that waits. Each answer is the one that a session alone would give; guesses ahead are not
-/// made, and a question's [`best_of`](Generate#structfield.best_of) is 1.
+/// makes room for a question that waits. On the device `cpu` each answer is the one that a session alone would give; on
+/// others sums may have another order. Guesses ahead are not made, and a question's [`best_of`](Generate#structfield.best_of) is 1.
 ///
 /// It is an iterator over what happens: the number of a question, in the order in which they were [added](Self::add), and
 /// its next event. A question that fails gives an error as its last. Questions may be added while others are answered.

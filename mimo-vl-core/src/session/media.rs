@@ -132,8 +132,8 @@ pub(super) fn transforms(turns: &[Turn]) -> Vec<Transform> {
     turns.iter().flat_map(|turn| &turn.media).map(|medium| medium.layout.transform).collect()
 }
 
-/// Have the features of those media that lack them: from what the model keeps, or computed. What cutting and encoding took
-/// is added to the two times.
+/// Have the features of those media that lack them: from what the model keeps, or computed. What telling apart and
+/// cutting, and what encoding took is added to the two times.
 pub(super) fn encode<'a>(
     media: impl Iterator<Item = &'a Arc<Medium>>,
     model: &Model,
@@ -145,7 +145,7 @@ pub(super) fn encode<'a>(
         if missing.iter().any(|(other, _)| Arc::ptr_eq(other, medium)) {
             continue;
         }
-        let key = model.features().is_on().then(|| medium.source.key(medium.layout.grid));
+        let key = model.features().is_on().then(|| timed(cutting, || medium.source.key(medium.layout.grid)));
         match key.and_then(|key| model.features().get(&key)) {
             Some(features) => drop(medium.features.set(features)),
             None => missing.push((medium, key)),
@@ -192,9 +192,7 @@ impl Source {
             (Self::Image(_), Self::Video(_)) | (Self::Video(_), Self::Image(_)) => false,
         }
     }
-}
 
-impl Source {
     fn frames(&self) -> &[Image] {
         match self {
             Self::Image(image) => std::slice::from_ref(image),

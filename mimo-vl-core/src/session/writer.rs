@@ -310,8 +310,10 @@ impl Writer {
             return self.sampler.force(&mut self.logits, id);
         }
         let remaining = self.remaining(session);
-        let near = self.constraint.as_ref().is_some_and(|constraint| constraint.is_near(remaining));
-        let unbound = near.then(|| self.logits.clone());
+        // What another token than the chosen one may be judged by.
+        let judged = self.options.logprobs.is_some();
+        let may_change = |constraint: &Constraint| constraint.is_near(remaining) || judged && constraint.is_thinking();
+        let unbound = self.constraint.as_ref().is_some_and(may_change).then(|| self.logits.clone());
         let (constraint, parser) = (&mut self.constraint, &self.parser);
         let tokenizer = session.model().tokenizer();
         let keep = |logits: &mut [f32]| match constraint {
@@ -323,8 +325,8 @@ impl Writer {
         if self.constraint.as_ref().is_some_and(Constraint::is_thinking) && ends.contains(&sampled.id) {
             // The model would end without the answer that is asked of it.
             self.end_thinking(session)?;
-            let id = self.forced.pop_front().unwrap_or(sampled.id);
-            return Ok(Sampled { id, logprob: sampled.logprob, top: sampled.top, forced: true });
+            let mut logits = unbound.unwrap_or_else(|| std::mem::take(&mut self.logits));
+            return self.sampler.force(&mut logits, self.forced.pop_front().unwrap_or(sampled.id));
         }
         let instead = self.constraint.as_ref().and_then(|constraint| constraint.instead(sampled.id, remaining, ends));
         match instead.zip(unbound) {
