@@ -1,6 +1,6 @@
 //! Answers that keep to a grammar, with a model that would say anything.
 
-use mimo_vl_core::gui::Action;
+use mimo_vl_core::gui::{Action, ActionKind, Task};
 use mimo_vl_core::{Answer, Error, Generate, Grammar, Prompt, StopReason, Thinking};
 use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
 
@@ -40,6 +40,9 @@ fn every_grammar_holds_whatever_the_model_says() {
         assert!(value(&points).as_array().unwrap().iter().all(|item| item["point_2d"].as_array().unwrap().len() == 2));
         let action = ask(Grammar::Action);
         Action::parse(&action.text).unwrap_or_else(|error| panic!("{error}: {}", action.text));
+        let offered = Task::new("Pay").offer(&[ActionKind::Wait, ActionKind::LongPress]);
+        let action = Action::parse(&ask(offered.grammar()).text).unwrap();
+        assert!(matches!(action, Action::Wait | Action::LongPress { .. }), "{action:?}");
         let choice = ask(Grammar::Choice(vec!["red".to_owned(), "dark \"blue\"\n".to_owned(), "绿".to_owned()]));
         assert!(["red", "dark \"blue\"\n", "绿"].contains(&choice.text.as_str()), "{:?}", choice.text);
         let plate = ask(Grammar::Regex("[A-Z]{2}-[0-9]{3,4}".to_owned())).text;
@@ -149,5 +152,9 @@ fn grammars_that_cannot_be_used_are_typed_errors() {
         assert!(!refused(grammar.clone(), asked()).is_empty(), "{grammar:?}");
     }
     assert!(refused(Grammar::Boxes, asked()).contains("picture"));
+    let seen = || Prompt::user().image(picture(28, 28)).text("?");
+    assert!(refused(Grammar::Actions(vec!["click".to_owned(), "fly".to_owned()]), seen()).contains("\"fly\""));
+    assert!(refused(Task::new("Pay").offer(&[]).grammar(), seen()).contains("no action"));
+    assert!(refused(Task::new("Pay").grammar(), asked()).contains("picture"));
     assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
 }

@@ -44,7 +44,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("answer", &["preprocess"]),
     ("hub", &[]),
     ("draw", &["prompt", "answer"]),
-    ("gui", &["config", "prompt", "preprocess"]),
+    ("gui", &["config", "prompt", "preprocess", "sampling"]),
     ("score", &[]),
     (
         "session",

@@ -35,10 +35,20 @@ fn a_plan_tells_what_the_answer_counts() {
     let token = 2 * 4 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim;
     assert_eq!(plan.cache_bytes, ((plan.prompt_tokens + 12) * token) as u64);
     assert!(plan.peak_bytes > plan.cache_bytes + plan.working_bytes);
+    // The answer tells what the session takes: the cache as planned, the pixels of picture and video, and their features.
+    let memory = answer.memory;
+    assert_eq!(memory.cache, plan.cache_bytes);
+    let pixels = video().frames().iter().map(|frame| frame.pixels().len()).sum::<usize>() + 3 * 200 * 100;
+    assert_eq!(memory.pixels, pixels as u64);
+    assert_eq!(memory.features, (4 * media * text.hidden_size) as u64);
+    assert!(memory.weights > 0 && plan.peak_bytes > memory.weights + memory.cache);
     // The next turn finds most of it done.
     let next = session.plan(&Prompt::user().system("Be kind.").text("And?"), &short()).unwrap();
     assert!(next.cached_tokens < 10, "another system message changes all that follows: {next:?}");
     assert_eq!(next.parts.len(), 2);
+    // The session has its cache already: only what it grows by is to be found.
+    let roomy = session.plan(&Prompt::user().text("And?"), &short()).unwrap();
+    assert!(roomy.growth_bytes < roomy.cache_bytes && plan.growth_bytes == plan.cache_bytes, "{roomy:?}");
     let next = session.plan(&Prompt::user().text("And?"), &short()).unwrap();
     let answer = session.ask(&Prompt::user().text("And?"), &short()).unwrap();
     assert_eq!((next.prompt_tokens, next.cached_tokens), (answer.prompt_tokens, answer.timings.cached_tokens));

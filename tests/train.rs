@@ -9,9 +9,7 @@ use mimo_vl_core::error::{Error, Result};
 use mimo_vl_core::kernels::Kernels;
 use mimo_vl_core::prompt::Tokenizer;
 use mimo_vl_core::train::{Batch, Dataset, Example, RandomSource, Schedule, TrainOptions, Trainer};
-use mimo_vl_examples::shapes::{
-    Dimensions, PATCH_CLASSES, Recipe, ShapesDataset, build_tokenizer, write_checkpoint_files,
-};
+use mimo_vl_examples::shapes::{Dimensions, KINDS, Recipe, ShapesDataset, build_tokenizer, write_checkpoint_files};
 
 fn small_checkpoint() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -68,7 +66,7 @@ impl<D: Dataset> WithBackend for Run<'_, D> {
             schedule: Schedule { peak: self.rate, last: 1e-4, warmup: 1, steps: 6 },
             batches_per_step: 2,
             workers: self.workers,
-            patch_classes: PATCH_CLASSES,
+            patch_classes: KINDS,
             betas: [0.9, 0.98],
             weight_decay: 0.01,
             clip: 1.0,

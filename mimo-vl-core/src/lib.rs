@@ -82,6 +82,7 @@ pub use preprocess::Transform;
 pub use prompt::{Image, Message, Part, Prompt, Role, Thinking, ThinkingStyle, Video};
 pub use sampling::{Generate, Grammar};
 pub use session::{
-    Answer, Batch, Budget, LoadOptions, Model, Plan, PlannedPart, Session, Stream, Timings, TokenLogprob, quantize,
+    Answer, Batch, Budget, LoadOptions, MemoryUse, Model, Plan, PlannedPart, Session, Stream, Timings, TokenLogprob,
+    quantize,
 };
 pub use video::VideoOptions;

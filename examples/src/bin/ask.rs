@@ -207,10 +207,13 @@ fn run(arguments: &Arguments) -> Result<(), Ending> {
     let answer = write_answer(&mut session, &prompt, arguments)?;
     if let Some(plan) = plan {
         write_stats(&model, &answer.timings);
+        let gigabytes = |bytes: u64| bytes as f64 / 1e9;
         eprintln!(
-            "memory     {:8.3} GB as planned, {:.3} GB of it for the cache",
-            plan.peak_bytes as f64 / 1e9,
-            plan.cache_bytes as f64 / 1e9
+            "memory     {:8.3} GB planned, {:.3} GB for weights, {:.3} GB for the cache, {:.3} GB for media",
+            gigabytes(plan.peak_bytes),
+            gigabytes(answer.memory.weights),
+            gigabytes(answer.memory.cache),
+            gigabytes(answer.memory.pixels + answer.memory.features)
         );
     }
     if let Some(file) = &arguments.draw {

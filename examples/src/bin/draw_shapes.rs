@@ -57,7 +57,7 @@ fn write_pictures(options: &Options) -> Result<(), Box<dyn Error>> {
     for index in 0..options.count {
         let mut rng = Random::new(options.seed, index);
         let scene = Scene::random(&mut rng, &Limits::default());
-        let Picture { width, height, pixels } = draw(&scene, &mut rng);
+        let Picture { width, height, pixels, .. } = draw(&scene, &mut rng);
         let name = format!("shapes-{}.png", index + 1);
         let path = options.out.join(&name);
         image::save_buffer(&path, &pixels, width, height, image::ColorType::Rgb8)

@@ -1,9 +1,10 @@
 //! Trains `mimo-vl-tiny`, the model that ships with this repository, on pictures it draws itself.
 //!
-//!     cargo run --release --features train --bin train_tiny -- OUT [--device cpu] [--steps N] [--seed S]
-//!                                                              [--state DIR] [--workers N]
+//!     cargo run --release --features train --bin train_tiny -- OUT [--from MODEL] [--device cpu] [--steps N]
+//!                                                              [--seed S] [--state DIR] [--workers N]
 //!
-//! OUT becomes a checkpoint directory. Ctrl-C saves the state, in OUT/state or DIR; the same command goes on from
+//! OUT becomes a checkpoint directory. With --from, what an earlier model of this kind has is where training starts, and what
+//! it lacks starts such that the model does as the earlier one did. Ctrl-C saves the state, in OUT/state or DIR; the same command goes on from
 //! it, with the same result as without the interruption.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -12,27 +13,31 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mimo_vl_core::cancel::Cancel;
+use mimo_vl_core::checkpoint::Checkpoint;
 use mimo_vl_core::config::{ModelConfig, PreprocessConfig};
 use mimo_vl_core::device::{WithBackend, dispatch};
 use mimo_vl_core::error::{Error, Result};
 use mimo_vl_core::kernels::Kernels;
 use mimo_vl_core::prompt::Tokenizer;
-use mimo_vl_core::train::{RandomSource, Schedule, StepReport, TrainOptions, Trainer};
-use mimo_vl_examples::shapes::{
-    Dimensions, PATCH_CLASSES, Recipe, ShapesDataset, build_tokenizer, write_checkpoint_files,
-};
+use mimo_vl_core::train::{GrownSource, RandomSource, Schedule, StepReport, TrainOptions, Trainer};
+use mimo_vl_examples::shapes::{Dimensions, KINDS, Recipe, ShapesDataset, build_tokenizer, write_checkpoint_files};
 
 const USAGE: &str = "\
-train_tiny OUT [--device cpu] [--steps 16000] [--seed 1] [--state OUT/state] [--workers 2]
+train_tiny OUT [--from MODEL] [--device cpu] [--steps 16000] [--seed 1] [--state OUT/state] [--workers 2]
   OUT        the checkpoint directory to make
+  --from     the checkpoint directory of an earlier model to start from
   --device   cpu, ndarray or cuda:0, as far as this build has it
   --steps    optimiser steps of 16 pictures each
   --seed     of the first weights and of all pictures
   --state    where the state is kept that the same command resumes from
   --workers  batches that are worked on at once, each on one core";
 
+/// Batches of a step.
+const BATCHES: u64 = 4;
+
 struct Arguments {
     out: PathBuf,
+    from: Option<PathBuf>,
     state: PathBuf,
     device: String,
     steps: u64,
@@ -93,6 +98,7 @@ fn main() -> ExitCode {
 fn parse(mut arguments: impl Iterator<Item = String>) -> std::result::Result<Arguments, String> {
     let mut parsed = Arguments {
         out: PathBuf::new(),
+        from: None,
         state: PathBuf::new(),
         device: "cpu".into(),
         steps: 16_000,
@@ -103,6 +109,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> std::result::Result<Arg
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         let number = |text: String| text.parse::<u64>().map_err(|error| format!("{argument} {text}: {error}"));
         match argument.as_str() {
+            "--from" => parsed.from = Some(value()?.into()),
             "--device" => parsed.device = value()?,
             "--state" => parsed.state = value()?.into(),
             "--steps" => parsed.steps = number(value()?)?,
@@ -130,35 +137,43 @@ impl WithBackend for Training {
     type Output = ();
 
     fn run<B: Kernels>(self, device: B::Device) -> Result<()> {
-        let Arguments { out, state, steps, seed, workers, .. } = self.arguments;
+        let Arguments { out, from, state, steps, seed, workers, .. } = self.arguments;
         make_checkpoint_files(&out)?;
         let config = ModelConfig::load(&out)?;
         let preprocess = PreprocessConfig::load(&out)?;
         let dataset = ShapesDataset {
             seed,
-            recipe: Recipe { turns: (1, 5), thinking: 0.7, ..Recipe::default() },
-            batch_size: 8,
-            // A twentieth of the run, which has two batches a step.
-            easy_batches: steps / 10,
+            recipe: Recipe { thinking: 0.5, ..Recipe::default() },
+            batch_size: 4,
+            // A twentieth of a run from nothing.
+            easy_batches: if from.is_some() { 0 } else { steps / 20 * BATCHES },
             tokenizer: Tokenizer::load(&out)?,
             config: config.clone(),
             preprocess: preprocess.clone(),
         };
-        let source =
+        let random =
             RandomSource { seed, embedding_std: 0.08, depth: config.text.num_hidden_layers, device: device.clone() };
         let options = TrainOptions {
             schedule: Schedule { peak: 1.5e-3, last: 1.5e-5, warmup: 200, steps },
-            batches_per_step: 2,
+            batches_per_step: BATCHES as usize,
             workers,
-            patch_classes: PATCH_CLASSES,
+            patch_classes: KINDS,
             betas: [0.9, 0.98],
             weight_decay: 0.01,
             clip: 1.0,
-            run: format!("mimo-vl-tiny, seed {seed}"),
+            run: format!("mimo-vl-tiny, seed {seed}, from {from:?}"),
             state,
             save_every: 500,
         };
-        let mut trainer = Trainer::<B>::new(&source, &config, options, preprocess, device)?;
+        let mut trainer = match from {
+            Some(from) => {
+                let (earlier, tokens) = (Checkpoint::open(&from)?, common_tokens(&out, &from)?);
+                let vocab_size = ModelConfig::load(&from)?.text.vocab_size;
+                let source = GrownSource::new(&earlier, vocab_size, &tokens, random, &device);
+                Trainer::<B>::new(&source, &config, options, preprocess, device.clone())?
+            }
+            None => Trainer::<B>::new(&random, &config, options, preprocess, device)?,
+        };
         let bar = progress_bar(steps, trainer.step());
         let mut mean = Means::default();
         let result = trainer.run(&dataset, &self.cancel, |report| {
@@ -175,6 +190,18 @@ impl WithBackend for Training {
         }
         result
     }
+}
+
+/// Every token that two checkpoints have in common: its number in the newer and in the earlier one.
+fn common_tokens(newer: &Path, earlier: &Path) -> Result<Vec<(u32, u32)>> {
+    let words = |folder: &Path| {
+        let path = folder.join("tokenizer.json");
+        let tokenizer = tokenizers::Tokenizer::from_file(&path)
+            .map_err(|error| Error::Checkpoint { path, reason: error.to_string() })?;
+        Ok::<_, Error>(tokenizer.get_vocab(true))
+    };
+    let known = words(earlier)?;
+    Ok(words(newer)?.into_iter().filter_map(|(word, token)| Some((token, *known.get(&word)?))).collect())
 }
 
 /// Everything but the weights; a run that is resumed keeps the files, and with them the vocabulary, that it has.

@@ -27,8 +27,7 @@ pub fn fresh_question(seed: u64, index: u64) -> Result<(Image, Question)> {
         let scene = Scene::random(&mut rng, &Limits::default());
         let picture = draw(&scene, &mut rng);
         if let Some(question) = scene.questions(&mut rng, 1).pop() {
-            let stride = 3 * picture.width as usize;
-            return Ok((Image::from_rgb(picture.width, picture.height, stride, &picture.pixels)?, question));
+            return Ok((picture.image()?, question));
         }
     }
 }

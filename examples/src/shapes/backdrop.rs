@@ -9,7 +9,8 @@ const DARKEST: i32 = 190;
 /// A filled picture. A texture mixes a base with a second light colour close to it.
 pub(crate) fn backdrop(width: u32, height: u32, rng: &mut Random) -> Picture {
     let base = base_colour(rng);
-    let mut picture = Picture { width, height, pixels: base.repeat(width as usize * height as usize) };
+    let mut picture =
+        Picture { width, height, pixels: base.repeat(width as usize * height as usize), marks: Vec::new() };
     let textured = rng.chance(0.55);
     if textured {
         let second = near(base, rng);

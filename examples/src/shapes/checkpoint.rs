@@ -40,6 +40,13 @@ pub struct Dimensions {
     pub full_attention: Vec<usize>,
 }
 
+/// Side, in pixels, of the square that becomes one token.
+pub(crate) const TOKEN_SIDE: usize = 28;
+/// Fewest tokens of a picture that the model is trained on.
+pub(crate) const LEAST_TOKENS: usize = 25;
+/// Most tokens of a picture that the model is trained on.
+pub(crate) const MOST_TOKENS: usize = 64;
+
 /// The conversation format, written for templates of the multimodal kind.
 const CHAT_TEMPLATE: &str = include_str!("chat_template.jinja");
 
@@ -130,13 +137,13 @@ fn generation_config(tokenizer: &Tokenizer) -> Result<Value> {
     Ok(json!({"do_sample": false, "bos_token_id": pad, "eos_token_id": [end, pad], "pad_token_id": pad}))
 }
 
-/// The limits keep every picture within the 25 to 64 tokens that the model is trained on.
+/// The limits keep every picture within what the model is trained on.
 fn preprocessor_config() -> Value {
     json!({
         "image_processor_type": "Qwen2VLImageProcessor",
         "processor_class": "Qwen2_5_VLProcessor",
-        "min_pixels": 25 * 28 * 28,
-        "max_pixels": 64 * 28 * 28,
+        "min_pixels": LEAST_TOKENS * TOKEN_SIDE * TOKEN_SIDE,
+        "max_pixels": MOST_TOKENS * TOKEN_SIDE * TOKEN_SIDE,
         "patch_size": 14,
         "temporal_patch_size": 2,
         "merge_size": 2,

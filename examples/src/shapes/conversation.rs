@@ -1,30 +1,94 @@
-//! One example of training: a picture and several turns about it.
+//! One example of training: a picture or a video, and one or several turns about it.
+
+use mimo_vl_core::Result;
+use mimo_vl_core::config::PreprocessConfig;
+use mimo_vl_core::preprocess::smart_resize;
 
 use super::ask::Question;
+use super::buttons::Buttons;
 use super::caption::Order;
+use super::checkpoint::{LEAST_TOKENS, MOST_TOKENS, TOKEN_SIDE};
+use super::detection::Detection;
 use super::draw::{Picture, draw};
+use super::motion::Motion;
 use super::random::Random;
+use super::reading::Reading;
 use super::scene::{Limits, Scene};
+use super::words::Language;
 
-/// What a training conversation is made of.
+/// What a training conversation is about, and its form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skill {
+    /// Questions about shapes.
+    Ask {
+        /// Turns.
+        turns: usize,
+    },
+    /// Boxes of shapes.
+    Detect {
+        /// Turns.
+        turns: usize,
+    },
+    /// Reading characters.
+    Read,
+    /// Clicking buttons.
+    Click {
+        /// Whether as a GUI task, not as a plain request.
+        task: bool,
+    },
+    /// Telling which way something moves.
+    Motion {
+        /// Frames of the video.
+        frames: usize,
+    },
+}
+
+impl Skill {
+    /// One of the skills, by weights in their order.
+    pub(crate) fn random(weights: &[u32; 5], rng: &mut Random) -> Self {
+        match rng.weighted(weights) {
+            0 => Self::Ask { turns: rng.within(1, 4) as usize },
+            1 => Self::Detect { turns: rng.within(1, 2) as usize },
+            2 => Self::Read,
+            3 => Self::Click { task: rng.chance(0.3) },
+            _ => Self::Motion { frames: rng.within(4, 8) as usize },
+        }
+    }
+}
+
+/// What training conversations are made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
     /// The scenes.
     pub limits: Limits,
     /// The order of captions.
     pub order: Order,
-    /// Fewest and most turns.
-    pub turns: (usize, usize),
     /// How often the last turn thinks.
     pub thinking: f64,
     /// How often an earlier turn looks like one that thought: no suffix, and only the answer left.
     pub thought: f64,
+    /// How often each skill comes, in their order.
+    pub skills: [u32; 5],
 }
 
 impl Default for Recipe {
     fn default() -> Self {
-        Self { limits: Limits::default(), order: Order::default(), turns: (1, 6), thinking: 0.6, thought: 0.15 }
+        Self {
+            limits: Limits::default(),
+            order: Order::default(),
+            thinking: 0.6,
+            thought: 0.15,
+            skills: [28, 26, 16, 16, 14],
+        }
     }
+}
+
+/// A question, its answer, and what is thought before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) question: String,
+    pub(crate) answer: String,
+    pub(crate) thought: String,
 }
 
 /// A question of the user and what the model should reply.
@@ -41,13 +105,22 @@ pub struct Turn {
     pub learn: bool,
 }
 
-/// A picture and the turns about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the first turn shows before its question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Media {
+    /// A picture.
+    Picture(Picture),
+    /// A video.
+    Motion(Motion),
+}
+
+/// A picture or a video and the turns about it.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Conversation {
-    /// What the picture shows.
-    pub scene: Scene,
     /// What the first turn shows before its question.
-    pub picture: Picture,
+    pub media: Media,
+    /// The system line.
+    pub system: &'static str,
     /// The turns, in order; only the last one can contain thinking, as a history never does.
     pub turns: Vec<Turn>,
 }
@@ -62,38 +135,56 @@ pub struct Piece {
 }
 
 impl Conversation {
-    /// The example number `index` of `seed`.
-    pub fn random(seed: u64, index: u64, recipe: &Recipe) -> Self {
+    /// The example number `index` of `seed`, with pictures of the recipe's width and height.
+    ///
+    /// # Errors
+    /// Those of the library for a picture that it does not take.
+    pub fn random(seed: u64, index: u64, skill: Skill, recipe: &Recipe) -> Result<Self> {
         let mut rng = Random::new(seed, index);
-        let scene = Scene::random(&mut rng, &recipe.limits);
-        let picture = draw(&scene, &mut rng);
-        let (fewest, most) = recipe.turns;
-        let count = rng.within(fewest as i32, most as i32) as usize;
-        let questions = scene.questions(&mut rng, count);
-        let thinks = rng.chance(recipe.thinking);
-        let last = questions.len().saturating_sub(1);
-        let turn = |(position, question): (usize, &Question)| {
-            let answer = question.answer_text();
-            let text = question.text.clone();
-            if position == last && thinks {
-                let reply = thinking_reply(&scene.caption(question.language, recipe.order), &answer);
-                Turn { question: text, no_think: false, reply, learn: true }
-            } else if position < last && rng.chance(recipe.thought) {
-                Turn { question: text, no_think: false, reply: answer, learn: false }
-            } else {
-                Turn { question: text, no_think: true, reply: answer, learn: true }
+        let mut side = |(low, high): (u32, u32)| rng.within(low as i32, high as i32) as u32;
+        let size = (side(recipe.limits.width), side(recipe.limits.height));
+        let mut system = SYSTEM;
+        let (media, asks) = match skill {
+            Skill::Ask { turns } | Skill::Detect { turns } => {
+                let scene = Scene::random(&mut rng, &recipe.limits);
+                let picture = draw(&scene, &mut rng);
+                let asks = match skill {
+                    Skill::Ask { .. } => questions(&scene, turns, recipe, &mut rng),
+                    _ => detections(&scene, &picture, turns, recipe, &mut rng),
+                };
+                (Media::Picture(picture), asks)
+            }
+            Skill::Read => {
+                let reading = Reading::random(size, &mut rng);
+                let ask = reading.ask();
+                (Media::Picture(reading.picture), vec![ask])
+            }
+            Skill::Click { task } => {
+                let buttons = Buttons::random(size, task, &mut rng);
+                let ask = buttons.ask(&PreprocessConfig::default())?;
+                if task {
+                    system = TASK_SYSTEM;
+                }
+                (Media::Picture(buttons.picture), vec![ask])
+            }
+            Skill::Motion { frames } => {
+                let motion = Motion::random(size, frames, &mut rng);
+                let ask = motion.ask();
+                (Media::Motion(motion), vec![ask])
             }
         };
-        let turns = questions.iter().enumerate().map(turn).collect();
-        Self { scene, picture, turns }
+        Ok(Self { media, system, turns: turns(asks, recipe, &mut rng) })
     }
 
     /// The conversation in the text format of the checkpoints, cut where learning starts and stops. One
-    /// `<|image_pad|>` stands for the picture, to be repeated once per token of it.
+    /// `<|image_pad|>` or `<|video_pad|>` stands for the picture or video, to be repeated once per token of it.
     pub fn pieces(&self) -> Vec<Piece> {
         let mut pieces = Vec::with_capacity(2 * self.turns.len());
-        let mut before = format!("<|im_start|>system\n{SYSTEM}<|im_end|>\n");
-        let mut media = "<|vision_start|><|image_pad|><|vision_end|>";
+        let mut before = format!("<|im_start|>system\n{}<|im_end|>\n", self.system);
+        let mut media = match self.media {
+            Media::Picture(_) => "<|vision_start|><|image_pad|><|vision_end|>",
+            Media::Motion(_) => "<|vision_start|><|video_pad|><|vision_end|>",
+        };
         for turn in &self.turns {
             let suffix = if turn.no_think { NO_THINK } else { "" };
             before += &format!("<|im_start|>user\n{media}{}{suffix}<|im_end|>\n<|im_start|>assistant\n", turn.question);
@@ -105,8 +196,53 @@ impl Conversation {
     }
 }
 
+fn questions(scene: &Scene, count: usize, recipe: &Recipe, rng: &mut Random) -> Vec<Ask> {
+    let ask = |question: Question| Ask {
+        answer: question.answer_text(),
+        thought: scene.caption(question.language, recipe.order),
+        question: question.text,
+    };
+    scene.questions(rng, count).into_iter().map(ask).collect()
+}
+
+fn detections(scene: &Scene, picture: &Picture, count: usize, recipe: &Recipe, rng: &mut Random) -> Vec<Ask> {
+    let mut ask = || {
+        let language = rng.pick(&Language::ALL);
+        let thought = scene.caption(language, recipe.order);
+        Detection::random(scene, language, rng).ask(scene, picture, thought)
+    };
+    (0..count).map(|_| ask()).collect()
+}
+
+fn turns(asks: Vec<Ask>, recipe: &Recipe, rng: &mut Random) -> Vec<Turn> {
+    let thinks = rng.chance(recipe.thinking);
+    let last = asks.len().saturating_sub(1);
+    let turn = |(position, Ask { question, answer, thought }): (usize, Ask)| {
+        if position == last && thinks {
+            Turn { question, no_think: false, reply: thinking_reply(&thought, &answer), learn: true }
+        } else if position < last && rng.chance(recipe.thought) {
+            Turn { question, no_think: false, reply: answer, learn: false }
+        } else {
+            Turn { question, no_think: true, reply: answer, learn: true }
+        }
+    };
+    asks.into_iter().enumerate().map(turn).collect()
+}
+
+/// Edges in a picture as pixels of the picture that the model sees.
+pub(crate) fn resized(picture: &Picture, edges: [f64; 4]) -> [i64; 4] {
+    let (width, height) = (picture.width as usize, picture.height as usize);
+    let pixels = TOKEN_SIDE * TOKEN_SIDE;
+    let seen = smart_resize(height, width, TOKEN_SIDE, LEAST_TOKENS * pixels, MOST_TOKENS * pixels);
+    let (high, wide) = seen.unwrap_or((height, width));
+    let scale = [wide as f64 / width as f64, high as f64 / height as f64];
+    std::array::from_fn(|index| (edges[index] * scale[index % 2]).round() as i64)
+}
+
 /// The system line of MiMo's chat template.
 pub(crate) const SYSTEM: &str = "You are MiMo, an AI assistant developed by Xiaomi.";
+/// The system line of GUI tasks.
+pub(crate) const TASK_SYSTEM: &str = "You are a helpful assistant.";
 /// What turns thinking off at the end of a user's message.
 pub(crate) const NO_THINK: &str = " /no_think";
 

@@ -4,21 +4,22 @@ use mimo_vl_core::config::{ModelConfig, PreprocessConfig};
 use mimo_vl_core::encode::encode;
 use mimo_vl_core::error::Result;
 use mimo_vl_core::preprocess;
-use mimo_vl_core::prompt::{Image, Tokenizer};
-use mimo_vl_core::train::{Batch, Dataset, Example};
+use mimo_vl_core::prompt::Tokenizer;
+use mimo_vl_core::train::{Batch, Dataset, Example, PatchLabel};
 
-use super::conversation::{Conversation, Recipe};
+use super::checkpoint::TOKEN_SIDE;
+use super::conversation::{Conversation, Media, Recipe, Skill};
+use super::draw::Picture;
 use super::random::Random;
-use super::scene::{Colour, Scene, Shape};
+use super::scene::Limits;
 
-/// Kinds of things a patch can show: nothing, or the middle of one of the shapes in one of the colours.
-pub const PATCH_CLASSES: usize = 1 + Colour::ALL.len() * Shape::ALL.len();
+/// Width and height of pictures of text, of screens, and of frames, each from the least to the most.
+const TEXT: [(u32, u32); 2] = [(168, 224), (112, 168)];
+const SCREEN: [(u32, u32); 2] = [(168, 224), (140, 224)];
+const FRAME: [(u32, u32); 2] = [(112, 168), (112, 168)];
 
-/// Side, in pixels, of the square that becomes one token.
-const TOKEN_SIDE: u32 = 28;
-
-/// Training conversations of one seed. Pictures of one batch have one size in tokens, so that nothing is padded
-/// in the vision tower.
+/// Training conversations of one seed. The examples of a batch have one skill, one number of turns and one
+/// size in tokens, so that nothing is padded in the vision tower and little in the language model.
 #[derive(Debug)]
 pub struct ShapesDataset {
     /// The seed of everything.
@@ -46,38 +47,56 @@ impl Dataset for ShapesDataset {
         }
         // The stream of sizes must not be one of the examples'.
         let mut rng = Random::new(!self.seed, index);
-        let mut one_size = |(low, high): (u32, u32)| {
-            let (fewest, most) = (low.div_ceil(TOKEN_SIDE), high / TOKEN_SIDE);
-            let tokens = rng.within(fewest as i32, if easy { fewest as i32 + 1 } else { most as i32 }) as u32;
-            let half = TOKEN_SIDE / 2;
-            (low.max(tokens * TOKEN_SIDE - half + 1), high.min(tokens * TOKEN_SIDE + half - 1))
+        let skill = if easy { Skill::Ask { turns: 2 } } else { Skill::random(&self.recipe.skills, &mut rng) };
+        let [width, height] = match skill {
+            Skill::Ask { .. } | Skill::Detect { .. } => [limits.width, limits.height],
+            Skill::Read => TEXT,
+            Skill::Click { .. } => SCREEN,
+            Skill::Motion { .. } => FRAME,
         };
-        (limits.width, limits.height) = (one_size(limits.width), one_size(limits.height));
+        let mut one_size = |(low, high): (u32, u32)| {
+            let side = TOKEN_SIDE as u32;
+            let (fewest, most) = (low.div_ceil(side), high / side);
+            let tokens = rng.within(fewest as i32, if easy { fewest as i32 + 1 } else { most as i32 }) as u32;
+            (low.max(tokens * side - side / 2 + 1), high.min(tokens * side + side / 2 - 1))
+        };
+        let limits = Limits { width: one_size(width), height: one_size(height), ..limits };
         let recipe = Recipe { limits, ..self.recipe.clone() };
         let first = index * self.batch_size as u64;
-        let examples = (first..first + self.batch_size as u64).map(|index| self.example(index, &recipe));
+        let examples = (first..first + self.batch_size as u64)
+            .map(|index| self.example(&Conversation::random(self.seed, index, skill, &recipe)?));
         Batch::new(&examples.collect::<Result<Vec<_>>>()?)
     }
 }
 
 impl ShapesDataset {
-    fn example(&self, index: u64, recipe: &Recipe) -> Result<Example> {
-        let conversation = Conversation::random(self.seed, index, recipe);
-        let picture = &conversation.picture;
-        let image = Image::from_rgb(picture.width, picture.height, 3 * picture.width as usize, &picture.pixels)?;
-        let patches = preprocess::image(&image, &self.preprocess)?;
+    fn example(&self, conversation: &Conversation) -> Result<Example> {
+        let (pad, patches, second_per_grid, pictures) = match &conversation.media {
+            Media::Picture(picture) => {
+                let patches = preprocess::image(&picture.image()?, &self.preprocess)?;
+                (self.config.tokens.image, patches, None, vec![picture])
+            }
+            Media::Motion(motion) => {
+                let video = motion.video()?;
+                let second_per_grid = preprocess::video_layout(&video, &self.preprocess)?.second_per_grid;
+                let patches = preprocess::video(&video, &self.preprocess)?;
+                (self.config.tokens.video, patches, second_per_grid, motion.frames.iter().collect())
+            }
+        };
         let (mut ids, mut learn) = (Vec::new(), Vec::new());
         for piece in conversation.pieces() {
             let piece_ids = self.tokenizer.encode(&piece.text)?;
             learn.extend(std::iter::repeat_n(piece.learn, piece_ids.len()));
             ids.extend(piece_ids);
         }
-        let before_media = ids.iter().position(|&id| id == self.config.tokens.image).unwrap_or(0);
-        let encoded = encode(&ids, &[(patches.grid, None)], &self.config.tokens, self.config.vision.tokens_per_second)?;
+        let before_media = ids.iter().position(|&id| id == pad).unwrap_or(0);
+        let media = [(patches.grid, second_per_grid)];
+        let encoded = encode(&ids, &media, &self.config.tokens, self.config.vision.tokens_per_second)?;
         let repeats = patches.grid.tokens() - 1;
         learn.splice(before_media..before_media, std::iter::repeat_n(false, repeats));
-        let patch_labels =
-            patch_labels(&conversation.scene, patches.transform.resized, [patches.grid.h, patches.grid.w]);
+        let [rows, columns] = [patches.grid.h, patches.grid.w];
+        // Of the two frames of a step in time, the first is labelled.
+        let patch_labels = pictures.iter().step_by(2).flat_map(|picture| labels(picture, [rows, columns])).collect();
         Ok(Example {
             ids: encoded.ids,
             positions: encoded.positions,
@@ -89,19 +108,17 @@ impl ShapesDataset {
     }
 }
 
-/// For every patch, in the order of patches (2×2 blocks together): the kind of object whose middle it shows, or 0.
-fn patch_labels(scene: &Scene, resized: (usize, usize), [rows, columns]: [usize; 2]) -> Vec<u32> {
-    let mut labels = vec![0; rows * columns];
-    for object in &scene.objects {
-        let place = |start: u32, whole: u32, resized: usize, patches: usize| {
-            let middle = (f64::from(start) + f64::from(object.size) / 2.0) * resized as f64 / f64::from(whole);
-            ((middle / f64::from(TOKEN_SIDE / 2)) as usize).min(patches - 1)
-        };
-        let row = place(object.top, scene.height, resized.1, rows);
-        let column = place(object.left, scene.width, resized.0, columns);
+/// For every patch, in the order of patches (2×2 blocks together): what it shows the middle of.
+fn labels(picture: &Picture, [rows, columns]: [usize; 2]) -> Vec<PatchLabel> {
+    let mut labels = vec![PatchLabel::default(); rows * columns];
+    let scale = [columns as f64 / f64::from(picture.width), rows as f64 / f64::from(picture.height)];
+    for mark in &picture.marks {
+        let edges: [f64; 4] = std::array::from_fn(|index| mark.edges[index] * scale[index % 2]);
+        let middle = |axis: usize, patches: usize| (((edges[axis] + edges[axis + 2]) / 2.0) as usize).min(patches - 1);
+        let (row, column) = (middle(1, rows), middle(0, columns));
         let block = (row / 2) * (columns / 2) + column / 2;
-        let kind = 1 + object.colour as usize * Shape::ALL.len() + object.shape as usize;
-        labels[4 * block + 2 * (row % 2) + column % 2] = kind as u32;
+        labels[4 * block + 2 * (row % 2) + column % 2] =
+            PatchLabel { kind: mark.kind, edges: edges.map(|edge| edge as f32) };
     }
     labels
 }

@@ -1,7 +1,10 @@
 //! A scene as pixels.
 
+use mimo_vl_core::{Image, Result};
+
 use super::backdrop::{backdrop, noise};
 use super::figure::Figure;
+use super::kinds;
 use super::palette::shade;
 use super::random::Random;
 use super::scene::{Object, Scene};
@@ -9,8 +12,17 @@ use super::scene::{Object, Scene};
 /// Rows of samples in a row of pixels where edges are smooth.
 const SMOOTH: usize = 4;
 
+/// Something that a picture shows, and where.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mark {
+    /// Left, top, right and bottom edge of what is painted, in pixels of the picture.
+    pub edges: [f64; 4],
+    /// What it is: a number above 0 and below [`KINDS`](super::KINDS).
+    pub kind: u32,
+}
+
 /// A drawn picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
     /// Width in pixels.
     pub width: u32,
@@ -18,6 +30,28 @@ pub struct Picture {
     pub height: u32,
     /// Rows of red, green and blue, without padding: `[height, width, 3]`.
     pub pixels: Vec<u8>,
+    /// What is drawn, in the order in which it was.
+    pub marks: Vec<Mark>,
+}
+
+impl Picture {
+    /// The picture as the library takes it.
+    ///
+    /// # Errors
+    /// Those of [`Image::from_rgb`].
+    pub fn image(&self) -> Result<Image> {
+        Image::from_rgb(self.width, self.height, 3 * self.width as usize, &self.pixels)
+    }
+
+    /// Paint a rectangle, as far as it lies in the picture.
+    pub(crate) fn fill(&mut self, [left, top, right, bottom]: [u32; 4], colour: [u8; 3]) {
+        let (left, right) = (left.min(self.width) as usize, right.min(self.width) as usize);
+        for row in top..bottom.min(self.height) {
+            let start = row as usize * self.width as usize;
+            let pixels = &mut self.pixels[3 * (start + left)..3 * (start + right.max(left))];
+            pixels.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&colour));
+        }
+    }
 }
 
 /// Draw a scene. What the scene leaves open (background, exact colours, proportions and rotation, smooth
@@ -37,6 +71,7 @@ pub fn draw(scene: &Scene, rng: &mut Random) -> Picture {
         } else {
             fill(&mut picture, &figure, object, colour, samples);
         }
+        picture.marks.push(Mark { edges: figure.bounds(), kind: kinds::of_object(object) });
     }
     if rng.chance(0.05) {
         let amplitude = rng.within(2, 8);

@@ -26,6 +26,19 @@ impl Figure {
         Self::Polygon(unit.into_iter().map(|[a, b]| [x + a * radius, y + b * radius]).collect())
     }
 
+    /// Its left, upper, right and lower edge.
+    pub(crate) fn bounds(&self) -> [f64; 4] {
+        match self {
+            Self::Disc { x, y, radius } => [x - radius, y - radius, x + radius, y + radius],
+            Self::Polygon(points) => {
+                let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+                points.iter().fold(start, |[left, top, right, bottom], &[x, y]| {
+                    [left.min(x), top.min(y), right.max(x), bottom.max(y)]
+                })
+            }
+        }
+    }
+
     /// The same figure, smaller by `margin` pixels on every side of its box.
     pub(crate) fn inset(&self, margin: f64) -> Self {
         match self {

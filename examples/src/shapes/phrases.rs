@@ -12,10 +12,19 @@ use super::words::Language;
 
 /// A question in one of many wordings.
 pub(crate) fn phrase(kind: Kind, subject: Subject, language: Language, rng: &mut Random) -> String {
-    let template = rng.pick(templates(kind, language));
+    let mut text = worded(templates(kind, language), subject, language, rng);
+    if text.ends_with(['?', '.', '？', '。']) && rng.chance(0.06) {
+        text.push_str(rng.pick(requests(kind, language)));
+    }
+    text
+}
+
+/// One of these templates, filled in and typed as people do.
+pub(crate) fn worded(templates: &[&str], subject: Subject, language: Language, rng: &mut Random) -> String {
+    let template = rng.pick(templates);
     let mut text = String::with_capacity(96);
     fill(template, subject, language, rng, &mut text);
-    finish(&mut text, kind, language, rng);
+    finish(&mut text, language, rng);
     text
 }
 
@@ -280,7 +289,7 @@ pub(crate) fn requests(kind: Kind, language: Language) -> &'static [&'static str
 }
 
 /// The small liberties of people who type: no capital, no mark at the end, another mark.
-fn finish(text: &mut String, kind: Kind, language: Language, rng: &mut Random) {
+fn finish(text: &mut String, language: Language, rng: &mut Random) {
     if text.ends_with('？') {
         match rng.weighted(&[85, 8, 7]) {
             0 => {}
@@ -298,8 +307,5 @@ fn finish(text: &mut String, kind: Kind, language: Language, rng: &mut Random) {
     if language == Language::English && rng.chance(0.06) {
         let lower = text.remove(0).to_ascii_lowercase();
         text.insert(0, lower);
-    }
-    if text.ends_with(['?', '.', '？', '。']) && rng.chance(0.06) {
-        text.push_str(rng.pick(requests(kind, language)));
     }
 }

@@ -5,6 +5,20 @@ use std::collections::HashMap;
 use super::palette::shade;
 use super::*;
 
+const SKILLS: [Skill; 6] = [
+    Skill::Ask { turns: 4 },
+    Skill::Detect { turns: 2 },
+    Skill::Read,
+    Skill::Click { task: false },
+    Skill::Click { task: true },
+    Skill::Motion { frames: 5 },
+];
+
+/// A conversation about each of the skills in turn.
+fn any_conversation(seed: u64, index: u64) -> Conversation {
+    Conversation::random(seed, index, SKILLS[index as usize % SKILLS.len()], &Recipe::default()).unwrap()
+}
+
 fn scene(index: u64) -> (Scene, Random) {
     let mut rng = Random::new(7, index);
     (Scene::random(&mut rng, &Limits::default()), rng)
@@ -94,11 +108,12 @@ fn questions_are_distinct_and_answers_balanced() {
 #[test]
 fn an_example_depends_on_seed_and_index_only() {
     let recipe = Recipe::default();
-    for index in [0, 1, 999_999] {
-        let first = Conversation::random(3, index, &recipe);
-        assert_eq!(first, Conversation::random(3, index, &recipe));
-        assert_ne!(first, Conversation::random(4, index, &recipe));
-        assert_ne!(first, Conversation::random(3, index + 1, &recipe));
+    let conversation = |seed, index, skill| Conversation::random(seed, index, skill, &recipe).unwrap();
+    for (index, skill) in [0, 1, 999_999].into_iter().flat_map(|index| SKILLS.map(|skill| (index, skill))) {
+        let first = conversation(3, index, skill);
+        assert_eq!(first, conversation(3, index, skill));
+        assert_ne!(first, conversation(4, index, skill));
+        assert_ne!(first, conversation(3, index + 1, skill));
     }
     let mut rng = Random::new(1, 2);
     let bits: Vec<u64> = (0..3).map(|_| rng.bits()).collect();
@@ -112,9 +127,13 @@ const GOLDEN_BITS: [u64; 3] = [6_748_381_332_067_369_065, 7_783_729_652_641_646_
 fn an_example_is_the_same_on_every_platform() {
     let mut sum: u64 = 0xcbf2_9ce4_8422_2325;
     for index in 0..200 {
-        let conversation = Conversation::random(11, index, &Recipe::default());
+        let conversation = any_conversation(11, index);
         let text: String = conversation.pieces().into_iter().map(|piece| piece.text).collect();
-        for byte in conversation.picture.pixels.iter().copied().chain(text.bytes()) {
+        let pictures = match &conversation.media {
+            Media::Picture(picture) => std::slice::from_ref(picture),
+            Media::Motion(motion) => &motion.frames,
+        };
+        for byte in pictures.iter().flat_map(|picture| &picture.pixels).copied().chain(text.bytes()) {
             sum = (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
@@ -223,15 +242,16 @@ fn answers_are_judged_by_meaning() {
 fn only_the_last_turn_thinks() {
     let mut thinking = 0;
     for index in 0..500 {
-        let conversation = Conversation::random(5, index, &Recipe::default());
+        let conversation = any_conversation(5, index);
         let (last, before) = conversation.turns.split_last().unwrap();
         assert!(before.iter().all(|turn| !turn.reply.contains("<think>") && turn.learn == turn.no_think));
         assert_eq!(last.no_think, !last.reply.starts_with("<think>\n"));
         assert!(last.learn);
         thinking += usize::from(!last.no_think);
         let pieces = conversation.pieces();
-        assert_eq!(pieces.iter().filter(|piece| piece.text.contains("<|image_pad|>")).count(), 1);
-        assert!(pieces[0].text.contains("<|image_pad|>") && !pieces[0].learn);
+        let pad = if matches!(conversation.media, Media::Motion(_)) { "<|video_pad|>" } else { "<|image_pad|>" };
+        assert_eq!(pieces.iter().filter(|piece| piece.text.contains("_pad|>")).count(), 1);
+        assert!(pieces[0].text.contains(pad) && !pieces[0].learn);
     }
     assert!((250..350).contains(&thinking), "{thinking}");
 }
@@ -241,7 +261,7 @@ fn the_tokenizer_knows_the_words() {
     let tokenizer = build_tokenizer().unwrap();
     let again = build_tokenizer().unwrap();
     assert_eq!(tokenizer.to_string(false).unwrap(), again.to_string(false).unwrap());
-    assert!(padded_vocab_size(&tokenizer) <= 1024);
+    assert!(padded_vocab_size(&tokenizer) <= 1280);
     let count = |text: &str| tokenizer.encode(text, false).unwrap().len();
     for colour in Colour::ALL {
         for shape in Shape::ALL {
@@ -257,7 +277,7 @@ fn the_tokenizer_knows_the_words() {
         assert_eq!(count(token), 1);
     }
     for index in 0..300 {
-        let pieces = Conversation::random(2, index, &Recipe::default()).pieces();
+        let pieces = any_conversation(2, index).pieces();
         let whole: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
         let ids = tokenizer.encode(whole.as_str(), false).unwrap().get_ids().to_vec();
         let apart: Vec<u32> =

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use mimo_vl_core::config::PreprocessConfig;
+use mimo_vl_core::gui::Task;
+use mimo_vl_core::{Image, Part};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -13,11 +16,12 @@ use tokenizers::{
 };
 
 use super::ask::{Kind, Subject, yes_or_no};
-use super::conversation::{NO_THINK, SYSTEM, thinking_reply};
+use super::conversation::{NO_THINK, SYSTEM, TASK_SYSTEM, thinking_reply};
 use super::phrases::{CHINESE_PLACES, CHINESE_THINGS, phrase, requests, templates};
 use super::random::Random;
 use super::scene::{Colour, Shape};
 use super::words::Language;
+use super::{buttons, detection, motion, reading};
 
 /// Qwen2.5's special tokens, in its order.
 pub const SPECIAL_TOKENS: [&str; 14] = [
@@ -45,7 +49,7 @@ const SPLIT: &str = concat!(
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 );
 /// Bytes and merged tokens; the special and added ones come after.
-const WORDS: usize = 960;
+const WORDS: usize = 1200;
 
 /// Train the tokenizer on the generator's own text. The result is always the same.
 ///
@@ -112,8 +116,46 @@ fn text() -> Vec<String> {
     for word in yes_or_no(true, Language::English)[..1].iter().chain(&yes_or_no(false, Language::English)[..1]) {
         add(word, 500);
     }
+    for piece in JSON {
+        add(piece, 1000);
+    }
+    for word in buttons::WORDS.concat() {
+        add(word, 500);
+        add(&format!(" {word}"), 500);
+    }
+    for language in Language::ALL {
+        let skills = detection::texts(language).chain(reading::texts(language));
+        for piece in skills.chain(buttons::texts(language)).chain(motion::texts(language)) {
+            template_parts(piece).for_each(|part| add(part, 50));
+        }
+    }
+    for goal in ["Click the OK button.", "点击确定。"] {
+        if let Some(prompt) = task_text(goal) {
+            add(&prompt, 1000);
+        }
+    }
     text.extend(english_questions());
     text
+}
+
+/// The parts of answers in JSON.
+const JSON: [&str; 6] = [
+    "[{\"bbox_2d\": [1, 2, 3, 4], \"label\": \"",
+    "\"}, {\"bbox_2d\": [",
+    "\"}]",
+    "[]",
+    "{\"action\": \"click\", \"start_point\": [1, 2]}",
+    TASK_SYSTEM,
+];
+
+/// What a GUI task says to the model.
+fn task_text(goal: &str) -> Option<String> {
+    let screen = Image::from_rgb(140, 140, 420, &[0; 420 * 140]).ok()?;
+    let prompt = Task::new(goal).prompt(screen, &PreprocessConfig::default()).ok()?;
+    match prompt.messages().last()?.parts.last()? {
+        Part::Text(text) => Some(text.clone()),
+        _ => None,
+    }
 }
 
 fn chinese_words() -> BTreeSet<&'static str> {

@@ -54,6 +54,13 @@ pub(super) struct Scanner {
 enum StringState {
     Plain,
     Escaped,
+    /// Behind a quote, which ends the string if what follows can follow a string.
+    Quoted,
+}
+
+/// Whether JSON can go on with `byte` behind a string. Models forget to escape the quotes in a name.
+fn follows_a_string(byte: u8) -> bool {
+    matches!(byte, b',' | b':' | b']' | b'}')
 }
 
 impl Scanner {
@@ -82,11 +89,15 @@ impl Scanner {
         if let Some(state) = self.string {
             self.string = match (state, byte) {
                 (StringState::Escaped, _) => Some(StringState::Plain),
-                (StringState::Plain, b'\\') => Some(StringState::Escaped),
-                (StringState::Plain, b'"') => None,
-                (StringState::Plain, _) => Some(StringState::Plain),
+                (StringState::Quoted, _) if byte.is_ascii_whitespace() => return,
+                (StringState::Quoted, _) if follows_a_string(byte) => None,
+                (_, b'\\') => Some(StringState::Escaped),
+                (_, b'"') => Some(StringState::Quoted),
+                _ => Some(StringState::Plain),
             };
-            return;
+            if self.string.is_some() {
+                return;
+            }
         }
         if !byte.is_ascii_whitespace() && self.just_opened(at) && !self.may_start_with(byte) {
             self.abandon();
@@ -169,10 +180,11 @@ impl Scanner {
 
 /// The boxes and points that an object itself has; `inside`: some were found in an object within it.
 fn object(text: &str, range: Range<usize>, inside: bool) -> Vec<Found> {
-    let object = match serde_json::from_str::<Map<String, Value>>(text) {
-        Ok(object) => object,
-        Err(_) if inside => return Vec::new(),
-        Err(_) => return broken(text, range),
+    let parsed = |text: &str| serde_json::from_str::<Map<String, Value>>(text).ok();
+    let object = match parsed(text).or_else(|| parsed(&mended(text))) {
+        Some(object) => object,
+        None if inside => return Vec::new(),
+        None => return broken(text, range),
     };
     let name = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
     let (label, text) = (name("label"), name("text_content"));
@@ -193,6 +205,29 @@ fn rows<const N: usize>(value: &Value) -> Vec<[f64; N]> {
         Some(row) => vec![row],
         None => value.as_array().map(|rows| rows.iter().filter_map(row).collect()).unwrap_or_default(),
     }
+}
+
+/// With quotes and control characters escaped that stand as they are inside strings.
+fn mended(text: &str) -> String {
+    let mut mended = String::with_capacity(text.len() + 8);
+    let (mut inside, mut escaped) = (false, false);
+    for (at, letter) in text.char_indices() {
+        let ends = || text[at + 1..].bytes().find(|byte| !byte.is_ascii_whitespace()).is_none_or(follows_a_string);
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = inside,
+            '"' if !inside => inside = true,
+            '"' if ends() => inside = false,
+            '"' => mended.push('\\'),
+            control if inside && control.is_control() => {
+                mended.push_str(&format!("\\u{:04x}", u32::from(control)));
+                continue;
+            }
+            _ => {}
+        }
+        mended.push(letter);
+    }
+    mended
 }
 
 /// The first list of numbers behind a known key of what is no valid object.
@@ -290,6 +325,22 @@ mod tests {
         assert_eq!(scan(r#"{"objects": [{"bbox_2d": [1, 2, 3, 4], "label": "x"},]}"#), ["[1.0, 2.0, 3.0, 4.0] x|"]);
         let endless = format!("[{} [1, 2, 3, 4]", "1, ".repeat(40_000));
         assert_eq!(scan(&endless), ["[1.0, 2.0, 3.0, 4.0] |"]);
+    }
+
+    #[test]
+    fn names_with_quotes_and_line_breaks_lose_nothing() {
+        let second = r#"{"bbox_2d": [5, 6, 7, 8], "label": "b"}"#;
+        for (name, read) in [
+            (r#"a "big" cat"#, "a \"big\" cat"),
+            (r#""quoted""#, "\"quoted\""),
+            ("two\nlines", "two\nlines"),
+            (r#"6\" pipe"#, "6\" pipe"),
+            (r#"[}"{"#, "[}\"{"),
+        ] {
+            let text = format!("[{{\"bbox_2d\": [1, 2, 3, 4], \"label\": \"{name}\"}}, {second}]");
+            let expected = [format!("[1.0, 2.0, 3.0, 4.0] {read}|"), "[5.0, 6.0, 7.0, 8.0] b|".to_owned()];
+            assert_eq!(scan(&text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -330,6 +330,12 @@ impl Checkpoint {
         Ok(place)
     }
 
+    /// Whether there is a tensor `name`, given in the older family of names.
+    #[cfg(feature = "train")]
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name) || self.tensors.contains_key(&newer_name(name))
+    }
+
     /// The tensor `name`, given in the older family of names (`visual.*`, `model.*`), whichever family the files use.
     pub(super) fn place(&self, name: &str) -> Result<&Place> {
         let place = self

@@ -6,6 +6,7 @@ use crate::config::PreprocessConfig;
 use crate::error::Result;
 use crate::preprocess::{self, Transform};
 use crate::prompt::{Image, Prompt};
+use crate::sampling::Grammar;
 
 const SYSTEM: &str = "You are a helpful assistant.";
 
@@ -57,6 +58,11 @@ impl Task {
     pub fn offer(mut self, actions: &[ActionKind]) -> Self {
         self.offered = actions.to_vec();
         self
+    }
+
+    /// The form of an answer that is one of the actions offered.
+    pub fn grammar(&self) -> Grammar {
+        Grammar::Actions(self.offered.iter().map(|kind| kind.name().to_owned()).collect())
     }
 
     /// Add what was done, in the pixels of the caller's screenshots, which are all of one size; `explanation` says it in

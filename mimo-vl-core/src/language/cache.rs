@@ -139,14 +139,23 @@ impl<B: Kernels> Cache<B> {
 
     /// Bytes that [`reserve`](Self::reserve) needs beside those that are allocated: stores are replaced one at a time.
     pub fn growth(&self, tokens: usize, kv_heads: usize, head_dim: usize, device: &B::Device) -> u64 {
-        let row = match self.kind.on::<B>(device) {
+        let Some(new) = tokens.checked_sub(self.capacity).filter(|&new| new > 0) else { return 0 };
+        let replaced = if self.capacity > 0 { tokens } else { 0 };
+        ((2 * self.layers.len() * new + replaced) * kv_heads * self.row_bytes(head_dim, device)) as u64
+    }
+
+    /// Bytes that are allocated.
+    pub fn bytes(&self, kv_heads: usize, head_dim: usize, device: &B::Device) -> u64 {
+        (2 * self.layers.len() * self.capacity * kv_heads * self.row_bytes(head_dim, device)) as u64
+    }
+
+    /// Bytes of the key or the value of one head of one token.
+    fn row_bytes(&self, head_dim: usize, device: &B::Device) -> usize {
+        match self.kind.on::<B>(device) {
             KvCache::F32 => 4 * head_dim,
             KvCache::F16 => 2 * head_dim,
             KvCache::Int8 => head_dim + size_of::<f32>(),
-        };
-        let Some(new) = tokens.checked_sub(self.capacity).filter(|&new| new > 0) else { return 0 };
-        let replaced = if self.capacity > 0 { tokens } else { 0 };
-        ((2 * self.layers.len() * new + replaced) * kv_heads * row) as u64
+        }
     }
 
     /// Make room for `tokens` tokens in all; the held ones are kept.

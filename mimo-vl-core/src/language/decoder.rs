@@ -76,6 +76,11 @@ impl<B: Kernels> LanguageModel<B> {
         cache.growth(tokens, self.kv_heads, self.head_dim, device)
     }
 
+    /// Bytes that a cache takes.
+    pub fn cache_bytes(&self, cache: &Cache<B>, device: &B::Device) -> u64 {
+        cache.bytes(self.kv_heads, self.head_dim, device)
+    }
+
     /// Make room in `cache` for `tokens` tokens in all.
     pub fn reserve(&self, cache: &mut Cache<B>, tokens: usize, device: &B::Device) {
         cache.reserve(tokens, self.kv_heads, self.head_dim, device);

@@ -19,6 +19,13 @@ pub struct Features {
     pub width: usize,
 }
 
+impl Features {
+    /// Bytes of the values.
+    pub fn bytes(&self) -> u64 {
+        size_of_val(self.values.as_slice()) as u64
+    }
+}
+
 /// Tokens that a sequence is to take in next.
 #[derive(Debug, Clone)]
 pub struct Segment<'a> {
@@ -122,6 +129,16 @@ pub trait Sequence: Send {
     /// # Errors
     /// [`Error::Memory`] when there is not so much; [`Error::Internal`] when the device reports that.
     fn reserve(&mut self, tokens: usize) -> Result<()>;
+
+    /// Bytes that are allocated for its tokens; 0 if that is not known.
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    /// Bytes that [`reserve`](Self::reserve) needs beside those; 0 if that is not known.
+    fn growth(&self, _tokens: usize) -> u64 {
+        0
+    }
 
     /// Forget every token from `len` on.
     fn truncate(&mut self, len: usize);

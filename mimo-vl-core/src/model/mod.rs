@@ -336,13 +336,20 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
 
     fn reserve(&mut self, tokens: usize) -> Result<()> {
         if self.shared.on_host {
-            let Shared { model, device, .. } = &*self.shared;
-            check_memory("the cache of keys and values", model.language.growth(&self.cache, tokens, device))?;
+            check_memory("the cache of keys and values", self.growth(tokens))?;
         }
         guarded(self.shared.threads, || {
             self.shared.model.language.reserve(&mut self.cache, tokens, &self.shared.device);
             Ok(())
         })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.shared.model.language.cache_bytes(&self.cache, &self.shared.device)
+    }
+
+    fn growth(&self, tokens: usize) -> u64 {
+        self.shared.model.language.growth(&self.cache, tokens, &self.shared.device)
     }
 
     fn truncate(&mut self, len: usize) {

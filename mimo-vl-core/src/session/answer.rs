@@ -33,6 +33,22 @@ pub struct Answer {
     pub transforms: Vec<Transform>,
     /// How long it took.
     pub timings: Timings,
+    /// What the session takes in memory after it.
+    pub memory: MemoryUse,
+}
+
+/// Bytes that a session takes. What sessions share is counted in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct MemoryUse {
+    /// The model's weights, as far as they are read.
+    pub weights: u64,
+    /// The cache of keys and values, as it is allocated.
+    pub cache: u64,
+    /// The pixels of the conversation's pictures and videos.
+    pub pixels: u64,
+    /// What the vision tower made of them.
+    pub features: u64,
 }
 
 /// How likely a token of an answer was.

@@ -184,7 +184,8 @@ impl Batch {
         let over = |running: &Running| matches!(running.writer.state(), State::Kept(_));
         for mut running in self.running.extract_if(.., |running| over(running)) {
             if let State::Kept(stop) = running.writer.state() {
-                self.answers.push((running.number, running.writer.take_answer(stop)));
+                let Running { number, session, writer } = &mut running;
+                self.answers.push((*number, writer.take_answer(session, stop)));
             }
         }
     }

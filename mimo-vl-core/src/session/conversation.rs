@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::answer::{Answer, Timings};
+use super::answer::{Answer, MemoryUse, Timings};
 use super::constraint::Constraint;
 use super::load::Model;
 use super::media::{self, Medium, Turn};
@@ -15,7 +15,7 @@ use crate::answer::StopReason;
 use crate::cancel::{Cancel, Stage};
 use crate::encode::{Slot, encode};
 use crate::error::{Error, Result};
-use crate::model::{Segment, Sequence, Step};
+use crate::model::{Features, Segment, Sequence, Step};
 use crate::preprocess::Grid;
 use crate::prompt::{Message, Part, Prompt, Role, Thinking};
 use crate::sampling::{Generate, Grammar, GrammarMatcher};
@@ -124,8 +124,7 @@ impl Session {
             answer.logprobs.clear();
             answer.regions.iter_mut().for_each(|region| region.confidence = None);
         }
-        let thinking = answer.thinking.as_deref().filter(|_| options.keep_thinking);
-        self.commit(turns.clone(), thinking, &answer.text);
+        self.commit(turns.clone(), options, answer.thinking.as_deref().unwrap_or_default(), &answer.text);
         Ok(answer)
     }
 
@@ -207,6 +206,27 @@ impl Session {
     /// How many tokens the cache holds.
     pub fn cached_tokens(&self) -> usize {
         self.held.ids.len()
+    }
+
+    /// Bytes that a cache of `tokens` tokens needs beside those that are allocated.
+    pub(super) fn growth(&self, tokens: usize) -> u64 {
+        self.sequence.growth(tokens)
+    }
+
+    /// What the session takes.
+    pub(super) fn memory(&self) -> MemoryUse {
+        let mut media: Vec<&Arc<Medium>> = Vec::new();
+        for medium in self.turns.iter().flat_map(|turn| &turn.media) {
+            if !media.iter().any(|other| Arc::ptr_eq(other, medium)) {
+                media.push(medium);
+            }
+        }
+        MemoryUse {
+            weights: self.model.engine().weight_bytes(),
+            cache: self.sequence.bytes(),
+            pixels: media.iter().flat_map(|medium| medium.frames()).map(|frame| frame.pixels().len() as u64).sum(),
+            features: media.iter().filter_map(|medium| medium.features().ok()).map(Features::bytes).sum(),
+        }
     }
 
     /// Everything up to the first logits of the answer.
@@ -399,9 +419,11 @@ impl Session {
     }
 
     /// Make `turns` and the answer to them the conversation.
-    pub(super) fn commit(&mut self, mut turns: Vec<Turn>, thinking: Option<&str>, text: &str) {
+    pub(super) fn commit(&mut self, mut turns: Vec<Turn>, options: &Generate, thinking: &str, text: &str) {
         let mut message = Message::new(Role::Assistant);
-        message.parts.extend(thinking.filter(|text| !text.is_empty()).map(|text| Part::Thinking(text.to_owned())));
+        if options.keep_thinking && !thinking.is_empty() {
+            message.parts.push(Part::Thinking(thinking.to_owned()));
+        }
         turns.push(Turn { message: message.text(text), media: Vec::new() });
         self.turns = turns;
     }

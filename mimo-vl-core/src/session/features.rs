@@ -65,7 +65,7 @@ impl FeatureCache {
     }
 
     pub(super) fn put(&self, key: Key, features: &Arc<Features>) {
-        let size = bytes(features);
+        let size = features.bytes();
         if size > self.budget {
             return;
         }
@@ -73,13 +73,13 @@ impl FeatureCache {
         kept.clock += 1;
         let clock = kept.clock;
         if let Some((old, _)) = kept.entries.insert(key, (Arc::clone(features), clock)) {
-            kept.bytes -= bytes(&old);
+            kept.bytes -= old.bytes();
         }
         kept.bytes += size;
         while kept.bytes > self.budget {
             let oldest = kept.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
             let Some((gone, _)) = oldest.and_then(|key| kept.entries.remove(&key)) else { return };
-            kept.bytes -= bytes(&gone);
+            kept.bytes -= gone.bytes();
         }
     }
 
@@ -87,10 +87,6 @@ impl FeatureCache {
     pub(super) fn bytes(&self) -> u64 {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
-}
-
-fn bytes(features: &Features) -> u64 {
-    size_of_val(features.values.as_slice()) as u64
 }
 
 #[cfg(test)]

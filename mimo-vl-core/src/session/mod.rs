@@ -19,7 +19,7 @@ mod stream;
 mod tokens;
 mod writer;
 
-pub use answer::{Answer, Timings, TokenLogprob};
+pub use answer::{Answer, MemoryUse, Timings, TokenLogprob};
 pub use batch::Batch;
 pub use conversation::Session;
 pub use load::{LoadOptions, Model};

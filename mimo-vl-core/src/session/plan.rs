@@ -32,6 +32,8 @@ pub struct Plan {
     pub answer_tokens: usize,
     /// Bytes of the cache of keys and values for all of them.
     pub cache_bytes: u64,
+    /// What the session has yet to allocate of `cache_bytes`; a cache that grows is in memory twice in part.
+    pub growth_bytes: u64,
     /// Most bytes of what is computed on the way, for the pictures or for the text.
     pub working_bytes: u64,
     /// Bytes of the process at its peak: weights as far as they are read, cache, what is computed, and some for the rest.
@@ -42,6 +44,13 @@ pub struct Plan {
     pub available_bytes: Option<u64>,
     /// Whether the context and the memory that is free hold it.
     pub fits: bool,
+}
+
+impl Plan {
+    /// Bytes that the question takes beside what the session has.
+    fn needed_bytes(&self) -> u64 {
+        self.growth_bytes + self.working_bytes
+    }
 }
 
 /// A part of a question.
@@ -111,8 +120,8 @@ impl Budget {
             (Some(bytes), _) if plan.peak_bytes > bytes => {
                 Err(Error::Memory { what: "the question", needed: plan.peak_bytes, available: bytes })
             }
-            (None, Some(available)) if plan.cache_bytes + plan.working_bytes > available => {
-                let needed = plan.cache_bytes + plan.working_bytes;
+            (None, Some(available)) if plan.needed_bytes() > available => {
+                let needed = plan.needed_bytes();
                 Err(Error::Memory { what: "the question", needed, available })
             }
             _ => Ok(()),
@@ -132,11 +141,11 @@ impl Session {
         let tokens = conversation.tokens;
         let answer_tokens = generate.max_tokens.min(model.max_context().saturating_sub(tokens));
         let cache_bytes = model.engine().cache_bytes(tokens + answer_tokens);
+        let growth_bytes = self.growth(tokens + answer_tokens);
         let patches: Vec<usize> = conversation.missing.iter().map(|medium| medium.layout().grid.patches()).collect();
         let working_bytes = working_bytes(model.config(), &patches, tokens - conversation.cached);
         let peak_bytes = model.engine().weight_bytes() + cache_bytes + working_bytes + OVERHEAD;
         let available_bytes = model.engine().is_on_host().then(available_memory).flatten();
-        let in_memory = available_bytes.is_none_or(|available| cache_bytes + working_bytes <= available);
         let mut media = conversation.media.iter();
         let mut parts = Vec::new();
         for part in conversation.messages.iter().flat_map(|message| &message.parts) {
@@ -150,17 +159,20 @@ impl Session {
                 }
             });
         }
-        Ok(Plan {
+        let plan = Plan {
             parts,
             prompt_tokens: tokens,
             cached_tokens: conversation.cached,
             answer_tokens,
             cache_bytes,
+            growth_bytes,
             working_bytes,
             peak_bytes,
             available_bytes,
-            fits: in_memory && tokens < model.max_context(),
-        })
+            fits: tokens < model.max_context(),
+        };
+        let in_memory = available_bytes.is_none_or(|available| plan.needed_bytes() <= available);
+        Ok(Plan { fits: plan.fits && in_memory, ..plan })
     }
 
     /// The question so that it keeps to a budget, with its plan: as it is, or with smaller pictures and videos if the budget

@@ -50,7 +50,7 @@ impl<'a> Stream<'a> {
             event?;
         }
         match self.writer.state() {
-            State::Kept(stop) => Ok(self.writer.take_answer(stop)),
+            State::Kept(stop) => Ok(self.writer.take_answer(self.session, stop)),
             _ => {
                 self.session.check()?;
                 Err(Error::internal("the answer ended with an error"))

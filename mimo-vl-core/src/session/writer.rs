@@ -188,11 +188,11 @@ impl Writer {
         // An answer that was cut before its first token is no answer.
         let mean = if count > 0.0 { sum / count } else { f64::NEG_INFINITY };
         session.rewind(self.held);
-        Ok((self.take_answer(stop), mean))
+        Ok((self.take_answer(session, stop), mean))
     }
 
     /// The whole answer; nothing is left of it here.
-    pub(super) fn take_answer(&mut self, stop: StopReason) -> Answer {
+    pub(super) fn take_answer(&mut self, session: &Session, stop: StopReason) -> Answer {
         let thinking = std::mem::take(&mut self.thinking);
         Answer {
             text: std::mem::take(&mut self.text),
@@ -206,6 +206,7 @@ impl Writer {
             stop,
             transforms: std::mem::take(&mut self.transforms),
             timings: self.timings,
+            memory: session.memory(),
         }
     }
 
@@ -440,8 +441,7 @@ impl Writer {
     /// Make the turn part of the conversation.
     fn keep(&mut self, session: &mut Session, reason: StopReason) {
         let turns = std::mem::take(&mut self.turns);
-        let thinking = self.options.keep_thinking.then_some(self.thinking.as_str());
-        session.commit(turns, thinking, &self.text);
+        session.commit(turns, &self.options, &self.thinking, &self.text);
         self.state = State::Kept(reason);
         let Timings { prompt_tokens, cached_tokens, tokens, prefill, decode, .. } = self.timings;
         tracing::debug!(prompt_tokens, cached_tokens, tokens, ?prefill, ?decode, ?reason, "answered");

@@ -4,6 +4,16 @@ use crate::encode::Slot;
 use crate::error::{Error, Result};
 use crate::preprocess::{Grid, Patches};
 
+/// What a patch shows, for training to tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PatchLabel {
+    /// Its kind; 0 for nothing in particular.
+    pub kind: u32,
+    /// Left, top, right and bottom edge of the whole thing that it shows a part of, in patches from the upper left corner
+    /// of its picture.
+    pub edges: [f32; 4],
+}
+
 /// One tokenised conversation.
 #[derive(Debug, Clone)]
 pub struct Example {
@@ -17,8 +27,8 @@ pub struct Example {
     pub slots: Vec<Slot>,
     /// The media.
     pub patches: Vec<Patches>,
-    /// What each patch of the media shows, 0 for nothing in particular; empty when that is not to be learned.
-    pub patch_labels: Vec<u32>,
+    /// What each patch of the media shows; empty when that is not to be learned.
+    pub patch_labels: Vec<PatchLabel>,
 }
 
 /// Several examples side by side, padded at the end to one length.
@@ -39,7 +49,7 @@ pub struct Batch {
     /// The grids of all media.
     pub grids: Vec<Grid>,
     /// What each patch shows, for all patches of the batch or for none.
-    pub patch_labels: Vec<u32>,
+    pub patch_labels: Vec<PatchLabel>,
 }
 
 impl Batch {

@@ -30,10 +30,9 @@ impl<B: Backend> TensorSource<B> for RandomSource<B> {
             vec![0.0; count]
         } else {
             let width = (count / shape[0].max(1)) as f32;
-            let residual = name.contains("o_proj") || name.contains("attn.proj") || name.contains("down_proj");
             let std = match () {
                 () if name.contains("embed_tokens") => self.embedding_std,
-                () if residual => (width * 2.0 * self.depth.max(1) as f32).sqrt().recip(),
+                () if is_residual(name) => (width * 2.0 * self.depth.max(1) as f32).sqrt().recip(),
                 () => width.sqrt().recip(),
             };
             let mut normal = Normal { state: self.seed ^ parameter_id(name).val() };
@@ -41,6 +40,11 @@ impl<B: Backend> TensorSource<B> for RandomSource<B> {
         };
         Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
     }
+}
+
+/// Whether a tensor is of what a layer adds to the residual stream.
+pub(super) fn is_residual(name: &str) -> bool {
+    ["o_proj", "attn.proj", "down_proj"].iter().any(|part| name.contains(part))
 }
 
 /// Normally distributed numbers: SplitMix64 (Steele, Lea and Flood, 2014) and the Box-Muller transform.

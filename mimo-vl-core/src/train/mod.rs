@@ -2,13 +2,15 @@
 
 mod batch;
 mod gradients;
+mod grown;
 mod init;
 mod loss;
 mod save;
 mod schedule;
 mod trainer;
 
-pub use batch::{Batch, Example};
+pub use batch::{Batch, Example, PatchLabel};
+pub use grown::GrownSource;
 pub use init::RandomSource;
 pub use schedule::Schedule;
 pub use trainer::{Dataset, StepReport, TrainOptions, Trainer};

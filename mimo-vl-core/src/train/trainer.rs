@@ -1,6 +1,7 @@
 //! The training loop: batches ahead in a thread, gradients of several batches at once, one optimiser step.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -210,28 +211,36 @@ impl<B: Kernels> Trainer<B> {
         })
     }
 
-    /// Loss and gradients of every batch, in order, several at a time.
+    /// Loss and gradients of every batch, in order. A worker that is done takes the next batch, as they take different times.
     fn parts(&self, batches: &[Batch], amount: Amount) -> Result<Vec<Part>> {
         if self.pools.is_empty() {
             return batches.iter().map(|batch| self.part(self.learner.clone(), batch, amount)).collect();
         }
-        let mut parts = Vec::with_capacity(batches.len());
-        for group in batches.chunks(self.pools.len()) {
-            let done: Vec<Result<Part>> = std::thread::scope(|scope| {
-                let work = group.iter().zip(&self.pools).map(|(batch, pool)| {
-                    let learner = detached(&self.learner);
-                    scope.spawn(move || pool.install(|| self.part(learner, batch, amount)))
-                });
-                let work: Vec<_> = work.collect();
-                work.into_iter()
-                    .map(|thread| thread.join().unwrap_or_else(|panic| Err(Error::panicked(&*panic))))
-                    .collect()
-            });
-            for part in done {
-                parts.push(part?);
+        let next = AtomicUsize::new(0);
+        let work = |learner: &Learner<Autodiff<B>>, pool: &ThreadPool| {
+            let mut done = Vec::new();
+            while let Some((index, batch)) = {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                batches.get(index).map(|batch| (index, batch))
+            } {
+                done.push((index, pool.install(|| self.part(detached(learner), batch, amount))));
             }
-        }
-        Ok(parts)
+            done
+        };
+        let done = std::thread::scope(|scope| {
+            let workers = self.pools.iter().map(|pool| {
+                let learner = self.learner.clone();
+                scope.spawn(move || work(&learner, pool))
+            });
+            let workers: Vec<_> = workers.collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().map_err(|panic| Error::panicked(&*panic)))
+                .collect::<Result<Vec<_>>>()
+        })?;
+        let mut parts: Vec<_> = done.into_iter().flatten().collect();
+        parts.sort_by_key(|(index, _)| *index);
+        parts.into_iter().map(|(_, part)| part).collect()
     }
 
     fn part(&self, learner: Learner<Autodiff<B>>, batch: &Batch, amount: Amount) -> Result<Part> {

@@ -31,12 +31,14 @@ pub enum Grammar {
     Points,
     /// One GUI action, with points that the last picture has.
     Action,
+    /// One GUI action of those with these names, with points that the last picture has.
+    Actions(Vec<String>),
 }
 
 impl Grammar {
     /// Whether it needs a picture.
     pub(crate) fn needs_picture(&self) -> bool {
-        matches!(self, Self::Boxes | Self::Points | Self::Action)
+        matches!(self, Self::Boxes | Self::Points | Self::Action | Self::Actions(_))
     }
 
     /// For a picture that the model sees with this width and height.
@@ -66,7 +68,18 @@ impl Grammar {
             }
             Self::Boxes => on_one_line(located("bbox_2d", row(&[&x, &y, &x, &y]))),
             Self::Points => on_one_line(located("point_2d", row(&[&x, &y]))),
-            Self::Action => on_one_line(json!({"anyOf": actions(&row(&[&x, &y]))})),
+            Self::Action => on_one_line(one_of(&actions(&row(&[&x, &y])))),
+            Self::Actions(names) => {
+                let all = actions(&row(&[&x, &y]));
+                let named = |name: &String| all.iter().find(|(known, _)| known == name).cloned();
+                let unknown = || names.iter().find(|name| named(name).is_none()).cloned().unwrap_or_default();
+                let chosen: Option<Vec<_>> = names.iter().map(named).collect();
+                match chosen.filter(|chosen| !chosen.is_empty()) {
+                    Some(chosen) => on_one_line(one_of(&chosen)),
+                    None if names.is_empty() => Err(Error::option("grammar", "no action is offered")),
+                    None => Err(Error::option("grammar", format!("there is no action {:?}", unknown()))),
+                }
+            }
         }
     }
 }
@@ -79,12 +92,18 @@ fn object(entries: &[(&str, Value)]) -> Value {
     json!({"type": "object", "properties": properties, "required": keys, "additionalProperties": false})
 }
 
-/// The twelve actions of [`crate::gui`], as schemas.
-fn actions(point: &Value) -> Vec<Value> {
+fn one_of(actions: &[(&str, Value)]) -> Value {
+    json!({"anyOf": actions.iter().map(|(_, schema)| schema).collect::<Vec<_>>()})
+}
+
+/// The twelve GUI actions by their names, as schemas.
+fn actions(point: &Value) -> Vec<(&'static str, Value)> {
     let text = || json!({"type": "string", "minLength": 1, "maxLength": 200});
     let directions = json!({"enum": ["up", "down", "left", "right"]});
     let keys = json!({"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 20}, "minItems": 1, "maxItems": 4});
-    let action = |name: &str, rest: &[(&str, Value)]| object(&[&[("action", json!({"const": name}))], rest].concat());
+    let action = |name: &'static str, rest: &[(&str, Value)]| {
+        (name, object(&[&[("action", json!({"const": name}))], rest].concat()))
+    };
     vec![
         action("click", &[("start_point", point.clone())]),
         action("scroll", &[("direction", directions)]),

@@ -1,0 +1,136 @@
+//! "Which way does the circle move?": short videos.
+
+use mimo_vl_core::gui::Direction;
+use mimo_vl_core::{Result, Video};
+
+use super::ask::Subject;
+use super::conversation::Ask;
+use super::draw::{Picture, draw};
+use super::phrases::worded;
+use super::random::Random;
+use super::scene::{Colour, Object, Scene, Shape};
+use super::words::Language;
+
+const ENGLISH: &[&str] = &[
+    "Which way does the {s} move?",
+    "Which way is the {s} moving?",
+    "[In which|In what] direction [does the {s} move|is the {s} moving]?",
+    "[Where|Where to] does the {s} [go|move]?",
+    "[Tell me|Say] [which way|in which direction] the {s} moves.",
+];
+const CHINESE: &[&str] = &[
+    "{n}[向|往][哪个方向|哪边|哪里][移动|运动|走]？",
+    "{n}的[运动|移动]方向是什么？",
+    "[请|]说出{n}的[运动|移动]方向。",
+    "视频[中|里]{n}[向|往][哪个方向|哪边][移动|运动]？",
+];
+/// Most pixels of a frame of the videos that the model is trained on, which its caller sets, too.
+pub const FRAME_PIXELS: u32 = 36 * 28 * 28;
+
+/// A video in which one object moves, and the question where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Motion {
+    /// Its frames.
+    pub frames: Vec<Picture>,
+    /// Frames a second.
+    pub fps: f64,
+    /// The question as the user types it.
+    pub text: String,
+    /// Its language.
+    pub language: Language,
+    /// Where the object moves.
+    pub direction: Direction,
+    thought: String,
+}
+
+impl Motion {
+    /// A video of `frames` frames, at least 2, of this width and height, of at least 112 by 112 pixels.
+    pub fn random((width, height): (u32, u32), frames: usize, rng: &mut Random) -> Self {
+        let language = rng.pick(&Language::ALL);
+        let direction = rng.pick(&Direction::ALL);
+        let size = rng.within(24, 44) as u32;
+        let across = matches!(direction, Direction::Left | Direction::Right);
+        let (along, beside) = if across { (width, height) } else { (height, width) };
+        let room = along - size;
+        let way = rng.within(28.max(room as i32 / 3), room as i32) as u32;
+        let (start, lane) =
+            (rng.below((room - way + 1) as usize) as u32, rng.below((beside - size + 1) as usize) as u32);
+        let kind = (rng.pick(&Colour::ALL), rng.pick(&Shape::ALL));
+        let moving = |along: u32| {
+            let (left, top) = if across { (along, lane) } else { (lane, along) };
+            Object { colour: kind.0, shape: kind.1, left, top, size }
+        };
+        let mut scene = Scene { width, height, objects: vec![moving(start)] };
+        if rng.chance(0.4) {
+            scene.objects.extend(still(&scene, (start, start + way + size), across, lane, rng));
+        }
+        let forward = matches!(direction, Direction::Right | Direction::Down);
+        // The look of the object and of the background is drawn from the same numbers in every frame.
+        let look = rng.clone();
+        let pictures = (0..frames).map(|frame| {
+            let done = way * frame as u32 / (frames as u32 - 1);
+            scene.objects[0] = moving(if forward { start + done } else { start + way - done });
+            draw(&scene, &mut look.clone())
+        });
+        let frames = pictures.collect();
+        let fps = rng.pick(&[1.0, 2.0, 2.0, 4.0]);
+        let by = [(true, true), (true, false), (false, true)][rng.below(3)];
+        let subject = Subject { colour: by.0.then_some(kind.0), shape: by.1.then_some(kind.1) };
+        let templates = if language == Language::English { ENGLISH } else { CHINESE };
+        let text = worded(templates, subject, language, rng);
+        Self { frames, fps, text, language, direction, thought: scene.caption(language, Default::default()) }
+    }
+
+    /// The frames as the library takes them, at the size that the model is trained on.
+    ///
+    /// # Errors
+    /// Those of [`Video::from_frames`].
+    pub fn video(&self) -> Result<Video> {
+        let frames = self.frames.iter().map(Picture::image).collect::<Result<_>>()?;
+        Ok(Video::from_frames(frames, self.fps)?.max_pixels(FRAME_PIXELS))
+    }
+
+    /// The word that the model answers.
+    pub fn answer_text(&self) -> &'static str {
+        word(self.direction, self.language)
+    }
+
+    pub(crate) fn ask(&self) -> Ask {
+        Ask { question: self.text.clone(), answer: self.answer_text().into(), thought: self.thought.clone() }
+    }
+}
+
+/// Another object, of another colour and shape, that stays where the first does not come.
+fn still(scene: &Scene, (from, to): (u32, u32), across: bool, lane: u32, rng: &mut Random) -> Option<Object> {
+    let first = scene.objects[0];
+    let size = rng.within(24, 40) as u32;
+    for _ in 0..40 {
+        let (colour, shape) = (rng.pick(&Colour::ALL), rng.pick(&Shape::ALL));
+        let left = rng.below((scene.width - size + 1) as usize) as u32;
+        let top = rng.below((scene.height - size + 1) as usize) as u32;
+        let (along, beside) = if across { (left, top) } else { (top, left) };
+        let apart =
+            along + size + 2 <= from || to + 2 <= along || beside + size + 2 <= lane || lane + first.size + 2 <= beside;
+        if apart && colour != first.colour && shape != first.shape {
+            return Some(Object { colour, shape, left, top, size });
+        }
+    }
+    None
+}
+
+/// The word of an answer.
+pub(crate) fn word(direction: Direction, language: Language) -> &'static str {
+    let [english, chinese] = match direction {
+        Direction::Left => ["left", "左"],
+        Direction::Right => ["right", "右"],
+        Direction::Up => ["up", "上"],
+        Direction::Down => ["down", "下"],
+    };
+    if language == Language::English { english } else { chinese }
+}
+
+/// All text of this skill but what is filled in.
+pub(crate) fn texts(language: Language) -> impl Iterator<Item = &'static str> {
+    let templates = if language == Language::English { ENGLISH } else { CHINESE };
+    templates.iter().copied().chain(Direction::ALL.map(|direction| word(direction, language)))
+}
