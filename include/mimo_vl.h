@@ -36,6 +36,21 @@
 #define MIMO_VL_ABI_VERSION 1
 
 /**
+ * What a callback returns to go on.
+ */
+#define MIMO_VL_CONTINUE 0
+
+/**
+ * What a callback returns to end the answer where it is and keep it; for progress the same as MIMO_VL_CANCEL.
+ */
+#define MIMO_VL_STOP 1
+
+/**
+ * What a callback returns, as any other number, to give up the call, which ends with MIMO_VL_STATUS_CANCELLED.
+ */
+#define MIMO_VL_CANCEL 2
+
+/**
  * What came of a call. The numbers do not change, and are the same in Rust and Python.
  */
 enum mimo_vl_status
@@ -114,35 +129,6 @@ typedef int32_t mimo_vl_status;
 #endif // __cplusplus
 
 /**
- * What happened in an answer. Kinds may be added.
- */
-enum mimo_vl_event_kind
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * More of what the model thinks before it answers.
-     */
-    MIMO_VL_EVENT_KIND_THINKING = 0,
-    /**
-     * More of the answer.
-     */
-    MIMO_VL_EVENT_KIND_TEXT = 1,
-    /**
-     * The answer is complete.
-     */
-    MIMO_VL_EVENT_KIND_END = 2,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum mimo_vl_event_kind mimo_vl_event_kind;
-#else
-typedef int32_t mimo_vl_event_kind;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
  * Why an answer ended.
  */
 enum mimo_vl_stop_reason
@@ -188,6 +174,182 @@ typedef int32_t mimo_vl_stop_reason;
 #endif // __cplusplus
 
 /**
+ * What happened in an answer. Kinds may be added.
+ */
+enum mimo_vl_event_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * More of what the model thinks before it answers.
+     */
+    MIMO_VL_EVENT_KIND_THINKING = 0,
+    /**
+     * More of the answer.
+     */
+    MIMO_VL_EVENT_KIND_TEXT = 1,
+    /**
+     * The answer is complete.
+     */
+    MIMO_VL_EVENT_KIND_END = 2,
+    /**
+     * A box, or one or several points, closed in the answer; mimo_vl_stream_region has it.
+     */
+    MIMO_VL_EVENT_KIND_REGION = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_event_kind mimo_vl_event_kind;
+#else
+typedef int32_t mimo_vl_event_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What is to be done.
+ */
+enum mimo_vl_action_name
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Press and let go at the point; the text, if there is one, is what is written there.
+     */
+    MIMO_VL_ACTION_NAME_CLICK = 0,
+    /**
+     * Scroll in the direction of mimo_vl_action_direction.
+     */
+    MIMO_VL_ACTION_NAME_SCROLL = 1,
+    /**
+     * Type the text, after a click at the point if there is one.
+     */
+    MIMO_VL_ACTION_NAME_INPUT = 2,
+    /**
+     * Move from the point to the end point while pressing.
+     */
+    MIMO_VL_ACTION_NAME_DRAG = 3,
+    /**
+     * Start the program that the text names.
+     */
+    MIMO_VL_ACTION_NAME_OPEN = 4,
+    /**
+     * Press the keys together.
+     */
+    MIMO_VL_ACTION_NAME_PRESS = 5,
+    /**
+     * The task is over; the text is how it went.
+     */
+    MIMO_VL_ACTION_NAME_FINISHED = 6,
+    /**
+     * Press for long at the point.
+     */
+    MIMO_VL_ACTION_NAME_LONG_PRESS = 7,
+    /**
+     * Move to the point.
+     */
+    MIMO_VL_ACTION_NAME_HOVER = 8,
+    /**
+     * Choose the entry that the text names.
+     */
+    MIMO_VL_ACTION_NAME_SELECT = 9,
+    /**
+     * Do nothing for a while.
+     */
+    MIMO_VL_ACTION_NAME_WAIT = 10,
+    /**
+     * Go to another running program, which the text names if there is one.
+     */
+    MIMO_VL_ACTION_NAME_APP_SWITCH = 11,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_action_name mimo_vl_action_name;
+#else
+typedef int32_t mimo_vl_action_name;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The frame in which coordinates are given. In all of them the origin is the top left corner and x goes to the right.
+ */
+enum mimo_vl_frame
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Pixels of the caller's picture, upright and uncut.
+     */
+    MIMO_VL_FRAME_PIXELS = 0,
+    /**
+     * The same over the picture's size: from 0 to 1.
+     */
+    MIMO_VL_FRAME_NORMALIZED = 1,
+    /**
+     * Pixels of the picture that the model saw, as it wrote them.
+     */
+    MIMO_VL_FRAME_MODEL = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_frame mimo_vl_frame;
+#else
+typedef int32_t mimo_vl_frame;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * A form that an answer can have.
+ */
+enum mimo_vl_grammar_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Any form.
+     */
+    MIMO_VL_GRAMMAR_KIND_NONE = 0,
+    /**
+     * A JSON value that a schema accepts, which is the text.
+     */
+    MIMO_VL_GRAMMAR_KIND_JSON_SCHEMA = 1,
+    /**
+     * A text that a regular expression matches as a whole, which is the text.
+     */
+    MIMO_VL_GRAMMAR_KIND_REGEX = 2,
+    /**
+     * A text of a grammar in Lark's notation, which is the text.
+     */
+    MIMO_VL_GRAMMAR_KIND_LARK = 3,
+    /**
+     * One of several texts, which are the lines of the text.
+     */
+    MIMO_VL_GRAMMAR_KIND_CHOICE = 4,
+    /**
+     * A JSON list of boxes with labels in the last picture.
+     */
+    MIMO_VL_GRAMMAR_KIND_BOXES = 5,
+    /**
+     * A JSON list of points with labels in the last picture.
+     */
+    MIMO_VL_GRAMMAR_KIND_POINTS = 6,
+    /**
+     * One GUI action on the last picture; mimo_vl_generate_options_set_task limits it to those offered.
+     */
+    MIMO_VL_GRAMMAR_KIND_ACTION = 7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_grammar_kind mimo_vl_grammar_kind;
+#else
+typedef int32_t mimo_vl_grammar_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * The type in which keys and values of earlier tokens are kept.
  */
 enum mimo_vl_kv_cache
@@ -213,6 +375,113 @@ enum mimo_vl_kv_cache
 typedef enum mimo_vl_kv_cache mimo_vl_kv_cache;
 #else
 typedef int32_t mimo_vl_kv_cache;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How important a message of the log is.
+ */
+enum mimo_vl_log_level
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * No messages.
+     */
+    MIMO_VL_LOG_LEVEL_OFF = 0,
+    /**
+     * Something failed.
+     */
+    MIMO_VL_LOG_LEVEL_ERROR = 1,
+    /**
+     * Something may be wrong.
+     */
+    MIMO_VL_LOG_LEVEL_WARN = 2,
+    /**
+     * What a user of the program may want to know.
+     */
+    MIMO_VL_LOG_LEVEL_INFO = 3,
+    /**
+     * What a developer may want to know: sizes and times of every answer.
+     */
+    MIMO_VL_LOG_LEVEL_DEBUG = 4,
+    /**
+     * Everything, every token among it.
+     */
+    MIMO_VL_LOG_LEVEL_TRACE = 5,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_log_level mimo_vl_log_level;
+#else
+typedef int32_t mimo_vl_log_level;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * What takes memory.
+ */
+enum mimo_vl_memory
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The model's weights.
+     */
+    MIMO_VL_MEMORY_WEIGHTS = 0,
+    /**
+     * Keys and values of the tokens so far, as they are allocated.
+     */
+    MIMO_VL_MEMORY_CACHE = 1,
+    /**
+     * The pixels of the conversation's pictures and videos.
+     */
+    MIMO_VL_MEMORY_PIXELS = 2,
+    /**
+     * What the vision tower made of them.
+     */
+    MIMO_VL_MEMORY_FEATURES = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_memory mimo_vl_memory;
+#else
+typedef int32_t mimo_vl_memory;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The order of the bytes of a pixel.
+ */
+enum mimo_vl_pixel_format
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * 3 bytes: red, green, blue.
+     */
+    MIMO_VL_PIXEL_FORMAT_RGB = 0,
+    /**
+     * 3 bytes: blue, green, red.
+     */
+    MIMO_VL_PIXEL_FORMAT_BGR = 1,
+    /**
+     * 4 bytes: red, green, blue, alpha; the picture is laid on white.
+     */
+    MIMO_VL_PIXEL_FORMAT_RGBA = 2,
+    /**
+     * 4 bytes: blue, green, red, alpha; the picture is laid on white.
+     */
+    MIMO_VL_PIXEL_FORMAT_BGRA = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_pixel_format mimo_vl_pixel_format;
+#else
+typedef int32_t mimo_vl_pixel_format;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -244,6 +513,10 @@ enum mimo_vl_stage
      * The tokens of the answer.
      */
     MIMO_VL_STAGE_DECODE = 4,
+    /**
+     * Choosing the tokens of the answer.
+     */
+    MIMO_VL_STAGE_SAMPLING = 5,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -279,6 +552,35 @@ enum mimo_vl_thinking
 typedef enum mimo_vl_thinking mimo_vl_thinking;
 #else
 typedef int32_t mimo_vl_thinking;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How the model is told to think or not to.
+ */
+enum mimo_vl_thinking_style
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * ` /no_think` at the end of the question: models of August 2025.
+     */
+    MIMO_VL_THINKING_STYLE_SLASH = 0,
+    /**
+     * `<no_think>` on a line of its own at the end: models before.
+     */
+    MIMO_VL_THINKING_STYLE_TAG = 1,
+    /**
+     * An answer that is begun with empty thinking: any model.
+     */
+    MIMO_VL_THINKING_STYLE_PREFILL = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_thinking_style mimo_vl_thinking_style;
+#else
+typedef int32_t mimo_vl_thinking_style;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -324,6 +626,11 @@ typedef int32_t mimo_vl_weights;
 #endif // __cplusplus
 
 /**
+ * One of the twelve actions on a screen.
+ */
+typedef struct mimo_vl_action mimo_vl_action;
+
+/**
  * A whole answer.
  */
 typedef struct mimo_vl_answer mimo_vl_answer;
@@ -337,6 +644,11 @@ typedef struct mimo_vl_cancel mimo_vl_cancel;
  * Why a call failed.
  */
 typedef struct mimo_vl_error mimo_vl_error;
+
+/**
+ * What the vision tower made of a picture.
+ */
+typedef struct mimo_vl_features mimo_vl_features;
 
 /**
  * How an answer is generated. Values are checked when a question is asked.
@@ -359,10 +671,20 @@ typedef struct mimo_vl_load_options mimo_vl_load_options;
 typedef struct mimo_vl_model mimo_vl_model;
 
 /**
+ * What a question will take, before anything of it is computed.
+ */
+typedef struct mimo_vl_plan mimo_vl_plan;
+
+/**
  * What one question adds to the conversation: text and pictures in the order in which they were added. One prompt
  * can be asked any number of times.
  */
 typedef struct mimo_vl_prompt mimo_vl_prompt;
+
+/**
+ * A box, or one or several points, with its name.
+ */
+typedef struct mimo_vl_region mimo_vl_region;
 
 /**
  * A conversation with a model: it remembers the questions and answers so far. It keeps the model alive.
@@ -373,6 +695,21 @@ typedef struct mimo_vl_session mimo_vl_session;
  * An answer that is being written.
  */
 typedef struct mimo_vl_stream mimo_vl_stream;
+
+/**
+ * What an agent is to reach on a screen, and what it did so far.
+ */
+typedef struct mimo_vl_task mimo_vl_task;
+
+/**
+ * Frames of a video. Prompts that it was added to keep what they need of it.
+ */
+typedef struct mimo_vl_video mimo_vl_video;
+
+/**
+ * Which frames of a video file are taken, and how large they are.
+ */
+typedef struct mimo_vl_video_options mimo_vl_video_options;
 
 /**
  * Borrowed UTF-8 text. It lives as long as the handle it was read from, unless the function says shorter.
@@ -387,6 +724,34 @@ typedef struct mimo_vl_str {
      */
     size_t len;
 } mimo_vl_str;
+
+/**
+ * Given each message of the log; `level` is one of mimo_vl_log_level. `message` lives for the call only. It is called on
+ * any thread, on several at a time, must not unwind, and must not call functions of this library.
+ */
+typedef void (*mimo_vl_log_callback)(void *user_data, int32_t level, struct mimo_vl_str message);
+
+/**
+ * Told how far loading or decoding is: `done` of `of`, in bytes or in frames. `user_data` is what the caller gave. It is
+ * called on the thread of the call, must be quick, must not unwind, and returns MIMO_VL_CONTINUE or MIMO_VL_CANCEL.
+ */
+typedef int32_t (*mimo_vl_progress_callback)(void *user_data, uint64_t done, uint64_t of);
+
+/**
+ * Given each event of an answer: its text, and the region of MIMO_VL_EVENT_KIND_REGION, which is NULL for the other kinds.
+ * Both live for the call only. It is called on the thread of the call, must not unwind, and returns MIMO_VL_CONTINUE,
+ * MIMO_VL_STOP or MIMO_VL_CANCEL.
+ */
+typedef int32_t (*mimo_vl_event_callback)(void *user_data,
+                                          mimo_vl_event_kind kind,
+                                          struct mimo_vl_str text,
+                                          const struct mimo_vl_region *region);
+
+/**
+ * Told how far a question is before its answer begins; `stage` is MIMO_VL_STAGE_ENCODE or MIMO_VL_STAGE_PREFILL. Otherwise
+ * as mimo_vl_progress_callback.
+ */
+typedef int32_t (*mimo_vl_stage_callback)(void *user_data, int32_t stage, size_t done, size_t of);
 
 #ifdef __cplusplus
 extern "C" {
@@ -432,6 +797,19 @@ void mimo_vl_error_message(const struct mimo_vl_error *error,
 void mimo_vl_error_free(struct mimo_vl_error *error);
 
 /**
+ * Send messages of the library's log that are as important as `level`, one of mimo_vl_log_level, to `callback`, with
+ * `user_data`. NULL, or MIMO_VL_LOG_LEVEL_OFF, ends that; when this returns, no call to the callback before is under way.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for another level, and when the process has a subscriber to the log from elsewhere.
+ *
+ * Threads: any.
+ */
+mimo_vl_status mimo_vl_set_log_callback(int32_t level,
+                                        mimo_vl_log_callback callback,
+                                        void *user_data,
+                                        struct mimo_vl_error **error_out);
+
+/**
  * Options with the defaults: the CPU, weights as the checkpoint has them. Free them with mimo_vl_load_options_free.
  */
 struct mimo_vl_load_options *mimo_vl_load_options_new(void);
@@ -475,6 +853,23 @@ void mimo_vl_load_options_set_threads(struct mimo_vl_load_options *options,
  */
 void mimo_vl_load_options_set_max_context(struct mimo_vl_load_options *options,
                                           size_t tokens);
+
+/**
+ * Set how the model is told to think or not to; `style` is one of mimo_vl_thinking_style. Without it: as the name of the
+ * checkpoint's folder says.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL options and for another number.
+ */
+mimo_vl_status mimo_vl_load_options_set_thinking_style(struct mimo_vl_load_options *options,
+                                                       int32_t style,
+                                                       struct mimo_vl_error **error_out);
+
+/**
+ * Keep at most so many bytes of what the vision tower made of pictures, for other sessions; 0 for none. NULL options are
+ * ignored.
+ */
+void mimo_vl_load_options_set_feature_cache(struct mimo_vl_load_options *options,
+                                            uint64_t bytes);
 
 /**
  * Free the options; NULL is ignored. Models loaded with them are not affected.
@@ -534,35 +929,90 @@ void mimo_vl_generate_options_set_draft(struct mimo_vl_generate_options *options
                                         size_t tokens);
 
 /**
+ * Take this from a token's logit for each time that it occurred in the answer; from -2 to 2, 0 for off. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_frequency_penalty(struct mimo_vl_generate_options *options,
+                                                    float penalty);
+
+/**
+ * Take this from a token's logit once it occurred in the answer; from -2 to 2, 0 for off. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_presence_penalty(struct mimo_vl_generate_options *options,
+                                                   float penalty);
+
+/**
+ * Choose among the tokens whose information is nearest to the expected one, which together reach this probability; 1 for all. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_typical_p(struct mimo_vl_generate_options *options,
+                                            float probability);
+
+/**
+ * End the answer with MIMO_VL_STOP_REASON_LOOP when its last so many tokens, at least 16, are one run again and again; 0 for off. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_loop_tokens(struct mimo_vl_generate_options *options,
+                                              size_t tokens);
+
+/**
+ * Give the logprob of every token of the answer; `on` false for off. Regions get their confidence from them. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_logprobs(struct mimo_vl_generate_options *options,
+                                           bool on);
+
+/**
+ * Allow the call so many seconds; then an answer that has begun ends with MIMO_VL_STOP_REASON_DEADLINE, and the call fails before that. 0 and less for no limit. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_deadline(struct mimo_vl_generate_options *options,
+                                           double seconds);
+
+/**
+ * Write so many answers and keep the likeliest; more than 1 needs a temperature above 0. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_best_of(struct mimo_vl_generate_options *options,
+                                          size_t answers);
+
+/**
+ * End the thinking after so many tokens. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_thinking_tokens(struct mimo_vl_generate_options *options, size_t tokens);
+
+/**
+ * Keep the thinking in the conversation, so that later turns see it. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_keep_thinking(struct mimo_vl_generate_options *options, bool keep);
+
+/**
+ * Add to the logit of token `id`; minus infinity forbids it. NULL options are ignored.
+ */
+void mimo_vl_generate_options_set_logit_bias(struct mimo_vl_generate_options *options,
+                                             uint32_t id,
+                                             float bias);
+
+/**
+ * Add a text that ends the answer where it appears in it: `len` bytes of UTF-8 at `text`.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments and text that is not UTF-8.
+ */
+mimo_vl_status mimo_vl_generate_options_add_stop(struct mimo_vl_generate_options *options,
+                                                 const char *text,
+                                                 size_t len,
+                                                 struct mimo_vl_error **error_out);
+
+/**
+ * Let answers have a form, whatever the model would say; `kind` is one of mimo_vl_grammar_kind, and what `len` bytes of UTF-8 at
+ * `text` mean depends on it. Whether the text can be read shows when a question is asked.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments, text that is not UTF-8, and for another kind.
+ */
+mimo_vl_status mimo_vl_generate_options_set_grammar(struct mimo_vl_generate_options *options,
+                                                    int32_t kind,
+                                                    const char *text,
+                                                    size_t len,
+                                                    struct mimo_vl_error **error_out);
+
+/**
  * Free the options; NULL is ignored.
  */
 void mimo_vl_generate_options_free(struct mimo_vl_generate_options *options);
-
-/**
- * Load the checkpoint in the folder `path` (the layout of the hub: config.json, safetensors, tokenizer.json, ...).
- *
- * `options` may be NULL for the defaults. The model is freed with mimo_vl_model_free; sessions made from it keep what
- * they need of it.
- *
- * Errors: MIMO_VL_STATUS_IO, MIMO_VL_STATUS_CHECKPOINT and MIMO_VL_STATUS_TENSOR for the folder and its files,
- * MIMO_VL_STATUS_DEVICE for the device, MIMO_VL_STATUS_OPTION for other options and NULL arguments.
- */
-mimo_vl_status mimo_vl_model_load(const char *path,
-                                  const struct mimo_vl_load_options *options,
-                                  struct mimo_vl_model **model_out,
-                                  struct mimo_vl_error **error_out);
-
-/**
- * Put the name of the model's device, as in "cpu", into `*device_out`. It lives as long as the model. Empty for a NULL
- * model; nothing happens when `device_out` is NULL.
- */
-void mimo_vl_model_device(const struct mimo_vl_model *model,
-                          struct mimo_vl_str *device_out);
-
-/**
- * Free the model; NULL is ignored. Its memory goes with the last session made from it.
- */
-void mimo_vl_model_free(struct mimo_vl_model *model);
 
 /**
  * Open an image file: PNG, JPEG, GIF, WebP, BMP or TIFF. Its EXIF orientation is applied, and transparency is laid on
@@ -603,6 +1053,50 @@ mimo_vl_status mimo_vl_image_from_rgb(uint32_t width,
                                       struct mimo_vl_error **error_out);
 
 /**
+ * Copy raw pixels in another order; `format` is one of mimo_vl_pixel_format. Otherwise as mimo_vl_image_from_rgb, with rows of
+ * as many bytes as the format has for `width` pixels.
+ *
+ * Errors: as mimo_vl_image_from_rgb, and MIMO_VL_STATUS_OPTION for another format.
+ */
+mimo_vl_status mimo_vl_image_from_pixels(int32_t format,
+                                         uint32_t width,
+                                         uint32_t height,
+                                         size_t stride,
+                                         const uint8_t *pixels,
+                                         size_t len,
+                                         struct mimo_vl_image **image_out,
+                                         struct mimo_vl_error **error_out);
+
+/**
+ * The part from `(left, top)` on as a picture of its own; boxes and points stay in pixels of the whole one. Free it with
+ * mimo_vl_image_free.
+ *
+ * Errors: MIMO_VL_STATUS_IMAGE when the part is empty or does not lie in the picture, MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_image_crop(const struct mimo_vl_image *image,
+                                  uint32_t left,
+                                  uint32_t top,
+                                  uint32_t width,
+                                  uint32_t height,
+                                  struct mimo_vl_image **image_out,
+                                  struct mimo_vl_error **error_out);
+
+/**
+ * Write the picture to a PNG file.
+ *
+ * Errors: MIMO_VL_STATUS_IO when the file cannot be written, MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_image_write_png(const struct mimo_vl_image *image,
+                                       const char *path,
+                                       struct mimo_vl_error **error_out);
+
+/**
+ * The pixels: rows from the top, 3 bytes each, red, green, blue, without padding. They live as long as the image, and until its
+ * limits are set. NULL for NULL.
+ */
+const uint8_t *mimo_vl_image_pixels(const struct mimo_vl_image *image);
+
+/**
  * Enlarge the picture to at least `pixels` pixels before the model sees it. For prompts that it is added to
  * afterwards. NULL is ignored.
  */
@@ -629,6 +1123,184 @@ uint32_t mimo_vl_image_height(const struct mimo_vl_image *image);
  * Free the image; NULL is ignored.
  */
 void mimo_vl_image_free(struct mimo_vl_image *image);
+
+/**
+ * Options with the defaults: 2 frames a second, at least 4 and at most 768, of the whole video. Free them with
+ * mimo_vl_video_options_free.
+ */
+struct mimo_vl_video_options *mimo_vl_video_options_new(void);
+
+/**
+ * Set how many frames are taken from a second. NULL options are ignored.
+ */
+void mimo_vl_video_options_set_fps(struct mimo_vl_video_options *options, double fps);
+
+/**
+ * Take exactly so many frames, rounded to even. NULL options are ignored.
+ */
+void mimo_vl_video_options_set_frames(struct mimo_vl_video_options *options, size_t frames);
+
+/**
+ * Set the fewest and the most frames. NULL options are ignored.
+ */
+void mimo_vl_video_options_set_frame_limits(struct mimo_vl_video_options *options,
+                                            size_t fewest,
+                                            size_t most);
+
+/**
+ * Take the part from `start` to `end` only, in seconds from the beginning. NULL options are ignored.
+ */
+void mimo_vl_video_options_set_span(struct mimo_vl_video_options *options, double start, double end);
+
+/**
+ * Set the most pixels of all frames together. NULL options are ignored.
+ */
+void mimo_vl_video_options_set_total_pixels(struct mimo_vl_video_options *options, uint64_t pixels);
+
+/**
+ * Set the most pixels of a frame. NULL options are ignored.
+ */
+void mimo_vl_video_options_set_max_pixels(struct mimo_vl_video_options *options, uint32_t pixels);
+
+/**
+ * Free the options; NULL is ignored.
+ */
+void mimo_vl_video_options_free(struct mimo_vl_video_options *options);
+
+/**
+ * Decode frames of a video file with the programs ffprobe and ffmpeg, which must be installed. `options` may be NULL for the
+ * defaults, and `progress` for none; `user_data` is for `progress`. Free the video with mimo_vl_video_free.
+ *
+ * Errors: MIMO_VL_STATUS_IO when the file cannot be read or a program is missing, MIMO_VL_STATUS_IMAGE when it is no video, is
+ * damaged or has too few frames, MIMO_VL_STATUS_CANCELLED when `progress` says so, MIMO_VL_STATUS_OPTION for options out of
+ * their range and for NULL arguments.
+ */
+mimo_vl_status mimo_vl_video_from_path(const char *path,
+                                       const struct mimo_vl_video_options *options,
+                                       mimo_vl_progress_callback progress,
+                                       void *user_data,
+                                       struct mimo_vl_video **video_out,
+                                       struct mimo_vl_error **error_out);
+
+/**
+ * Make a video of frames, `fps` of which make one second: `count` images at `frames`, all of one size, which may be freed
+ * afterwards. Free the video with mimo_vl_video_free.
+ *
+ * Errors: MIMO_VL_STATUS_IMAGE when there is no frame or one differs in size, MIMO_VL_STATUS_OPTION for a rate that is not above
+ * 0 and for NULL arguments, a NULL frame among them.
+ */
+mimo_vl_status mimo_vl_video_from_frames(const struct mimo_vl_image *const *frames,
+                                         size_t count,
+                                         double fps,
+                                         struct mimo_vl_video **video_out,
+                                         struct mimo_vl_error **error_out);
+
+/**
+ * Shrink every frame to at most `pixels` pixels before the model sees it. For prompts that the video is added to
+ * afterwards. NULL is ignored.
+ */
+void mimo_vl_video_set_max_pixels(struct mimo_vl_video *video,
+                                  uint32_t pixels);
+
+/**
+ * Number of frames; 0 for NULL.
+ */
+size_t mimo_vl_video_frame_count(const struct mimo_vl_video *video);
+
+/**
+ * How many of the frames make one second; NaN for NULL.
+ */
+double mimo_vl_video_fps(const struct mimo_vl_video *video);
+
+/**
+ * When frame `index`, counted from 0, is shown, in seconds; NaN for NULL and where there is no such frame.
+ */
+double mimo_vl_video_timestamp(const struct mimo_vl_video *video, size_t index);
+
+/**
+ * Copy frame `index`, counted from 0, as an image that shares its pixels. Free it with mimo_vl_image_free.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments and where there is no such frame.
+ */
+mimo_vl_status mimo_vl_video_frame(const struct mimo_vl_video *video,
+                                   size_t index,
+                                   struct mimo_vl_image **image_out,
+                                   struct mimo_vl_error **error_out);
+
+/**
+ * Free the video; NULL is ignored.
+ */
+void mimo_vl_video_free(struct mimo_vl_video *video);
+
+/**
+ * Load the checkpoint in the folder `path` (the layout of the hub: config.json, safetensors, tokenizer.json, ...).
+ *
+ * `options` may be NULL for the defaults. The model is freed with mimo_vl_model_free; sessions made from it keep what
+ * they need of it.
+ *
+ * Errors: MIMO_VL_STATUS_IO, MIMO_VL_STATUS_CHECKPOINT and MIMO_VL_STATUS_TENSOR for the folder and its files,
+ * MIMO_VL_STATUS_DEVICE for the device, MIMO_VL_STATUS_OPTION for other options and NULL arguments.
+ */
+mimo_vl_status mimo_vl_model_load(const char *path,
+                                  const struct mimo_vl_load_options *options,
+                                  struct mimo_vl_model **model_out,
+                                  struct mimo_vl_error **error_out);
+
+/**
+ * Load a checkpoint as mimo_vl_model_load does, and have `progress` told how far it is, in bytes, with `user_data`; the call ends with
+ * MIMO_VL_STATUS_CANCELLED when it says so. `path` may name a GGUF file, and a repository of a model hub where the build has that.
+ *
+ * Errors: as mimo_vl_model_load, MIMO_VL_STATUS_CANCELLED, MIMO_VL_STATUS_HUB.
+ */
+mimo_vl_status mimo_vl_model_load_watched(const char *path,
+                                          const struct mimo_vl_load_options *options,
+                                          mimo_vl_progress_callback progress,
+                                          void *user_data,
+                                          struct mimo_vl_model **model_out,
+                                          struct mimo_vl_error **error_out);
+
+/**
+ * Compute what the vision tower and the projector make of a picture: a row of numbers for each of its tokens. Free it with
+ * mimo_vl_features_free.
+ *
+ * Errors: MIMO_VL_STATUS_IMAGE when the picture cannot be used, MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_model_features(const struct mimo_vl_model *model,
+                                      const struct mimo_vl_image *image,
+                                      struct mimo_vl_features **features_out,
+                                      struct mimo_vl_error **error_out);
+
+/**
+ * The numbers, row by row; they live as long as the features. NULL for NULL.
+ */
+const float *mimo_vl_features_data(const struct mimo_vl_features *features);
+
+/**
+ * Number of rows, which is that of tokens; 0 for NULL.
+ */
+size_t mimo_vl_features_rows(const struct mimo_vl_features *features);
+
+/**
+ * Numbers in a row; 0 for NULL.
+ */
+size_t mimo_vl_features_width(const struct mimo_vl_features *features);
+
+/**
+ * Free the features; NULL is ignored.
+ */
+void mimo_vl_features_free(struct mimo_vl_features *features);
+
+/**
+ * Put the name of the model's device, as in "cpu", into `*device_out`. It lives as long as the model. Empty for a NULL
+ * model; nothing happens when `device_out` is NULL.
+ */
+void mimo_vl_model_device(const struct mimo_vl_model *model,
+                          struct mimo_vl_str *device_out);
+
+/**
+ * Free the model; NULL is ignored. Its memory goes with the last session made from it.
+ */
+void mimo_vl_model_free(struct mimo_vl_model *model);
 
 /**
  * An empty prompt of the user. Free it with mimo_vl_prompt_free.
@@ -666,6 +1338,15 @@ mimo_vl_status mimo_vl_prompt_add_image(struct mimo_vl_prompt *prompt,
                                         struct mimo_vl_error **error_out);
 
 /**
+ * Add a video. The prompt shares its pixels; the video may be freed or changed afterwards.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_prompt_add_video(struct mimo_vl_prompt *prompt,
+                                        const struct mimo_vl_video *video,
+                                        struct mimo_vl_error **error_out);
+
+/**
  * Set whether the model thinks before it answers; `thinking` is one of mimo_vl_thinking, and MIMO_VL_THINKING_AUTO
  * unless set.
  *
@@ -681,107 +1362,55 @@ mimo_vl_status mimo_vl_prompt_set_thinking(struct mimo_vl_prompt *prompt,
 void mimo_vl_prompt_free(struct mimo_vl_prompt *prompt);
 
 /**
- * Start a conversation. Free it with mimo_vl_session_free; the model may be freed before.
- *
- * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+ * The region's name, if it has one; then, unless `label_out` is NULL, it is put into `*label_out`, which lives as long as the
+ * region, and an empty text otherwise. False for NULL.
  */
-mimo_vl_status mimo_vl_session_new(const struct mimo_vl_model *model,
-                                   struct mimo_vl_session **session_out,
-                                   struct mimo_vl_error **error_out);
+bool mimo_vl_region_label(const struct mimo_vl_region *region,
+                          struct mimo_vl_str *label_out);
 
 /**
- * Ask, and wait for the whole answer, which becomes part of the conversation. `options` may be NULL for the
- * defaults. Free the answer with mimo_vl_answer_free; it does not need the session any more.
- *
- * When the call fails the conversation is as it was before.
- *
- * Errors: MIMO_VL_STATUS_PROMPT and MIMO_VL_STATUS_IMAGE when the prompt cannot be put to the model,
- * MIMO_VL_STATUS_CONTEXT_TOO_LONG, MIMO_VL_STATUS_CANCELLED, MIMO_VL_STATUS_OPTION for NULL arguments, an option out of
- * its range, and while a stream of the session is open or another thread uses it.
+ * The text that is written in the picture there, if the answer has it; otherwise as mimo_vl_region_label.
  */
-mimo_vl_status mimo_vl_session_ask(struct mimo_vl_session *session,
-                                   const struct mimo_vl_prompt *prompt,
-                                   const struct mimo_vl_generate_options *options,
-                                   struct mimo_vl_answer **answer_out,
-                                   struct mimo_vl_error **error_out);
+bool mimo_vl_region_text(const struct mimo_vl_region *region, struct mimo_vl_str *text_out);
 
 /**
- * Ask, and read the answer while it is written, with mimo_vl_stream_next. The prompt is read before this call
- * returns. `options` may be NULL for the defaults.
- *
- * Until the stream is finished or freed the session does nothing else. Free it with mimo_vl_stream_free; the session
- * may be freed before.
- *
- * Errors: as mimo_vl_session_ask.
+ * In which picture or video of the conversation the region lies, from 0; 0 for NULL.
  */
-mimo_vl_status mimo_vl_session_stream(struct mimo_vl_session *session,
-                                      const struct mimo_vl_prompt *prompt,
-                                      const struct mimo_vl_generate_options *options,
-                                      struct mimo_vl_stream **stream_out,
-                                      struct mimo_vl_error **error_out);
+size_t mimo_vl_region_image(const struct mimo_vl_region *region);
 
 /**
- * Forget the conversation and start anew.
- *
- * Errors: MIMO_VL_STATUS_OPTION for NULL, and while a stream of the session is open or another thread uses it.
+ * If the region is a box, put its left, top, right and bottom edge into `edges_out[0..3]`; `frame` is one of mimo_vl_frame.
+ * False, and nothing is written, for points, for another frame and for NULL arguments.
  */
-mimo_vl_status mimo_vl_session_reset(struct mimo_vl_session *session,
-                                     struct mimo_vl_error **error_out);
+bool mimo_vl_region_box(const struct mimo_vl_region *region,
+                        int32_t frame,
+                        double *edges_out);
 
 /**
- * A handle with which any thread stops the answer that the session is giving; it may be asked for at any time, also
- * while another thread waits for an answer. Free it with mimo_vl_cancel_free, before or after the session.
- *
- * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+ * How many points the region has; 0 for a box and for NULL.
  */
-mimo_vl_status mimo_vl_session_cancel_handle(const struct mimo_vl_session *session,
-                                             struct mimo_vl_cancel **cancel_out,
-                                             struct mimo_vl_error **error_out);
+size_t mimo_vl_region_point_count(const struct mimo_vl_region *region);
 
 /**
- * Free the session; NULL is ignored. A stream that is still open goes on and keeps what it needs.
+ * Put x and y of point `index`, counted from 0, into `point_out[0..1]`; `frame` is one of mimo_vl_frame. False, and nothing is
+ * written, where there is no such point, for another frame and for NULL arguments.
  */
-void mimo_vl_session_free(struct mimo_vl_session *session);
+bool mimo_vl_region_point(const struct mimo_vl_region *region,
+                          size_t index,
+                          int32_t frame,
+                          double *point_out);
 
 /**
- * Wait for the next event and put its kind into `*kind_out` and its text into `*text_out`, which lives until the next
- * call with this stream. Texts are whole UTF-8 characters; together they are the answer. After
- * MIMO_VL_EVENT_KIND_END, whose text is empty, every further call gives it again.
- *
- * After an error the stream is good for mimo_vl_stream_free only, and the conversation is as it was before the
- * question. On failure `*kind_out` and `*text_out` are not changed.
- *
- * Errors: MIMO_VL_STATUS_CANCELLED, MIMO_VL_STATUS_OPTION for NULL arguments and for a stream that has failed before.
+ * Whether something of the region lay outside the picture and was moved to its edge, or a box had its sides the wrong way
+ * round. False for NULL.
  */
-mimo_vl_status mimo_vl_stream_next(struct mimo_vl_stream *stream,
-                                   mimo_vl_event_kind *kind_out,
-                                   struct mimo_vl_str *text_out,
-                                   struct mimo_vl_error **error_out);
+bool mimo_vl_region_clamped(const struct mimo_vl_region *region);
 
 /**
- * End the answer where it is, and keep it in the conversation. Events that are there already can still be read; the
- * last is MIMO_VL_EVENT_KIND_END, and the answer's reason MIMO_VL_STOP_REASON_CANCELLED. Without effect after the end.
- *
- * Errors: MIMO_VL_STATUS_OPTION for a NULL stream and for one that has failed before.
+ * How sure the model was of the tokens that wrote the region: the geometric mean of their probabilities, which is not
+ * calibrated. NaN unless logprobs were asked for, and for NULL.
  */
-mimo_vl_status mimo_vl_stream_stop(struct mimo_vl_stream *stream,
-                                   struct mimo_vl_error **error_out);
-
-/**
- * Wait for the end of the answer, if it has not come yet, and give the whole of it. The session is free for the next
- * question afterwards, though the stream is still to be freed. Free the answer with mimo_vl_answer_free.
- *
- * Errors: as mimo_vl_stream_next, and MIMO_VL_STATUS_OPTION for a stream that was finished before.
- */
-mimo_vl_status mimo_vl_stream_finish(struct mimo_vl_stream *stream,
-                                     struct mimo_vl_answer **answer_out,
-                                     struct mimo_vl_error **error_out);
-
-/**
- * Free the stream; NULL is ignored. If its end has not been reached the answer is given up, and the conversation is as
- * it was before the question.
- */
-void mimo_vl_stream_free(struct mimo_vl_stream *stream);
+float mimo_vl_region_confidence(const struct mimo_vl_region *region);
 
 /**
  * Put the answer itself, without the thinking, into `*text_out`. It lives as long as the answer. Empty for a NULL
@@ -824,9 +1453,465 @@ double mimo_vl_answer_seconds(const struct mimo_vl_answer *answer,
 double mimo_vl_answer_decode_tokens_per_second(const struct mimo_vl_answer *answer);
 
 /**
+ * Whether the answer came to its own end, with every list and object in it closed; false for NULL.
+ */
+bool mimo_vl_answer_complete(const struct mimo_vl_answer *answer);
+
+/**
+ * Number of boxes and groups of points in the answer; 0 for NULL.
+ */
+size_t mimo_vl_answer_region_count(const struct mimo_vl_answer *answer);
+
+/**
+ * Box or group of points `index`, counted from 0 in the order of the answer. It lives as long as the answer, and is not to be
+ * freed. NULL where there is none, and for NULL.
+ */
+const struct mimo_vl_region *mimo_vl_answer_region(const struct mimo_vl_answer *answer,
+                                                   size_t index);
+
+/**
+ * Draw the boxes and points that the answer locates in picture `index` of the conversation over `image`, which is that picture,
+ * with their names. Free the new image with mimo_vl_image_free.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_answer_draw(const struct mimo_vl_answer *answer,
+                                   size_t index,
+                                   const struct mimo_vl_image *image,
+                                   struct mimo_vl_image **image_out,
+                                   struct mimo_vl_error **error_out);
+
+/**
+ * Number of tokens of the answer whose logprob is there: all, if options asked for logprobs, else 0; 0 for NULL.
+ */
+size_t mimo_vl_answer_logprob_count(const struct mimo_vl_answer *answer);
+
+/**
+ * Natural logarithm of the probability that the model gave to token `index` of the answer, counted from 0; NaN where it is not
+ * there, and for NULL.
+ */
+float mimo_vl_answer_logprob(const struct mimo_vl_answer *answer,
+                             size_t index);
+
+/**
+ * Bytes that the session took after the answer; `what` is one of mimo_vl_memory. 0 for NULL and for another number.
+ */
+uint64_t mimo_vl_answer_bytes(const struct mimo_vl_answer *answer,
+                              int32_t what);
+
+/**
  * Free the answer and the texts read from it; NULL is ignored.
  */
 void mimo_vl_answer_free(struct mimo_vl_answer *answer);
+
+/**
+ * Wait for the next event and put its kind into `*kind_out` and its text into `*text_out`, which lives until the next
+ * call with this stream. Texts are whole UTF-8 characters; together they are the answer. After
+ * MIMO_VL_EVENT_KIND_END, whose text is empty, every further call gives it again.
+ *
+ * After an error the stream is good for mimo_vl_stream_free only, and the conversation is as it was before the
+ * question. On failure `*kind_out` and `*text_out` are not changed.
+ *
+ * Errors: MIMO_VL_STATUS_CANCELLED, MIMO_VL_STATUS_OPTION for NULL arguments and for a stream that has failed before.
+ */
+mimo_vl_status mimo_vl_stream_next(struct mimo_vl_stream *stream,
+                                   mimo_vl_event_kind *kind_out,
+                                   struct mimo_vl_str *text_out,
+                                   struct mimo_vl_error **error_out);
+
+/**
+ * The box or points of the last event of mimo_vl_stream_next, if that was MIMO_VL_EVENT_KIND_REGION. It lives until the next call with
+ * this stream, and is not to be freed. NULL for other events and for NULL.
+ */
+const struct mimo_vl_region *mimo_vl_stream_region(const struct mimo_vl_stream *stream);
+
+/**
+ * End the thinking after the tokens that are there, so that the answer follows. Without effect when the model does not think.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for a NULL stream and for one that has failed before.
+ */
+mimo_vl_status mimo_vl_stream_end_thinking(struct mimo_vl_stream *stream,
+                                           struct mimo_vl_error **error_out);
+
+/**
+ * End the answer where it is, and keep it in the conversation. Events that are there already can still be read; the
+ * last is MIMO_VL_EVENT_KIND_END, and the answer's reason MIMO_VL_STOP_REASON_CANCELLED. Without effect after the end.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for a NULL stream and for one that has failed before.
+ */
+mimo_vl_status mimo_vl_stream_stop(struct mimo_vl_stream *stream,
+                                   struct mimo_vl_error **error_out);
+
+/**
+ * Wait for the end of the answer, if it has not come yet, and give the whole of it. The session is free for the next
+ * question afterwards, though the stream is still to be freed. Free the answer with mimo_vl_answer_free.
+ *
+ * Errors: as mimo_vl_stream_next, and MIMO_VL_STATUS_OPTION for a stream that was finished before.
+ */
+mimo_vl_status mimo_vl_stream_finish(struct mimo_vl_stream *stream,
+                                     struct mimo_vl_answer **answer_out,
+                                     struct mimo_vl_error **error_out);
+
+/**
+ * Free the stream; NULL is ignored. If its end has not been reached the answer is given up, and the conversation is as
+ * it was before the question.
+ */
+void mimo_vl_stream_free(struct mimo_vl_stream *stream);
+
+/**
+ * Start a conversation. Free it with mimo_vl_session_free; the model may be freed before.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_session_new(const struct mimo_vl_model *model,
+                                   struct mimo_vl_session **session_out,
+                                   struct mimo_vl_error **error_out);
+
+/**
+ * Ask, and wait for the whole answer, which becomes part of the conversation. `options` may be NULL for the
+ * defaults. Free the answer with mimo_vl_answer_free; it does not need the session any more.
+ *
+ * When the call fails the conversation is as it was before.
+ *
+ * Errors: MIMO_VL_STATUS_PROMPT and MIMO_VL_STATUS_IMAGE when the prompt cannot be put to the model,
+ * MIMO_VL_STATUS_CONTEXT_TOO_LONG, MIMO_VL_STATUS_CANCELLED, MIMO_VL_STATUS_OPTION for NULL arguments, an option out of
+ * its range, and while a stream of the session is open or another thread uses it.
+ */
+mimo_vl_status mimo_vl_session_ask(struct mimo_vl_session *session,
+                                   const struct mimo_vl_prompt *prompt,
+                                   const struct mimo_vl_generate_options *options,
+                                   struct mimo_vl_answer **answer_out,
+                                   struct mimo_vl_error **error_out);
+
+/**
+ * Ask, and read the answer while it is written, with mimo_vl_stream_next. The prompt is read before this call
+ * returns. `options` may be NULL for the defaults.
+ *
+ * Until the stream is finished or freed the session does nothing else. Free it with mimo_vl_stream_free; the session
+ * may be freed before.
+ *
+ * Errors: as mimo_vl_session_ask.
+ */
+mimo_vl_status mimo_vl_session_stream(struct mimo_vl_session *session,
+                                      const struct mimo_vl_prompt *prompt,
+                                      const struct mimo_vl_generate_options *options,
+                                      struct mimo_vl_stream **stream_out,
+                                      struct mimo_vl_error **error_out);
+
+/**
+ * Ask, and have `callback` called with each event of the answer, with `user_data`; the whole answer is given in the end, unless
+ * `answer_out` is NULL. When the callback returns MIMO_VL_STOP the answer ends there and is kept; with MIMO_VL_CANCEL the call ends
+ * with MIMO_VL_STATUS_CANCELLED and the conversation is as it was before. `options` may be NULL for the defaults. Free the answer
+ * with mimo_vl_answer_free.
+ *
+ * Errors: as mimo_vl_session_ask, and MIMO_VL_STATUS_OPTION for no callback.
+ */
+mimo_vl_status mimo_vl_session_ask_with(struct mimo_vl_session *session,
+                                        const struct mimo_vl_prompt *prompt,
+                                        const struct mimo_vl_generate_options *options,
+                                        mimo_vl_event_callback callback,
+                                        void *user_data,
+                                        struct mimo_vl_answer **answer_out,
+                                        struct mimo_vl_error **error_out);
+
+/**
+ * Have `callback` told how far questions of this session are, with `user_data`, until it is set again; NULL ends that. It is called
+ * on the thread of the call that asks.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for a NULL session, and while a stream of the session is open or another thread uses it.
+ */
+mimo_vl_status mimo_vl_session_set_progress(struct mimo_vl_session *session,
+                                            mimo_vl_stage_callback callback,
+                                            void *user_data,
+                                            struct mimo_vl_error **error_out);
+
+/**
+ * A second session that goes on from here on its own; the two share pictures and what was computed of them. Free it with
+ * mimo_vl_session_free.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments, and while a stream of the session is open or another thread uses it.
+ */
+mimo_vl_status mimo_vl_session_fork(const struct mimo_vl_session *session,
+                                    struct mimo_vl_session **session_out,
+                                    struct mimo_vl_error **error_out);
+
+/**
+ * Write the conversation to a file, with its pictures and what the vision tower made of them.
+ *
+ * Errors: MIMO_VL_STATUS_IO when the file cannot be written, MIMO_VL_STATUS_OPTION for NULL arguments, and while a stream of the
+ * session is open or another thread uses it.
+ */
+mimo_vl_status mimo_vl_session_save(const struct mimo_vl_session *session,
+                                    const char *path,
+                                    struct mimo_vl_error **error_out);
+
+/**
+ * Go on with a conversation that mimo_vl_session_save wrote. Free it with mimo_vl_session_free.
+ *
+ * Errors: MIMO_VL_STATUS_IO when the file cannot be read, MIMO_VL_STATUS_CHECKPOINT when it is no such file, is damaged, or of another
+ * model; MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_session_load(const struct mimo_vl_model *model,
+                                    const char *path,
+                                    struct mimo_vl_session **session_out,
+                                    struct mimo_vl_error **error_out);
+
+/**
+ * Forget the conversation and start anew.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL, and while a stream of the session is open or another thread uses it.
+ */
+mimo_vl_status mimo_vl_session_reset(struct mimo_vl_session *session,
+                                     struct mimo_vl_error **error_out);
+
+/**
+ * A handle with which any thread stops the answer that the session is giving; it may be asked for at any time, also
+ * while another thread waits for an answer. Free it with mimo_vl_cancel_free, before or after the session.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_session_cancel_handle(const struct mimo_vl_session *session,
+                                             struct mimo_vl_cancel **cancel_out,
+                                             struct mimo_vl_error **error_out);
+
+/**
+ * Free the session; NULL is ignored. A stream that is still open goes on and keeps what it needs.
+ */
+void mimo_vl_session_free(struct mimo_vl_session *session);
+
+/**
+ * Tell what a question will take. `options` may be NULL for the defaults. Free the plan with mimo_vl_plan_free.
+ *
+ * Errors: as mimo_vl_session_ask, as far as they concern prompt, pictures and options; a plan that does not fit is no error.
+ */
+mimo_vl_status mimo_vl_session_plan(const struct mimo_vl_session *session,
+                                    const struct mimo_vl_prompt *prompt,
+                                    const struct mimo_vl_generate_options *options,
+                                    struct mimo_vl_plan **plan_out,
+                                    struct mimo_vl_error **error_out);
+
+/**
+ * Give a prompt like `prompt` that keeps to a budget: at most `tokens` tokens of the whole conversation, 0 for what the context
+ * holds, and at most `bytes` bytes at the peak, 0 for what is free. With `lower_pixels`, pictures and videos are made smaller
+ * until it does. `plan_out` may be NULL; what was made smaller shows in the plan. Free both.
+ *
+ * Errors: MIMO_VL_STATUS_CONTEXT_TOO_LONG and MIMO_VL_STATUS_MEMORY when it does not fit, and those of mimo_vl_session_plan.
+ */
+mimo_vl_status mimo_vl_session_fit(const struct mimo_vl_session *session,
+                                   const struct mimo_vl_prompt *prompt,
+                                   const struct mimo_vl_generate_options *options,
+                                   size_t tokens,
+                                   uint64_t bytes,
+                                   bool lower_pixels,
+                                   struct mimo_vl_prompt **prompt_out,
+                                   struct mimo_vl_plan **plan_out,
+                                   struct mimo_vl_error **error_out);
+
+/**
+ * Whether the context and the memory that is free hold it; false for NULL.
+ */
+bool mimo_vl_plan_fits(const struct mimo_vl_plan *plan);
+
+/**
+ * Tokens of the whole conversation with the question; 0 for NULL.
+ */
+size_t mimo_vl_plan_prompt_tokens(const struct mimo_vl_plan *plan);
+
+/**
+ * How many of them the session has seen already; 0 for NULL.
+ */
+size_t mimo_vl_plan_cached_tokens(const struct mimo_vl_plan *plan);
+
+/**
+ * Most tokens that the answer can have; 0 for NULL.
+ */
+size_t mimo_vl_plan_answer_tokens(const struct mimo_vl_plan *plan);
+
+/**
+ * Bytes of keys and values for prompt and answer; 0 for NULL.
+ */
+uint64_t mimo_vl_plan_cache_bytes(const struct mimo_vl_plan *plan);
+
+/**
+ * Bytes of the process at its peak, weights included; 0 for NULL.
+ */
+uint64_t mimo_vl_plan_peak_bytes(const struct mimo_vl_plan *plan);
+
+/**
+ * Bytes that are free now; UINT64_MAX where the system does not tell, for devices with memory of their own, and for NULL.
+ */
+uint64_t mimo_vl_plan_available_bytes(const struct mimo_vl_plan *plan);
+
+/**
+ * Number of parts of the question, texts and pictures; 0 for NULL.
+ */
+size_t mimo_vl_plan_part_count(const struct mimo_vl_plan *plan);
+
+/**
+ * Tokens of part `index`, counted from 0; 0 for NULL and where there is no such part.
+ */
+size_t mimo_vl_plan_part_tokens(const struct mimo_vl_plan *plan, size_t index);
+
+/**
+ * If part `index` is a picture or a video, put the width and height at which the model sees it into `size_out[0..1]`, unless
+ * that is NULL. False for texts, for NULL and where there is no such part.
+ */
+bool mimo_vl_plan_part_size(const struct mimo_vl_plan *plan,
+                            size_t index,
+                            size_t *size_out);
+
+/**
+ * Free the plan; NULL is ignored.
+ */
+void mimo_vl_plan_free(struct mimo_vl_plan *plan);
+
+/**
+ * Read the first action of an answer, with points in pixels of the last picture of the conversation. Free it with
+ * mimo_vl_action_free.
+ *
+ * Errors: MIMO_VL_STATUS_ANSWER when the answer has no action, or one that is none of the twelve or lacks something;
+ * MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_answer_action(const struct mimo_vl_answer *answer,
+                                     struct mimo_vl_action **action_out,
+                                     struct mimo_vl_error **error_out);
+
+/**
+ * Read an action from `len` bytes of UTF-8 at `text`, such as its JSON, with points as they stand there. Free it with
+ * mimo_vl_action_free.
+ *
+ * Errors: as mimo_vl_answer_action, and MIMO_VL_STATUS_OPTION for text that is not UTF-8.
+ */
+mimo_vl_status mimo_vl_action_parse(const char *text,
+                                    size_t len,
+                                    struct mimo_vl_action **action_out,
+                                    struct mimo_vl_error **error_out);
+
+/**
+ * What is to be done; MIMO_VL_ACTION_NAME_WAIT for NULL.
+ */
+mimo_vl_action_name mimo_vl_action_name(const struct mimo_vl_action *action);
+
+/**
+ * If the action has a point, put its x and y into `point_out[0..1]`. False, and nothing is written, where there is none and
+ * for NULL arguments.
+ */
+bool mimo_vl_action_point(const struct mimo_vl_action *action,
+                          double *point_out);
+
+/**
+ * If the action is a drag, put x and y of where it ends into `point_out[0..1]`; otherwise as mimo_vl_action_point.
+ */
+bool mimo_vl_action_end_point(const struct mimo_vl_action *action,
+                              double *point_out);
+
+/**
+ * If the action has a text, put it into `*text_out`, unless that is NULL; it lives as long as the action. False, with an empty
+ * text, where there is none and for NULL.
+ */
+bool mimo_vl_action_text(const struct mimo_vl_action *action,
+                         struct mimo_vl_str *text_out);
+
+/**
+ * If the action is to scroll, put "up", "down", "left" or "right" into `*direction_out`, unless that is NULL; it lives for
+ * ever. False, with an empty text, otherwise. Down shows what is further down.
+ */
+bool mimo_vl_action_direction(const struct mimo_vl_action *action,
+                              struct mimo_vl_str *direction_out);
+
+/**
+ * How many keys are to be pressed; 0 for other actions and for NULL.
+ */
+size_t mimo_vl_action_key_count(const struct mimo_vl_action *action);
+
+/**
+ * Put the name of key `index`, counted from 0, into `*key_out`, unless that is NULL; it lives as long as the action. False, with
+ * an empty text, where there is no such key and for NULL.
+ */
+bool mimo_vl_action_key(const struct mimo_vl_action *action,
+                        size_t index,
+                        struct mimo_vl_str *key_out);
+
+/**
+ * Put the action as JSON into `*json_out`, which lives as long as the action. Empty for NULL; nothing happens when `json_out` is
+ * NULL.
+ */
+void mimo_vl_action_json(const struct mimo_vl_action *action,
+                         struct mimo_vl_str *json_out);
+
+/**
+ * Free the action; NULL is ignored.
+ */
+void mimo_vl_action_free(struct mimo_vl_action *action);
+
+/**
+ * A task of which nothing is done yet; its goal is `len` bytes of UTF-8 at `goal`. Free it with mimo_vl_task_free.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments and text that is not UTF-8.
+ */
+mimo_vl_status mimo_vl_task_new(const char *goal,
+                                size_t len,
+                                struct mimo_vl_task **task_out,
+                                struct mimo_vl_error **error_out);
+
+/**
+ * Say in `len` bytes of UTF-8 at `text` what the next step is.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments and text that is not UTF-8.
+ */
+mimo_vl_status mimo_vl_task_set_instruction(struct mimo_vl_task *task,
+                                            const char *text,
+                                            size_t len,
+                                            struct mimo_vl_error **error_out);
+
+/**
+ * Offer the `count` actions at `names`, numbers of mimo_vl_action_name. Without it: click, drag, input, press, wait, finished.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments and for another number.
+ */
+mimo_vl_status mimo_vl_task_offer(struct mimo_vl_task *task,
+                                  const int32_t *names,
+                                  size_t count,
+                                  struct mimo_vl_error **error_out);
+
+/**
+ * Add what was done, in pixels of the screenshots, which all have one size, and in words: `len` bytes of UTF-8 at
+ * `explanation`, which may be none.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments and text that is not UTF-8.
+ */
+mimo_vl_status mimo_vl_task_add_step(struct mimo_vl_task *task,
+                                     const char *explanation,
+                                     size_t len,
+                                     const struct mimo_vl_action *action,
+                                     struct mimo_vl_error **error_out);
+
+/**
+ * The prompt that asks for the next action on `screenshot`, in the words that the model was trained with. Free it with
+ * mimo_vl_prompt_free.
+ *
+ * Errors: MIMO_VL_STATUS_IMAGE when the screenshot cannot be brought to the model's size, MIMO_VL_STATUS_OPTION for NULL
+ * arguments.
+ */
+mimo_vl_status mimo_vl_task_prompt(const struct mimo_vl_task *task,
+                                   const struct mimo_vl_image *screenshot,
+                                   const struct mimo_vl_model *model,
+                                   struct mimo_vl_prompt **prompt_out,
+                                   struct mimo_vl_error **error_out);
+
+/**
+ * Let answers be one of the actions that the task offers, whatever the model would say.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_generate_options_set_task(struct mimo_vl_generate_options *options,
+                                                 const struct mimo_vl_task *task,
+                                                 struct mimo_vl_error **error_out);
+
+/**
+ * Free the task; NULL is ignored.
+ */
+void mimo_vl_task_free(struct mimo_vl_task *task);
 
 /**
  * Stop the answer that the session is giving, from any thread. The call that does the work ends with

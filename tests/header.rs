@@ -5,8 +5,10 @@ use std::fs;
 use mimo_vl_tests::source::root;
 
 /// The modules with something for C, in the order in which the header has them.
-const NOUNS: &[&str] =
-    &["abi", "text", "error", "options", "model", "image", "prompt", "session", "stream", "answer", "cancel"];
+const NOUNS: &[&str] = &[
+    "abi", "text", "error", "callback", "log", "options", "image", "video", "model", "prompt", "region", "answer",
+    "stream", "session", "plan", "action", "cancel",
+];
 
 fn generated() -> String {
     let ffi = root().join("mimo-vl-ffi");

@@ -1,7 +1,11 @@
 //! What the model said, and what it cost.
 
+use std::ptr;
 use std::time::Duration;
 
+use crate::error::{ErrorObject, Status};
+use crate::image::Image;
+use crate::region::Region;
 use crate::text::{EMPTY, Str, Text, put};
 use crate::{boundary, pointer};
 
@@ -9,7 +13,8 @@ use crate::{boundary, pointer};
 pub struct Answer {
     text: Text,
     thinking: Option<Text>,
-    answer: mimo_vl_core::session::Answer,
+    regions: Vec<Region>,
+    pub(crate) answer: mimo_vl_core::session::Answer,
 }
 
 /// Why an answer ended.
@@ -46,11 +51,32 @@ pub enum Stage {
     Prefill = 3,
     /// The tokens of the answer.
     Decode = 4,
+    /// Choosing the tokens of the answer.
+    Sampling = 5,
+}
+
+/// What takes memory.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub enum Memory {
+    /// The model's weights.
+    Weights = 0,
+    /// Keys and values of the tokens so far, as they are allocated.
+    Cache = 1,
+    /// The pixels of the conversation's pictures and videos.
+    Pixels = 2,
+    /// What the vision tower made of them.
+    Features = 3,
 }
 
 impl Answer {
     pub(crate) fn new(answer: mimo_vl_core::session::Answer) -> Self {
-        Self { text: Text::new(answer.text.as_str()), thinking: answer.thinking.as_deref().map(Text::new), answer }
+        Self {
+            text: Text::new(answer.text.as_str()),
+            thinking: answer.thinking.as_deref().map(Text::new),
+            regions: answer.regions.iter().cloned().map(Region::new).collect(),
+            answer,
+        }
     }
 
     fn time(&self, stage: i32) -> Option<Duration> {
@@ -59,6 +85,7 @@ impl Answer {
         const ENCODE: i32 = Stage::Encode as i32;
         const PREFILL: i32 = Stage::Prefill as i32;
         const DECODE: i32 = Stage::Decode as i32;
+        const SAMPLING: i32 = Stage::Sampling as i32;
         let timings = &self.answer.timings;
         match stage {
             LOAD => Some(timings.load),
@@ -66,6 +93,7 @@ impl Answer {
             ENCODE => Some(timings.encode),
             PREFILL => Some(timings.prefill),
             DECODE => Some(timings.decode),
+            SAMPLING => Some(timings.sampling),
             _ => None,
         }
     }
@@ -142,6 +170,90 @@ pub unsafe extern "C" fn mimo_vl_answer_decode_tokens_per_second(answer: *const 
     boundary::infallible(f64::NAN, || {
         // SAFETY: NULL or a living answer, by the header's rules.
         unsafe { answer.as_ref() }.map_or(f64::NAN, |answer| answer.answer.timings.decode_tokens_per_second())
+    })
+}
+
+/// Whether the answer came to its own end, with every list and object in it closed; false for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_complete(answer: *const Answer) -> bool {
+    // SAFETY: NULL or a living answer, by the header's rules.
+    boundary::infallible(false, || unsafe { answer.as_ref() }.is_some_and(|answer| answer.answer.complete))
+}
+
+/// Number of boxes and groups of points in the answer; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_region_count(answer: *const Answer) -> usize {
+    // SAFETY: NULL or a living answer, by the header's rules.
+    boundary::infallible(0, || unsafe { answer.as_ref() }.map_or(0, |answer| answer.regions.len()))
+}
+
+/// Box or group of points `index`, counted from 0 in the order of the answer. It lives as long as the answer, and is not to be
+/// freed. NULL where there is none, and for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_region(answer: *const Answer, index: usize) -> *const Region {
+    boundary::infallible(ptr::null(), || {
+        // SAFETY: NULL or a living answer, by the header's rules.
+        unsafe { answer.as_ref() }.and_then(|answer| answer.regions.get(index)).map_or(ptr::null(), ptr::from_ref)
+    })
+}
+
+/// Draw the boxes and points that the answer locates in picture `index` of the conversation over `image`, which is that picture,
+/// with their names. Free the new image with mimo_vl_image_free.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_draw(
+    answer: *const Answer,
+    index: usize,
+    image: *const Image,
+    image_out: *mut *mut Image,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::making(image_out, "image_out", error_out, || {
+            let regions = &pointer::borrow(answer, "answer")?.answer.regions;
+            let there: Vec<_> = regions.iter().filter(|region| region.image == index).cloned().collect();
+            Ok(Image(mimo_vl_core::draw::draw(&pointer::borrow(image, "image")?.0, &there)?))
+        })
+    }
+}
+
+/// Number of tokens of the answer whose logprob is there: all, if options asked for logprobs, else 0; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_logprob_count(answer: *const Answer) -> usize {
+    // SAFETY: NULL or a living answer, by the header's rules.
+    boundary::infallible(0, || unsafe { answer.as_ref() }.map_or(0, |answer| answer.answer.logprobs.len()))
+}
+
+/// Natural logarithm of the probability that the model gave to token `index` of the answer, counted from 0; NaN where it is not
+/// there, and for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_logprob(answer: *const Answer, index: usize) -> f32 {
+    boundary::infallible(f32::NAN, || {
+        // SAFETY: NULL or a living answer, by the header's rules.
+        let token = unsafe { answer.as_ref() }.and_then(|answer| answer.answer.logprobs.get(index));
+        token.map_or(f32::NAN, |token| token.logprob)
+    })
+}
+
+/// Bytes that the session took after the answer; `what` is one of mimo_vl_memory. 0 for NULL and for another number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_bytes(answer: *const Answer, what: i32) -> u64 {
+    const WEIGHTS: i32 = Memory::Weights as i32;
+    const CACHE: i32 = Memory::Cache as i32;
+    const PIXELS: i32 = Memory::Pixels as i32;
+    const FEATURES: i32 = Memory::Features as i32;
+    boundary::infallible(0, || {
+        // SAFETY: NULL or a living answer, by the header's rules.
+        let memory = unsafe { answer.as_ref() }.map(|answer| answer.answer.memory).unwrap_or_default();
+        match what {
+            WEIGHTS => memory.weights,
+            CACHE => memory.cache,
+            PIXELS => memory.pixels,
+            FEATURES => memory.features,
+            _ => 0,
+        }
     })
 }
 

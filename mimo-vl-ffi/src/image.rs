@@ -2,6 +2,8 @@
 
 use std::ffi::c_char;
 
+use mimo_vl_core::error::Error;
+
 use crate::error::{ErrorObject, Status};
 use crate::{boundary, pointer};
 
@@ -70,6 +72,105 @@ pub unsafe extern "C" fn mimo_vl_image_from_rgb(
             Ok(Image(mimo_vl_core::prompt::Image::from_rgb(width, height, stride, pixels)?))
         })
     }
+}
+
+/// The order of the bytes of a pixel.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub enum PixelFormat {
+    /// 3 bytes: red, green, blue.
+    Rgb = 0,
+    /// 3 bytes: blue, green, red.
+    Bgr = 1,
+    /// 4 bytes: red, green, blue, alpha; the picture is laid on white.
+    Rgba = 2,
+    /// 4 bytes: blue, green, red, alpha; the picture is laid on white.
+    Bgra = 3,
+}
+
+/// Copy raw pixels in another order; `format` is one of mimo_vl_pixel_format. Otherwise as mimo_vl_image_from_rgb, with rows of
+/// as many bytes as the format has for `width` pixels.
+///
+/// Errors: as mimo_vl_image_from_rgb, and MIMO_VL_STATUS_OPTION for another format.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_image_from_pixels(
+    format: i32,
+    width: u32,
+    height: u32,
+    stride: usize,
+    pixels: *const u8,
+    len: usize,
+    image_out: *mut *mut Image,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    const RGB: i32 = PixelFormat::Rgb as i32;
+    const BGR: i32 = PixelFormat::Bgr as i32;
+    const RGBA: i32 = PixelFormat::Rgba as i32;
+    const BGRA: i32 = PixelFormat::Bgra as i32;
+    // SAFETY: the arguments keep the header's rules, and `pixels` points to `len` bytes.
+    unsafe {
+        boundary::making(image_out, "image_out", error_out, || {
+            let pixels = pointer::bytes(pixels, len, "pixels")?;
+            Ok(Image(match format {
+                RGB => mimo_vl_core::prompt::Image::from_rgb(width, height, stride, pixels)?,
+                BGR => mimo_vl_core::prompt::Image::from_bgr(width, height, stride, pixels)?,
+                RGBA => mimo_vl_core::prompt::Image::from_rgba(width, height, stride, pixels)?,
+                BGRA => mimo_vl_core::prompt::Image::from_bgra(width, height, stride, pixels)?,
+                other => return Err(pointer::refuse("format", format!("{other} is none of mimo_vl_pixel_format"))),
+            }))
+        })
+    }
+}
+
+/// The part from `(left, top)` on as a picture of its own; boxes and points stay in pixels of the whole one. Free it with
+/// mimo_vl_image_free.
+///
+/// Errors: MIMO_VL_STATUS_IMAGE when the part is empty or does not lie in the picture, MIMO_VL_STATUS_OPTION for NULL arguments.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_image_crop(
+    image: *const Image,
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+    image_out: *mut *mut Image,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::making(image_out, "image_out", error_out, || {
+            Ok(Image(pointer::borrow(image, "image")?.0.crop(left, top, width, height)?))
+        })
+    }
+}
+
+/// Write the picture to a PNG file.
+///
+/// Errors: MIMO_VL_STATUS_IO when the file cannot be written, MIMO_VL_STATUS_OPTION for NULL arguments.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_image_write_png(
+    image: *const Image,
+    path: *const c_char,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::fallible(error_out, || {
+            let png = pointer::borrow(image, "image")?.0.to_png()?;
+            let path = pointer::path(path, "path")?;
+            std::fs::write(path, png).map_err(|source| Error::Io { path: path.to_owned(), source })
+        })
+    }
+}
+
+/// The pixels: rows from the top, 3 bytes each, red, green, blue, without padding. They live as long as the image, and until its
+/// limits are set. NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_image_pixels(image: *const Image) -> *const u8 {
+    boundary::infallible(std::ptr::null(), || {
+        // SAFETY: NULL or a living image, by the header's rules.
+        unsafe { image.as_ref() }.map_or(std::ptr::null(), |image| image.0.pixels().as_ptr())
+    })
 }
 
 /// Enlarge the picture to at least `pixels` pixels before the model sees it. For prompts that it is added to

@@ -6,16 +6,22 @@
 #![allow(clippy::missing_safety_doc)]
 
 pub mod abi;
+pub mod action;
 pub mod answer;
+pub mod callback;
 pub mod cancel;
 pub mod error;
 pub mod image;
+pub mod log;
 pub mod model;
 pub mod options;
+pub mod plan;
 pub mod prompt;
+pub mod region;
 pub mod session;
 pub mod stream;
 pub mod text;
+pub mod video;
 
 mod boundary;
 mod pointer;

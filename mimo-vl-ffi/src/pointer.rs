@@ -67,6 +67,17 @@ pub(crate) unsafe fn bytes<'a>(data: *const u8, len: usize, argument: &'static s
     }
 }
 
+/// Several values that C lends for the call; a null pointer is allowed for none.
+///
+/// # Safety
+/// `data` is null or points to `count` values, which nobody changes during the call.
+pub(crate) unsafe fn list<'a, T>(data: *const T, count: usize, argument: &'static str) -> Result<&'a [T]> {
+    // SAFETY: passed on to the caller; the bytes are those of the values.
+    unsafe { bytes(data.cast(), count.saturating_mul(size_of::<T>()), argument) }?;
+    // SAFETY: checked above to be there, and the caller vouches for the rest.
+    Ok(if count == 0 { &[] } else { unsafe { slice::from_raw_parts(data, count) } })
+}
+
 /// UTF-8 text that C lends for the call, given by its length.
 ///
 /// # Safety

@@ -7,6 +7,7 @@ use mimo_vl_core::error::Result;
 
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
+use crate::video::Video;
 use crate::{boundary, pointer};
 
 /// What one question adds to the conversation: text and pictures in the order in which they were added. One prompt
@@ -97,6 +98,26 @@ pub unsafe extern "C" fn mimo_vl_prompt_add_image(
             let prompt = pointer::borrow_mut(prompt, "prompt")?;
             let image = pointer::borrow(image, "image")?.0.clone();
             prompt.change(|prompt| prompt.image(image));
+            Ok(())
+        })
+    }
+}
+
+/// Add a video. The prompt shares its pixels; the video may be freed or changed afterwards.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_prompt_add_video(
+    prompt: *mut Prompt,
+    video: *const Video,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::fallible(error_out, || {
+            let prompt = pointer::borrow_mut(prompt, "prompt")?;
+            let video = pointer::borrow(video, "video")?.0.clone();
+            prompt.change(|prompt| prompt.video(video));
             Ok(())
         })
     }

@@ -1,19 +1,20 @@
 //! A conversation.
 
+use std::ffi::{c_char, c_void};
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mimo_vl_core::error::{Error, Result};
-use mimo_vl_core::sampling::Generate;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Stage};
+use crate::callback::{EventCallback, MIMO_VL_CONTINUE, MIMO_VL_STOP, StageCallback, UserData};
 use crate::cancel::Cancel;
 use crate::error::{ErrorObject, Status};
 use crate::model::Model;
-use crate::options::GenerateOptions;
+use crate::options::{GenerateOptions, generate};
 use crate::prompt::Prompt;
-use crate::stream::{Running, Stream};
+use crate::stream::{EventKind, Running, Stream};
 use crate::{boundary, pointer};
 
 /// A conversation with a model: it remembers the questions and answers so far. It keeps the model alive.
@@ -54,7 +55,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    fn take(session: &Session) -> Result<Self> {
+    pub(crate) fn take(session: &Session) -> Result<Self> {
         let mut state = session.seat.lock();
         match std::mem::replace(&mut *state, State::Busy) {
             State::Idle(boxed) => {
@@ -95,15 +96,6 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("cancel", &self.cancel).finish_non_exhaustive()
     }
-}
-
-/// The caller's options, or the defaults for null.
-///
-/// # Safety
-/// `options` is null or points to living options.
-unsafe fn generate(options: *const GenerateOptions) -> Generate {
-    // SAFETY: passed on to the caller.
-    unsafe { options.as_ref() }.map(|options| options.0.clone()).unwrap_or_default()
 }
 
 /// Start a conversation. Free it with mimo_vl_session_free; the model may be freed before.
@@ -171,6 +163,140 @@ pub unsafe extern "C" fn mimo_vl_session_stream(
             let session = pointer::borrow(session.cast_const(), "session")?;
             let prompt = pointer::borrow(prompt, "prompt")?;
             Ok(Stream::new(Running::start(Lease::take(session)?, &prompt.0, &generate(options))?))
+        })
+    }
+}
+
+/// Ask, and have `callback` called with each event of the answer, with `user_data`; the whole answer is given in the end, unless
+/// `answer_out` is NULL. When the callback returns MIMO_VL_STOP the answer ends there and is kept; with MIMO_VL_CANCEL the call ends
+/// with MIMO_VL_STATUS_CANCELLED and the conversation is as it was before. `options` may be NULL for the defaults. Free the answer
+/// with mimo_vl_answer_free.
+///
+/// Errors: as mimo_vl_session_ask, and MIMO_VL_STATUS_OPTION for no callback.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_ask_with(
+    session: *mut Session,
+    prompt: *const Prompt,
+    options: *const GenerateOptions,
+    callback: EventCallback,
+    user_data: *mut c_void,
+    answer_out: *mut *mut Answer,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    let push = || {
+        // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+        unsafe {
+            let session = pointer::borrow(session.cast_const(), "session")?;
+            let prompt = pointer::borrow(prompt, "prompt")?;
+            let callback = callback.ok_or_else(|| pointer::null("callback"))?;
+            let mut stream = Stream::new(Running::start(Lease::take(session)?, &prompt.0, &generate(options))?);
+            loop {
+                let kind = stream.next()?;
+                let region = stream.region();
+                match callback(user_data, kind, stream.text(), region) {
+                    _ if matches!(kind, EventKind::End) => return stream.finish(),
+                    MIMO_VL_CONTINUE => {}
+                    MIMO_VL_STOP => stream.stop()?,
+                    _ => return Err(Error::Cancelled),
+                }
+            }
+        }
+    };
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        if answer_out.is_null() {
+            boundary::fallible(error_out, || push().map(drop))
+        } else {
+            boundary::making(answer_out, "answer_out", error_out, push)
+        }
+    }
+}
+
+/// Have `callback` told how far questions of this session are, with `user_data`, until it is set again; NULL ends that. It is called
+/// on the thread of the call that asks.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for a NULL session, and while a stream of the session is open or another thread uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_set_progress(
+    session: *mut Session,
+    callback: StageCallback,
+    user_data: *mut c_void,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    unsafe {
+        boundary::fallible(error_out, || {
+            let session = pointer::borrow(session.cast_const(), "session")?;
+            let (cancel, data) = (session.cancel.clone(), UserData(user_data));
+            Lease::take(session)?.session().on_progress(move |stage, done, of| {
+                let data = data;
+                let stage = match stage {
+                    mimo_vl_core::cancel::Stage::Encode => Stage::Encode,
+                    _ => Stage::Prefill,
+                };
+                let goes_on = callback.is_none_or(|tell| tell(data.0, stage as i32, done, of) == MIMO_VL_CONTINUE);
+                if !goes_on {
+                    cancel.cancel();
+                }
+            });
+            Ok(())
+        })
+    }
+}
+
+/// A second session that goes on from here on its own; the two share pictures and what was computed of them. Free it with
+/// mimo_vl_session_free.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments, and while a stream of the session is open or another thread uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_fork(
+    session: *const Session,
+    session_out: *mut *mut Session,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    unsafe {
+        boundary::making(session_out, "session_out", error_out, || {
+            Ok(Session::new(Lease::take(pointer::borrow(session, "session")?)?.session().fork()))
+        })
+    }
+}
+
+/// Write the conversation to a file, with its pictures and what the vision tower made of them.
+///
+/// Errors: MIMO_VL_STATUS_IO when the file cannot be written, MIMO_VL_STATUS_OPTION for NULL arguments, and while a stream of the
+/// session is open or another thread uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_save(
+    session: *const Session,
+    path: *const c_char,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    unsafe {
+        boundary::fallible(error_out, || {
+            let path = pointer::path(path, "path")?;
+            Lease::take(pointer::borrow(session, "session")?)?.session().save(path)
+        })
+    }
+}
+
+/// Go on with a conversation that mimo_vl_session_save wrote. Free it with mimo_vl_session_free.
+///
+/// Errors: MIMO_VL_STATUS_IO when the file cannot be read, MIMO_VL_STATUS_CHECKPOINT when it is no such file, is damaged, or of another
+/// model; MIMO_VL_STATUS_OPTION for NULL arguments.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_session_load(
+    model: *const Model,
+    path: *const c_char,
+    session_out: *mut *mut Session,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::making(session_out, "session_out", error_out, || {
+            let model = &pointer::borrow(model, "model")?.model;
+            Ok(Session::new(model.load_session(pointer::path(path, "path")?)?))
         })
     }
 }

@@ -1,6 +1,7 @@
 //! An answer that is read while it is written.
 
 use std::fmt;
+use std::ptr;
 
 use mimo_vl_core::answer::Event;
 use mimo_vl_core::error::{Error, Result};
@@ -9,6 +10,7 @@ use mimo_vl_core::sampling::Generate;
 
 use crate::answer::Answer;
 use crate::error::{ErrorObject, Status};
+use crate::region::Region;
 use crate::session::Lease;
 use crate::text::{Str, Text};
 use crate::{boundary, pointer};
@@ -20,6 +22,8 @@ pub struct Stream {
     ended: bool,
     /// The text of the last event, which C may still read.
     text: Text,
+    /// The region of the last event, which C may still read.
+    region: Option<Region>,
 }
 
 /// What happened in an answer. Kinds may be added.
@@ -32,6 +36,8 @@ pub enum EventKind {
     Text = 1,
     /// The answer is complete.
     End = 2,
+    /// A box, or one or several points, closed in the answer; mimo_vl_stream_region has it.
+    Region = 3,
 }
 
 /// The core's stream together with the session that it borrows.
@@ -52,11 +58,12 @@ impl Running {
 
 impl Stream {
     pub(crate) fn new(running: Running) -> Self {
-        Self { running: Some(running), ended: false, text: Text::new("") }
+        Self { running: Some(running), ended: false, text: Text::new(""), region: None }
     }
 
     /// The kind of the next event; its text goes to `self.text`.
-    fn next(&mut self) -> Result<EventKind> {
+    pub(crate) fn next(&mut self) -> Result<EventKind> {
+        self.region = None;
         if self.ended {
             self.text = Text::new("");
             return Ok(EventKind::End);
@@ -67,6 +74,10 @@ impl Stream {
             match running.stream.next().transpose()? {
                 Some(Event::Thinking(text)) => break (EventKind::Thinking, text),
                 Some(Event::Text(text)) => break (EventKind::Text, text),
+                Some(Event::Region(region)) => {
+                    self.region = Some(Region::new(region));
+                    break (EventKind::Region, String::new());
+                }
                 Some(Event::End(_)) | None => break (EventKind::End, String::new()),
                 // A kind of event that this interface does not know yet.
                 Some(_) => {}
@@ -78,7 +89,25 @@ impl Stream {
         Ok(kind)
     }
 
-    fn stop(&mut self) -> Result<()> {
+    /// The text of the last event.
+    pub(crate) fn text(&self) -> Str {
+        self.text.lend()
+    }
+
+    /// The region of the last event, or null.
+    pub(crate) fn region(&self) -> *const Region {
+        self.region.as_ref().map_or(ptr::null(), ptr::from_ref)
+    }
+
+    fn end_thinking(&mut self) -> Result<()> {
+        match &mut self.running {
+            Some(running) => running.stream.end_thinking(),
+            None if self.ended => Ok(()),
+            None => Err(failed()),
+        }
+    }
+
+    pub(crate) fn stop(&mut self) -> Result<()> {
         if let Some(running) = &mut self.running {
             running.stream.stop();
         } else if !self.ended {
@@ -87,10 +116,11 @@ impl Stream {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<Answer> {
+    pub(crate) fn finish(&mut self) -> Result<Answer> {
         let again = "it has failed, or was finished, before: free it";
         let running = self.running.take().ok_or_else(|| pointer::refuse("stream", again))?;
         self.text = Text::new("");
+        self.region = None;
         let answer = running.stream.answer()?;
         self.ended = true;
         Ok(Answer::new(answer))
@@ -137,6 +167,23 @@ pub unsafe extern "C" fn mimo_vl_stream_next(
             Ok(())
         })
     }
+}
+
+/// The box or points of the last event of mimo_vl_stream_next, if that was MIMO_VL_EVENT_KIND_REGION. It lives until the next call with
+/// this stream, and is not to be freed. NULL for other events and for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_stream_region(stream: *const Stream) -> *const Region {
+    // SAFETY: NULL or a living stream, by the header's rules.
+    boundary::infallible(ptr::null(), || unsafe { stream.as_ref() }.map_or(ptr::null(), Stream::region))
+}
+
+/// End the thinking after the tokens that are there, so that the answer follows. Without effect when the model does not think.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for a NULL stream and for one that has failed before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_stream_end_thinking(stream: *mut Stream, error_out: *mut *mut ErrorObject) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { boundary::fallible(error_out, || pointer::borrow_mut(stream, "stream")?.end_thinking()) }
 }
 
 /// End the answer where it is, and keep it in the conversation. Events that are there already can still be read; the

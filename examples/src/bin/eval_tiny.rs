@@ -1,4 +1,4 @@
-//! Measures `mimo-vl-tiny` on freshly drawn scenes, without and with thinking.
+//! Measures `mimo-vl-tiny` on freshly drawn pictures, without and with thinking.
 //!
 //!     cargo run --release --bin eval_tiny -- [MODEL] [--scenes 1000] [--seed 77] [--device cpu] [--weights f32] [--wrong]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mimo_vl_core::{Error, LoadOptions, Model, Result, Thinking, Weights};
-use mimo_vl_examples::shapes::measure;
+use mimo_vl_examples::shapes::{measure, measure_skills};
 use mimo_vl_examples::tiny_model;
 
 struct Arguments {
@@ -75,6 +75,20 @@ fn run(arguments: &Arguments) -> Result<()> {
         );
         for (kind, asked, right) in accuracy.kinds.iter().filter(|(_, asked, _)| *asked > 0) {
             println!("  {kind:?}: {right} of {asked} ({:.1} %)", percent(*right, *asked));
+        }
+        let skills = measure_skills(&model, arguments.seed, arguments.scenes, thinking, |question, answer| {
+            if arguments.show_wrong {
+                println!("  {question} -> {answer:?}");
+            }
+        })?;
+        println!(
+            "  boxes: mean IoU {:.3}, F1 at 0.5 {:.3}, {} objects",
+            skills.mean_iou(),
+            skills.f1(),
+            skills.objects
+        );
+        for (name, right) in [("clicks", skills.clicks), ("strings", skills.readings), ("motion", skills.motions)] {
+            println!("  {name}: {right} of {} ({:.1} %)", skills.asked, percent(right, skills.asked));
         }
     }
     Ok(())

@@ -49,10 +49,10 @@ fn dimensions() -> Dimensions {
     Dimensions {
         hidden_size: 160,
         intermediate_size: 384,
-        layers: 4,
+        layers: 6,
         heads: 5,
         kv_heads: 1,
-        rope_theta: 10_000.0,
+        rope_theta: 20.0,
         mrope_section: [4, 6, 6],
         tie_word_embeddings: false,
         context: 2048,
@@ -145,8 +145,7 @@ impl WithBackend for Training {
             seed,
             recipe: Recipe { thinking: 0.5, ..Recipe::default() },
             batch_size: 4,
-            // A twentieth of a run from nothing.
-            easy_batches: if from.is_some() { 0 } else { steps / 20 * BATCHES },
+            easy_batches: if from.is_some() { steps / 5 * BATCHES } else { steps / 20 * BATCHES },
             tokenizer: Tokenizer::load(&out)?,
             config: config.clone(),
             preprocess: preprocess.clone(),
@@ -228,6 +227,7 @@ fn progress_bar(steps: u64, done: u64) -> ProgressBar {
 #[derive(Default)]
 struct Means {
     loss: f64,
+    aside: f64,
     accuracy: f64,
     seconds: f64,
     weight: f64,
@@ -238,13 +238,14 @@ impl Means {
         let keep = 0.99;
         self.weight = keep * self.weight + 1.0;
         self.loss = keep * self.loss + report.loss;
+        self.aside = keep * self.aside + report.aside;
         self.accuracy = keep * self.accuracy + report.accuracy;
         self.seconds = keep * self.seconds + report.duration.as_secs_f64();
     }
 
     fn text(&self, report: &StepReport) -> String {
         let rate = self.weight * report.examples as f64 / self.seconds;
-        let (loss, accuracy) = (self.loss / self.weight, 100.0 * self.accuracy / self.weight);
-        format!("loss {loss:.4} tokens right {accuracy:.1}% {rate:.0} examples/s lr {:.1e}", report.rate)
+        let [loss, aside, accuracy] = [self.loss, self.aside, 100.0 * self.accuracy].map(|sum| sum / self.weight);
+        format!("loss {loss:.4} aside {aside:.4} tokens right {accuracy:.1}% {rate:.0} examples/s lr {:.1e}", report.rate)
     }
 }

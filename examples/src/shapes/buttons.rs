@@ -89,7 +89,8 @@ impl Buttons {
             write(&mut picture, word, (left + padding, top + above), scale, ink);
             let kind = all.iter().position(|other| other == &word).unwrap_or(0);
             screen.buttons.push(edges.map(f64::from));
-            picture.marks.push(Mark { edges: edges.map(f64::from), kind: kinds::of_word(kind) });
+            let (x, y) = (f64::from(left + edges[2]) / 2.0, f64::from(top + edges[3]) / 2.0);
+            picture.marks.push(Mark { edges: [x, y, x, y], kind: kinds::of_word(kind) });
             screen.words.push(word);
         }
         screen.target = rng.below(screen.buttons.len());
@@ -129,9 +130,7 @@ impl Buttons {
             Some(Part::Text(text)) => text.clone(),
             _ => self.text.clone(),
         };
-        let [left, top, right, bottom] = self.buttons[self.target];
-        let (x, y) = ((left + right) / 2.0, (top + bottom) / 2.0);
-        let [x, y, ..] = resized(&self.picture, [x, y, x, y]);
+        let [x, y, ..] = resized(&self.picture, self.picture.marks[self.target].edges);
         let answer = format!("{{\"action\": \"click\", \"start_point\": [{x}, {y}]}}");
         Ok(Ask { question, answer, thought: self.words.join(", ") })
     }

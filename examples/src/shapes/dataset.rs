@@ -28,7 +28,7 @@ pub struct ShapesDataset {
     pub recipe: Recipe,
     /// Conversations in a batch.
     pub batch_size: usize,
-    /// Batches at the start that show only one or two objects, in small pictures.
+    /// Batches at the start whose scenes have only one or two objects.
     pub easy_batches: u64,
     /// The tokenizer of the model.
     pub tokenizer: Tokenizer,
@@ -47,7 +47,7 @@ impl Dataset for ShapesDataset {
         }
         // The stream of sizes must not be one of the examples'.
         let mut rng = Random::new(!self.seed, index);
-        let skill = if easy { Skill::Ask { turns: 2 } } else { Skill::random(&self.recipe.skills, &mut rng) };
+        let skill = Skill::random(&self.recipe.skills, &mut rng);
         let [width, height] = match skill {
             Skill::Ask { .. } | Skill::Detect { .. } => [limits.width, limits.height],
             Skill::Read => TEXT,
@@ -57,7 +57,7 @@ impl Dataset for ShapesDataset {
         let mut one_size = |(low, high): (u32, u32)| {
             let side = TOKEN_SIDE as u32;
             let (fewest, most) = (low.div_ceil(side), high / side);
-            let tokens = rng.within(fewest as i32, if easy { fewest as i32 + 1 } else { most as i32 }) as u32;
+            let tokens = rng.within(fewest as i32, most as i32) as u32;
             (low.max(tokens * side - side / 2 + 1), high.min(tokens * side + side / 2 - 1))
         };
         let limits = Limits { width: one_size(width), height: one_size(height), ..limits };
@@ -111,14 +111,16 @@ impl ShapesDataset {
 /// For every patch, in the order of patches (2×2 blocks together): what it shows the middle of.
 fn labels(picture: &Picture, [rows, columns]: [usize; 2]) -> Vec<PatchLabel> {
     let mut labels = vec![PatchLabel::default(); rows * columns];
+    let patch = TOKEN_SIDE as f64 / 2.0;
     let scale = [columns as f64 / f64::from(picture.width), rows as f64 / f64::from(picture.height)];
     for mark in &picture.marks {
         let edges: [f64; 4] = std::array::from_fn(|index| mark.edges[index] * scale[index % 2]);
-        let middle = |axis: usize, patches: usize| (((edges[axis] + edges[axis + 2]) / 2.0) as usize).min(patches - 1);
-        let (row, column) = (middle(1, rows), middle(0, columns));
+        let middle = |axis: usize| (edges[axis] + edges[axis + 2]) / 2.0;
+        let (x, y) = (middle(0), middle(1));
+        let (row, column) = ((y as usize).min(rows - 1), (x as usize).min(columns - 1));
         let block = (row / 2) * (columns / 2) + column / 2;
         labels[4 * block + 2 * (row % 2) + column % 2] =
-            PatchLabel { kind: mark.kind, edges: edges.map(|edge| edge as f32) };
+            PatchLabel { kind: mark.kind, numbers: edges.map(|edge| (edge * patch).round() as u32) };
     }
     labels
 }

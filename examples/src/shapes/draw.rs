@@ -15,7 +15,8 @@ const SMOOTH: usize = 4;
 /// Something that a picture shows, and where.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mark {
-    /// Left, top, right and bottom edge of what is painted, in pixels of the picture.
+    /// Left, top, right and bottom edge of what is painted, in pixels of the picture; of what is to be clicked, its middle
+    /// twice.
     pub edges: [f64; 4],
     /// What it is: a number above 0 and below [`KINDS`](super::KINDS).
     pub kind: u32,

@@ -143,6 +143,29 @@ impl Image {
         Self::from_rows(width, height, stride, pixels, 4, decode::over_white)
     }
 
+    /// Copy raw pixels, 3 bytes each: blue, green, red.
+    ///
+    /// # Errors
+    /// [`Error::Image`], as for [`Image::from_rgb`].
+    pub fn from_bgr(width: u32, height: u32, stride: usize, pixels: &[u8]) -> Result<Self> {
+        let swapped = |&[blue, green, red]: &[u8; 3]| [red, green, blue];
+        let append = |row: &[u8], out: &mut Vec<u8>| out.extend(row.as_chunks().0.iter().flat_map(swapped));
+        Self::from_rows(width, height, stride, pixels, 3, append)
+    }
+
+    /// Copy raw pixels, 4 bytes each: blue, green, red, alpha (not premultiplied); the picture is laid on white.
+    ///
+    /// # Errors
+    /// [`Error::Image`], as for [`Image::from_rgb`], with rows of `4 * width` bytes.
+    pub fn from_bgra(width: u32, height: u32, stride: usize, pixels: &[u8]) -> Result<Self> {
+        let append = |row: &[u8], out: &mut Vec<u8>| {
+            let start = out.len();
+            decode::over_white(row, out);
+            out[start..].as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| pixel.swap(0, 2));
+        };
+        Self::from_rows(width, height, stride, pixels, 4, append)
+    }
+
     /// Check the layout of raw pixels and append every row, as RGB, with `append`.
     fn from_rows(
         width: u32,

@@ -9,9 +9,8 @@ use crate::preprocess::{Grid, Patches};
 pub struct PatchLabel {
     /// Its kind; 0 for nothing in particular.
     pub kind: u32,
-    /// Left, top, right and bottom edge of the whole thing that it shows a part of, in patches from the upper left corner
-    /// of its picture.
-    pub edges: [f32; 4],
+    /// Four numbers below 1,000 about it, such as the edges of a box, in pixels of the picture that the model sees.
+    pub numbers: [u32; 4],
 }
 
 /// One tokenised conversation.

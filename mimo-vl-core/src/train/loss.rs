@@ -16,17 +16,19 @@ use crate::splice::splice;
 
 /// Patches in one token's block.
 const BLOCK: usize = 4;
-/// Edges of a box.
-const EDGES: usize = 4;
+/// Digits of the numbers of a label.
+const DIGITS: usize = 12;
 
 /// The model in training, and a layer that is thrown away afterwards.
 #[derive(Module, Debug)]
 pub(super) struct Learner<B: Kernels> {
     pub(super) model: VisionLanguageModel<B>,
-    /// Tells from a token's feature what each of its patches shows, and where its edges are. Dense supervision of this
-    /// kind teaches the tower where things are long before answers do (compare Lin et al., "Focal Loss", 2017, for its
-    /// balance).
-    probe: Option<Linear<B>>,
+    /// Tells from a token's feature what each of its patches shows. Dense supervision of this kind teaches the tower where
+    /// things are long before answers do (compare Lin et al., "Focal Loss", 2017, for its balance).
+    kinds: Option<Linear<B>>,
+    /// Tells from the language model's output at a token the numbers of its patches. Where in the picture a token stands is
+    /// known there only: to the vision tower all places are alike.
+    numbers: Option<Linear<B>>,
 }
 
 /// How much there is to learn in a step, over all of its batches.
@@ -54,6 +56,8 @@ pub(super) struct Loss<B: Kernels> {
     pub(super) total: Tensor<B, 1>,
     /// The part of it that is the negative log-likelihood of the target tokens, `[1]`.
     pub(super) tokens: Tensor<B, 1>,
+    /// The part of it that is of what is learned beside them, `[1]`.
+    pub(super) aside: Tensor<B, 1>,
     /// Target tokens that were the model's first choice, `[1]`.
     pub(super) right: Tensor<B, 1, Int>,
 }
@@ -65,9 +69,11 @@ impl<B: Kernels> Learner<B> {
         config: &ModelConfig,
         patch_classes: usize,
     ) -> Result<Self> {
-        let shape = [config.text.hidden_size, BLOCK * (patch_classes + EDGES)];
-        let probe = if patch_classes > 0 { Some(Linear::load(source, "probe", shape, true)?) } else { None };
-        Ok(Self { model, probe })
+        let probe = |name: &str, width: usize| {
+            let shape = [config.text.hidden_size, BLOCK * width];
+            (patch_classes > 0).then(|| Linear::load(source, name, shape, true)).transpose()
+        };
+        Ok(Self { model, kinds: probe("kinds", patch_classes)?, numbers: probe("numbers", 10 * DIGITS)? })
     }
 
     /// # Errors
@@ -82,54 +88,70 @@ impl<B: Kernels> Learner<B> {
     ) -> Result<Loss<B>> {
         let language = self.model.language();
         let mut x = language.embed(&batch.ids, device);
-        let mut patches = None;
+        let mut aside = Vec::new();
         if !batch.grids.is_empty() {
             let features = self.model.features(&batch.pixels, &batch.grids, preprocess, device, cancel)?;
-            patches = self.patch_loss(features.clone(), &batch.patch_labels, amount, device);
+            aside.extend(self.kind_loss(features.clone(), &batch.patch_labels, amount, device));
             x = splice(x, features, &batch.slots);
         }
         let hidden = language.forward(x, &batch.positions, batch.size, &mut [], cancel)?;
+        aside.extend(self.number_loss(hidden.clone(), batch, amount, device));
         let (rows, tokens): (Vec<u32>, Vec<u32>) = batch.targets.iter().copied().unzip();
         let logits = language.logits(hidden.select(0, ints(rows, device)));
         let tokens = ints(tokens, device);
         let right = logits.clone().argmax(1).squeeze_dim::<1>(1).equal(tokens.clone()).int().sum();
         let tokens = likelihood(logits, tokens).sum().neg().div_scalar(amount.targets.max(1) as f64);
-        let total = match patches {
-            Some(patches) => tokens.clone() + patches,
-            None => tokens.clone(),
-        };
-        Ok(Loss { total, tokens, right })
+        let aside = aside.into_iter().fold(tokens.zeros_like(), |sum, part| sum + part);
+        Ok(Loss { total: tokens.clone() + aside.clone(), tokens, aside, right })
     }
 
-    /// Labelled patches weigh 1/2 together and the others 2, each kind evenly; the edges of what labelled patches show weigh
-    /// a quarter of their mean distance from the right ones, in patches.
-    fn patch_loss(
+    /// Labelled patches weigh 1/2 together and the others 2, each kind evenly.
+    fn kind_loss(
         &self,
         features: Tensor<B, 2>,
         labels: &[PatchLabel],
         amount: Amount,
         device: &B::Device,
     ) -> Option<Tensor<B, 1>> {
-        let probe = self.probe.as_ref().filter(|_| !labels.is_empty())?;
-        let told = probe.forward(features);
-        let [tokens, width] = told.dims();
-        let (patches, width) = (tokens * BLOCK, width / BLOCK);
-        let told = told.reshape([patches, width]);
-        let kinds = labels.iter().map(|label| label.kind).collect();
-        let scores = likelihood(told.clone().narrow(1, 0, width - EDGES), ints(kinds, device));
+        let probe = self.kinds.as_ref().filter(|_| !labels.is_empty())?;
+        let scores = probe.forward(features);
+        let [tokens, width] = scores.dims();
+        let scores = scores.reshape([tokens * BLOCK, width / BLOCK]);
         let (positive, negative) = (0.5 / amount.labelled.max(1) as f32, 2.0 / amount.unlabelled.max(1) as f32);
         let weight = |label: &PatchLabel| if label.kind > 0 { positive } else { negative };
-        let weights = TensorData::new(labels.iter().map(weight).collect::<Vec<f32>>(), [patches]);
-        let loss = (scores * Tensor::from_data(weights, device)).sum().neg();
-        let rows: Vec<u32> = (0..).zip(labels).filter(|(_, label)| label.kind > 0).map(|(row, _)| row).collect();
-        if rows.is_empty() {
-            return Some(loss);
+        let weights = TensorData::new(labels.iter().map(weight).collect::<Vec<f32>>(), [labels.len()]);
+        let kinds = labels.iter().map(|label| label.kind).collect();
+        Some((likelihood(scores, ints(kinds, device)) * Tensor::from_data(weights, device)).sum().neg())
+    }
+
+    /// Half of the mean over the digits of all labelled patches.
+    fn number_loss(
+        &self,
+        hidden: Tensor<B, 2>,
+        batch: &Batch,
+        amount: Amount,
+        device: &B::Device,
+    ) -> Option<Tensor<B, 1>> {
+        let probe = self.numbers.as_ref()?;
+        let tokens = batch.slots.iter().flat_map(|slot| slot.start..slot.start + slot.len);
+        let blocks = tokens.zip(batch.patch_labels.chunks_exact(BLOCK));
+        let (mut rows, mut places, mut digits) = (Vec::new(), Vec::new(), Vec::new());
+        for (token, block) in blocks {
+            for (place, label) in block.iter().enumerate().filter(|(_, label)| label.kind > 0) {
+                places.push((rows.len() * BLOCK + place) as u32);
+                rows.push(token as u32);
+                digits
+                    .extend(label.numbers.iter().flat_map(|number| [number / 100 % 10, number / 10 % 10, number % 10]));
+            }
         }
-        let edges: Vec<f32> = rows.iter().flat_map(|&row| labels[row as usize].edges).collect();
-        let edges = Tensor::from_data(TensorData::new(edges, [rows.len(), EDGES]), device);
-        let told = told.narrow(1, width - EDGES, EDGES).select(0, ints(rows, device));
-        let distance = (told - edges).abs().sum().div_scalar((4 * EDGES * amount.labelled.max(1)) as f64);
-        Some(loss + distance)
+        if rows.is_empty() {
+            return None;
+        }
+        let count = rows.len();
+        let told = probe.forward(hidden.select(0, ints(rows, device))).reshape([count * BLOCK, 10 * DIGITS]);
+        let scores = told.select(0, ints(places, device)).reshape([count * DIGITS, 10]);
+        let whole = (2 * DIGITS * amount.labelled.max(1)) as f64;
+        Some(likelihood(scores, ints(digits, device)).sum().neg().div_scalar(whole))
     }
 }
 

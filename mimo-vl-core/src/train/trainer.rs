@@ -75,6 +75,8 @@ pub struct StepReport {
     pub step: u64,
     /// Mean negative log-likelihood of a target token.
     pub loss: f64,
+    /// What is learned beside the target tokens: the loss of patch labels.
+    pub aside: f64,
     /// Share of target tokens that were the model's first choice.
     pub accuracy: f64,
     /// Joint norm of the gradients before clipping.
@@ -102,6 +104,7 @@ pub struct Trainer<B: Kernels> {
 /// What a worker gives back for one batch.
 struct Part {
     loss: f64,
+    aside: f64,
     right: i64,
     grads: GradientsParams,
 }
@@ -184,9 +187,10 @@ impl<B: Kernels> Trainer<B> {
         let started = Instant::now();
         let amount = Amount::of(batches);
         let mut accumulator = GradientsAccumulator::new();
-        let (mut loss, mut right) = (0.0, 0);
+        let (mut loss, mut aside, mut right) = (0.0, 0.0, 0);
         for part in self.parts(batches, amount)? {
             loss += part.loss;
+            aside += part.aside;
             right += part.right;
             accumulator.accumulate(&self.learner, part.grads);
         }
@@ -203,6 +207,7 @@ impl<B: Kernels> Trainer<B> {
         Ok(StepReport {
             step: self.step,
             loss,
+            aside,
             accuracy: right as f64 / amount.targets.max(1) as f64,
             gradient_norm,
             rate,
@@ -246,7 +251,8 @@ impl<B: Kernels> Trainer<B> {
     fn part(&self, learner: Learner<Autodiff<B>>, batch: &Batch, amount: Amount) -> Result<Part> {
         let loss = learner.loss(batch, amount, &self.preprocess, &self.device, &Cancel::new())?;
         let (value, right) = (loss.tokens.into_scalar().elem(), loss.right.into_scalar().elem());
-        Ok(Part { loss: value, right, grads: GradientsParams::from_grads(loss.total.backward(), &learner) })
+        let aside = loss.aside.into_scalar().elem();
+        Ok(Part { loss: value, aside, right, grads: GradientsParams::from_grads(loss.total.backward(), &learner) })
     }
 
     fn save_state(&self) -> Result<()> {

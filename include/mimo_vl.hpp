@@ -1,0 +1,613 @@
+/* MiMo-VL for C++17: the functions of mimo_vl.h as classes. Header only; link with libmimo_vl.
+ *
+ *     mimo_vl::Model model("path/to/checkpoint");
+ *     mimo_vl::Session session(model);
+ *     mimo_vl::Prompt prompt;
+ *     prompt.add(mimo_vl::Image::open("photo.jpg")).add("What is on the table?");
+ *     for (const mimo_vl::Event &event : session.stream(prompt)) std::cout << event.text;
+ *
+ * - Every class owns its handle, can be moved and not copied, and frees it. One that was moved from is good for nothing but
+ *   to be destroyed or assigned to.
+ * - What fails throws mimo_vl::Error with the code and the message of the library.
+ * - Texts that are returned as std::string_view live as long as the object they are read from.
+ * - Threads: as mimo_vl.h says of the functions: const members of one object may be called at the same time. */
+#ifndef MIMO_VL_HPP
+#define MIMO_VL_HPP
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mimo_vl.h"
+
+namespace mimo_vl {
+
+/* What a call ends with that failed. */
+class Error : public std::runtime_error {
+public:
+    Error(mimo_vl_status code, const std::string &message) : std::runtime_error(message), code_(code) {}
+    mimo_vl_status code() const noexcept { return code_; }
+
+private:
+    mimo_vl_status code_;
+};
+
+namespace detail {
+
+inline std::string_view view(const mimo_vl_str &text) { return {text.data, text.len}; }
+
+/* Throw what a call failed with, if it did. */
+inline void check(mimo_vl_status status, mimo_vl_error *error) {
+    if (status == MIMO_VL_STATUS_OK) return;
+    std::unique_ptr<mimo_vl_error, decltype(&mimo_vl_error_free)> owned(error, mimo_vl_error_free);
+    mimo_vl_str message;
+    mimo_vl_error_message(owned.get(), &message);
+    throw Error(status, std::string(view(message)));
+}
+
+template <auto Free> struct Deleter {
+    template <typename T> void operator()(T *handle) const noexcept { Free(handle); }
+};
+
+template <typename T, auto Free> using Handle = std::unique_ptr<T, Deleter<Free>>;
+
+/* Call a function that gives a handle as its last result but the error. */
+template <typename T, typename Function, typename... Arguments>
+T *make(Function function, Arguments... arguments) {
+    T *handle = nullptr;
+    mimo_vl_error *error = nullptr;
+    mimo_vl_status status = function(arguments..., &handle, &error);
+    check(status, error);
+    return handle;
+}
+
+template <typename Function, typename... Arguments> void run(Function function, Arguments... arguments) {
+    mimo_vl_error *error = nullptr;
+    mimo_vl_status status = function(arguments..., &error);
+    check(status, error);
+}
+
+template <typename Object, typename Reader> std::optional<std::string_view> maybe(const Object *object, Reader reader) {
+    mimo_vl_str text;
+    if (!reader(object, &text)) return std::nullopt;
+    return view(text);
+}
+
+/* A callback of the caller's, and what it threw: exceptions must not pass through the library. */
+template <typename Function> struct Guarded {
+    const Function &function;
+    std::exception_ptr thrown = nullptr;
+
+    template <typename... Arguments> int32_t operator()(Arguments &&...arguments) noexcept {
+        try {
+            return function(std::forward<Arguments>(arguments)...);
+        } catch (...) {
+            thrown = std::current_exception();
+            return MIMO_VL_CANCEL;
+        }
+    }
+
+    void rethrow() const {
+        if (thrown) std::rethrow_exception(thrown);
+    }
+};
+
+} // namespace detail
+
+/* Called with what is done and what there is to do; returns whether to go on. */
+using Progress = std::function<bool(uint64_t done, uint64_t of)>;
+
+namespace detail {
+
+inline int32_t tell(void *data, uint64_t done, uint64_t of) {
+    return (*static_cast<Guarded<Progress> *>(data))(done, of) ? MIMO_VL_CONTINUE : MIMO_VL_CANCEL;
+}
+
+/* As make, for a function that takes a progress callback and its data. */
+template <typename T, typename Function, typename... Arguments>
+T *make_watched(const Progress &progress, Function function, Arguments... arguments) {
+    if (!progress) return make<T>(function, arguments..., nullptr, nullptr);
+    Guarded<Progress> guarded{progress};
+    try {
+        return make<T>(function, arguments..., tell, &guarded);
+    } catch (const Error &) {
+        guarded.rethrow();
+        throw;
+    }
+}
+
+} // namespace detail
+
+/* Stops the work of the session that it is of, from any thread. */
+class Cancel {
+public:
+    explicit Cancel(mimo_vl_cancel *handle) : handle_(handle) {}
+    void cancel() const noexcept { mimo_vl_cancel_cancel(handle_.get()); }
+
+private:
+    detail::Handle<mimo_vl_cancel, mimo_vl_cancel_free> handle_;
+};
+
+/* A decoded picture. */
+class Image {
+public:
+    explicit Image(mimo_vl_image *handle) : handle_(handle) {}
+
+    static Image open(const std::string &path) {
+        return Image(detail::make<mimo_vl_image>(mimo_vl_image_from_path, path.c_str()));
+    }
+    static Image decode(const void *data, size_t len) {
+        return Image(detail::make<mimo_vl_image>(mimo_vl_image_from_bytes, static_cast<const uint8_t *>(data), len));
+    }
+    /* Copies pixels; `len` bytes are at `pixels`. */
+    static Image from_pixels(mimo_vl_pixel_format format, uint32_t width, uint32_t height, size_t stride,
+                             const uint8_t *pixels, size_t len) {
+        return Image(detail::make<mimo_vl_image>(mimo_vl_image_from_pixels, static_cast<int32_t>(format), width, height,
+                                                 stride, pixels, len));
+    }
+
+    Image crop(uint32_t left, uint32_t top, uint32_t width, uint32_t height) const {
+        return Image(detail::make<mimo_vl_image>(mimo_vl_image_crop, get(), left, top, width, height));
+    }
+    Image &min_pixels(uint32_t pixels) { return mimo_vl_image_set_min_pixels(get(), pixels), *this; }
+    Image &max_pixels(uint32_t pixels) { return mimo_vl_image_set_max_pixels(get(), pixels), *this; }
+    uint32_t width() const noexcept { return mimo_vl_image_width(get()); }
+    uint32_t height() const noexcept { return mimo_vl_image_height(get()); }
+    /* Rows from the top, red, green, blue, without padding. */
+    const uint8_t *pixels() const noexcept { return mimo_vl_image_pixels(get()); }
+    void write_png(const std::string &path) const { detail::run(mimo_vl_image_write_png, get(), path.c_str()); }
+    mimo_vl_image *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_image, mimo_vl_image_free> handle_;
+};
+
+/* Which frames of a video file are taken. */
+class VideoOptions {
+public:
+    VideoOptions() : handle_(mimo_vl_video_options_new()) {}
+    VideoOptions &fps(double fps) { return mimo_vl_video_options_set_fps(get(), fps), *this; }
+    VideoOptions &frames(size_t frames) { return mimo_vl_video_options_set_frames(get(), frames), *this; }
+    VideoOptions &frame_limits(size_t fewest, size_t most) {
+        return mimo_vl_video_options_set_frame_limits(get(), fewest, most), *this;
+    }
+    VideoOptions &span(double start, double end) { return mimo_vl_video_options_set_span(get(), start, end), *this; }
+    VideoOptions &total_pixels(uint64_t pixels) {
+        return mimo_vl_video_options_set_total_pixels(get(), pixels), *this;
+    }
+    VideoOptions &max_pixels(uint32_t pixels) { return mimo_vl_video_options_set_max_pixels(get(), pixels), *this; }
+    mimo_vl_video_options *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_video_options, mimo_vl_video_options_free> handle_;
+};
+
+/* Frames of a video. */
+class Video {
+public:
+    explicit Video(mimo_vl_video *handle) : handle_(handle) {}
+
+    static Video open(const std::string &path, const VideoOptions &options = {}, const Progress &progress = {}) {
+        return Video(detail::make_watched<mimo_vl_video>(
+            progress, mimo_vl_video_from_path, path.c_str(), static_cast<const mimo_vl_video_options *>(options.get())));
+    }
+    static Video from_frames(const std::vector<Image> &frames, double fps) {
+        std::vector<const mimo_vl_image *> handles;
+        for (const Image &frame : frames) handles.push_back(frame.get());
+        return Video(detail::make<mimo_vl_video>(mimo_vl_video_from_frames, handles.data(), handles.size(), fps));
+    }
+
+    Video &max_pixels(uint32_t pixels) { return mimo_vl_video_set_max_pixels(get(), pixels), *this; }
+    size_t frame_count() const noexcept { return mimo_vl_video_frame_count(get()); }
+    double fps() const noexcept { return mimo_vl_video_fps(get()); }
+    double timestamp(size_t index) const noexcept { return mimo_vl_video_timestamp(get(), index); }
+    Image frame(size_t index) const { return Image(detail::make<mimo_vl_image>(mimo_vl_video_frame, get(), index)); }
+    mimo_vl_video *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_video, mimo_vl_video_free> handle_;
+};
+
+/* What one question adds to the conversation. */
+class Prompt {
+public:
+    Prompt() : handle_(mimo_vl_prompt_new_user()) {}
+    explicit Prompt(mimo_vl_prompt *handle) : handle_(handle) {}
+
+    Prompt &system(std::string_view text) {
+        return detail::run(mimo_vl_prompt_set_system, get(), text.data(), text.size()), *this;
+    }
+    Prompt &add(std::string_view text) {
+        return detail::run(mimo_vl_prompt_add_text, get(), text.data(), text.size()), *this;
+    }
+    Prompt &add(const Image &image) { return detail::run(mimo_vl_prompt_add_image, get(), image.get()), *this; }
+    Prompt &add(const Video &video) { return detail::run(mimo_vl_prompt_add_video, get(), video.get()), *this; }
+    Prompt &thinking(mimo_vl_thinking thinking) {
+        return detail::run(mimo_vl_prompt_set_thinking, get(), static_cast<int32_t>(thinking)), *this;
+    }
+    mimo_vl_prompt *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_prompt, mimo_vl_prompt_free> handle_;
+};
+
+/* How a model is loaded. */
+class LoadOptions {
+public:
+    LoadOptions() : handle_(mimo_vl_load_options_new()) {}
+    LoadOptions &device(const std::string &name) {
+        return detail::run(mimo_vl_load_options_set_device, get(), name.c_str()), *this;
+    }
+    LoadOptions &weights(mimo_vl_weights weights) {
+        return detail::run(mimo_vl_load_options_set_weights, get(), static_cast<int32_t>(weights)), *this;
+    }
+    LoadOptions &kv_cache(mimo_vl_kv_cache format) {
+        return detail::run(mimo_vl_load_options_set_kv_cache, get(), static_cast<int32_t>(format)), *this;
+    }
+    LoadOptions &thinking_style(mimo_vl_thinking_style style) {
+        return detail::run(mimo_vl_load_options_set_thinking_style, get(), static_cast<int32_t>(style)), *this;
+    }
+    LoadOptions &threads(size_t threads) { return mimo_vl_load_options_set_threads(get(), threads), *this; }
+    LoadOptions &max_context(size_t tokens) { return mimo_vl_load_options_set_max_context(get(), tokens), *this; }
+    LoadOptions &feature_cache(uint64_t bytes) { return mimo_vl_load_options_set_feature_cache(get(), bytes), *this; }
+    mimo_vl_load_options *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_load_options, mimo_vl_load_options_free> handle_;
+};
+
+/* A loaded checkpoint. */
+class Model {
+public:
+    explicit Model(const std::string &path, const LoadOptions &options = {}, const Progress &progress = {})
+        : handle_(detail::make_watched<mimo_vl_model>(progress, mimo_vl_model_load_watched, path.c_str(),
+                                                      static_cast<const mimo_vl_load_options *>(options.get()))) {}
+
+    std::string_view device() const {
+        mimo_vl_str text;
+        mimo_vl_model_device(get(), &text);
+        return detail::view(text);
+    }
+    mimo_vl_model *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_model, mimo_vl_model_free> handle_;
+};
+
+/* What the vision tower made of a picture: a row of numbers for each token. */
+class Features {
+public:
+    Features(const Model &model, const Image &image)
+        : handle_(detail::make<mimo_vl_features>(mimo_vl_model_features, model.get(), image.get())) {}
+    const float *data() const noexcept { return mimo_vl_features_data(handle_.get()); }
+    size_t rows() const noexcept { return mimo_vl_features_rows(handle_.get()); }
+    size_t width() const noexcept { return mimo_vl_features_width(handle_.get()); }
+
+private:
+    detail::Handle<mimo_vl_features, mimo_vl_features_free> handle_;
+};
+
+/* A box, or one or several points, of an answer that lives longer. */
+class Region {
+public:
+    explicit Region(const mimo_vl_region *region) : region_(region) {}
+
+    std::optional<std::string_view> label() const { return detail::maybe(region_, mimo_vl_region_label); }
+    std::optional<std::string_view> text() const { return detail::maybe(region_, mimo_vl_region_text); }
+    size_t image() const noexcept { return mimo_vl_region_image(region_); }
+    /* Left, top, right and bottom; nothing for points. */
+    std::optional<std::array<double, 4>> box(mimo_vl_frame frame = MIMO_VL_FRAME_PIXELS) const {
+        std::array<double, 4> edges{};
+        if (!mimo_vl_region_box(region_, static_cast<int32_t>(frame), edges.data())) return std::nullopt;
+        return edges;
+    }
+    /* None for a box. */
+    std::vector<std::array<double, 2>> points(mimo_vl_frame frame = MIMO_VL_FRAME_PIXELS) const {
+        std::vector<std::array<double, 2>> points(mimo_vl_region_point_count(region_));
+        for (size_t index = 0; index < points.size(); ++index) {
+            mimo_vl_region_point(region_, index, static_cast<int32_t>(frame), points[index].data());
+        }
+        return points;
+    }
+    bool clamped() const noexcept { return mimo_vl_region_clamped(region_); }
+    /* NaN without logprobs. */
+    float confidence() const noexcept { return mimo_vl_region_confidence(region_); }
+
+private:
+    const mimo_vl_region *region_;
+};
+
+/* One of the twelve actions on a screen. */
+class Action {
+public:
+    explicit Action(mimo_vl_action *handle) : handle_(handle) {}
+
+    static Action parse(std::string_view text) {
+        return Action(detail::make<mimo_vl_action>(mimo_vl_action_parse, text.data(), text.size()));
+    }
+    mimo_vl_action_kind kind() const noexcept { return mimo_vl_action_kind_of(get()); }
+    std::optional<std::array<double, 2>> point() const { return coordinates(mimo_vl_action_point); }
+    std::optional<std::array<double, 2>> end_point() const { return coordinates(mimo_vl_action_end_point); }
+    std::optional<std::string_view> text() const { return detail::maybe(get(), mimo_vl_action_text); }
+    std::optional<std::string_view> direction() const { return detail::maybe(get(), mimo_vl_action_direction); }
+    std::vector<std::string_view> keys() const {
+        std::vector<std::string_view> keys;
+        mimo_vl_str key;
+        for (size_t index = 0; mimo_vl_action_key(get(), index, &key); ++index) keys.push_back(detail::view(key));
+        return keys;
+    }
+    std::string_view json() const {
+        mimo_vl_str text;
+        mimo_vl_action_json(get(), &text);
+        return detail::view(text);
+    }
+    const mimo_vl_action *get() const noexcept { return handle_.get(); }
+
+private:
+    template <typename Reader> std::optional<std::array<double, 2>> coordinates(Reader reader) const {
+        std::array<double, 2> point{};
+        if (!reader(get(), point.data())) return std::nullopt;
+        return point;
+    }
+
+    detail::Handle<mimo_vl_action, mimo_vl_action_free> handle_;
+};
+
+/* What an agent is to reach on a screen. */
+class Task {
+public:
+    explicit Task(std::string_view goal)
+        : handle_(detail::make<mimo_vl_task>(mimo_vl_task_new, goal.data(), goal.size())) {}
+
+    Task &instruction(std::string_view text) {
+        return detail::run(mimo_vl_task_set_instruction, get(), text.data(), text.size()), *this;
+    }
+    Task &offer(const std::vector<mimo_vl_action_kind> &actions) {
+        std::vector<int32_t> names(actions.begin(), actions.end());
+        return detail::run(mimo_vl_task_offer, get(), names.data(), names.size()), *this;
+    }
+    Task &add_step(std::string_view explanation, const Action &action) {
+        return detail::run(mimo_vl_task_add_step, get(), explanation.data(), explanation.size(), action.get()), *this;
+    }
+    Prompt prompt(const Image &screenshot, const Model &model) const {
+        return Prompt(detail::make<mimo_vl_prompt>(mimo_vl_task_prompt, get(), screenshot.get(), model.get()));
+    }
+    mimo_vl_task *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_task, mimo_vl_task_free> handle_;
+};
+
+/* How an answer is generated. */
+class Generate {
+public:
+    Generate() : handle_(mimo_vl_generate_options_new()) {}
+    Generate &max_tokens(size_t tokens) { return mimo_vl_generate_options_set_max_tokens(get(), tokens), *this; }
+    Generate &temperature(float value) { return mimo_vl_generate_options_set_temperature(get(), value), *this; }
+    Generate &top_k(size_t count) { return mimo_vl_generate_options_set_top_k(get(), count), *this; }
+    Generate &top_p(float value) { return mimo_vl_generate_options_set_top_p(get(), value), *this; }
+    Generate &min_p(float value) { return mimo_vl_generate_options_set_min_p(get(), value), *this; }
+    Generate &typical_p(float value) { return mimo_vl_generate_options_set_typical_p(get(), value), *this; }
+    Generate &repetition_penalty(float value) {
+        return mimo_vl_generate_options_set_repetition_penalty(get(), value), *this;
+    }
+    Generate &frequency_penalty(float value) {
+        return mimo_vl_generate_options_set_frequency_penalty(get(), value), *this;
+    }
+    Generate &presence_penalty(float value) {
+        return mimo_vl_generate_options_set_presence_penalty(get(), value), *this;
+    }
+    Generate &logit_bias(uint32_t id, float bias) {
+        return mimo_vl_generate_options_set_logit_bias(get(), id, bias), *this;
+    }
+    Generate &seed(uint64_t seed) { return mimo_vl_generate_options_set_seed(get(), seed), *this; }
+    Generate &draft(size_t tokens) { return mimo_vl_generate_options_set_draft(get(), tokens), *this; }
+    Generate &stop(std::string_view text) {
+        return detail::run(mimo_vl_generate_options_add_stop, get(), text.data(), text.size()), *this;
+    }
+    Generate &grammar(mimo_vl_grammar_kind kind, std::string_view text = {}) {
+        return detail::run(mimo_vl_generate_options_set_grammar, get(), static_cast<int32_t>(kind), text.data(),
+                           text.size()),
+               *this;
+    }
+    Generate &grammar(const Task &task) {
+        return detail::run(mimo_vl_generate_options_set_task, get(), static_cast<const mimo_vl_task *>(task.get())),
+               *this;
+    }
+    Generate &loop_tokens(size_t tokens) { return mimo_vl_generate_options_set_loop_tokens(get(), tokens), *this; }
+    Generate &logprobs(bool on = true) { return mimo_vl_generate_options_set_logprobs(get(), on), *this; }
+    Generate &deadline(double seconds) { return mimo_vl_generate_options_set_deadline(get(), seconds), *this; }
+    Generate &best_of(size_t answers) { return mimo_vl_generate_options_set_best_of(get(), answers), *this; }
+    Generate &thinking_tokens(size_t tokens) {
+        return mimo_vl_generate_options_set_thinking_tokens(get(), tokens), *this;
+    }
+    Generate &keep_thinking(bool keep = true) {
+        return mimo_vl_generate_options_set_keep_thinking(get(), keep), *this;
+    }
+    mimo_vl_generate_options *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_generate_options, mimo_vl_generate_options_free> handle_;
+};
+
+/* A whole answer. */
+class Answer {
+public:
+    explicit Answer(mimo_vl_answer *handle) : handle_(handle) {}
+
+    std::string_view text() const {
+        mimo_vl_str text;
+        mimo_vl_answer_text(get(), &text);
+        return detail::view(text);
+    }
+    std::optional<std::string_view> thinking() const { return detail::maybe(get(), mimo_vl_answer_thinking); }
+    bool complete() const noexcept { return mimo_vl_answer_complete(get()); }
+    mimo_vl_stop_reason stop_reason() const noexcept { return mimo_vl_answer_stop_reason(get()); }
+    size_t tokens() const noexcept { return mimo_vl_answer_tokens(get()); }
+    size_t prompt_tokens() const noexcept { return mimo_vl_answer_prompt_tokens(get()); }
+    std::vector<Region> regions() const {
+        std::vector<Region> regions;
+        size_t count = mimo_vl_answer_region_count(get());
+        for (size_t index = 0; index < count; ++index) regions.emplace_back(mimo_vl_answer_region(get(), index));
+        return regions;
+    }
+    /* Points are in pixels of the last picture. */
+    Action action() const { return Action(detail::make<mimo_vl_action>(mimo_vl_answer_action, get())); }
+    Image draw(const Image &image, size_t index = 0) const {
+        return Image(detail::make<mimo_vl_image>(mimo_vl_answer_draw, get(), index, image.get()));
+    }
+    std::vector<float> logprobs() const {
+        std::vector<float> logprobs(mimo_vl_answer_logprob_count(get()));
+        for (size_t index = 0; index < logprobs.size(); ++index) {
+            logprobs[index] = mimo_vl_answer_logprob(get(), index);
+        }
+        return logprobs;
+    }
+    double seconds(mimo_vl_stage stage) const noexcept {
+        return mimo_vl_answer_seconds(get(), static_cast<int32_t>(stage));
+    }
+    uint64_t bytes(mimo_vl_memory what) const noexcept {
+        return mimo_vl_answer_bytes(get(), static_cast<int32_t>(what));
+    }
+    double decode_tokens_per_second() const noexcept { return mimo_vl_answer_decode_tokens_per_second(get()); }
+    const mimo_vl_answer *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_answer, mimo_vl_answer_free> handle_;
+};
+
+/* What a question will take. */
+class Plan {
+public:
+    explicit Plan(mimo_vl_plan *handle) : handle_(handle) {}
+
+    bool fits() const noexcept { return mimo_vl_plan_fits(get()); }
+    size_t prompt_tokens() const noexcept { return mimo_vl_plan_prompt_tokens(get()); }
+    size_t cached_tokens() const noexcept { return mimo_vl_plan_cached_tokens(get()); }
+    size_t answer_tokens() const noexcept { return mimo_vl_plan_answer_tokens(get()); }
+    uint64_t cache_bytes() const noexcept { return mimo_vl_plan_cache_bytes(get()); }
+    uint64_t peak_bytes() const noexcept { return mimo_vl_plan_peak_bytes(get()); }
+    uint64_t available_bytes() const noexcept { return mimo_vl_plan_available_bytes(get()); }
+    size_t part_count() const noexcept { return mimo_vl_plan_part_count(get()); }
+    size_t part_tokens(size_t index) const noexcept { return mimo_vl_plan_part_tokens(get(), index); }
+    /* Width and height at which the model sees a picture; nothing for text. */
+    std::optional<std::array<size_t, 2>> part_size(size_t index) const {
+        std::array<size_t, 2> size{};
+        if (!mimo_vl_plan_part_size(get(), index, size.data())) return std::nullopt;
+        return size;
+    }
+    const mimo_vl_plan *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_plan, mimo_vl_plan_free> handle_;
+};
+
+/* What happened in an answer; it lives until the next one of its stream. */
+struct Event {
+    mimo_vl_event_kind kind;
+    std::string_view text;
+    std::optional<Region> region;
+};
+
+/* An answer that is being written. It can be gone through once, with a range-based for. */
+class Stream {
+public:
+    explicit Stream(mimo_vl_stream *handle) : handle_(handle) {}
+
+    /* The next event; nothing after the end. */
+    std::optional<Event> next() {
+        if (ended_) return std::nullopt;
+        mimo_vl_event_kind kind;
+        mimo_vl_str text;
+        detail::run(mimo_vl_stream_next, get(), &kind, &text);
+        ended_ = kind == MIMO_VL_EVENT_KIND_END;
+        const mimo_vl_region *region = mimo_vl_stream_region(get());
+        return Event{kind, detail::view(text), region ? std::optional<Region>(Region(region)) : std::nullopt};
+    }
+    void stop() { detail::run(mimo_vl_stream_stop, get()); }
+    void end_thinking() { detail::run(mimo_vl_stream_end_thinking, get()); }
+    Answer finish() { return Answer(detail::make<mimo_vl_answer>(mimo_vl_stream_finish, get())); }
+
+    class Iterator {
+    public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = Event;
+        using difference_type = std::ptrdiff_t;
+        using pointer = const Event *;
+        using reference = const Event &;
+
+        Iterator() = default;
+        explicit Iterator(Stream *stream) : stream_(stream), event_(stream->next()) {}
+        reference operator*() const { return *event_; }
+        pointer operator->() const { return &*event_; }
+        Iterator &operator++() { return event_ = stream_->next(), *this; }
+        void operator++(int) { ++*this; }
+        bool operator==(const Iterator &other) const { return event_.has_value() == other.event_.has_value(); }
+        bool operator!=(const Iterator &other) const { return !(*this == other); }
+
+    private:
+        Stream *stream_ = nullptr;
+        std::optional<Event> event_;
+    };
+    Iterator begin() { return Iterator(this); }
+    Iterator end() { return Iterator(); }
+    mimo_vl_stream *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_stream, mimo_vl_stream_free> handle_;
+    bool ended_ = false;
+};
+
+/* A conversation with a model, which may be freed before. */
+class Session {
+public:
+    explicit Session(const Model &model)
+        : handle_(detail::make<mimo_vl_session>(mimo_vl_session_new, static_cast<const mimo_vl_model *>(model.get()))) {
+    }
+    static Session load(const Model &model, const std::string &path) {
+        return Session(detail::make<mimo_vl_session>(
+            mimo_vl_session_load, static_cast<const mimo_vl_model *>(model.get()), path.c_str()));
+    }
+
+    Answer ask(const Prompt &prompt, const Generate &options = {}) {
+        return Answer(detail::make<mimo_vl_answer>(mimo_vl_session_ask, get(), prompt.get(), options.get()));
+    }
+    Stream stream(const Prompt &prompt, const Generate &options = {}) {
+        return Stream(detail::make<mimo_vl_stream>(mimo_vl_session_stream, get(), prompt.get(), options.get()));
+    }
+    Plan plan(const Prompt &prompt, const Generate &options = {}) const {
+        return Plan(detail::make<mimo_vl_plan>(mimo_vl_session_plan, get(), prompt.get(), options.get()));
+    }
+    /* A prompt that keeps to a budget of tokens and bytes, 0 for what there is. */
+    Prompt fit(const Prompt &prompt, size_t tokens, uint64_t bytes, bool lower_pixels,
+               const Generate &options = {}) const {
+        mimo_vl_prompt *fitting = nullptr;
+        detail::run(mimo_vl_session_fit, get(), prompt.get(), options.get(), tokens, bytes, lower_pixels, &fitting,
+                    nullptr);
+        return Prompt(fitting);
+    }
+    Session fork() const { return Session(detail::make<mimo_vl_session>(mimo_vl_session_fork, get())); }
+    void save(const std::string &path) const { detail::run(mimo_vl_session_save, get(), path.c_str()); }
+    void reset() { detail::run(mimo_vl_session_reset, get()); }
+    Cancel cancel_handle() const { return Cancel(detail::make<mimo_vl_cancel>(mimo_vl_session_cancel_handle, get())); }
+    mimo_vl_session *get() const noexcept { return handle_.get(); }
+
+private:
+    explicit Session(mimo_vl_session *handle) : handle_(handle) {}
+
+    detail::Handle<mimo_vl_session, mimo_vl_session_free> handle_;
+};
+
+} // namespace mimo_vl
+
+#endif
