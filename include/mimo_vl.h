@@ -209,7 +209,7 @@ typedef int32_t mimo_vl_event_kind;
 /**
  * What is to be done.
  */
-enum mimo_vl_action_name
+enum mimo_vl_action_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -217,57 +217,57 @@ enum mimo_vl_action_name
     /**
      * Press and let go at the point; the text, if there is one, is what is written there.
      */
-    MIMO_VL_ACTION_NAME_CLICK = 0,
+    MIMO_VL_ACTION_KIND_CLICK = 0,
     /**
      * Scroll in the direction of mimo_vl_action_direction.
      */
-    MIMO_VL_ACTION_NAME_SCROLL = 1,
+    MIMO_VL_ACTION_KIND_SCROLL = 1,
     /**
      * Type the text, after a click at the point if there is one.
      */
-    MIMO_VL_ACTION_NAME_INPUT = 2,
+    MIMO_VL_ACTION_KIND_INPUT = 2,
     /**
      * Move from the point to the end point while pressing.
      */
-    MIMO_VL_ACTION_NAME_DRAG = 3,
+    MIMO_VL_ACTION_KIND_DRAG = 3,
     /**
      * Start the program that the text names.
      */
-    MIMO_VL_ACTION_NAME_OPEN = 4,
+    MIMO_VL_ACTION_KIND_OPEN = 4,
     /**
      * Press the keys together.
      */
-    MIMO_VL_ACTION_NAME_PRESS = 5,
+    MIMO_VL_ACTION_KIND_PRESS = 5,
     /**
      * The task is over; the text is how it went.
      */
-    MIMO_VL_ACTION_NAME_FINISHED = 6,
+    MIMO_VL_ACTION_KIND_FINISHED = 6,
     /**
      * Press for long at the point.
      */
-    MIMO_VL_ACTION_NAME_LONG_PRESS = 7,
+    MIMO_VL_ACTION_KIND_LONG_PRESS = 7,
     /**
      * Move to the point.
      */
-    MIMO_VL_ACTION_NAME_HOVER = 8,
+    MIMO_VL_ACTION_KIND_HOVER = 8,
     /**
      * Choose the entry that the text names.
      */
-    MIMO_VL_ACTION_NAME_SELECT = 9,
+    MIMO_VL_ACTION_KIND_SELECT = 9,
     /**
      * Do nothing for a while.
      */
-    MIMO_VL_ACTION_NAME_WAIT = 10,
+    MIMO_VL_ACTION_KIND_WAIT = 10,
     /**
      * Go to another running program, which the text names if there is one.
      */
-    MIMO_VL_ACTION_NAME_APP_SWITCH = 11,
+    MIMO_VL_ACTION_KIND_APP_SWITCH = 11,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum mimo_vl_action_name mimo_vl_action_name;
+typedef enum mimo_vl_action_kind mimo_vl_action_kind;
 #else
-typedef int32_t mimo_vl_action_name;
+typedef int32_t mimo_vl_action_kind;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -748,10 +748,11 @@ typedef int32_t (*mimo_vl_event_callback)(void *user_data,
                                           const struct mimo_vl_region *region);
 
 /**
- * Told how far a question is before its answer begins; `stage` is MIMO_VL_STAGE_ENCODE or MIMO_VL_STAGE_PREFILL. Otherwise
- * as mimo_vl_progress_callback.
+ * Told how far a question is before its answer begins: `done` of `of`; `stage` is MIMO_VL_STAGE_ENCODE or
+ * MIMO_VL_STAGE_PREFILL. It is called on the thread of the call, must be quick and must not unwind. To stop the work, use the
+ * session's cancel handle.
  */
-typedef int32_t (*mimo_vl_stage_callback)(void *user_data, int32_t stage, size_t done, size_t of);
+typedef void (*mimo_vl_stage_callback)(void *user_data, int32_t stage, size_t done, size_t of);
 
 #ifdef __cplusplus
 extern "C" {
@@ -1788,9 +1789,9 @@ mimo_vl_status mimo_vl_action_parse(const char *text,
                                     struct mimo_vl_error **error_out);
 
 /**
- * What is to be done; MIMO_VL_ACTION_NAME_WAIT for NULL.
+ * What is to be done; MIMO_VL_ACTION_KIND_WAIT for NULL.
  */
-mimo_vl_action_name mimo_vl_action_name(const struct mimo_vl_action *action);
+mimo_vl_action_kind mimo_vl_action_kind_of(const struct mimo_vl_action *action);
 
 /**
  * If the action has a point, put its x and y into `point_out[0..1]`. False, and nothing is written, where there is none and
@@ -1865,7 +1866,7 @@ mimo_vl_status mimo_vl_task_set_instruction(struct mimo_vl_task *task,
                                             struct mimo_vl_error **error_out);
 
 /**
- * Offer the `count` actions at `names`, numbers of mimo_vl_action_name. Without it: click, drag, input, press, wait, finished.
+ * Offer the `count` actions at `names`, numbers of mimo_vl_action_kind. Without it: click, drag, input, press, wait, finished.
  *
  * Errors: MIMO_VL_STATUS_OPTION for NULL arguments and for another number.
  */

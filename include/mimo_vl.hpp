@@ -83,25 +83,6 @@ template <typename Object, typename Reader> std::optional<std::string_view> mayb
     return view(text);
 }
 
-/* A callback of the caller's, and what it threw: exceptions must not pass through the library. */
-template <typename Function> struct Guarded {
-    const Function &function;
-    std::exception_ptr thrown = nullptr;
-
-    template <typename... Arguments> int32_t operator()(Arguments &&...arguments) noexcept {
-        try {
-            return function(std::forward<Arguments>(arguments)...);
-        } catch (...) {
-            thrown = std::current_exception();
-            return MIMO_VL_CANCEL;
-        }
-    }
-
-    void rethrow() const {
-        if (thrown) std::rethrow_exception(thrown);
-    }
-};
-
 } // namespace detail
 
 /* Called with what is done and what there is to do; returns whether to go on. */
@@ -109,19 +90,31 @@ using Progress = std::function<bool(uint64_t done, uint64_t of)>;
 
 namespace detail {
 
-inline int32_t tell(void *data, uint64_t done, uint64_t of) {
-    return (*static_cast<Guarded<Progress> *>(data))(done, of) ? MIMO_VL_CONTINUE : MIMO_VL_CANCEL;
+/* The caller's function, and what it threw: exceptions must not pass through the library. */
+struct Guarded {
+    const Progress &progress;
+    std::exception_ptr thrown = nullptr;
+};
+
+inline int32_t tell(void *data, uint64_t done, uint64_t of) noexcept {
+    Guarded &guarded = *static_cast<Guarded *>(data);
+    try {
+        return guarded.progress(done, of) ? MIMO_VL_CONTINUE : MIMO_VL_CANCEL;
+    } catch (...) {
+        guarded.thrown = std::current_exception();
+        return MIMO_VL_CANCEL;
+    }
 }
 
 /* As make, for a function that takes a progress callback and its data. */
 template <typename T, typename Function, typename... Arguments>
 T *make_watched(const Progress &progress, Function function, Arguments... arguments) {
     if (!progress) return make<T>(function, arguments..., nullptr, nullptr);
-    Guarded<Progress> guarded{progress};
+    Guarded guarded{progress};
     try {
         return make<T>(function, arguments..., tell, &guarded);
     } catch (const Error &) {
-        guarded.rethrow();
+        if (guarded.thrown) std::rethrow_exception(guarded.thrown);
         throw;
     }
 }

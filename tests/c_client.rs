@@ -80,13 +80,42 @@ fn expected_answer() -> String {
     model.session().ask(&prompt, &Generate::new().max_tokens(12)).unwrap().text
 }
 
-/// Both clients, built and linked as `options` and `link` say, find everything as the header says.
+/// A checkpoint that lacks the tensors of a layer.
+fn broken() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(checkpoint()).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    let path = folder.path().join("config.json");
+    let mut config: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let layers = config["num_hidden_layers"].as_u64().unwrap() + 1;
+    config["num_hidden_layers"] = layers.into();
+    config["max_window_layers"] = layers.into();
+    std::fs::write(&path, config.to_string()).unwrap();
+    folder
+}
+
+/// All clients, built and linked as `options` and `link` say, find everything as the header says.
 fn clients_pass(options: &[&str], link: &[OsString]) {
     let folder = tempfile::tempdir().unwrap();
-    for (name, expected) in [("client", expected_answer() + "\n"), ("refusals", String::new())] {
-        let program = folder.path().join(name);
-        compile("c11", &root().join(format!("tests/c/{name}.c")), &program, options, link);
-        let output = run(name, Command::new(&program).arg(checkpoint()).arg(picture()));
+    let (answer, broken) = (expected_answer() + "\n", broken());
+    let clients = [
+        ("c11", "c/client.c", answer.as_str()),
+        ("c11", "c/refusals.c", ""),
+        ("c11", "c/grounding.c", ""),
+        ("c11", "c/sessions.c", ""),
+        ("c11", "c/endurance.c", ""),
+        ("c++17", "cpp/client.cpp", answer.as_str()),
+    ];
+    for (language, name, expected) in clients {
+        let program = folder.path().join(name.replace('/', "-"));
+        compile(language, &root().join("tests").join(name), &program, options, link);
+        let mut command = Command::new(&program);
+        command.arg(checkpoint()).arg(picture()).arg(broken.path()).env("HF_HUB_OFFLINE", "1");
+        if cfg!(feature = "hub") {
+            command.arg("hub");
+        }
+        let output = run(name, &mut command);
         assert!(output.status.success(), "{name}: {}: {}", output.status, text(&output.stderr));
         assert_eq!(text(&output.stderr), "");
         assert_eq!(text(&output.stdout), expected);

@@ -17,10 +17,10 @@ pub const MIMO_VL_CANCEL: i32 = 2;
 /// called on the thread of the call, must be quick, must not unwind, and returns MIMO_VL_CONTINUE or MIMO_VL_CANCEL.
 pub type ProgressCallback = Option<unsafe extern "C" fn(user_data: *mut c_void, done: u64, of: u64) -> i32>;
 
-/// Told how far a question is before its answer begins; `stage` is MIMO_VL_STAGE_ENCODE or MIMO_VL_STAGE_PREFILL. Otherwise
-/// as mimo_vl_progress_callback.
-pub type StageCallback =
-    Option<unsafe extern "C" fn(user_data: *mut c_void, stage: i32, done: usize, of: usize) -> i32>;
+/// Told how far a question is before its answer begins: `done` of `of`; `stage` is MIMO_VL_STAGE_ENCODE or
+/// MIMO_VL_STAGE_PREFILL. It is called on the thread of the call, must be quick and must not unwind. To stop the work, use the
+/// session's cancel handle.
+pub type StageCallback = Option<unsafe extern "C" fn(user_data: *mut c_void, stage: i32, done: usize, of: usize)>;
 
 /// Given each event of an answer: its text, and the region of MIMO_VL_EVENT_KIND_REGION, which is NULL for the other kinds.
 /// Both live for the call only. It is called on the thread of the call, must not unwind, and returns MIMO_VL_CONTINUE,

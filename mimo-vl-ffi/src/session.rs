@@ -227,16 +227,15 @@ pub unsafe extern "C" fn mimo_vl_session_set_progress(
     unsafe {
         boundary::fallible(error_out, || {
             let session = pointer::borrow(session.cast_const(), "session")?;
-            let (cancel, data) = (session.cancel.clone(), UserData(user_data));
+            let data = UserData(user_data);
             Lease::take(session)?.session().on_progress(move |stage, done, of| {
                 let data = data;
                 let stage = match stage {
                     mimo_vl_core::cancel::Stage::Encode => Stage::Encode,
                     _ => Stage::Prefill,
                 };
-                let goes_on = callback.is_none_or(|tell| tell(data.0, stage as i32, done, of) == MIMO_VL_CONTINUE);
-                if !goes_on {
-                    cancel.cancel();
+                if let Some(tell) = callback {
+                    tell(data.0, stage as i32, done, of);
                 }
             });
             Ok(())

@@ -1,11 +1,12 @@
 //! Answers and events of the core as the dataclasses of `mimo_vl.answer`.
 
-use mimo_vl_core::answer::{Event, StopReason};
-use mimo_vl_core::session::Answer;
+use mimo_vl_core::answer::{Event, Located, Place, Region, StopReason};
+use mimo_vl_core::gui::Action;
+use mimo_vl_core::session::{Answer, Plan, PlannedPart};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyTuple, PyType};
 
 /// A class of `mimo_vl.answer`, imported once.
 macro_rules! class {
@@ -20,6 +21,7 @@ pub(crate) fn event<'py>(py: Python<'py>, event: Event) -> PyResult<Option<Bound
     Ok(Some(match event {
         Event::Thinking(text) => class!(py, "Thinking")?.call1((text,))?,
         Event::Text(text) => class!(py, "Text")?.call1((text,))?,
+        Event::Region(found) => class!(py, "Found")?.call1((region(py, &found)?,))?,
         Event::End(reason) => class!(py, "End")?.call1((stop_reason(py, reason)?,))?,
         _ => return Ok(None),
     }))
@@ -34,10 +36,17 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
         timings.encode.as_secs_f64(),
         timings.prefill.as_secs_f64(),
         timings.decode.as_secs_f64(),
+        timings.sampling.as_secs_f64(),
         timings.cached_tokens,
         timings.prefill_tokens_per_second(),
         timings.decode_tokens_per_second(),
     ))?;
+    let regions = answer.regions.iter().map(|found| region(py, found)).collect::<PyResult<Vec<_>>>()?;
+    let logprobs = answer.logprobs.iter().map(|token| {
+        class!(py, "TokenLogprob")?.call1((token.id, token.logprob, PyTuple::new(py, token.top.iter().copied())?))
+    });
+    let logprobs = logprobs.collect::<PyResult<Vec<_>>>()?;
+    let memory = answer.memory;
     class!(py, "Answer")?.call1((
         answer.text.as_str(),
         answer.thinking.as_deref(),
@@ -45,6 +54,63 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
         answer.tokens,
         answer.prompt_tokens,
         seconds,
+        answer.complete,
+        PyTuple::new(py, regions)?,
+        action(py, answer)?,
+        PyTuple::new(py, logprobs)?,
+        class!(py, "Memory")?.call1((memory.weights, memory.cache, memory.pixels, memory.features))?,
+    ))
+}
+
+/// `mimo_vl.Region`.
+fn region<'py>(py: Python<'py>, region: &Region) -> PyResult<Bound<'py, PyAny>> {
+    let (mut edges, mut points) = (None, Vec::new());
+    match &region.place {
+        Place::Box(place) => edges = Some(located(py, place)?),
+        Place::Points(places) => {
+            points = places.iter().map(|place| located(py, place)).collect::<PyResult<_>>()?;
+        }
+        _ => {}
+    }
+    let (label, text) = (region.label.as_deref(), region.text.as_deref());
+    class!(py, "Region")?.call1((region.image, label, text, edges, PyTuple::new(py, points)?, region.confidence))
+}
+
+/// `mimo_vl.Located`.
+fn located<'py, const N: usize>(py: Python<'py>, place: &Located<N>) -> PyResult<Bound<'py, PyAny>> {
+    let tuple = |numbers: [f64; N]| PyTuple::new(py, numbers);
+    class!(py, "Located")?.call1((tuple(place.pixels)?, tuple(place.normalized)?, tuple(place.model)?, place.clamped))
+}
+
+/// The answer as a `mimo_vl.Action` in pixels of the last picture, or None where it is none.
+fn action<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Option<Bound<'py, PyAny>>> {
+    // Looked for where there is the key of every action, since most answers are none.
+    if !answer.text.contains("\"action") {
+        return Ok(None);
+    }
+    let Ok(action) = Action::parse(&answer.text) else { return Ok(None) };
+    let action = answer.transforms.last().map_or(action.clone(), |seen| action.to_original(seen));
+    let json: Bound<'_, PyAny> = py.import("json")?.call_method1("loads", (action.to_json(),))?;
+    Ok(Some(class!(py, "Action")?.call_method1("_of", (json,))?))
+}
+
+/// `mimo_vl.Plan`.
+pub(crate) fn plan<'py>(py: Python<'py>, plan: &Plan) -> PyResult<Bound<'py, PyAny>> {
+    let parts = plan.parts.iter().map(|part| match part {
+        PlannedPart::Text { tokens } => class!(py, "PlannedPart")?.call1((*tokens, None::<(usize, usize)>)),
+        PlannedPart::Media { tokens, transform } => class!(py, "PlannedPart")?.call1((*tokens, transform.resized)),
+        other => Err(PyNotImplementedError::new_err(format!("{other:?}"))),
+    });
+    let parts = parts.collect::<PyResult<Vec<_>>>()?;
+    class!(py, "Plan")?.call1((
+        plan.fits,
+        plan.prompt_tokens,
+        plan.cached_tokens,
+        plan.answer_tokens,
+        plan.cache_bytes,
+        plan.peak_bytes,
+        plan.available_bytes,
+        PyTuple::new(py, parts)?,
     ))
 }
 

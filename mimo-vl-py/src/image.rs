@@ -1,10 +1,13 @@
 //! `mimo_vl.Image`.
 
+use mimo_vl_core::answer::RegionParser;
+use mimo_vl_core::config::PreprocessConfig;
+use mimo_vl_core::preprocess::image_layout;
 use mimo_vl_core::prompt;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
-use crate::error::no_pickle;
+use crate::error::{OrRaise, no_pickle};
 use crate::pixels;
 use crate::prompt::unsigned;
 
@@ -109,6 +112,23 @@ impl Image {
         PyBytes::new(py, self.image.pixels())
     }
 
+    /// The part from (left, top) on, width by height pixels; boxes and points stay in pixels of the whole picture.
+    fn crop(&self, py: Python<'_>, left: u32, top: u32, width: u32, height: u32) -> PyResult<Self> {
+        let image = self.image.crop(left, top, width, height).or_raise(py)?;
+        Ok(Self { image, min_pixels: self.min_pixels, max_pixels: self.max_pixels })
+    }
+
+    /// The picture as a PNG file in memory.
+    fn to_png<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let png = py.detach(|| self.image.to_png()).or_raise(py)?;
+        Ok(PyBytes::new(py, &png))
+    }
+
+    /// How notebooks show it.
+    fn _repr_png_<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.to_png(py)
+    }
+
     fn __repr__(&self) -> String {
         let mut text = format!("<mimo_vl.Image {}x{}", self.width(), self.height());
         for (name, limit) in [("min_pixels", self.min_pixels), ("max_pixels", self.max_pixels)] {
@@ -122,6 +142,42 @@ impl Image {
     fn __reduce__(&self) -> PyResult<()> {
         no_pickle("Image", "send its path or the bytes of its file, and open it there")
     }
+}
+
+/// A copy of a picture with regions of an answer drawn over it, with their names. `image` is any image that a prompt takes.
+#[pyfunction]
+pub(crate) fn draw(py: Python<'_>, image: &Bound<'_, PyAny>, regions: &Bound<'_, PyAny>) -> PyResult<Image> {
+    let image = as_image(image)?;
+    let transform = image_layout(&image, &PreprocessConfig::default()).or_raise(py)?.transform;
+    let mut parser = RegionParser::new(&[transform]);
+    let mut drawn = Vec::new();
+    for region in regions.try_iter()? {
+        let region = region?;
+        let pixels = |place: Bound<'_, PyAny>| -> PyResult<Vec<f64>> {
+            let pixels: Vec<f64> = place.getattr("pixels")?.extract()?;
+            let seen = pixels.chunks_exact(2).map(|point| transform.to_model(point[0], point[1]));
+            Ok(seen.flat_map(|(x, y)| [x, y]).collect())
+        };
+        let found = PyDict::new(py);
+        let place = region.getattr("box")?;
+        if place.is_none() {
+            let points =
+                region.getattr("points")?.try_iter()?.map(|point| pixels(point?)).collect::<PyResult<Vec<_>>>()?;
+            found.set_item("points", points)?;
+        } else {
+            found.set_item("bbox_2d", pixels(place)?)?;
+        }
+        for (key, name) in [("label", "label"), ("text_content", "text")] {
+            let name = region.getattr(name)?;
+            if !name.is_none() {
+                found.set_item(key, name)?;
+            }
+        }
+        let json: String = py.import("json")?.call_method1("dumps", (found,))?.extract()?;
+        drawn.extend(parser.push(&json).into_iter().map(|(region, _)| region));
+    }
+    let image = py.detach(|| mimo_vl_core::draw::draw(&image, &drawn)).or_raise(py)?;
+    Ok(Image { image, min_pixels: None, max_pixels: None })
 }
 
 /// A `mimo_vl.Image`, or anything that can become one.

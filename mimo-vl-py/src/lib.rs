@@ -19,7 +19,7 @@ mod worker;
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::image::Image;
+    use crate::image::{Image, draw};
     #[pymodule_export]
     use crate::model::Model;
     #[pymodule_export]

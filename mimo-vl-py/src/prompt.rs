@@ -1,11 +1,13 @@
 //! A prompt and its options, from what Python callers write.
 
+use std::time::Duration;
+
 use mimo_vl_core::error::Error;
 use mimo_vl_core::prompt::{Prompt, Thinking};
-use mimo_vl_core::sampling::Generate;
+use mimo_vl_core::sampling::{Generate, Grammar};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::error::exception;
 use crate::image::as_image;
@@ -61,49 +63,109 @@ fn in_part(py: Python<'_>, index: usize, error: PyErr) -> PyErr {
     }
 }
 
-/// The keyword arguments that say how to generate; None leaves the core's default.
-#[derive(Default)]
-pub(crate) struct Options {
-    pub(crate) max_tokens: Option<i64>,
-    pub(crate) temperature: Option<f32>,
-    pub(crate) top_k: Option<i64>,
-    pub(crate) top_p: Option<f32>,
-    pub(crate) min_p: Option<f32>,
-    pub(crate) repetition_penalty: Option<f32>,
-    pub(crate) seed: Option<i128>,
-    pub(crate) draft: Option<i64>,
+/// The core's options, from keyword arguments; None leaves the core's default. Ranges are checked by the core, beyond what its
+/// types cannot hold.
+pub(crate) fn generate(py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Generate> {
+    let mut generate = Generate::new();
+    for (key, value) in options.into_iter().flatten().filter(|(_, value)| !value.is_none()) {
+        let key: String = key.extract()?;
+        set(&mut generate, &key, &value).map_err(|error| match error.is_instance_of::<PyTypeError>(py) {
+            true => PyTypeError::new_err(format!("argument '{key}': {}", error.value(py))),
+            false => error,
+        })?;
+    }
+    Ok(generate)
 }
 
-impl Options {
-    /// The core's options. Ranges are checked by the core, beyond what its types cannot hold.
-    pub(crate) fn generate(self, py: Python<'_>) -> PyResult<Generate> {
-        let mut generate = Generate::new();
-        if let Some(value) = unsigned(py, "max_tokens", self.max_tokens)? {
-            generate = generate.max_tokens(value);
+fn set(generate: &mut Generate, key: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = value.py();
+    let refused = |option, reason: String| exception(py, &Error::Option { option, reason });
+    match key {
+        "max_tokens" => generate.max_tokens = whole(value, "max_tokens")?,
+        "temperature" => generate.temperature = value.extract()?,
+        "top_k" => generate.top_k = whole(value, "top_k")?,
+        "top_p" => generate.top_p = value.extract()?,
+        "min_p" => generate.min_p = value.extract()?,
+        "typical_p" => generate.typical_p = value.extract()?,
+        "repetition_penalty" => generate.repetition_penalty = value.extract()?,
+        "frequency_penalty" => generate.frequency_penalty = value.extract()?,
+        "presence_penalty" => generate.presence_penalty = value.extract()?,
+        "logit_bias" => {
+            for (id, bias) in value.cast::<PyDict>()? {
+                generate.logit_bias.push((whole(&id, "logit_bias")?, bias.extract()?));
+            }
         }
-        if let Some(value) = self.temperature {
-            generate = generate.temperature(value);
+        "seed" => generate.seed = whole(value, "seed")?,
+        "draft" => generate.draft = Some(whole(value, "draft")?),
+        "stop" => generate.stop = texts(value, "stop")?,
+        "loop_tokens" => generate.loop_tokens = whole(value, "loop_tokens")?,
+        "logprobs" => generate.logprobs = Some(whole(value, "logprobs")?),
+        "deadline" => {
+            let seconds: f64 = value.extract()?;
+            let time = Duration::try_from_secs_f64(seconds);
+            generate.deadline = Some(time.map_err(|error| refused("deadline", format!("{seconds}: {error}")))?);
         }
-        if let Some(value) = unsigned(py, "top_k", self.top_k)? {
-            generate = generate.top_k(value);
+        "best_of" => generate.best_of = whole(value, "best_of")?,
+        "thinking_tokens" => generate.thinking_tokens = Some(whole(value, "thinking_tokens")?),
+        "keep_thinking" => generate.keep_thinking = value.extract()?,
+        "schema" | "regex" | "lark" | "choices" | "form" => {
+            if generate.grammar.is_some() {
+                return Err(refused("grammar", format!("{key} and another form of the answer are given")));
+            }
+            generate.grammar = Some(grammar(key, value)?);
         }
-        if let Some(value) = self.top_p {
-            generate = generate.top_p(value);
-        }
-        if let Some(value) = self.min_p {
-            generate = generate.min_p(value);
-        }
-        if let Some(value) = self.repetition_penalty {
-            generate = generate.repetition_penalty(value);
-        }
-        if let Some(value) = unsigned(py, "seed", self.seed)? {
-            generate = generate.seed(value);
-        }
-        if let Some(value) = unsigned(py, "draft", self.draft)? {
-            generate = generate.draft(value);
-        }
-        Ok(generate)
+        _ => return Err(PyTypeError::new_err("there is no such option")),
     }
+    Ok(())
+}
+
+/// The form of an answer that a keyword asks for.
+fn grammar(key: &str, value: &Bound<'_, PyAny>) -> PyResult<Grammar> {
+    let py = value.py();
+    Ok(match key {
+        "schema" => Grammar::JsonSchema(schema(value)?),
+        "regex" => Grammar::Regex(value.extract()?),
+        "lark" => Grammar::Lark(value.extract()?),
+        "choices" => Grammar::Choice(texts(value, "choices")?),
+        _ => match value.extract::<String>()?.as_str() {
+            "boxes" => Grammar::Boxes,
+            "points" => Grammar::Points,
+            "action" => Grammar::Action,
+            other => {
+                let reason = format!("{other:?} is none of boxes, points, action");
+                return Err(exception(py, &Error::Option { option: "form", reason }));
+            }
+        },
+    })
+}
+
+/// A JSON schema: its text, a dict, or a pydantic model.
+fn schema(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    if value.is_instance_of::<PyString>() {
+        return value.extract();
+    }
+    let dict = match value.hasattr("model_json_schema")? {
+        true => value.call_method0("model_json_schema")?,
+        false => value.clone(),
+    };
+    value.py().import("json")?.call_method1("dumps", (dict,))?.extract()
+}
+
+/// One text or several.
+fn texts(value: &Bound<'_, PyAny>, option: &'static str) -> PyResult<Vec<String>> {
+    let text = |text: &Bound<'_, PyAny>| -> PyResult<String> {
+        Ok(utf8(text.cast::<PyString>()?, |reason| Error::Option { option, reason })?.to_owned())
+    };
+    match value.is_instance_of::<PyString>() {
+        true => Ok(vec![text(value)?]),
+        false => value.try_iter()?.map(|item| text(&item?)).collect(),
+    }
+}
+
+/// A whole number as one of the core's unsigned types.
+fn whole<U: TryFrom<i128>>(value: &Bound<'_, PyAny>, option: &'static str) -> PyResult<U> {
+    let number: i128 = value.extract()?;
+    unsigned(value.py(), option, Some(number))?.ok_or_else(|| PyTypeError::new_err("a whole number is needed"))
 }
 
 /// A whole number as one of the core's unsigned types, or an `OptionError` that names the option.

@@ -4,12 +4,13 @@ use std::sync::{Arc, mpsc};
 
 use mimo_vl_core::session;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 use crate::answer;
 use crate::error::{OrRaise, no_pickle};
-use crate::prompt::{Options, prompt};
+use crate::prompt::{generate, prompt};
 use crate::stream::Stream;
+use crate::text;
 use crate::worker::{Slot, stop, wait};
 
 /// A conversation. Each turn continues the ones before it.
@@ -37,31 +38,22 @@ impl Session {
     /// for the checkpoint's habit. Options that are None have the model library's default, which is greedy.
     ///
     /// Ctrl-C and cancel() leave the session as it was before the call.
-    #[pyo3(signature = (
-        parts, *, system=None, thinking=None, max_tokens=None, temperature=None, top_k=None, top_p=None, min_p=None,
-        repetition_penalty=None, seed=None, draft=None
-    ))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
     fn ask<'py>(
         &self,
         py: Python<'py>,
         parts: &Bound<'py, PyAny>,
         system: Option<&Bound<'py, PyString>>,
         thinking: Option<bool>,
-        max_tokens: Option<i64>,
-        temperature: Option<f32>,
-        top_k: Option<i64>,
-        top_p: Option<f32>,
-        min_p: Option<f32>,
-        repetition_penalty: Option<f32>,
-        seed: Option<i128>,
-        draft: Option<i64>,
+        options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let prompt = prompt(parts, system, thinking)?;
-        let generate =
-            Options { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed, draft }.generate(py)?;
+        let generate = generate(py, options)?;
         let (results, mut result) = mpsc::channel();
         self.slot.run(py, None, results, move |session, slot| {
+            if generate.best_of > 1 {
+                return session.ask(&prompt, &generate);
+            }
             let stream = session.stream(&prompt, &generate)?;
             slot.repeat_cancel();
             stream.answer()
@@ -80,30 +72,76 @@ impl Session {
     ///
     /// The arguments are those of ask(). The work is done as the iterator is advanced. Closing it before its End (by
     /// close(), by leaving its with block, or by dropping it) leaves the session as it was before the call.
-    #[pyo3(signature = (
-        parts, *, system=None, thinking=None, max_tokens=None, temperature=None, top_k=None, top_p=None, min_p=None,
-        repetition_penalty=None, seed=None, draft=None
-    ))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
     fn stream(
         &self,
         py: Python<'_>,
         parts: &Bound<'_, PyAny>,
         system: Option<&Bound<'_, PyString>>,
         thinking: Option<bool>,
-        max_tokens: Option<i64>,
-        temperature: Option<f32>,
-        top_k: Option<i64>,
-        top_p: Option<f32>,
-        min_p: Option<f32>,
-        repetition_penalty: Option<f32>,
-        seed: Option<i128>,
-        draft: Option<i64>,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Stream> {
         let prompt = prompt(parts, system, thinking)?;
-        let generate =
-            Options { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, seed, draft }.generate(py)?;
+        let generate = generate(py, options)?;
         Stream::start(py, &self.slot, prompt, generate)
+    }
+
+    /// As ask(), in a thread, for asyncio.
+    #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
+    fn aask<'py>(
+        slf: &Bound<'py, Self>,
+        parts: &Bound<'py, PyAny>,
+        system: Option<&Bound<'py, PyString>>,
+        thinking: Option<bool>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        later(slf, "aask", parts, system, thinking, options)
+    }
+
+    /// As stream(), for asyncio: an asynchronous iterator of the events.
+    #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
+    fn astream<'py>(
+        slf: &Bound<'py, Self>,
+        parts: &Bound<'py, PyAny>,
+        system: Option<&Bound<'py, PyString>>,
+        thinking: Option<bool>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        later(slf, "astream", parts, system, thinking, options)
+    }
+
+    /// Tell what a question would take, without computing anything of it. The arguments are those of ask().
+    #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
+    fn plan<'py>(
+        &self,
+        py: Python<'py>,
+        parts: &Bound<'py, PyAny>,
+        system: Option<&Bound<'py, PyString>>,
+        thinking: Option<bool>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let prompt = prompt(parts, system, thinking)?;
+        let generate = generate(py, options)?;
+        let plan = self.slot.with(py, move |session| session.plan(&prompt, &generate))?.or_raise(py)?;
+        answer::plan(py, &plan)
+    }
+
+    /// A second session that goes on from here on its own; the two share pictures and what was computed of them.
+    fn fork(&self, py: Python<'_>) -> PyResult<Self> {
+        Ok(Self::new(self.slot.with(py, |session| session.fork())?))
+    }
+
+    /// Write the conversation to a file, with its pictures; Model.load_session() goes on with it.
+    fn save(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = path.py();
+        let path = text::path(path)?;
+        self.slot.with(py, move |session| session.save(path))?.or_raise(py)
+    }
+
+    /// How many tokens of the conversation need not be computed again.
+    #[getter]
+    fn cached_tokens(&self, py: Python<'_>) -> PyResult<usize> {
+        self.slot.with(py, |session| session.cached_tokens())
     }
 
     /// Stop the call that is under way in another thread, which then ends with a CancelledError. Without one, nothing
@@ -141,4 +179,23 @@ impl Session {
     fn __reduce__(&self) -> PyResult<()> {
         no_pickle("Session", "its conversation lives in the memory of this process")
     }
+}
+
+/// Call a function of `mimo_vl._aio` with a session and the arguments of a question.
+fn later<'py>(
+    session: &Bound<'py, Session>,
+    function: &str,
+    parts: &Bound<'py, PyAny>,
+    system: Option<&Bound<'py, PyString>>,
+    thinking: Option<bool>,
+    options: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = session.py();
+    let options = match options {
+        Some(options) => options.copy()?,
+        None => PyDict::new(py),
+    };
+    options.set_item("system", system)?;
+    options.set_item("thinking", thinking)?;
+    py.import("mimo_vl._aio")?.call_method1(function, (session, parts, options))
 }

@@ -1,13 +1,16 @@
 //! `mimo_vl.Video`.
 
 use mimo_vl_core::prompt;
+use mimo_vl_core::video::VideoOptions;
 use pyo3::prelude::*;
 
 use crate::error::{OrRaise, no_pickle};
 use crate::image::as_image;
 use crate::prompt::unsigned;
+use crate::text;
+use crate::worker::watched;
 
-/// A video given as frames of equal size, a fixed time apart.
+/// Frames of a video, of equal size.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Video {
     video: prompt::Video,
@@ -40,6 +43,47 @@ impl Video {
             video = video.max_pixels(pixels);
         }
         Ok(Self { video })
+    }
+
+    /// Decode frames of a video file with ffprobe and ffmpeg, which must be installed: `fps` of a second, at least `min_frames` and
+    /// at most `max_frames`, or exactly `frames`; from `start` to `end`, in seconds. `total_pixels` bounds all frames together,
+    /// `max_pixels` each. `progress` is called with the frames that are done and those there are.
+    #[staticmethod]
+    #[pyo3(signature = (
+        path, *, fps=None, frames=None, min_frames=None, max_frames=None, start=None, end=None, total_pixels=None,
+        max_pixels=None, progress=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn open(
+        path: &Bound<'_, PyAny>,
+        fps: Option<f64>,
+        frames: Option<i64>,
+        min_frames: Option<i64>,
+        max_frames: Option<i64>,
+        start: Option<f64>,
+        end: Option<f64>,
+        total_pixels: Option<i64>,
+        max_pixels: Option<i64>,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = path.py();
+        let mut options = VideoOptions::new();
+        options.sampling.fps = fps;
+        options.sampling.frames = unsigned(py, "frames", frames)?;
+        options.sampling.min_frames = unsigned(py, "min_frames", min_frames)?;
+        options.sampling.max_frames = unsigned(py, "max_frames", max_frames)?;
+        (options.sampling.start, options.sampling.end) = (start, end);
+        options.total_pixels = unsigned(py, "total_pixels", total_pixels)?;
+        options.max_pixels = unsigned(py, "max_pixels", max_pixels)?;
+        let path = text::path(path)?;
+        let video = watched(py, progress, move |watch| prompt::Video::open_watched(path, &options, watch))?;
+        Ok(Self { video })
+    }
+
+    /// When each frame is shown, in seconds.
+    #[getter]
+    fn timestamps(&self) -> Vec<f64> {
+        self.video.timestamps()
     }
 
     /// How many frames it has.

@@ -4,12 +4,12 @@
 //! a thread of its own, which never touches Python, and the caller waits for it in short sleeps without the GIL.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use mimo_vl_core::cancel::Cancel;
+use mimo_vl_core::cancel::{Cancel, Watch};
 use mimo_vl_core::error::Error;
 use mimo_vl_core::session::Session;
 use pyo3::exceptions::PyRuntimeError;
@@ -62,6 +62,41 @@ pub(crate) fn wait<T: Send>(py: Python<'_>, slot: Option<&Slot>, messages: &mut 
             }
         }
     }
+}
+
+/// Do long work on a thread of its own, which tells `progress`, a Python function, how far it is. What a signal handler or the
+/// function raises stops the work.
+pub(crate) fn watched<T: Send + 'static>(
+    py: Python<'_>,
+    progress: Option<&Bound<'_, PyAny>>,
+    work: impl FnOnce(Watch<'_>) -> Result<T, Error> + Send + 'static,
+) -> PyResult<T> {
+    enum Step<T> {
+        Progress(u64, u64),
+        Done(Result<T, Error>),
+    }
+    let cancel = Cancel::new();
+    let (flag, told) = (cancel.clone(), progress.is_some());
+    let (steps, mut received) = mpsc::channel();
+    spawn(py, move || {
+        let tell = |done, of| {
+            if told {
+                // Nobody listens any more when the caller was interrupted.
+                let _ = steps.send(Step::Progress(done, of));
+            }
+        };
+        let result = contain(|| work(Watch::new().cancel(&flag).progress(&tell))).flatten();
+        let _ = steps.send(Step::Done(result));
+    })?;
+    let mut follow = || {
+        loop {
+            match wait(py, None, &mut received)? {
+                Step::Progress(done, of) => progress.map(|progress| progress.call1((done, of))).transpose()?,
+                Step::Done(result) => return result.map_err(|error| exception(py, &error)),
+            };
+        }
+    };
+    follow().inspect_err(|_| cancel.cancel())
 }
 
 /// Stop the work that `slot` runs, and wait for its last message, whatever it is.

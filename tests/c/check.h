@@ -74,9 +74,9 @@ static inline mimo_vl_generate_options *at_most(size_t tokens) {
     return options;
 }
 
-/* Both clients are called alike: CLIENT CHECKPOINT PICTURE. */
+/* All clients are called alike: CLIENT CHECKPOINT PICTURE. */
 static inline void read_arguments(int count, char **arguments) {
-    if (count != 3) {
+    if (count < 3) {
         fprintf(stderr, "usage: %s CHECKPOINT PICTURE\n", arguments[0]);
         exit(2);
     }

@@ -1,7 +1,9 @@
 /* A client of libmimo_vl that does everything wrong: what must be refused is refused with the right status and a message
  * that names what is at fault, and does no harm.
  *
- *     refusals CHECKPOINT PICTURE */
+ *     refusals CHECKPOINT PICTURE [BROKEN [hub]]
+ *
+ * BROKEN is a checkpoint that lacks a tensor; "hub" says that the library can load from a hub, and is offline. */
 #include <math.h>
 
 #include "check.h"
@@ -161,8 +163,21 @@ static void null_handles_do_no_harm(void) {
     mimo_vl_cancel_free(NULL);
 }
 
+static void bad_checkpoints_are_refused(const char *broken, bool hub) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_model *model;
+    FAILS(mimo_vl_model_load(broken, NULL, &model, &error), MIMO_VL_STATUS_TENSOR, "model.layers");
+    if (hub) {
+        FAILS(mimo_vl_model_load("nobody/nothing", NULL, &model, &error), MIMO_VL_STATUS_HUB, "nobody/nothing");
+    }
+    FAILS(mimo_vl_model_load("/", NULL, &model, &error), MIMO_VL_STATUS_CHECKPOINT, "/");
+}
+
 int main(int count, char **arguments) {
     read_arguments(count, arguments);
+    if (count > 3) {
+        bad_checkpoints_are_refused(arguments[3], count > 4);
+    }
     null_handles_do_no_harm();
     bad_loads_are_refused();
     bad_images_are_refused();

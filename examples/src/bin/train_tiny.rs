@@ -49,7 +49,7 @@ fn dimensions() -> Dimensions {
     Dimensions {
         hidden_size: 160,
         intermediate_size: 384,
-        layers: 6,
+        layers: 4,
         heads: 5,
         kv_heads: 1,
         rope_theta: 20.0,
@@ -246,6 +246,9 @@ impl Means {
     fn text(&self, report: &StepReport) -> String {
         let rate = self.weight * report.examples as f64 / self.seconds;
         let [loss, aside, accuracy] = [self.loss, self.aside, 100.0 * self.accuracy].map(|sum| sum / self.weight);
-        format!("loss {loss:.4} aside {aside:.4} tokens right {accuracy:.1}% {rate:.0} examples/s lr {:.1e}", report.rate)
+        format!(
+            "loss {loss:.4} aside {aside:.4} tokens right {accuracy:.1}% {rate:.0} examples/s lr {:.1e}",
+            report.rate
+        )
     }
 }

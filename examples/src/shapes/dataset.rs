@@ -8,14 +8,17 @@ use mimo_vl_core::prompt::Tokenizer;
 use mimo_vl_core::train::{Batch, Dataset, Example, PatchLabel};
 
 use super::checkpoint::TOKEN_SIDE;
-use super::conversation::{Conversation, Media, Recipe, Skill};
+use super::conversation::{Conversation, Media, Recipe, Skill, in_steps};
 use super::draw::Picture;
 use super::random::Random;
 use super::scene::Limits;
 
-/// Width and height of pictures of text, of screens, and of frames, each from the least to the most.
-const TEXT: [(u32, u32); 2] = [(168, 224), (112, 168)];
-const SCREEN: [(u32, u32); 2] = [(168, 224), (140, 224)];
+/// How often each skill comes at the start.
+const EASY: [u32; 5] = [10, 40, 25, 20, 5];
+/// Width and height of pictures to detect in, of text, of screens, and of frames, each from the least to the most.
+const DETECTION: [(u32, u32); 2] = [(140, 196), (140, 196)];
+const TEXT: [(u32, u32); 2] = [(168, 224), (112, 140)];
+const SCREEN: [(u32, u32); 2] = [(168, 196), (140, 196)];
 const FRAME: [(u32, u32); 2] = [(112, 168), (112, 168)];
 
 /// Training conversations of one seed. The examples of a batch have one skill, one number of turns and one
@@ -28,7 +31,7 @@ pub struct ShapesDataset {
     pub recipe: Recipe,
     /// Conversations in a batch.
     pub batch_size: usize,
-    /// Batches at the start whose scenes have only one or two objects.
+    /// Batches at the start that show one object and ask mostly where it is.
     pub easy_batches: u64,
     /// The tokenizer of the model.
     pub tokenizer: Tokenizer,
@@ -43,13 +46,14 @@ impl Dataset for ShapesDataset {
         let easy = index < self.easy_batches;
         let mut limits = self.recipe.limits.clone();
         if easy {
-            limits.objects.1 = limits.objects.1.min(2);
+            limits.objects.1 = limits.objects.0;
         }
         // The stream of sizes must not be one of the examples'.
         let mut rng = Random::new(!self.seed, index);
-        let skill = Skill::random(&self.recipe.skills, &mut rng);
+        let skill = Skill::random(if easy { &EASY } else { &self.recipe.skills }, &mut rng);
         let [width, height] = match skill {
-            Skill::Ask { .. } | Skill::Detect { .. } => [limits.width, limits.height],
+            Skill::Ask { .. } => [limits.width, limits.height],
+            Skill::Detect { .. } => DETECTION,
             Skill::Read => TEXT,
             Skill::Click { .. } => SCREEN,
             Skill::Motion { .. } => FRAME,
@@ -108,7 +112,8 @@ impl ShapesDataset {
     }
 }
 
-/// For every patch, in the order of patches (2×2 blocks together): what it shows the middle of.
+/// For every patch, in the order of patches (2×2 blocks together): what it shows the middle of, and its edges. Where a token shows
+/// no middle, its own upper left corner is to be known: so the language model learns where tokens stand.
 fn labels(picture: &Picture, [rows, columns]: [usize; 2]) -> Vec<PatchLabel> {
     let mut labels = vec![PatchLabel::default(); rows * columns];
     let patch = TOKEN_SIDE as f64 / 2.0;
@@ -116,11 +121,16 @@ fn labels(picture: &Picture, [rows, columns]: [usize; 2]) -> Vec<PatchLabel> {
     for mark in &picture.marks {
         let edges: [f64; 4] = std::array::from_fn(|index| mark.edges[index] * scale[index % 2]);
         let middle = |axis: usize| (edges[axis] + edges[axis + 2]) / 2.0;
-        let (x, y) = (middle(0), middle(1));
-        let (row, column) = ((y as usize).min(rows - 1), (x as usize).min(columns - 1));
+        let (row, column) = ((middle(1) as usize).min(rows - 1), (middle(0) as usize).min(columns - 1));
         let block = (row / 2) * (columns / 2) + column / 2;
         labels[4 * block + 2 * (row % 2) + column % 2] =
-            PatchLabel { kind: mark.kind, numbers: edges.map(|edge| (edge * patch).round() as u32) };
+            PatchLabel { kind: mark.kind, numbers: Some(edges.map(|edge| in_steps(edge * patch) as u32)) };
+    }
+    for (block, labels) in labels.chunks_exact_mut(4).enumerate() {
+        if labels.iter().all(|label| label.kind == 0) {
+            let (row, column) = (block / (columns / 2) * TOKEN_SIDE, block % (columns / 2) * TOKEN_SIDE);
+            labels[0].numbers = Some([column, row, column, row].map(|place| place as u32));
+        }
     }
     labels
 }

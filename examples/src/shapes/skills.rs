@@ -67,7 +67,8 @@ pub fn measure_skills(
         let mut rng = Random::new(seed, index);
         skills.asked += 1;
 
-        let scene = Scene::random(&mut rng, &Limits::default());
+        let limits = Limits { width: (140, 196), height: (140, 196), ..Limits::default() };
+        let scene = Scene::random(&mut rng, &limits);
         let picture = draw(&scene, &mut rng);
         let detection = Detection::random(&scene, rng.pick(&Language::ALL), &mut rng);
         let answer = ask(about(picture.image()?, &detection.text))?;
@@ -77,7 +78,7 @@ pub fn measure_skills(
             wrong(&detection.text, &answer.text);
         }
 
-        let size = (rng.within(168, 224) as u32, rng.within(140, 224) as u32);
+        let size = (rng.within(168, 196) as u32, rng.within(140, 196) as u32);
         let buttons = Buttons::random(size, index % 2 == 1, &mut rng);
         let answer = ask(buttons.prompt(model.preprocess_config())?)?;
         let action = Action::parse(&answer.text).map(|action| action.to_original(&answer.transforms[0]));
@@ -86,7 +87,7 @@ pub fn measure_skills(
             _ => wrong(&buttons.text, &answer.text),
         }
 
-        let size = (rng.within(168, 224) as u32, rng.within(112, 168) as u32);
+        let size = (rng.within(168, 224) as u32, rng.within(112, 140) as u32);
         let reading = Reading::random(size, &mut rng);
         let answer = ask(about(reading.picture.image()?, &reading.text))?;
         if answer.text.trim() == reading.written {

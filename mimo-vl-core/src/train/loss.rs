@@ -37,6 +37,7 @@ pub(super) struct Amount {
     pub(super) targets: usize,
     labelled: usize,
     unlabelled: usize,
+    numbered: usize,
 }
 
 impl Amount {
@@ -46,6 +47,7 @@ impl Amount {
             targets: batches.iter().map(|batch| batch.targets.len()).sum(),
             labelled: labels().filter(|label| label.kind > 0).count(),
             unlabelled: labels().filter(|label| label.kind == 0).count(),
+            numbered: labels().filter(|label| label.numbers.is_some()).count(),
         }
     }
 }
@@ -124,7 +126,7 @@ impl<B: Kernels> Learner<B> {
         Some((likelihood(scores, ints(kinds, device)) * Tensor::from_data(weights, device)).sum().neg())
     }
 
-    /// Half of the mean over the digits of all labelled patches.
+    /// The mean over the digits of all numbers.
     fn number_loss(
         &self,
         hidden: Tensor<B, 2>,
@@ -137,11 +139,11 @@ impl<B: Kernels> Learner<B> {
         let blocks = tokens.zip(batch.patch_labels.chunks_exact(BLOCK));
         let (mut rows, mut places, mut digits) = (Vec::new(), Vec::new(), Vec::new());
         for (token, block) in blocks {
-            for (place, label) in block.iter().enumerate().filter(|(_, label)| label.kind > 0) {
+            for (place, label) in block.iter().enumerate() {
+                let Some(numbers) = label.numbers else { continue };
                 places.push((rows.len() * BLOCK + place) as u32);
                 rows.push(token as u32);
-                digits
-                    .extend(label.numbers.iter().flat_map(|number| [number / 100 % 10, number / 10 % 10, number % 10]));
+                digits.extend(numbers.iter().flat_map(|number| [number / 100 % 10, number / 10 % 10, number % 10]));
             }
         }
         if rows.is_empty() {
@@ -150,7 +152,7 @@ impl<B: Kernels> Learner<B> {
         let count = rows.len();
         let told = probe.forward(hidden.select(0, ints(rows, device))).reshape([count * BLOCK, 10 * DIGITS]);
         let scores = told.select(0, ints(places, device)).reshape([count * DIGITS, 10]);
-        let whole = (2 * DIGITS * amount.labelled.max(1)) as f64;
+        let whole = (DIGITS * amount.numbered.max(1)) as f64;
         Some(likelihood(scores, ints(digits, device)).sum().neg().div_scalar(whole))
     }
 }

@@ -9,8 +9,24 @@
 `Model.load()` without a path loads mimo-vl-tiny, a small model that comes with the package.
 """
 
-from ._native import Image, Model, Session, Stream, Video, __version__
-from .answer import Answer, End, Event, StopReason, Text, Thinking, Timings
+from ._native import Image, Model, Session, Stream, Video, __version__, draw
+from .answer import (
+    Action,
+    Answer,
+    End,
+    Event,
+    Found,
+    Located,
+    Memory,
+    Plan,
+    PlannedPart,
+    Region,
+    StopReason,
+    Text,
+    Thinking,
+    Timings,
+    TokenLogprob,
+)
 from .errors import (
     AnswerError,
     CancelledError,
@@ -31,6 +47,7 @@ from .errors import (
 )
 
 __all__ = [
+    "Action",
     "Answer",
     "AnswerError",
     "CancelledError",
@@ -41,16 +58,22 @@ __all__ = [
     "End",
     "ErrorCode",
     "Event",
+    "Found",
     "HubError",
     "Image",
     "ImageError",
     "InternalError",
     "IoError",
+    "Located",
+    "Memory",
     "MimoVlError",
     "Model",
     "OptionError",
     "OutOfMemoryError",
+    "Plan",
+    "PlannedPart",
     "PromptError",
+    "Region",
     "Session",
     "StopReason",
     "Stream",
@@ -58,6 +81,8 @@ __all__ = [
     "Text",
     "Thinking",
     "Timings",
+    "TokenLogprob",
     "Video",
     "__version__",
+    "draw",
 ]

@@ -2,7 +2,7 @@
 
 import enum
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 
 class StopReason(enum.Enum):
@@ -38,12 +38,134 @@ class Timings:
     """The new part of the conversation through the language model, up to the first token of the answer."""
     decode: float
     """The tokens of the answer."""
+    sampling: float
+    """Choosing the tokens of the answer."""
     cached_tokens: int
     """How many tokens of the conversation earlier turns had computed already."""
     prefill_tokens_per_second: float
     """Tokens of the conversation that went through the language model in one second; 0 when none did."""
     decode_tokens_per_second: float
     """Tokens of the answer that went through the language model in one second; 0 when none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that a session takes. What sessions share is counted in each."""
+
+    weights: int
+    """The model's weights, as far as they are read."""
+    cache: int
+    """Keys and values of the tokens so far, as they are allocated."""
+    pixels: int
+    """The pixels of the conversation's pictures and videos."""
+    features: int
+    """What the vision tower made of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A box (left, top, right, bottom) or a point (x, y) in three frames, each with the origin at the top left corner."""
+
+    pixels: tuple[float, ...]
+    """Pixels of your picture, as a viewer shows it."""
+    normalized: tuple[float, ...]
+    """The same over the picture's size: from 0 to 1."""
+    model: tuple[float, ...]
+    """Pixels of the picture that the model saw, as it wrote them."""
+    clamped: bool
+    """Whether it lay outside and was moved to the edge, or had its sides the wrong way round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box, or one or several points, that the answer locates in a picture."""
+
+    image: int
+    """In which picture or video of the conversation, from 0."""
+    label: str | None
+    """What it is called."""
+    text: str | None
+    """The text that is written there."""
+    box: Located | None
+    """The box; None for points."""
+    points: tuple[Located, ...]
+    """The points; none for a box."""
+    confidence: float | None
+    """The geometric mean of the probabilities of its tokens, not calibrated; None without logprobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What the model wants done on a screen; points are in pixels of your screenshot."""
+
+    name: str
+    """click, scroll, input, drag, open, press, finished, longpress, hover, select, wait or appswitch."""
+    point: tuple[float, float] | None = None
+    """Where, or where a drag starts."""
+    end_point: tuple[float, float] | None = None
+    """Where a drag ends."""
+    text: str | None = None
+    """What is written, chosen or opened, or how a finished task went."""
+    direction: str | None = None
+    """Of a scroll: up, down, left or right."""
+    keys: tuple[str, ...] = ()
+    """Keys to press together."""
+
+    @staticmethod
+    def _of(values: dict[str, Any]) -> "Action":
+        def point(key: str) -> tuple[float, float] | None:
+            place = values.get(key)
+            return None if place is None else (float(place[0]), float(place[1]))
+
+        text = next((values[key] for key in ("text", "app", "status") if key in values), None)
+        keys = tuple(values.get("keys", ()))
+        return Action(
+            values["action"], point("start_point"), point("end_point"), text, values.get("direction"), keys
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How likely a token of an answer was."""
+
+    id: int
+    """The token."""
+    logprob: float
+    """The natural logarithm of its probability."""
+    top: tuple[tuple[int, float], ...]
+    """The most likely tokens at its place with their logprobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPart:
+    """A part of a question."""
+
+    tokens: int
+    """Its tokens."""
+    size: tuple[int, int] | None
+    """Width and height at which the model sees a picture; None for text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a question will take."""
+
+    fits: bool
+    """Whether the context and the memory that is free hold it."""
+    prompt_tokens: int
+    """Tokens of the whole conversation with the question."""
+    cached_tokens: int
+    """How many of them the session has seen already."""
+    answer_tokens: int
+    """Most tokens that the answer can have."""
+    cache_bytes: int
+    """Bytes of keys and values for all of them."""
+    peak_bytes: int
+    """Bytes of the process at its peak, weights included."""
+    available_bytes: int | None
+    """Bytes that are free now; None where that is not known."""
+    parts: tuple[PlannedPart, ...]
+    """The parts of the question, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +184,16 @@ class Answer:
     """How many tokens the whole conversation before it has."""
     timings: Timings
     """How long each stage took."""
+    complete: bool
+    """Whether the answer came to its own end, with every list and object in it closed."""
+    regions: tuple[Region, ...]
+    """The boxes and points in the answer."""
+    action: Action | None
+    """The action that the answer asks for, if it is one."""
+    logprobs: tuple[TokenLogprob, ...]
+    """How likely its tokens were; empty unless `logprobs` was given."""
+    memory: Memory
+    """What the session takes after it."""
 
     def __str__(self) -> str:
         return self.text
@@ -82,11 +214,18 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A box, or one or several points, closed in the answer."""
+
+    region: Region
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The answer is over; nothing follows."""
 
     reason: StopReason
 
 
-Event: TypeAlias = Thinking | Text | End
+Event: TypeAlias = Thinking | Text | Found | End
 """One step of an answer while it is generated."""

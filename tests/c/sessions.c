@@ -1,0 +1,368 @@
+/* A client of libmimo_vl that plans, forks, saves, watches, and asks about videos.
+ *
+ *     sessions CHECKPOINT PICTURE */
+#include "check.h"
+
+static mimo_vl_image *open_picture(void) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_image *image;
+    OK(mimo_vl_image_from_path(picture, &image, &error));
+    return image;
+}
+
+/* The answer to a question, as a text that the caller frees. */
+static char *said(mimo_vl_session *session, const mimo_vl_prompt *prompt) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_answer *answer;
+    mimo_vl_str text;
+    OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
+    CHECK(mimo_vl_answer_bytes(answer, MIMO_VL_MEMORY_WEIGHTS) > 0 && mimo_vl_answer_bytes(answer, MIMO_VL_MEMORY_CACHE) > 0);
+    CHECK(mimo_vl_answer_bytes(answer, 77) == 0 && mimo_vl_answer_bytes(NULL, MIMO_VL_MEMORY_CACHE) == 0);
+    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_SAMPLING) >= 0);
+    mimo_vl_answer_text(answer, &text);
+    char *copy = malloc(text.len + 1);
+    CHECK(copy != NULL);
+    memcpy(copy, text.data, text.len + 1);
+    mimo_vl_answer_free(answer);
+    mimo_vl_generate_options_free(options);
+    return copy;
+}
+
+static void plans_tell_what_comes(const mimo_vl_model *model) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_session *session = open_session(model);
+    mimo_vl_image *image = open_picture();
+    mimo_vl_prompt *prompt = ask_about(image), *smaller;
+    mimo_vl_plan *plan, *fitted;
+    mimo_vl_answer *answer;
+    mimo_vl_generate_options *options = at_most(8);
+    size_t size[2] = {0, 0};
+    OK(mimo_vl_session_plan(session, prompt, options, &plan, &error));
+    CHECK(mimo_vl_plan_fits(plan) && mimo_vl_plan_answer_tokens(plan) == 8 && mimo_vl_plan_cached_tokens(plan) == 0);
+    CHECK(mimo_vl_plan_cache_bytes(plan) > 0 && mimo_vl_plan_peak_bytes(plan) > mimo_vl_plan_cache_bytes(plan));
+    CHECK(mimo_vl_plan_available_bytes(plan) > 0 && mimo_vl_plan_part_count(plan) == 3);
+    CHECK(mimo_vl_plan_part_size(plan, 0, size) && size[0] % 28 == 0 && size[1] % 28 == 0);
+    CHECK(mimo_vl_plan_part_tokens(plan, 0) == size[0] * size[1] / 784);
+    CHECK(!mimo_vl_plan_part_size(plan, 1, size) && !mimo_vl_plan_part_size(plan, 9, size));
+    CHECK(mimo_vl_plan_part_tokens(plan, 1) > 0 && mimo_vl_plan_part_tokens(plan, 9) == 0);
+    size_t tokens = mimo_vl_plan_prompt_tokens(plan);
+    FAILS(mimo_vl_session_fit(session, prompt, options, tokens - 1, 0, false, &smaller, &fitted, &error),
+          MIMO_VL_STATUS_CONTEXT_TOO_LONG, "tokens");
+    CHECK(smaller == NULL && fitted == NULL);
+    FAILS(mimo_vl_session_fit(session, prompt, options, 0, 1, true, &smaller, NULL, &error), MIMO_VL_STATUS_MEMORY, "memory");
+    OK(mimo_vl_session_fit(session, prompt, options, tokens - 1, 0, true, &smaller, &fitted, &error));
+    CHECK(mimo_vl_plan_prompt_tokens(fitted) < tokens);
+    OK(mimo_vl_session_ask(session, smaller, options, &answer, &error));
+    CHECK(mimo_vl_answer_prompt_tokens(answer) == mimo_vl_plan_prompt_tokens(fitted));
+    mimo_vl_answer_free(answer);
+    mimo_vl_plan_free(fitted);
+    mimo_vl_plan_free(plan);
+    mimo_vl_prompt_free(smaller);
+    mimo_vl_prompt_free(prompt);
+    mimo_vl_image_free(image);
+    mimo_vl_generate_options_free(options);
+    mimo_vl_session_free(session);
+}
+
+static void a_conversation_goes_on_elsewhere(const mimo_vl_model *model, const char *file) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_session *session = open_session(model), *fork, *loaded, *none;
+    mimo_vl_image *image = open_picture();
+    mimo_vl_prompt *first = ask_about(image), *second = ask_about(NULL);
+    free(said(session, first));
+    OK(mimo_vl_session_fork(session, &fork, &error));
+    OK(mimo_vl_session_save(session, file, &error));
+    OK(mimo_vl_session_load(model, file, &loaded, &error));
+    char *here = said(session, second), *forked = said(fork, second), *later = said(loaded, second);
+    CHECK(strcmp(here, forked) == 0 && strcmp(here, later) == 0);
+    FAILS(mimo_vl_session_load(model, picture, &none, &error), MIMO_VL_STATUS_CHECKPOINT, picture);
+    FAILS(mimo_vl_session_load(model, "no/such/file", &none, &error), MIMO_VL_STATUS_IO, "no/such/file");
+    FAILS(mimo_vl_session_save(session, "no/such/folder/file", &error), MIMO_VL_STATUS_IO, "no/such/folder");
+    free(here);
+    free(forked);
+    free(later);
+    mimo_vl_session_free(loaded);
+    mimo_vl_session_free(fork);
+    mimo_vl_session_free(session);
+    mimo_vl_prompt_free(second);
+    mimo_vl_prompt_free(first);
+    mimo_vl_image_free(image);
+    CHECK(remove(file) == 0);
+}
+
+struct heard {
+    int events, stages, steps;
+    int32_t reply;
+    char text[1000];
+};
+
+static int32_t hear(void *data, mimo_vl_event_kind kind, mimo_vl_str text, const mimo_vl_region *region) {
+    struct heard *heard = data;
+    CHECK(region == NULL && strlen(heard->text) + text.len < sizeof heard->text);
+    strcat(heard->text, text.data);
+    heard->events++;
+    return kind == MIMO_VL_EVENT_KIND_END ? 99 : heard->reply;
+}
+
+static void watch(void *data, int32_t stage, size_t done, size_t of) {
+    struct heard *heard = data;
+    CHECK((stage == MIMO_VL_STAGE_ENCODE || stage == MIMO_VL_STAGE_PREFILL) && done <= of);
+    heard->stages++;
+}
+
+static int32_t count(void *data, uint64_t done, uint64_t of) {
+    struct heard *heard = data;
+    CHECK(done <= of);
+    heard->steps++;
+    return heard->reply;
+}
+
+static void callbacks_are_called(const mimo_vl_model *model) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_session *session = open_session(model);
+    mimo_vl_prompt *prompt = ask_about(NULL);
+    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_answer *answer;
+    mimo_vl_model *loaded;
+    struct heard heard = {.reply = MIMO_VL_CONTINUE};
+    char *expected = said(session, prompt);
+    mimo_vl_str text;
+    OK(mimo_vl_session_reset(session, &error));
+    OK(mimo_vl_session_set_progress(session, watch, &heard, &error));
+    OK(mimo_vl_session_ask_with(session, prompt, options, hear, &heard, &answer, &error));
+    mimo_vl_answer_text(answer, &text);
+    CHECK(strcmp(text.data, expected) == 0 && strcmp(heard.text, expected) == 0 && heard.events > 1 && heard.stages > 0);
+    mimo_vl_answer_free(answer);
+    FAILS(mimo_vl_session_ask_with(session, prompt, options, NULL, NULL, &answer, &error), MIMO_VL_STATUS_OPTION, "callback");
+
+    /* STOP keeps what is there, CANCEL gives it up. */
+    struct heard stopped = {.reply = MIMO_VL_STOP};
+    OK(mimo_vl_session_set_progress(session, NULL, NULL, &error));
+    OK(mimo_vl_session_reset(session, &error));
+    OK(mimo_vl_session_ask_with(session, prompt, options, hear, &stopped, &answer, &error));
+    CHECK(mimo_vl_answer_stop_reason(answer) == MIMO_VL_STOP_REASON_CANCELLED && stopped.events <= heard.events);
+    mimo_vl_answer_free(answer);
+    OK(mimo_vl_session_reset(session, &error));
+    struct heard cancelled = {.reply = MIMO_VL_CANCEL};
+    FAILS(mimo_vl_session_ask_with(session, prompt, options, hear, &cancelled, NULL, &error), MIMO_VL_STATUS_CANCELLED,
+          "cancelled");
+    CHECK(cancelled.events == 1);
+    char *again = said(session, prompt);
+    CHECK(strcmp(again, expected) == 0);
+
+    struct heard steps = {.reply = MIMO_VL_CONTINUE};
+    OK(mimo_vl_model_load_watched(checkpoint, NULL, count, &steps, &loaded, &error));
+    CHECK(steps.steps > 1);
+    mimo_vl_model_free(loaded);
+    FAILS(mimo_vl_model_load_watched(checkpoint, NULL, count, &cancelled, &loaded, &error), MIMO_VL_STATUS_CANCELLED,
+          "cancelled");
+    free(again);
+    free(expected);
+    mimo_vl_generate_options_free(options);
+    mimo_vl_prompt_free(prompt);
+    mimo_vl_session_free(session);
+}
+
+static void options_reach_the_answer(const mimo_vl_model *model) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_session *session = open_session(model);
+    mimo_vl_prompt *prompt = ask_about(NULL);
+    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_answer *answer;
+    mimo_vl_generate_options_set_frequency_penalty(options, 3.0f);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "frequency_penalty");
+    mimo_vl_generate_options_set_frequency_penalty(options, 0.1f);
+    mimo_vl_generate_options_set_presence_penalty(options, -3.0f);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "presence_penalty");
+    mimo_vl_generate_options_set_presence_penalty(options, 0.1f);
+    mimo_vl_generate_options_set_typical_p(options, 0.0f);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "typical_p");
+    mimo_vl_generate_options_set_typical_p(options, 0.9f);
+    mimo_vl_generate_options_set_loop_tokens(options, 3);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "loop_tokens");
+    mimo_vl_generate_options_set_loop_tokens(options, 64);
+    mimo_vl_generate_options_set_best_of(options, 2);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "best_of");
+    mimo_vl_generate_options_set_temperature(options, 1.0f);
+    mimo_vl_generate_options_set_logit_bias(options, 1u << 30, 1.0f);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "logit_bias");
+    mimo_vl_generate_options_free(options);
+
+    options = at_most(8);
+    mimo_vl_generate_options_set_best_of(options, 2);
+    mimo_vl_generate_options_set_temperature(options, 1.0f);
+    mimo_vl_generate_options_set_thinking_tokens(options, 4);
+    mimo_vl_generate_options_set_keep_thinking(options, true);
+    OK(mimo_vl_generate_options_add_stop(options, "never said", strlen("never said"), &error));
+    FAILS(mimo_vl_generate_options_add_stop(options, NULL, 1, &error), MIMO_VL_STATUS_OPTION, "text");
+    mimo_vl_generate_options_set_logprobs(options, true);
+    OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
+    CHECK(mimo_vl_answer_logprob_count(answer) == mimo_vl_answer_tokens(answer));
+    mimo_vl_answer_free(answer);
+    mimo_vl_generate_options_set_logprobs(options, false);
+    mimo_vl_generate_options_set_deadline(options, 1e-9);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_DEADLINE, "deadline");
+    mimo_vl_generate_options_set_deadline(options, 0.0);
+    OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
+    CHECK(mimo_vl_answer_logprob_count(answer) == 0 && mimo_vl_answer_logprob(answer, 0) != mimo_vl_answer_logprob(answer, 0));
+    mimo_vl_answer_free(answer);
+    mimo_vl_generate_options_free(options);
+    mimo_vl_prompt_free(prompt);
+    mimo_vl_session_free(session);
+}
+
+static void pixels_come_in_any_order(void) {
+    static const uint8_t rgb[6] = {1, 2, 3, 4, 5, 6}, bgra[8] = {3, 2, 1, 255, 6, 5, 4, 255};
+    static const uint8_t bgr[6] = {3, 2, 1, 6, 5, 4}, rgba[8] = {1, 2, 3, 255, 4, 5, 6, 255};
+    mimo_vl_error *error = NULL;
+    mimo_vl_image *image, *part;
+    const struct {
+        int32_t format;
+        const uint8_t *pixels;
+        size_t row;
+    } ways[] = {{MIMO_VL_PIXEL_FORMAT_RGB, rgb, 6},
+                {MIMO_VL_PIXEL_FORMAT_BGR, bgr, 6},
+                {MIMO_VL_PIXEL_FORMAT_RGBA, rgba, 8},
+                {MIMO_VL_PIXEL_FORMAT_BGRA, bgra, 8}};
+    for (size_t way = 0; way < 4; way++) {
+        OK(mimo_vl_image_from_pixels(ways[way].format, 2, 1, ways[way].row, ways[way].pixels, ways[way].row, &image, &error));
+        CHECK(memcmp(mimo_vl_image_pixels(image), rgb, 6) == 0);
+        OK(mimo_vl_image_crop(image, 1, 0, 1, 1, &part, &error));
+        CHECK(mimo_vl_image_width(part) == 1 && memcmp(mimo_vl_image_pixels(part), rgb + 3, 3) == 0);
+        mimo_vl_image_free(part);
+        FAILS(mimo_vl_image_crop(image, 1, 0, 2, 1, &part, &error), MIMO_VL_STATUS_IMAGE, "part");
+        FAILS(mimo_vl_image_write_png(image, "no/such/folder/a.png", &error), MIMO_VL_STATUS_IO, "no/such/folder");
+        mimo_vl_image_free(image);
+    }
+    FAILS(mimo_vl_image_from_pixels(4, 2, 1, 8, rgba, 8, &image, &error), MIMO_VL_STATUS_OPTION, "pixel_format");
+    CHECK(mimo_vl_image_pixels(NULL) == NULL);
+}
+
+static void videos_are_seen(const mimo_vl_model *model) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_image *frames[4], *frame;
+    mimo_vl_video *video;
+    mimo_vl_prompt *prompt = mimo_vl_prompt_new_user();
+    mimo_vl_session *session = open_session(model);
+    mimo_vl_video_options *options = mimo_vl_video_options_new();
+    for (int index = 0; index < 4; index++) {
+        frames[index] = open_picture();
+    }
+    FAILS(mimo_vl_video_from_frames((const mimo_vl_image *const *)frames, 4, 0.0, &video, &error), MIMO_VL_STATUS_OPTION,
+          "fps");
+    FAILS(mimo_vl_video_from_frames((const mimo_vl_image *const *)frames, 0, 2.0, &video, &error), MIMO_VL_STATUS_IMAGE,
+          "frames");
+    FAILS(mimo_vl_video_from_frames(NULL, 4, 2.0, &video, &error), MIMO_VL_STATUS_OPTION, "frames");
+    OK(mimo_vl_video_from_frames((const mimo_vl_image *const *)frames, 4, 2.0, &video, &error));
+    CHECK(mimo_vl_video_frame_count(video) == 4 && mimo_vl_video_fps(video) == 2.0);
+    CHECK(mimo_vl_video_timestamp(video, 3) == 1.5 && mimo_vl_video_timestamp(video, 4) != mimo_vl_video_timestamp(video, 4));
+    OK(mimo_vl_video_frame(video, 0, &frame, &error));
+    CHECK(mimo_vl_image_pixels(frame) == mimo_vl_image_pixels(frames[0]));
+    mimo_vl_image_free(frame);
+    FAILS(mimo_vl_video_frame(video, 4, &frame, &error), MIMO_VL_STATUS_OPTION, "index");
+    mimo_vl_video_set_max_pixels(video, 28 * 28 * 8);
+    OK(mimo_vl_prompt_add_video(prompt, video, &error));
+    OK(mimo_vl_prompt_add_text(prompt, QUESTION, strlen(QUESTION), &error));
+    free(said(session, prompt));
+    mimo_vl_video_free(video);
+    FAILS(mimo_vl_prompt_add_video(prompt, NULL, &error), MIMO_VL_STATUS_OPTION, "video");
+
+    mimo_vl_video_options_set_fps(options, 2.0);
+    mimo_vl_video_options_set_frames(options, 4);
+    mimo_vl_video_options_set_frame_limits(options, 2, 8);
+    mimo_vl_video_options_set_span(options, 0.0, 1.0);
+    mimo_vl_video_options_set_total_pixels(options, 1000000);
+    mimo_vl_video_options_set_max_pixels(options, 100000);
+    FAILS(mimo_vl_video_from_path("no/such/film.mp4", options, NULL, NULL, &video, &error), MIMO_VL_STATUS_IO,
+          "no/such/film.mp4");
+    mimo_vl_video_options_free(options);
+    for (int index = 0; index < 4; index++) {
+        mimo_vl_image_free(frames[index]);
+    }
+    mimo_vl_prompt_free(prompt);
+    mimo_vl_session_free(session);
+}
+
+static void features_have_a_row_for_each_token(const mimo_vl_model *model) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_features *features;
+    mimo_vl_image *image = open_picture();
+    OK(mimo_vl_model_features(model, image, &features, &error));
+    CHECK(mimo_vl_features_rows(features) > 0 && mimo_vl_features_width(features) > 0);
+    const float *data = mimo_vl_features_data(features);
+    CHECK(data[mimo_vl_features_rows(features) * mimo_vl_features_width(features) - 1] < 1e6f);
+    mimo_vl_features_free(features);
+    FAILS(mimo_vl_model_features(model, NULL, &features, &error), MIMO_VL_STATUS_OPTION, "image");
+    mimo_vl_image_free(image);
+}
+
+static void note(void *data, int32_t level, mimo_vl_str message) {
+    struct heard *heard = data;
+    CHECK(level == MIMO_VL_LOG_LEVEL_DEBUG || level < MIMO_VL_LOG_LEVEL_DEBUG);
+    heard->events += strstr(message.data, "answered") != NULL;
+}
+
+static void the_log_goes_where_it_is_wanted(const mimo_vl_model *model) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_session *session = open_session(model);
+    mimo_vl_prompt *prompt = ask_about(NULL);
+    struct heard heard = {0};
+    FAILS(mimo_vl_set_log_callback(6, note, &heard, &error), MIMO_VL_STATUS_OPTION, "level");
+    OK(mimo_vl_set_log_callback(MIMO_VL_LOG_LEVEL_DEBUG, note, &heard, &error));
+    free(said(session, prompt));
+    CHECK(heard.events == 1);
+    OK(mimo_vl_set_log_callback(MIMO_VL_LOG_LEVEL_OFF, NULL, NULL, &error));
+    free(said(session, prompt));
+    CHECK(heard.events == 1);
+    mimo_vl_prompt_free(prompt);
+    mimo_vl_session_free(session);
+}
+
+/* Every handle that was new: null is harmless, and is no object. */
+static void null_is_harmless(void) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_session *session;
+    mimo_vl_plan *plan;
+    mimo_vl_video *video;
+    mimo_vl_task *task;
+    mimo_vl_action *action;
+    FAILS(mimo_vl_session_fork(NULL, &session, &error), MIMO_VL_STATUS_OPTION, "session");
+    FAILS(mimo_vl_session_plan(NULL, NULL, NULL, &plan, &error), MIMO_VL_STATUS_OPTION, "session");
+    FAILS(mimo_vl_session_set_progress(NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "session");
+    FAILS(mimo_vl_video_from_path(NULL, NULL, NULL, NULL, &video, &error), MIMO_VL_STATUS_OPTION, "path");
+    FAILS(mimo_vl_task_new(NULL, 2, &task, &error), MIMO_VL_STATUS_OPTION, "goal");
+    FAILS(mimo_vl_answer_action(NULL, &action, &error), MIMO_VL_STATUS_OPTION, "answer");
+    FAILS(mimo_vl_stream_end_thinking(NULL, &error), MIMO_VL_STATUS_OPTION, "stream");
+    CHECK(!mimo_vl_plan_fits(NULL) && mimo_vl_plan_prompt_tokens(NULL) == 0 && mimo_vl_plan_part_count(NULL) == 0);
+    CHECK(mimo_vl_video_frame_count(NULL) == 0 && mimo_vl_features_data(NULL) == NULL && !mimo_vl_answer_complete(NULL));
+    CHECK(mimo_vl_answer_region(NULL, 0) == NULL && mimo_vl_stream_region(NULL) == NULL);
+    CHECK(!mimo_vl_region_label(NULL, NULL) && mimo_vl_region_image(NULL) == 0 && !mimo_vl_region_clamped(NULL));
+    mimo_vl_video_options_set_fps(NULL, 1.0);
+    mimo_vl_generate_options_set_deadline(NULL, 1.0);
+    mimo_vl_load_options_set_feature_cache(NULL, 0);
+    mimo_vl_plan_free(NULL);
+    mimo_vl_video_free(NULL);
+    mimo_vl_video_options_free(NULL);
+    mimo_vl_task_free(NULL);
+    mimo_vl_action_free(NULL);
+    mimo_vl_features_free(NULL);
+}
+
+int main(int arguments, char **values) {
+    char file[4096];
+    read_arguments(arguments, values);
+    CHECK(snprintf(file, sizeof file, "%s.session", values[0]) < (int)sizeof file);
+    null_is_harmless();
+    mimo_vl_model *model = load();
+    plans_tell_what_comes(model);
+    a_conversation_goes_on_elsewhere(model, file);
+    callbacks_are_called(model);
+    options_reach_the_answer(model);
+    pixels_come_in_any_order();
+    videos_are_seen(model);
+    features_have_a_row_for_each_token(model);
+    the_log_goes_where_it_is_wanted(model);
+    mimo_vl_model_free(model);
+    return 0;
+}

@@ -1,0 +1,187 @@
+/* A client of libmimo_vl in C++.
+ *
+ *     client CHECKPOINT PICTURE */
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include "mimo_vl.hpp"
+
+#define CHECK(condition) \
+    ((condition) ? (void)0 : (std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition), std::exit(1)))
+
+using namespace mimo_vl;
+
+static_assert(!std::is_copy_constructible_v<Model> && std::is_nothrow_move_constructible_v<Model>);
+static_assert(!std::is_copy_constructible_v<Session> && std::is_nothrow_move_constructible_v<Stream>);
+
+/* What the call throws must have this code and name this word. */
+template <typename Call> static void fails(Call call, mimo_vl_status code, const char *word) {
+    try {
+        call();
+    } catch (const Error &error) {
+        if (error.code() == code && std::strstr(error.what(), word)) return;
+        std::fprintf(stderr, "%d: %s\n", static_cast<int>(error.code()), error.what());
+    }
+    std::fprintf(stderr, "no error %d that names %s\n", static_cast<int>(code), word);
+    std::exit(1);
+}
+
+static Prompt about(const Image &image, const char *question = "What is in the picture?") {
+    Prompt prompt;
+    prompt.add(image).add(question).thinking(MIMO_VL_THINKING_OFF);
+    return prompt;
+}
+
+static void answers_and_streams_agree(const Model &model, const Image &image) {
+    Prompt prompt = about(image);
+    Generate few;
+    few.max_tokens(12).logprobs();
+    Session session(model);
+    Answer answer = session.ask(prompt, few);
+    CHECK(answer.tokens() == answer.logprobs().size() && !answer.thinking());
+    CHECK(answer.bytes(MIMO_VL_MEMORY_WEIGHTS) > 0 && answer.seconds(MIMO_VL_STAGE_DECODE) >= 0);
+    session.reset();
+    std::string streamed;
+    Stream stream = session.stream(prompt, few);
+    mimo_vl_event_kind last = MIMO_VL_EVENT_KIND_TEXT;
+    for (const Event &event : stream) {
+        streamed += event.text;
+        last = event.kind;
+    }
+    CHECK(last == MIMO_VL_EVENT_KIND_END && streamed == answer.text() && !stream.next());
+    CHECK(stream.finish().text() == answer.text());
+    fails([&] { stream.finish(); }, MIMO_VL_STATUS_OPTION, "finished");
+    std::printf("%.*s\n", static_cast<int>(answer.text().size()), answer.text().data());
+
+    /* A stream that is not read to its end leaves nothing. */
+    session.reset();
+    {
+        Stream broken = session.stream(prompt, few);
+        for (const Event &event : broken) {
+            CHECK(event.kind == MIMO_VL_EVENT_KIND_TEXT || event.kind == MIMO_VL_EVENT_KIND_END);
+            break;
+        }
+        fails([&] { session.ask(prompt, few); }, MIMO_VL_STATUS_OPTION, "session");
+    }
+    CHECK(session.ask(prompt, few).text() == answer.text());
+}
+
+static void boxes_and_actions_are_typed(const Model &model, const Image &image) {
+    Generate boxes;
+    boxes.max_tokens(200).temperature(20).grammar(MIMO_VL_GRAMMAR_KIND_BOXES);
+    size_t found = 0;
+    for (uint64_t seed = 0; seed < 4; ++seed) {
+        Answer answer = Session(model).ask(about(image), boxes.seed(seed));
+        for (const Region &region : answer.regions()) {
+            auto edges = region.box();
+            CHECK(edges && region.label() && !region.text() && region.points().empty());
+            CHECK((*edges)[2] <= image.width() && (*edges)[3] <= image.height());
+            ++found;
+        }
+        Image drawn = answer.draw(image);
+        CHECK(drawn.width() == image.width() && drawn.height() == image.height());
+    }
+    CHECK(found > 0);
+
+    Task task("Pay");
+    task.instruction("Click it.").offer({MIMO_VL_ACTION_KIND_CLICK});
+    Generate one;
+    one.max_tokens(100).grammar(task);
+    Answer answer = Session(model).ask(task.prompt(image, model).thinking(MIMO_VL_THINKING_OFF), one);
+    Action action = answer.action();
+    CHECK(action.kind() == MIMO_VL_ACTION_KIND_CLICK && action.point() && !action.end_point() && action.keys().empty());
+    task.add_step("I click it.", action);
+    Action press = Action::parse(R"({"action": "press", "keys": ["ctrl", "c"]})");
+    CHECK(press.keys().size() == 2 && press.keys()[1] == "c" && press.json().find("ctrl") != std::string_view::npos);
+    fails([] { Action::parse("no"); }, MIMO_VL_STATUS_ANSWER, "action");
+}
+
+static void sessions_plan_fork_and_last(const Model &model, const Image &image, const std::string &file) {
+    Generate few;
+    few.max_tokens(8);
+    Session session(model);
+    Plan plan = session.plan(about(image), few);
+    CHECK(plan.fits() && plan.part_size(0) && !plan.part_size(1) && plan.answer_tokens() == 8);
+    Prompt smaller = session.fit(about(image), plan.prompt_tokens() - 1, 0, true, few);
+    CHECK(session.plan(smaller, few).prompt_tokens() < plan.prompt_tokens());
+    session.ask(about(image), few);
+    session.save(file);
+    Session loaded = Session::load(model, file), fork = session.fork();
+    Prompt next;
+    next.add("And then?");
+    std::string here(session.ask(next, few).text());
+    CHECK(here == loaded.ask(next, few).text() && here == fork.ask(next, few).text());
+    CHECK(std::remove(file.c_str()) == 0);
+    Session moved = std::move(session);
+    CHECK(moved.plan(next, few).cached_tokens() > 0);
+}
+
+static void videos_and_pixels_come_from_the_caller(const Model &model) {
+    std::vector<uint8_t> pixels(40 * 30 * 4, 200);
+    Image image = Image::from_pixels(MIMO_VL_PIXEL_FORMAT_BGRA, 40, 30, 160, pixels.data(), pixels.size());
+    CHECK(image.pixels()[0] == Image(image.crop(1, 1, 5, 5)).pixels()[0]);
+    std::vector<Image> frames;
+    frames.push_back(std::move(image));
+    frames.push_back(Image::from_pixels(MIMO_VL_PIXEL_FORMAT_RGBA, 40, 30, 160, pixels.data(), pixels.size()));
+    Video video = Video::from_frames(frames, 2);
+    CHECK(video.frame_count() == 2 && video.timestamp(1) == 0.5 && video.frame(1).width() == 40);
+    Prompt prompt;
+    prompt.add(video.max_pixels(28 * 28 * 8)).add("What moves?");
+    Generate few;
+    Session(model).ask(prompt, few.max_tokens(4));
+    CHECK(Features(model, frames[0]).rows() > 0);
+    fails([] { Video::open("no/such/film.mp4"); }, MIMO_VL_STATUS_IO, "no/such/film.mp4");
+}
+
+static void threads_and_callbacks(const Model &model, const std::string &checkpoint) {
+    Session session(model);
+    Cancel cancel = session.cancel_handle();
+    Generate many;
+    many.max_tokens(100000).temperature(20).logit_bias(0, 0);
+    Prompt prompt;
+    prompt.add("Say much.");
+    std::thread other;
+    fails(
+        [&] {
+            Stream stream = session.stream(prompt, many);
+            other = std::thread([&] { cancel.cancel(); });
+            while (stream.next()) {
+            }
+            stream.finish();
+        },
+        MIMO_VL_STATUS_CANCELLED, "cancelled");
+    other.join();
+    /* What a callback throws comes out again. */
+    bool caught = false;
+    try {
+        Model again(checkpoint, {}, [](uint64_t, uint64_t) -> bool { throw std::string("enough"); });
+    } catch (const std::string &thrown) {
+        caught = thrown == "enough";
+    }
+    CHECK(caught);
+    fails([&] { Model again(checkpoint, {}, [](uint64_t, uint64_t) { return false; }); }, MIMO_VL_STATUS_CANCELLED,
+          "cancelled");
+}
+
+int main(int count, char **arguments) {
+    if (count != 3) return 2;
+    const std::string checkpoint = arguments[1];
+    fails([] { Model("no/such/folder"); }, MIMO_VL_STATUS_IO, "no/such/folder");
+    fails([] { Image::open("no/such.png"); }, MIMO_VL_STATUS_IO, "no/such.png");
+    LoadOptions options;
+    options.device("cpu").weights(MIMO_VL_WEIGHTS_NATIVE).threads(2).feature_cache(0);
+    Model model(checkpoint, options);
+    CHECK(model.device() == "cpu");
+    Image image = Image::open(arguments[2]);
+    answers_and_streams_agree(model, image);
+    boxes_and_actions_are_typed(model, image);
+    sessions_plan_fork_and_last(model, image, std::string(arguments[0]) + ".session");
+    videos_and_pixels_come_from_the_caller(model);
+    threads_and_callbacks(model, checkpoint);
+    return 0;
+}
