@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use mimo_vl_core::cancel::Cancel;
+use mimo_vl_core::checkpoint::Checkpoint;
 use mimo_vl_core::config::{ModelConfig, PreprocessConfig};
 use mimo_vl_core::device::{WithBackend, dispatch};
 use mimo_vl_core::error::{Error, Result};
 use mimo_vl_core::kernels::Kernels;
 use mimo_vl_core::prompt::Tokenizer;
-use mimo_vl_core::train::{Batch, Dataset, Example, RandomSource, Schedule, TrainOptions, Trainer};
+use mimo_vl_core::train::{Batch, Dataset, Example, GrownSource, RandomSource, Schedule, TrainOptions, Trainer};
+use mimo_vl_core::{Generate, Image, LoadOptions, Model, Prompt, Thinking, Weights};
 use mimo_vl_examples::shapes::{Dimensions, KINDS, Recipe, ShapesDataset, build_tokenizer, write_checkpoint_files};
 
 fn small_checkpoint() -> tempfile::TempDir {
@@ -170,4 +172,93 @@ fn an_example_whose_parts_do_not_fit_is_refused() {
         patch_labels: Vec::new(),
     };
     assert!(matches!(Batch::new(&[example]), Err(Error::Prompt { .. })));
+}
+
+#[test]
+fn labels_tell_places_in_the_steps_of_the_answers() {
+    let folder = small_checkpoint();
+    let dataset = dataset(folder.path());
+    let mut kinds = std::collections::HashSet::new();
+    for index in 0..40 {
+        let batch = dataset.batch(index).unwrap();
+        assert_eq!(batch.patch_labels.len(), batch.grids.iter().map(|grid| grid.patches()).sum::<usize>());
+        for token in batch.patch_labels.chunks_exact(4) {
+            assert!(token.iter().any(|label| label.numbers.is_some()), "every token stands somewhere");
+            for label in token {
+                kinds.insert(label.kind);
+                assert!((label.kind as usize) < KINDS && (label.kind == 0 || label.numbers.is_some()));
+                assert!(label.numbers.iter().flatten().all(|number| number % 7 == 0 && *number <= 224));
+            }
+        }
+    }
+    assert!(kinds.len() > 20, "{kinds:?}");
+}
+
+/// Put the weights of one checkpoint into a larger one of the same words.
+struct Grow<'a> {
+    from: &'a Path,
+    to: &'a Path,
+}
+
+impl WithBackend for Grow<'_> {
+    type Output = ();
+
+    fn run<B: Kernels>(self, device: B::Device) -> Result<()> {
+        let (earlier, config) = (Checkpoint::open(self.from)?, ModelConfig::load(self.to)?);
+        let words = config.text.vocab_size as u32;
+        let tokens: Vec<(u32, u32)> = (0..words).map(|token| (token, token)).collect();
+        let random = RandomSource { seed: 5, embedding_std: 0.2, depth: 3, device: device.clone() };
+        let source = GrownSource::new(&earlier, words as usize, &tokens, random, &device);
+        let state = tempfile::tempdir().unwrap();
+        let options = TrainOptions {
+            schedule: Schedule { peak: 1e-3, last: 1e-4, warmup: 1, steps: 1 },
+            batches_per_step: 1,
+            workers: 1,
+            patch_classes: 0,
+            betas: [0.9, 0.98],
+            weight_decay: 0.0,
+            clip: 1.0,
+            run: "grow".into(),
+            state: state.path().to_path_buf(),
+            save_every: 100,
+        };
+        let preprocess = PreprocessConfig::load(self.to)?;
+        Trainer::<B>::new(&source, &config, options, preprocess, device.clone())?.save_weights(self.to)
+    }
+}
+
+#[test]
+fn a_grown_model_does_what_the_smaller_one_did() {
+    let small = small_checkpoint();
+    let dataset = dataset(small.path());
+    let state = tempfile::tempdir().unwrap();
+    let (folder, out) = (small.path(), small.path());
+    let run = Run { folder, state: state.path(), out, dataset: &dataset, workers: 1, until: 1, rate: 1e-3 };
+    dispatch("cpu", run).unwrap();
+    let large = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(small.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.extension().is_some_and(|ending| ending != "safetensors") {
+            std::fs::copy(&entry, large.path().join(entry.file_name().unwrap())).unwrap();
+        }
+    }
+    let path = large.path().join("config.json");
+    let mut config: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    config["num_hidden_layers"] = 4.into();
+    config["max_window_layers"] = 4.into();
+    config["vision_config"]["depth"] = 3.into();
+    std::fs::write(&path, config.to_string()).unwrap();
+    dispatch("cpu", Grow { from: small.path(), to: large.path() }).unwrap();
+    let said = |folder: &Path| {
+        let model = Model::load(folder, &LoadOptions::new().weights(Weights::F32)).unwrap();
+        let image =
+            Image::from_rgb(140, 140, 420, &(0..140 * 420).map(|at| (at % 251) as u8).collect::<Vec<_>>()).unwrap();
+        let prompt = Prompt::user().image(image).text("How many circles are there?").thinking(Thinking::Off);
+        let answer = model.session().ask(&prompt, &Generate::new().max_tokens(8).logprobs(0)).unwrap();
+        answer.logprobs.iter().map(|token| (token.id, token.logprob)).collect::<Vec<_>>()
+    };
+    let (small, large) = (said(small.path()), said(large.path()));
+    assert!(!small.is_empty() && small.len() == large.len());
+    for (a, b) in small.iter().zip(&large) {
+        assert!(a.0 == b.0 && (a.1 - b.1).abs() < 1e-5, "{a:?} {b:?}");
+    }
 }

@@ -34,6 +34,8 @@ train_tiny OUT [--from MODEL] [--device cpu] [--steps 16000] [--seed 1] [--state
 
 /// Batches of a step.
 const BATCHES: u64 = 4;
+/// Steps at the start with one object, until places are understood.
+const EASY_STEPS: u64 = 600;
 
 struct Arguments {
     out: PathBuf,
@@ -49,7 +51,7 @@ fn dimensions() -> Dimensions {
     Dimensions {
         hidden_size: 160,
         intermediate_size: 384,
-        layers: 4,
+        layers: 5,
         heads: 5,
         kv_heads: 1,
         rope_theta: 20.0,
@@ -145,7 +147,7 @@ impl WithBackend for Training {
             seed,
             recipe: Recipe { thinking: 0.5, ..Recipe::default() },
             batch_size: 4,
-            easy_batches: if from.is_some() { steps / 5 * BATCHES } else { steps / 20 * BATCHES },
+            easy_batches: EASY_STEPS * BATCHES,
             tokenizer: Tokenizer::load(&out)?,
             config: config.clone(),
             preprocess: preprocess.clone(),

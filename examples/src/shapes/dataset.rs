@@ -14,7 +14,7 @@ use super::random::Random;
 use super::scene::Limits;
 
 /// How often each skill comes at the start.
-const EASY: [u32; 5] = [10, 40, 25, 20, 5];
+const EASY: [u32; 5] = [0, 50, 20, 20, 10];
 /// Width and height of pictures to detect in, of text, of screens, and of frames, each from the least to the most.
 const DETECTION: [(u32, u32); 2] = [(140, 196), (140, 196)];
 const TEXT: [(u32, u32); 2] = [(168, 224), (112, 140)];

@@ -2,6 +2,10 @@
 
 use std::collections::HashMap;
 
+use mimo_vl_core::config::PreprocessConfig;
+use mimo_vl_core::gui::Direction;
+use mimo_vl_core::score::contains;
+
 use super::palette::shade;
 use super::*;
 
@@ -141,7 +145,7 @@ fn an_example_is_the_same_on_every_platform() {
 }
 
 /// FNV-1a of 200 pictures and their text; changes with every change of what is drawn or said.
-const GOLDEN_EXAMPLES: u64 = 4_487_532_845_057_367_529;
+const GOLDEN_EXAMPLES: u64 = 10_225_282_322_719_694_709;
 
 /// Hue in degrees, saturation and value of a colour.
 fn hue([r, g, b]: [u8; 3]) -> (f64, f64, f64) {
@@ -323,4 +327,127 @@ fn a_checkpoint_gets_its_files() {
     }
     assert!(read("chat_template.jinja").contains("<|vision_start|>"));
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// The numbers between the first brackets behind each `key` of an answer.
+fn numbers(answer: &str, key: &str) -> Vec<Vec<f64>> {
+    let before = format!("\"{key}\": [");
+    let lists = answer.split(&before).skip(1);
+    lists.map(|list| list.split(']').next().unwrap().split(", ").map(|n| n.parse().unwrap()).collect()).collect()
+}
+
+#[test]
+fn detections_name_the_boxes_of_what_is_asked_for() {
+    let (mut boxes, mut none) = (0, 0);
+    for index in 0..600 {
+        let (scene, mut rng) = scene(index);
+        let picture = draw(&scene, &mut rng);
+        assert_eq!(picture.marks.len(), scene.objects.len());
+        let detection = Detection::random(&scene, rng.pick(&Language::ALL), &mut rng);
+        assert_eq!(detection.objects.len(), scene.count(&detection.subject));
+        assert!(detection.objects.is_sorted_by_key(|&object| scene.objects[object].left));
+        let ask = detection.ask(&scene, &picture, String::new());
+        let said = numbers(&ask.answer, "bbox_2d");
+        assert_eq!(said.len(), detection.objects.len(), "{}", ask.answer);
+        assert!(serde_json::from_str::<serde_json::Value>(&ask.answer).unwrap().is_array());
+        // What the model sees is at most half a token larger or smaller on a side of at least five.
+        for (said, &object) in said.iter().zip(&detection.objects) {
+            let (mark, object) = (&picture.marks[object], &scene.objects[object]);
+            let [left, top] = [object.left, object.top].map(f64::from);
+            let right = left + f64::from(object.size);
+            assert!(left <= mark.edges[0] && top <= mark.edges[1] && mark.edges[2] <= right, "{mark:?} {object:?}");
+            assert!(
+                said.iter().zip(mark.edges).all(|(said, edge)| (said - edge).abs() <= 0.1 * edge + 4.0),
+                "{said:?}"
+            );
+            assert!(said.iter().all(|said| said % 7.0 == 0.0));
+        }
+        boxes += said.len();
+        none += usize::from(said.is_empty());
+        assert!(!ask.question.contains(['@', '|']) && !ask.question.is_empty(), "{}", ask.question);
+    }
+    assert!(boxes > 600 && (10..200).contains(&none), "{boxes} {none}");
+}
+
+#[test]
+fn readings_have_a_mark_for_every_character() {
+    let mut lengths = [0; 9];
+    for index in 0..400 {
+        let mut rng = Random::new(3, index);
+        let size = (rng.within(168, 224) as u32, rng.within(112, 140) as u32);
+        let reading = Reading::random(size, &mut rng);
+        lengths[reading.written.len()] += 1;
+        assert!(reading.written.bytes().all(|letter| letter.is_ascii_digit() || letter.is_ascii_uppercase()));
+        let marks = &reading.picture.marks;
+        assert_eq!(marks.len(), reading.written.len());
+        assert!(marks.is_sorted_by(|a, b| a.edges[2] <= b.edges[0]), "{marks:?}");
+        for mark in marks {
+            assert!(mark.edges[2] <= f64::from(size.0) && mark.edges[3] <= f64::from(size.1), "{mark:?} {size:?}");
+            // There is ink in the middle of the mark's rows.
+            let pixel =
+                |x: f64, y: f64| &reading.picture.pixels[3 * (y as usize * size.0 as usize + x as usize)..][..3];
+            let row = (mark.edges[1] + mark.edges[3]) / 2.0;
+            let columns = mark.edges[0] as usize..mark.edges[2] as usize;
+            let darkest = columns.map(|x| pixel(x as f64, row).iter().min().copied().unwrap()).min().unwrap();
+            assert!(darkest < 160, "{darkest} {}", reading.written);
+        }
+    }
+    assert!(
+        lengths[..3].iter().all(|&count| count == 0) && lengths[3..].iter().all(|&count| count > 30),
+        "{lengths:?}"
+    );
+}
+
+#[test]
+fn buttons_lie_apart_and_the_click_in_its_own() {
+    for index in 0..400 {
+        let mut rng = Random::new(4, index);
+        let size = (rng.within(168, 196) as u32, rng.within(140, 196) as u32);
+        let buttons = Buttons::random(size, index % 2 == 0, &mut rng);
+        assert!((1..=5).contains(&buttons.buttons.len()) && buttons.words.len() == buttons.buttons.len());
+        for (position, a) in buttons.buttons.iter().enumerate() {
+            assert!(a[2] <= f64::from(size.0) && a[3] <= f64::from(size.1));
+            for (other, b) in buttons.buttons[..position].iter().enumerate() {
+                let apart = a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
+                assert!(apart && buttons.words[position] != buttons.words[other]);
+            }
+        }
+        let word = buttons.words[buttons.target];
+        assert!(buttons.text.contains(word), "{} {word}", buttons.text);
+        let ask = buttons.ask(&PreprocessConfig::default()).unwrap();
+        assert_eq!(ask.question.contains("## Goal"), buttons.is_task);
+        let [x, y] = numbers(&ask.answer, "start_point")[0][..] else { panic!("{}", ask.answer) };
+        let seen = |side: u32| (f64::from(side) / 28.0).round_ties_even() * 28.0 / f64::from(side);
+        let point = [x / seen(size.0), y / seen(size.1)];
+        assert!(contains(buttons.buttons[buttons.target], point), "{point:?} {buttons:?}");
+    }
+}
+
+#[test]
+fn what_moves_goes_where_the_answer_says() {
+    let mut directions = HashMap::new();
+    for index in 0..200 {
+        let mut rng = Random::new(6, index);
+        let size = (rng.within(112, 168) as u32, rng.within(112, 168) as u32);
+        let motion = Motion::random(size, 4 + index as usize % 5, &mut rng);
+        assert_eq!(motion.frames.len(), 4 + index as usize % 5);
+        let edges = |frame: &Picture| frame.marks[0].edges;
+        let (first, last) = (edges(&motion.frames[0]), edges(motion.frames.last().unwrap()));
+        let (across, down) = (last[0] - first[0], last[1] - first[1]);
+        let expected = match motion.direction {
+            Direction::Left => across <= -28.0 && down == 0.0,
+            Direction::Right => across >= 28.0 && down == 0.0,
+            Direction::Up => down <= -28.0 && across == 0.0,
+            Direction::Down => down >= 28.0 && across == 0.0,
+        };
+        assert!(expected, "{:?}: {across} {down}", motion.direction);
+        // Nothing else moves, and the background stays.
+        for frame in &motion.frames {
+            assert_eq!(frame.marks.len(), motion.frames[0].marks.len());
+            assert_eq!(frame.marks[1..], motion.frames[0].marks[1..]);
+        }
+        *directions.entry(motion.answer_text()).or_insert(0) += 1;
+        assert_eq!(motion.video().unwrap().frames().len(), motion.frames.len());
+    }
+    assert!(directions.len() == 8 && directions.values().all(|&count| count > 8), "{directions:?}");
 }

@@ -1,5 +1,7 @@
 //! The language model as a whole.
 
+use std::ops::Range;
+
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
@@ -102,6 +104,38 @@ impl<B: Kernels> LanguageModel<B> {
     /// When a cache has no room for them: [`reserve`](Self::reserve) makes it.
     pub fn forward(
         &self,
+        x: Tensor<B, 2>,
+        positions: &[[u32; 3]],
+        batch: usize,
+        caches: &mut [&mut Cache<B>],
+        cancel: &Cancel,
+    ) -> Result<Tensor<B, 2>> {
+        let x = self.run(0..self.layers.len(), x, positions, batch, caches, cancel)?;
+        for cache in caches {
+            cache.advance(positions.len() / batch);
+        }
+        Ok(self.norm.forward(x))
+    }
+
+    /// As [`forward`](Self::forward) without caches, with what there is after half of the layers, too: the last of the two.
+    #[cfg(feature = "train")]
+    pub(crate) fn forward_in_halves(
+        &self,
+        x: Tensor<B, 2>,
+        positions: &[[u32; 3]],
+        batch: usize,
+        cancel: &Cancel,
+    ) -> Result<(Tensor<B, 2>, Tensor<B, 2>)> {
+        let (half, all) = (self.layers.len() / 2, self.layers.len());
+        let middle = self.run(0..half, x, positions, batch, &mut [], cancel)?;
+        let last = self.run(half..all, middle.clone(), positions, batch, &mut [], cancel)?;
+        Ok((self.norm.forward(last), middle))
+    }
+
+    /// Some of the layers.
+    fn run(
+        &self,
+        layers: Range<usize>,
         mut x: Tensor<B, 2>,
         positions: &[[u32; 3]],
         batch: usize,
@@ -109,7 +143,7 @@ impl<B: Kernels> LanguageModel<B> {
         cancel: &Cancel,
     ) -> Result<Tensor<B, 2>> {
         let rope = mrope_table(positions, self.rope_theta, self.mrope_section, self.heads, &x.device());
-        for (index, layer) in self.layers.iter().enumerate() {
+        for (index, layer) in self.layers.iter().enumerate().take(layers.end).skip(layers.start) {
             cancel.check()?;
             let of_layer = caches.iter_mut().map(|cache| {
                 let (layers, past) = cache.layers();
@@ -117,10 +151,7 @@ impl<B: Kernels> LanguageModel<B> {
             });
             x = layer.forward(x, batch, &rope, &mut of_layer.collect::<Vec<_>>());
         }
-        for cache in caches {
-            cache.advance(positions.len() / batch);
-        }
-        Ok(self.norm.forward(x))
+        Ok(x)
     }
 
     /// The scores of every token of the vocabulary.

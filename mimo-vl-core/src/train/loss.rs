@@ -26,8 +26,8 @@ pub(super) struct Learner<B: Kernels> {
     /// Tells from a token's feature what each of its patches shows. Dense supervision of this kind teaches the tower where
     /// things are long before answers do (compare Lin et al., "Focal Loss", 2017, for its balance).
     kinds: Option<Linear<B>>,
-    /// Tells from the language model's output at a token the numbers of its patches. Where in the picture a token stands is
-    /// known there only: to the vision tower all places are alike.
+    /// Tells from what the language model has of a token after half of its layers the numbers of its patches, so that the other
+    /// half can say them. Where in the picture a token stands is known there only: to the vision tower all places are alike.
     numbers: Option<Linear<B>>,
 }
 
@@ -96,8 +96,8 @@ impl<B: Kernels> Learner<B> {
             aside.extend(self.kind_loss(features.clone(), &batch.patch_labels, amount, device));
             x = splice(x, features, &batch.slots);
         }
-        let hidden = language.forward(x, &batch.positions, batch.size, &mut [], cancel)?;
-        aside.extend(self.number_loss(hidden.clone(), batch, amount, device));
+        let (hidden, middle) = language.forward_in_halves(x, &batch.positions, batch.size, cancel)?;
+        aside.extend(self.number_loss(middle, batch, amount, device));
         let (rows, tokens): (Vec<u32>, Vec<u32>) = batch.targets.iter().copied().unzip();
         let logits = language.logits(hidden.select(0, ints(rows, device)));
         let tokens = ints(tokens, device);
