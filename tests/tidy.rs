@@ -27,8 +27,10 @@ const LINES: usize = 500;
 const CEILING: usize = 800;
 
 /// Files above [`LINES`], each with its reason.
-const LONG: &[(&str, &str)] =
-    &[("include/mimo_vl.h", "generated, and the whole C interface by the rule of one header")];
+const LONG: &[(&str, &str)] = &[
+    ("include/mimo_vl.h", "generated, and the whole C interface by the rule of one header"),
+    ("include/mimo_vl.hpp", "the whole C++ interface by the same rule"),
+];
 
 /// Every Rust file that holds the keyword `unsafe`, each with its reason.
 const UNSAFE: &[(&str, &str)] = &[
@@ -57,18 +59,24 @@ const UNSAFE: &[(&str, &str)] = &[
         "memory of results that goes back to others when the tensor is dropped",
     ),
     ("mimo-vl-ffi/src/abi.rs", "version and device names handed to C"),
+    ("mimo-vl-ffi/src/action.rs", "reads action and task handles"),
     ("mimo-vl-ffi/src/answer.rs", "reads answers through handles"),
     ("mimo-vl-ffi/src/boundary.rs", "the panic boundary, which writes results through pointers"),
+    ("mimo-vl-ffi/src/callback.rs", "carries the caller's data to its callbacks"),
     ("mimo-vl-ffi/src/cancel.rs", "reads cancel handles"),
     ("mimo-vl-ffi/src/error.rs", "writes and frees error objects"),
     ("mimo-vl-ffi/src/image.rs", "reads pixels and paths given as pointers"),
+    ("mimo-vl-ffi/src/log.rs", "calls the caller's log"),
     ("mimo-vl-ffi/src/model.rs", "reads model handles"),
     ("mimo-vl-ffi/src/options.rs", "reads and writes option handles"),
+    ("mimo-vl-ffi/src/plan.rs", "reads plan handles"),
     ("mimo-vl-ffi/src/pointer.rs", "turns C pointers into references"),
     ("mimo-vl-ffi/src/prompt.rs", "reads prompt handles and texts given as pointers"),
+    ("mimo-vl-ffi/src/region.rs", "reads regions and writes their coordinates"),
     ("mimo-vl-ffi/src/session.rs", "reads session handles"),
     ("mimo-vl-ffi/src/stream.rs", "reads stream handles"),
     ("mimo-vl-ffi/src/text.rs", "writes borrowed texts through pointers"),
+    ("mimo-vl-ffi/src/video.rs", "reads video handles, and calls the caller's progress"),
 ];
 
 /// Names that say nothing about what is inside.
