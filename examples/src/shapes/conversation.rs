@@ -45,6 +45,7 @@ pub enum Skill {
 
 impl Skill {
     /// One of the skills, by weights in their order.
+    #[cfg(feature = "train")]
     pub(crate) fn random(weights: &[u32; 5], rng: &mut Random) -> Self {
         match rng.weighted(weights) {
             0 => Self::Ask { turns: rng.within(1, 4) as usize },
