@@ -18,7 +18,8 @@
  * - Text out. A mimo_vl_str borrows from the handle it was read from and lives as long as that handle, unless its
  *   function says shorter. Its `data` is never NULL and is followed by a NUL byte that `len` does not count.
  * - Threads. A handle may move between threads. Where a function takes a handle as `const`, threads may call it on
- *   one handle at the same time; otherwise one at a time. Nobody may use a handle while it is freed.
+ *   one handle at the same time; otherwise one at a time. A session does one thing at a time: a second call on it, which is
+ *   not harmful, ends with MIMO_VL_STATUS_OPTION. Nobody may use a handle while it is freed.
  * - Panics do not leave the library: a defect inside it is MIMO_VL_STATUS_INTERNAL.
  */
 
@@ -966,7 +967,7 @@ void mimo_vl_generate_options_set_deadline(struct mimo_vl_generate_options *opti
                                            double seconds);
 
 /**
- * Write so many answers and keep the likeliest; more than 1 needs a temperature above 0. NULL options are ignored.
+ * Write so many answers and keep the likeliest, which mimo_vl_session_ask does and a stream does not; more than 1 needs a temperature above 0. NULL options are ignored.
  */
 void mimo_vl_generate_options_set_best_of(struct mimo_vl_generate_options *options,
                                           size_t answers);
@@ -1602,8 +1603,8 @@ mimo_vl_status mimo_vl_session_stream(struct mimo_vl_session *session,
 /**
  * Ask, and have `callback` called with each event of the answer, with `user_data`; the whole answer is given in the end, unless
  * `answer_out` is NULL. When the callback returns MIMO_VL_STOP the answer ends there and is kept; with MIMO_VL_CANCEL the call ends
- * with MIMO_VL_STATUS_CANCELLED and the conversation is as it was before. `options` may be NULL for the defaults. Free the answer
- * with mimo_vl_answer_free.
+ * with MIMO_VL_STATUS_CANCELLED and the conversation is as it was before; what it returns for MIMO_VL_EVENT_KIND_END does not matter.
+ * `options` may be NULL for the defaults; of several answers, `best_of`, one is written. Free the answer with mimo_vl_answer_free.
  *
  * Errors: as mimo_vl_session_ask, and MIMO_VL_STATUS_OPTION for no callback.
  */
@@ -1683,7 +1684,8 @@ void mimo_vl_session_free(struct mimo_vl_session *session);
 /**
  * Tell what a question will take. `options` may be NULL for the defaults. Free the plan with mimo_vl_plan_free.
  *
- * Errors: as mimo_vl_session_ask, as far as they concern prompt, pictures and options; a plan that does not fit is no error.
+ * Errors: as mimo_vl_session_ask, as far as they concern prompt, pictures and options, and while another call uses the session; a
+ * plan that does not fit is no error.
  */
 mimo_vl_status mimo_vl_session_plan(const struct mimo_vl_session *session,
                                     const struct mimo_vl_prompt *prompt,

@@ -362,7 +362,7 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_deadline(options: *mut Gen
     };
 }
 
-/// Write so many answers and keep the likeliest; more than 1 needs a temperature above 0. NULL options are ignored.
+/// Write so many answers and keep the likeliest, which mimo_vl_session_ask does and a stream does not; more than 1 needs a temperature above 0. NULL options are ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_generate_options_set_best_of(options: *mut GenerateOptions, answers: usize) {
     // SAFETY: the argument keeps the header's rules.

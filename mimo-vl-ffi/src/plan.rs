@@ -15,7 +15,8 @@ pub struct Plan(mimo_vl_core::session::Plan);
 
 /// Tell what a question will take. `options` may be NULL for the defaults. Free the plan with mimo_vl_plan_free.
 ///
-/// Errors: as mimo_vl_session_ask, as far as they concern prompt, pictures and options; a plan that does not fit is no error.
+/// Errors: as mimo_vl_session_ask, as far as they concern prompt, pictures and options, and while another call uses the session; a
+/// plan that does not fit is no error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_plan(
     session: *const Session,
@@ -53,10 +54,10 @@ pub unsafe extern "C" fn mimo_vl_session_fit(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
     unsafe {
+        if !plan_out.is_null() {
+            plan_out.write(std::ptr::null_mut());
+        }
         boundary::making(prompt_out, "prompt_out", error_out, || {
-            if !plan_out.is_null() {
-                plan_out.write(std::ptr::null_mut());
-            }
             let session = pointer::borrow(session, "session")?;
             let prompt = pointer::borrow(prompt, "prompt")?;
             let mut budget = Budget::new().lower_pixels(lower_pixels);

@@ -169,8 +169,8 @@ pub unsafe extern "C" fn mimo_vl_session_stream(
 
 /// Ask, and have `callback` called with each event of the answer, with `user_data`; the whole answer is given in the end, unless
 /// `answer_out` is NULL. When the callback returns MIMO_VL_STOP the answer ends there and is kept; with MIMO_VL_CANCEL the call ends
-/// with MIMO_VL_STATUS_CANCELLED and the conversation is as it was before. `options` may be NULL for the defaults. Free the answer
-/// with mimo_vl_answer_free.
+/// with MIMO_VL_STATUS_CANCELLED and the conversation is as it was before; what it returns for MIMO_VL_EVENT_KIND_END does not matter.
+/// `options` may be NULL for the defaults; of several answers, `best_of`, one is written. Free the answer with mimo_vl_answer_free.
 ///
 /// Errors: as mimo_vl_session_ask, and MIMO_VL_STATUS_OPTION for no callback.
 #[unsafe(no_mangle)]

@@ -7,7 +7,7 @@ use mimo_vl_core::prompt::{Prompt, Thinking};
 use mimo_vl_core::sampling::{Generate, Grammar};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
 
 use crate::error::exception;
 use crate::image::as_image;
@@ -164,6 +164,9 @@ fn texts(value: &Bound<'_, PyAny>, option: &'static str) -> PyResult<Vec<String>
 
 /// A whole number as one of the core's unsigned types.
 fn whole<U: TryFrom<i128>>(value: &Bound<'_, PyAny>, option: &'static str) -> PyResult<U> {
+    if value.is_instance_of::<PyBool>() {
+        return Err(PyTypeError::new_err("a whole number is needed, not a bool"));
+    }
     let number: i128 = value.extract()?;
     unsigned(value.py(), option, Some(number))?.ok_or_else(|| PyTypeError::new_err("a whole number is needed"))
 }

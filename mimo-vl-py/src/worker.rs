@@ -194,18 +194,19 @@ impl Slot {
         .inspect_err(|_| self.set(State::Lost))
     }
 
-    /// Do `work` with the session on this thread, which must be quick.
+    /// Do `work` with the session on this thread; no signal is noticed meanwhile. A panic takes the session along.
     pub(crate) fn with<T>(&self, py: Python<'_>, work: impl FnOnce(&mut Session) -> T + Send) -> PyResult<T>
     where
         T: Send,
     {
         py.detach(|| {
             let mut session = self.take(None)?;
-            let result = work(&mut session);
-            self.set(State::Free(session));
+            let result = contain(|| work(&mut session));
+            self.set(if result.is_ok() { State::Free(session) } else { State::Lost });
             Ok(result)
         })
-        .map_err(|reason: &str| PyRuntimeError::new_err(reason))
+        .map_err(|reason: &str| PyRuntimeError::new_err(reason))?
+        .map_err(|defect| exception(py, &defect))
     }
 
     /// Take the session out; a stream that is just ending is waited for.

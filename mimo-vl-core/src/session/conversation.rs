@@ -125,6 +125,7 @@ impl Session {
             answer.regions.iter_mut().for_each(|region| region.confidence = None);
         }
         self.commit(turns.clone(), options, answer.thinking.as_deref().unwrap_or_default(), &answer.text);
+        answer.memory = self.memory();
         Ok(answer)
     }
 

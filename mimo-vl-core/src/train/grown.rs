@@ -44,7 +44,7 @@ impl<B: Backend> TensorSource<B> for GrownSource<'_, B> {
         let mut earlier = shape;
         earlier[0] = self.vocab_size;
         let values = |tensor: Tensor<B, D>| tensor.into_data().iter::<f32>().collect::<Vec<f32>>();
-        // A new token is unlikely at first, not as likely as chance has it.
+        // A new token starts with a logit of 0, not with one that chance has made.
         let first = if name.contains("lm_head") { random()?.zeros_like() } else { random()? };
         let (old, mut new) = (values(self.source.tensor(name, earlier)?), values(first));
         let width = new.len() / shape[0].max(1);

@@ -228,7 +228,11 @@ impl<B: Kernels> Trainer<B> {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 batches.get(index).map(|batch| (index, batch))
             } {
-                done.push((index, pool.install(|| self.part(detached(learner), batch, amount))));
+                let part = pool.install(|| self.part(detached(learner), batch, amount));
+                if part.is_err() {
+                    next.store(batches.len(), Ordering::Relaxed);
+                }
+                done.push((index, part));
             }
             done
         };

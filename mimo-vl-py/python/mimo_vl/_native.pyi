@@ -1,6 +1,6 @@
 import os
 import pathlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias, TypedDict, final
 
@@ -36,7 +36,7 @@ class _Options(TypedDict, total=False):
     repetition_penalty: float | None
     frequency_penalty: float | None
     presence_penalty: float | None
-    logit_bias: Mapping[int, float] | None
+    logit_bias: dict[int, float] | None
     seed: int | None
     draft: int | None
     stop: str | Sequence[str] | None
@@ -46,7 +46,7 @@ class _Options(TypedDict, total=False):
     best_of: int | None
     thinking_tokens: int | None
     keep_thinking: bool | None
-    schema: str | Mapping[str, Any] | type[_PydanticModel] | None
+    schema: str | dict[str, Any] | type[_PydanticModel] | None
     regex: str | None
     lark: str | None
     choices: Sequence[str] | None
