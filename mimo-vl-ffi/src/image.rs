@@ -67,10 +67,7 @@ pub unsafe extern "C" fn mimo_vl_image_from_rgb(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules, and `pixels` points to `len` bytes.
     unsafe {
-        boundary::making(image_out, "image_out", error_out, || {
-            let pixels = pointer::bytes(pixels, len, "pixels")?;
-            Ok(Image(mimo_vl_core::prompt::Image::from_rgb(width, height, stride, pixels)?))
-        })
+        mimo_vl_image_from_pixels(PixelFormat::Rgb as i32, width, height, stride, pixels, len, image_out, error_out)
     }
 }
 

@@ -34,15 +34,7 @@ pub unsafe extern "C" fn mimo_vl_model_load(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        boundary::making(model_out, "model_out", error_out, || {
-            let path = pointer::path(path, "path")?;
-            let options = options.as_ref().map(|options| options.0.clone()).unwrap_or_default();
-            let model = mimo_vl_core::session::Model::load(path, &options)?;
-            let device = Text::new(model.device());
-            Ok(Model { model, device })
-        })
-    }
+    unsafe { mimo_vl_model_load_watched(path, options, None, ptr::null_mut(), model_out, error_out) }
 }
 
 /// Load a checkpoint as mimo_vl_model_load does, and have `progress` told how far it is, in bytes, with `user_data`; the call ends with

@@ -25,6 +25,9 @@ static void bad_loads_are_refused(void) {
     FAILS(mimo_vl_load_options_set_weights(NULL, MIMO_VL_WEIGHTS_F32, &error), MIMO_VL_STATUS_OPTION, "options");
     FAILS(mimo_vl_load_options_set_kv_cache(options, 3, &error), MIMO_VL_STATUS_OPTION, "kv_cache");
     FAILS(mimo_vl_load_options_set_kv_cache(NULL, MIMO_VL_KV_CACHE_F16, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_thinking_style(options, 3, &error), MIMO_VL_STATUS_OPTION, "thinking_style");
+    FAILS(mimo_vl_load_options_set_thinking_style(NULL, MIMO_VL_THINKING_STYLE_TAG, &error), MIMO_VL_STATUS_OPTION, "options");
+    OK(mimo_vl_load_options_set_thinking_style(options, MIMO_VL_THINKING_STYLE_PREFILL, &error));
     OK(mimo_vl_load_options_set_device(options, "abacus:0", &error));
     FAILS(mimo_vl_model_load(checkpoint, options, &model, &error), MIMO_VL_STATUS_DEVICE, "abacus:0");
     CHECK(model == NULL);

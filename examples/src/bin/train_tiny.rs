@@ -3,8 +3,8 @@
 //!     cargo run --release --features train --bin train_tiny -- OUT [--from MODEL] [--device cpu] [--steps N]
 //!                                                              [--seed S] [--state DIR] [--workers N]
 //!
-//! OUT becomes a checkpoint directory. With --from, what an earlier model of this kind has is where training starts, and what
-//! it lacks starts such that the model does as the earlier one did. Ctrl-C saves the state, in OUT/state or DIR; the same command goes on from
+//! OUT becomes a checkpoint directory. With --from, the tensors of an earlier model are where training starts, and layers
+//! that it lacks add nothing at first. Ctrl-C saves the state, in OUT/state or DIR; the same command goes on from
 //! it, with the same result as without the interruption.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 

@@ -7,7 +7,7 @@ use super::init::{RandomSource, is_residual};
 use crate::checkpoint::{Checkpoint, CheckpointSource, TensorSource, Weights};
 use crate::error::Result;
 
-/// The tensors of an earlier model with the same widths. Layers that it lacks add nothing to the residual stream at first, so
+/// The tensors of an earlier model with the same widths, heads and rotary base. Layers that it lacks add nothing to the residual stream at first, so
 /// that the larger model starts by doing what the earlier one did (compare Chen and others, "Net2Net", 2016).
 #[derive(Debug)]
 pub struct GrownSource<'a, B: Backend> {
