@@ -211,6 +211,54 @@ private:
     detail::Handle<mimo_vl_video, mimo_vl_video_free> handle_;
 };
 
+/* Which pages of a PDF file are drawn, and how large. */
+class PdfOptions {
+public:
+    PdfOptions() : handle_(mimo_vl_pdf_options_new()) {}
+    /* Counted from 1. */
+    PdfOptions &pages(size_t first, size_t last) { return mimo_vl_pdf_options_set_pages(get(), first, last), *this; }
+    PdfOptions &dpi(float dpi) { return mimo_vl_pdf_options_set_dpi(get(), dpi), *this; }
+    PdfOptions &max_pixels(uint32_t pixels) { return mimo_vl_pdf_options_set_max_pixels(get(), pixels), *this; }
+    PdfOptions &max_pages(size_t pages) { return mimo_vl_pdf_options_set_max_pages(get(), pages), *this; }
+    PdfOptions &password(const std::string &password) {
+        return detail::run(mimo_vl_pdf_options_set_password, get(), password.c_str()), *this;
+    }
+    mimo_vl_pdf_options *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_pdf_options, mimo_vl_pdf_options_free> handle_;
+};
+
+/* Pages of a PDF file, counted from 0 through those that were drawn. */
+class Pdf {
+public:
+    static Pdf open(const std::string &path, const PdfOptions &options = {}, const Progress &progress = {}) {
+        return Pdf(detail::make_watched<mimo_vl_pdf>(progress, mimo_vl_pdf_from_path, path.c_str(),
+                                                     static_cast<const mimo_vl_pdf_options *>(options.get())));
+    }
+    size_t page_count() const noexcept { return mimo_vl_pdf_page_count(get()); }
+    Image image(size_t index) const { return Image(detail::make<mimo_vl_image>(mimo_vl_pdf_page_image, get(), index)); }
+    /* The number in the file, from 1 on. */
+    size_t number(size_t index) const noexcept { return mimo_vl_pdf_page_number(get(), index); }
+    /* Width and height in points; nothing where there is no such page. */
+    std::optional<std::array<double, 2>> size(size_t index) const {
+        std::array<double, 2> size;
+        if (!mimo_vl_pdf_page_size(get(), index, size.data())) return std::nullopt;
+        return size;
+    }
+    std::optional<std::array<double, 4>> to_points(size_t index, const std::array<double, 4> &box) const {
+        std::array<double, 4> points;
+        if (!mimo_vl_pdf_page_box_to_points(get(), index, box.data(), points.data())) return std::nullopt;
+        return points;
+    }
+    mimo_vl_pdf *get() const noexcept { return handle_.get(); }
+
+private:
+    explicit Pdf(mimo_vl_pdf *handle) : handle_(handle) {}
+
+    detail::Handle<mimo_vl_pdf, mimo_vl_pdf_free> handle_;
+};
+
 /* What one question adds to the conversation. */
 class Prompt {
 public:
@@ -219,6 +267,10 @@ public:
 
     Prompt &system(std::string_view text) {
         return detail::run(mimo_vl_prompt_set_system, get(), text.data(), text.size()), *this;
+    }
+    /* Begin another message, to which all is added from now on; the last one must be the user's. */
+    Prompt &begin(mimo_vl_role role) {
+        return detail::run(mimo_vl_prompt_begin_message, get(), static_cast<int32_t>(role)), *this;
     }
     Prompt &add(std::string_view text) {
         return detail::run(mimo_vl_prompt_add_text, get(), text.data(), text.size()), *this;
@@ -249,6 +301,14 @@ public:
     }
     LoadOptions &thinking_style(mimo_vl_thinking_style style) {
         return detail::run(mimo_vl_load_options_set_thinking_style, get(), static_cast<int32_t>(style)), *this;
+    }
+    /* Where checkpoints come from that are named by their id; what is empty has its default. */
+    LoadOptions &hub(const std::string &revision, const std::string &token = {}, const std::string &endpoint = {},
+                     const std::string &cache = {}, std::optional<bool> offline = {}) {
+        auto given = [](const std::string &text) { return text.empty() ? nullptr : text.c_str(); };
+        detail::run(mimo_vl_load_options_set_hub, get(), given(revision), given(token), given(endpoint), given(cache),
+                    offline ? static_cast<int32_t>(*offline) : -1);
+        return *this;
     }
     LoadOptions &threads(size_t threads) { return mimo_vl_load_options_set_threads(get(), threads), *this; }
     LoadOptions &max_context(size_t tokens) { return mimo_vl_load_options_set_max_context(get(), tokens), *this; }
@@ -438,17 +498,24 @@ class Answer {
 public:
     explicit Answer(mimo_vl_answer *handle) : handle_(handle) {}
 
-    std::string_view text() const {
+    /* These live as long as the answer; of one that nobody holds, texts are copied. */
+    std::string_view text() const & {
         mimo_vl_str text;
         mimo_vl_answer_text(get(), &text);
         return detail::view(text);
     }
-    std::optional<std::string_view> thinking() const { return detail::maybe(get(), mimo_vl_answer_thinking); }
+    std::string text() const && { return std::string(text()); }
+    std::optional<std::string_view> thinking() const & { return detail::maybe(get(), mimo_vl_answer_thinking); }
+    std::optional<std::string> thinking() const && {
+        auto thinking = this->thinking();
+        return thinking ? std::optional<std::string>(*thinking) : std::nullopt;
+    }
     bool complete() const noexcept { return mimo_vl_answer_complete(get()); }
     mimo_vl_stop_reason stop_reason() const noexcept { return mimo_vl_answer_stop_reason(get()); }
     size_t tokens() const noexcept { return mimo_vl_answer_tokens(get()); }
     size_t prompt_tokens() const noexcept { return mimo_vl_answer_prompt_tokens(get()); }
-    std::vector<Region> regions() const {
+    std::vector<Region> regions() const && = delete;
+    std::vector<Region> regions() const & {
         std::vector<Region> regions;
         size_t count = mimo_vl_answer_region_count(get());
         for (size_t index = 0; index < count; ++index) regions.emplace_back(mimo_vl_answer_region(get(), index));
@@ -599,6 +666,43 @@ private:
     explicit Session(mimo_vl_session *handle) : handle_(handle) {}
 
     detail::Handle<mimo_vl_session, mimo_vl_session_free> handle_;
+};
+
+/* Several questions that are answered at once, each in a conversation of its own. */
+class Batch {
+public:
+    explicit Batch(const Model &model, size_t most = 8)
+        : handle_(detail::make<mimo_vl_batch>(mimo_vl_batch_new, static_cast<const mimo_vl_model *>(model.get()), most)) {}
+
+    /* The number of the question, from 0 on. */
+    size_t add(const Prompt &prompt, const Generate &options = {}) {
+        size_t number = 0;
+        detail::run(mimo_vl_batch_add, get(), prompt.get(), options.get(), &number);
+        return number;
+    }
+    /* The next event, of the question number(); nothing when all are over. What it throws ends that question alone. */
+    std::optional<Event> next() {
+        mimo_vl_event_kind kind;
+        mimo_vl_str text;
+        detail::run(mimo_vl_batch_next, get(), &number_, &kind, &text);
+        if (number_ == SIZE_MAX) return std::nullopt;
+        const mimo_vl_region *region = mimo_vl_batch_region(get());
+        return Event{kind, detail::view(text), region ? std::optional<Region>(Region(region)) : std::nullopt};
+    }
+    size_t number() const noexcept { return number_; }
+    Answer answer(size_t number) {
+        return Answer(detail::make<mimo_vl_answer>(mimo_vl_batch_answer, get(), number));
+    }
+    void remove(size_t number) noexcept { mimo_vl_batch_remove(get(), number); }
+    Cancel cancel_handle() const {
+        return Cancel(detail::make<mimo_vl_cancel>(mimo_vl_batch_cancel_handle,
+                                                   static_cast<const mimo_vl_batch *>(get())));
+    }
+    mimo_vl_batch *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<mimo_vl_batch, mimo_vl_batch_free> handle_;
+    size_t number_ = SIZE_MAX;
 };
 
 } // namespace mimo_vl

@@ -102,6 +102,7 @@ fn clients_pass(options: &[&str], link: &[OsString]) {
     let clients = [
         ("c11", "c/client.c", answer.as_str()),
         ("c11", "c/refusals.c", ""),
+        ("c11", "c/documents.c", ""),
         ("c11", "c/grounding.c", ""),
         ("c11", "c/sessions.c", ""),
         ("c11", "c/endurance.c", ""),

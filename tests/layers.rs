@@ -9,6 +9,7 @@ use mimo_vl_tests::source::{Token, files, is, read, tokens, without_tests};
 const TABLE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("cancel", &[]),
+    ("log", &[]),
     ("config", &[]),
     ("kernels", &[]),
     ("quant", &["kernels"]),
@@ -50,6 +51,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "session",
         &["config", "quant", "checkpoint", "hub", "prompt", "preprocess", "encode", "model", "sampling", "answer"],
     ),
+    ("serve", &["prompt", "video", "sampling", "answer", "session"]),
     (
         "train",
         &[

@@ -22,6 +22,8 @@ mod guide {
     struct Pdf;
     #[doc = include_str!("../docs/guide/sampling.md")]
     struct Sampling;
+    #[doc = include_str!("../docs/guide/server.md")]
+    struct Server;
     #[doc = include_str!("../docs/guide/sessions.md")]
     struct Sessions;
     #[doc = include_str!("../docs/guide/streaming.md")]

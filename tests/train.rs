@@ -11,7 +11,9 @@ use mimo_vl_core::kernels::Kernels;
 use mimo_vl_core::prompt::Tokenizer;
 use mimo_vl_core::train::{Batch, Dataset, Example, GrownSource, RandomSource, Schedule, TrainOptions, Trainer};
 use mimo_vl_core::{Generate, Image, LoadOptions, Model, Prompt, Thinking, Weights};
-use mimo_vl_examples::shapes::{Dimensions, KINDS, Recipe, ShapesDataset, build_tokenizer, write_checkpoint_files};
+use mimo_vl_examples::shapes::{
+    Dimensions, KINDS, PLACES, Recipe, ShapesDataset, Stage, build_tokenizer, write_checkpoint_files,
+};
 
 fn small_checkpoint() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -38,9 +40,8 @@ fn small_checkpoint() -> tempfile::TempDir {
 fn dataset(folder: &Path) -> ShapesDataset {
     ShapesDataset {
         seed: 9,
-        recipe: Recipe::default(),
+        stages: vec![Stage { batches: 1, recipe: Recipe::default() }],
         batch_size: 2,
-        easy_batches: 0,
         tokenizer: Tokenizer::load(folder).unwrap(),
         config: ModelConfig::load(folder).unwrap(),
         preprocess: PreprocessConfig::load(folder).unwrap(),
@@ -69,6 +70,7 @@ impl<D: Dataset> WithBackend for Run<'_, D> {
             batches_per_step: 2,
             workers: self.workers,
             patch_classes: KINDS,
+            number_classes: PLACES,
             betas: [0.9, 0.98],
             weight_decay: 0.01,
             clip: 1.0,
@@ -187,7 +189,7 @@ fn labels_tell_places_in_the_steps_of_the_answers() {
             for label in token {
                 kinds.insert(label.kind);
                 assert!((label.kind as usize) < KINDS && (label.kind == 0 || label.numbers.is_some()));
-                assert!(label.numbers.iter().flatten().all(|number| number % 7 == 0 && *number <= 224));
+                assert!(label.numbers.iter().flatten().all(|number| (*number as usize) < PLACES));
             }
         }
     }
@@ -205,16 +207,18 @@ impl WithBackend for Grow<'_> {
 
     fn run<B: Kernels>(self, device: B::Device) -> Result<()> {
         let (earlier, config) = (Checkpoint::open(self.from)?, ModelConfig::load(self.to)?);
+        let earlier_config = ModelConfig::load(self.from)?.text;
         let words = config.text.vocab_size as u32;
         let tokens: Vec<(u32, u32)> = (0..words).map(|token| (token, token)).collect();
         let random = RandomSource { seed: 5, embedding_std: 0.2, depth: 3, device: device.clone() };
-        let source = GrownSource::new(&earlier, words as usize, &tokens, random, &device);
+        let source = GrownSource::new(&earlier, &earlier_config, &tokens, random, &device);
         let state = tempfile::tempdir().unwrap();
         let options = TrainOptions {
             schedule: Schedule { peak: 1e-3, last: 1e-4, warmup: 1, steps: 1 },
             batches_per_step: 1,
             workers: 1,
             patch_classes: 0,
+            number_classes: 0,
             betas: [0.9, 0.98],
             weight_decay: 0.0,
             clip: 1.0,
@@ -244,6 +248,7 @@ fn a_grown_model_does_what_the_smaller_one_did() {
     let path = large.path().join("config.json");
     let mut config: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     config["num_hidden_layers"] = 4.into();
+    config["num_key_value_heads"] = 2.into();
     config["max_window_layers"] = 4.into();
     config["vision_config"]["depth"] = 3.into();
     std::fs::write(&path, config.to_string()).unwrap();

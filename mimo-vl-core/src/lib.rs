@@ -53,6 +53,7 @@ pub mod gui;
 pub mod hub;
 pub mod kernels;
 pub mod language;
+pub mod log;
 pub mod model;
 pub mod nn;
 #[cfg(feature = "pdf")]
@@ -63,6 +64,8 @@ pub mod prompt;
 pub mod quant;
 pub mod sampling;
 pub mod score;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod session;
 pub mod splice;
 #[cfg(feature = "train")]

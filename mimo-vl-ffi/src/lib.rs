@@ -8,6 +8,7 @@
 pub mod abi;
 pub mod action;
 pub mod answer;
+pub mod batch;
 pub mod callback;
 pub mod cancel;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod image;
 pub mod log;
 pub mod model;
 pub mod options;
+pub mod pdf;
 pub mod plan;
 pub mod prompt;
 pub mod region;

@@ -4,6 +4,7 @@ use std::ffi::c_char;
 use std::time::Duration;
 
 use mimo_vl_core::error::Result;
+use mimo_vl_core::hub::HubOptions;
 use mimo_vl_core::sampling::{Generate, Grammar};
 
 use crate::error::{ErrorObject, Status};
@@ -132,6 +133,45 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_kv_cache(
         boundary::fallible(error_out, || {
             let options = pointer::borrow_mut(options, "options")?;
             options.0 = options.0.clone().kv_cache(kv_cache_format(kv_cache)?);
+            Ok(())
+        })
+    }
+}
+
+/// Set from where checkpoints are downloaded that are named by their id on the hub: the revision, the token of an account, the
+/// address of the hub, and the folder of the cache, strings that end with a zero byte; NULL is the default of each.
+/// `offline` is 1 to take what is in the cache, 0 to ask the hub, and any other number for the default; see docs/guide/hub.md.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for NULL options and strings that are not UTF-8.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_load_options_set_hub(
+    options: *mut LoadOptions,
+    revision: *const c_char,
+    token: *const c_char,
+    endpoint: *const c_char,
+    cache: *const c_char,
+    offline: i32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::fallible(error_out, || {
+            let options = pointer::borrow_mut(options, "options")?;
+            let name = |text: *const c_char, argument| match text.is_null() {
+                true => Ok(None),
+                false => pointer::name(text, argument).map(|text| Some(text.to_owned())),
+            };
+            let mut hub = HubOptions::new();
+            hub.revision = name(revision, "revision")?;
+            hub.token = name(token, "token")?;
+            hub.endpoint = name(endpoint, "endpoint")?;
+            hub.cache = (!cache.is_null()).then(|| pointer::path(cache, "cache")).transpose()?.map(Into::into);
+            hub.offline = match offline {
+                0 => Some(false),
+                1 => Some(true),
+                _ => None,
+            };
+            options.0 = options.0.clone().hub(hub);
             Ok(())
         })
     }

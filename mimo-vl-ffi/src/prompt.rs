@@ -4,6 +4,7 @@ use std::ffi::c_char;
 use std::mem;
 
 use mimo_vl_core::error::Result;
+use mimo_vl_core::prompt::Message;
 
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
@@ -25,6 +26,30 @@ pub enum Thinking {
     On = 1,
     /// Answer at once.
     Off = 2,
+}
+
+/// Who says a message.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub enum Role {
+    /// Instructions for the whole conversation.
+    System = 0,
+    /// The one who asks.
+    User = 1,
+    /// The model.
+    Assistant = 2,
+}
+
+fn role(number: i32) -> Result<mimo_vl_core::prompt::Role> {
+    const SYSTEM: i32 = Role::System as i32;
+    const USER: i32 = Role::User as i32;
+    const ASSISTANT: i32 = Role::Assistant as i32;
+    match number {
+        SYSTEM => Ok(mimo_vl_core::prompt::Role::System),
+        USER => Ok(mimo_vl_core::prompt::Role::User),
+        ASSISTANT => Ok(mimo_vl_core::prompt::Role::Assistant),
+        other => Err(pointer::refuse("role", format!("{other} is none of mimo_vl_role"))),
+    }
 }
 
 impl Prompt {
@@ -57,6 +82,33 @@ pub unsafe extern "C" fn mimo_vl_prompt_set_system(
             let prompt = pointer::borrow_mut(prompt, "prompt")?;
             let text = pointer::text(text, len, "text")?;
             prompt.change(|prompt| prompt.system(text));
+            Ok(())
+        })
+    }
+}
+
+/// Begin another message, to which everything is added from now on; `role` is one of mimo_vl_role. So an earlier conversation is
+/// put into a prompt: the user's first message, which every prompt begins with, is replaced while it is empty. The last
+/// message must be the user's.
+///
+/// Errors: MIMO_VL_STATUS_OPTION for a NULL prompt and for another number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_prompt_begin_message(
+    prompt: *mut Prompt,
+    role: i32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        boundary::fallible(error_out, || {
+            let prompt = pointer::borrow_mut(prompt, "prompt")?;
+            let next = Message::new(self::role(role)?);
+            prompt.change(|prompt| {
+                let mut messages = prompt.messages().to_vec();
+                messages.pop_if(|last| last.parts.is_empty());
+                messages.push(next);
+                mimo_vl_core::prompt::Prompt::from_messages(messages).thinking(prompt.chosen_thinking())
+            });
             Ok(())
         })
     }

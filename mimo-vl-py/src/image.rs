@@ -2,7 +2,8 @@
 
 use mimo_vl_core::answer::RegionParser;
 use mimo_vl_core::config::PreprocessConfig;
-use mimo_vl_core::preprocess::image_layout;
+use mimo_vl_core::error::Error;
+use mimo_vl_core::preprocess::{self, Bicubic, image_layout};
 use mimo_vl_core::prompt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -10,6 +11,9 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::error::{OrRaise, no_pickle};
 use crate::pixels;
 use crate::prompt::unsigned;
+
+/// Most pixels of a side.
+const LONGEST: u32 = 16_384;
 
 /// A decoded picture: 8-bit RGB, as a viewer would show it.
 ///
@@ -39,6 +43,11 @@ impl Image {
             image = image.max_pixels(pixels);
         }
         Ok(Self { image, min_pixels, max_pixels })
+    }
+
+    /// A picture of the core's.
+    pub(crate) fn of(image: prompt::Image) -> Self {
+        Self { image, min_pixels: None, max_pixels: None }
     }
 
     /// The core's picture; its clones share the pixels.
@@ -118,6 +127,21 @@ impl Image {
         Ok(Self { image, min_pixels: self.min_pixels, max_pixels: self.max_pixels })
     }
 
+    /// The picture made width by height pixels, bicubic and antialiased. Boxes and points are in its own pixels.
+    fn resize(&self, py: Python<'_>, width: u32, height: u32) -> PyResult<Self> {
+        let resized = || {
+            if ![width, height].iter().all(|side| (1..=LONGEST).contains(side)) {
+                let reason = format!("{width}x{height} pixels asked for; each side must lie between 1 and {LONGEST}");
+                return Err(Error::Image { what: "resized image".to_owned(), reason });
+            }
+            let image = &self.image;
+            let [from, to] = [(image.height(), image.width()), (height, width)].map(|(h, w)| (h as usize, w as usize));
+            let pixels = preprocess::resize(image.pixels(), from, to, Bicubic::Picture)?;
+            prompt::Image::from_rgb(width, height, 3 * to.1, &pixels)
+        };
+        Ok(Self::of(py.detach(resized).or_raise(py)?))
+    }
+
     /// The picture as a PNG file in memory.
     fn to_png<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let png = py.detach(|| self.image.to_png()).or_raise(py)?;
@@ -177,7 +201,21 @@ pub(crate) fn draw(py: Python<'_>, image: &Bound<'_, PyAny>, regions: &Bound<'_,
         drawn.extend(parser.push(&json).into_iter().map(|(region, _)| region));
     }
     let image = py.detach(|| mimo_vl_core::draw::draw(&image, &drawn)).or_raise(py)?;
-    Ok(Image { image, min_pixels: None, max_pixels: None })
+    Ok(Image::of(image))
+}
+
+/// The height and width at which the model sees a picture: multiples of `factor` near its own shape, within the limits.
+#[pyfunction]
+#[pyo3(signature = (height, width, factor=28, min_pixels=3136, max_pixels=12845056))]
+pub(crate) fn smart_resize(
+    py: Python<'_>,
+    height: usize,
+    width: usize,
+    factor: usize,
+    min_pixels: usize,
+    max_pixels: usize,
+) -> PyResult<(usize, usize)> {
+    preprocess::smart_resize(height, width, factor, min_pixels, max_pixels).or_raise(py)
 }
 
 /// A `mimo_vl.Image`, or anything that can become one.

@@ -4,11 +4,19 @@
 //! released, and looks for signals meanwhile.
 
 mod answer;
+mod continuation;
+mod dlpack;
 mod error;
+mod gui;
 mod image;
+mod log;
 mod model;
+mod pdf;
 mod pixels;
+mod processor;
 mod prompt;
+mod score;
+mod server;
 mod session;
 mod stream;
 mod text;
@@ -19,9 +27,23 @@ mod worker;
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::image::{Image, draw};
+    use crate::gui::Task;
     #[pymodule_export]
-    use crate::model::Model;
+    use crate::image::{Image, draw, smart_resize};
+    #[pymodule_export]
+    use crate::log::set_log;
+    #[pymodule_export]
+    use crate::model::{Model, quantize};
+    #[pymodule_export]
+    use crate::pdf::{PdfPage, open_pdf};
+    #[pymodule_export]
+    use crate::processor::{Patches, Processor};
+    #[pymodule_export]
+    use crate::prompt::Prompt;
+    #[pymodule_export]
+    use crate::score::{score_anls, score_choice, score_count, score_exact, score_relaxed, score_time_span};
+    #[pymodule_export]
+    use crate::server::Server;
     #[pymodule_export]
     use crate::session::Session;
     #[pymodule_export]

@@ -3,17 +3,29 @@
 use std::path::PathBuf;
 use std::sync::mpsc;
 
+use mimo_vl_core::cancel::Cancel;
 use mimo_vl_core::error::Error;
+use mimo_vl_core::hub::HubOptions;
+use mimo_vl_core::preprocess;
+use mimo_vl_core::prompt::Prompt;
 use mimo_vl_core::session::{self, LoadOptions};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::answer;
+use crate::continuation;
 use crate::error::{OrRaise, exception, no_pickle};
+use crate::image::as_image;
+use crate::processor::{Medium, Processor};
 use crate::prompt::{generate, prompt, unsigned};
 use crate::session::Session;
 use crate::text;
-use crate::worker;
+use crate::worker::{self, followed, watched};
+
+/// The options of an answer that choose its tokens.
+const CHOOSING: [&str; 8] =
+    ["max_tokens", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "seed"];
 
 /// A loaded checkpoint. Any number of sessions, on any threads, share its weights.
 #[pyclass(frozen, module = "mimo_vl")]
@@ -26,14 +38,19 @@ impl Model {
     /// Load the checkpoint in the folder `path`: config.json, safetensors, tokenizer.json, ... Or the GGUF file `path`, with
     /// the vision tower's beside it.
     ///
+    /// Or "owner/name" on the hub: what is missing is downloaded into the cache that huggingface_hub shares, at `revision`, with
+    /// `token`, from `endpoint`, into the folder `cache`, unless `offline`; see docs/guide/hub.md.
+    ///
     /// Without a path: mimo-vl-tiny, a small model that comes with the package. `device` is "cpu", "ndarray" or
     /// "cuda:0". `weights` is the type that weights have in memory: "native", the one in the files, "f32", "f16", "bf16",
     /// or, rounded, "int8" or "int4". `max_context` bounds the tokens of a conversation, and with them its memory.
     /// `kv_cache` is the type of keys and values of earlier tokens: "f32", "f16" or "int8". `threads` is the number of
-    /// threads on the CPU. `progress` is called with the bytes that are done and those there are.
+    /// threads on the CPU. `feature_cache` bounds the bytes of pictures' features that are kept for all sessions.
+    /// `thinking_style` is how the checkpoint is told to think: "slash", "tag" or "prefill". `progress` is called with the bytes that are done and those there are.
     #[staticmethod]
     #[pyo3(signature = (
-        path=None, *, device="cpu", weights="native", max_context=None, kv_cache=None, threads=None, progress=None
+        path=None, *, device="cpu", weights="native", max_context=None, kv_cache=None, threads=None, feature_cache=None,
+        thinking_style=None, revision=None, token=None, endpoint=None, cache=None, offline=None, progress=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn load(
@@ -44,6 +61,13 @@ impl Model {
         max_context: Option<i64>,
         kv_cache: Option<&Bound<'_, PyAny>>,
         threads: Option<i64>,
+        feature_cache: Option<i64>,
+        thinking_style: Option<&Bound<'_, PyAny>>,
+        revision: Option<String>,
+        token: Option<String>,
+        endpoint: Option<String>,
+        cache: Option<&Bound<'_, PyAny>>,
+        offline: Option<bool>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let path = match path {
@@ -62,8 +86,33 @@ impl Model {
         if let Some(threads) = unsigned(py, "threads", threads)? {
             options = options.threads(threads);
         }
-        let model = worker::watched(py, progress, move |watch| session::Model::load_watched(path, &options, watch))?;
+        if let Some(bytes) = unsigned(py, "feature_cache", feature_cache)? {
+            options = options.feature_cache(bytes);
+        }
+        if let Some(style) = thinking_style {
+            let style = name(style, "thinking_style")?.parse().map_err(|error| exception(py, &error))?;
+            options = options.thinking_style(style);
+        }
+        let mut hub = HubOptions::new();
+        (hub.revision, hub.token, hub.endpoint, hub.offline) = (revision, token, endpoint, offline);
+        hub.cache = cache.map(text::path).transpose()?;
+        options = options.hub(hub);
+        let model = watched(py, progress, move |watch| session::Model::load_watched(path, &options, watch))?;
         Ok(Self { model })
+    }
+
+    /// What the vision tower makes of a picture: the numbers, as float32 row by row, and the numbers of rows and of columns. A
+    /// row is for a token; numpy.frombuffer(values, "float32").reshape(rows, columns) makes an array of it.
+    fn features<'py>(&self, image: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, usize, usize)> {
+        let py = image.py();
+        let (image, model) = (as_image(image)?, self.model.clone());
+        let features = watched(py, None, move |_| {
+            let patches = preprocess::image(&image, model.preprocess_config())?;
+            model.engine().encode(&patches, &Cancel::new())
+        })?;
+        let bytes: Vec<u8> = features.values.iter().flat_map(|value| value.to_ne_bytes()).collect();
+        let rows = features.values.len() / features.width.max(1);
+        Ok((PyBytes::new(py, &bytes), rows, features.width))
     }
 
     /// Go on with a conversation that Session.save() wrote.
@@ -107,6 +156,45 @@ impl Model {
         answers.iter().map(|answer| answer::answer(py, answer)).collect()
     }
 
+    /// The tokenizer, the chat template, and how pictures become patches.
+    #[getter]
+    fn processor(&self) -> Processor {
+        Processor::of(&self.model)
+    }
+
+    /// The tokens that end an answer.
+    #[getter]
+    fn stop_tokens(&self) -> Vec<u32> {
+        self.model.stop_tokens().to_vec()
+    }
+
+    /// Continue prompts, each its token ids with one for each picture or video, and the patches of these; those of a video
+    /// with the seconds between two steps in time. An answer goes up to a token in `ends`, which is part of it. `each` is
+    /// called with the number of an answer and its next token. Of the options of ask() those that choose a token are taken.
+    #[pyo3(signature = (prompts, *, ends, each=None, **options))]
+    fn continue_ids(
+        &self,
+        py: Python<'_>,
+        prompts: Vec<(Vec<u32>, Vec<Medium<'_>>)>,
+        ends: Vec<u32>,
+        each: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Vec<Vec<u32>>> {
+        for key in options.iter().flat_map(|options| options.keys()) {
+            let key: String = key.extract()?;
+            if !CHOOSING.contains(&key.as_str()) {
+                return Err(PyTypeError::new_err(format!("argument '{key}': there is no such option")));
+            }
+        }
+        let options = generate(py, options)?;
+        let prompts = prompts.into_iter().map(|(ids, media)| {
+            let media = media.into_iter().map(|(patches, seconds)| (patches.get().core(), seconds));
+            continuation::Prompt { ids, media: media.collect() }
+        });
+        let (prompts, model): (Vec<_>, _) = (prompts.collect(), self.model.clone());
+        followed(py, each, move |cancel, each| continuation::write(&model, &prompts, &options, &ends, cancel, each))
+    }
+
     /// Open a conversation. It is a context manager that gives the memory back at its end.
     fn session(&self, py: Python<'_>) -> Session {
         py.detach(|| Session::new(self.model.session()))
@@ -137,6 +225,35 @@ impl Model {
     fn __reduce__(&self) -> PyResult<()> {
         no_pickle("Model", "load it in each process; the weights are memory-mapped, so processes share them")
     }
+}
+
+impl Model {
+    /// The core's model; its clones share the weights.
+    pub(crate) fn core(&self) -> session::Model {
+        self.model.clone()
+    }
+}
+
+/// Round the checkpoint in the folder `source` to `weights`, "int8" or "int4", once, and write it to the folder `target`,
+/// from where it is loaded without rounding again. `questions` are texts: on each, the predictions of the rounded
+/// model are compared with those of the model as stored. Gives the receipt, a JSON text with the error of every matrix.
+/// `progress` is called with the bytes that are done and those there are.
+#[pyfunction]
+#[pyo3(signature = (source, target, *, weights="int4", questions=vec![], progress=None))]
+pub(crate) fn quantize(
+    py: Python<'_>,
+    source: &Bound<'_, PyAny>,
+    target: &Bound<'_, PyAny>,
+    #[pyo3(from_py_with = weights_name)] weights: &str,
+    questions: Vec<String>,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let options = LoadOptions::new().weights(weights.parse().map_err(|error| exception(py, &error))?);
+    let (source, target) = (text::path(source)?, text::path(target)?);
+    let prompts: Vec<_> = questions.into_iter().map(|question| Prompt::user().text(question)).collect();
+    let receipt = watched(py, progress, move |watch| session::quantize(&source, &target, &options, &prompts, watch))?;
+    let internal = |error: serde_json::Error| exception(py, &Error::Internal { reason: error.to_string() });
+    serde_json::to_string(&receipt).map_err(internal)
 }
 
 fn device_name<'a>(device: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {

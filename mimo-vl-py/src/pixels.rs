@@ -6,6 +6,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
 
+use crate::dlpack;
 use crate::error::OrRaise;
 use crate::text;
 
@@ -38,6 +39,9 @@ pub(crate) fn from_encoded(data: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
 
 /// Copy the pixels of `array`: uint8, shape `(height, width, 3 or 4)`, any strides.
 pub(crate) fn from_array(array: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+    if is_tensor(array)? {
+        return from_tensor(array);
+    }
     let view = buffer(array)?;
     let shape: Vec<usize> = view.getattr("shape")?.extract()?;
     let format: String = view.getattr("format")?.extract()?;
@@ -49,6 +53,20 @@ pub(crate) fn from_array(array: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
     }
     let rows = view.call_method0("tobytes")?.cast_into::<PyBytes>()?;
     raw(array.py(), width, height, channels, rows.as_bytes())
+}
+
+/// Whether it can be read through DLPack only; arrays of numpy are buffers, too.
+fn is_tensor(source: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(source.hasattr("__dlpack__")? && PyMemoryView::from(source).is_err())
+}
+
+/// Copy the pixels of a tensor of another library: uint8, shape `(height, width, 3 or 4)`.
+fn from_tensor(tensor: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+    let (shape, rows) = dlpack::bytes(tensor)?;
+    match shape[..] {
+        [height, width, channels @ (3 | 4)] => raw(tensor.py(), width, height, channels, &rows),
+        _ => Err(layout(tensor, format!("its shape is {shape:?}; (height, width, 3 or 4) is needed"))),
+    }
 }
 
 /// Copy the pixels of a PIL image of any 8-bit mode; transparency is laid on white.
@@ -86,6 +104,9 @@ pub(crate) fn from_any(source: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
             return Err(PyTypeError::new_err("an image file must be opened in binary mode, \"rb\""));
         }
         return from_encoded(&data);
+    }
+    if is_tensor(source)? {
+        return from_tensor(source);
     }
     match buffer(source)?.getattr("ndim")?.extract::<usize>()? {
         1 => from_encoded(source),

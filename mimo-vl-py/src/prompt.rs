@@ -3,50 +3,107 @@
 use std::time::Duration;
 
 use mimo_vl_core::error::Error;
-use mimo_vl_core::prompt::{Prompt, Thinking};
+use mimo_vl_core::prompt::{self, Message, Part, Role, Thinking};
 use mimo_vl_core::sampling::{Generate, Grammar};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
 
-use crate::error::exception;
+use crate::error::{exception, no_pickle};
+use crate::gui::Task;
 use crate::image::as_image;
 use crate::text::utf8;
 use crate::video::Video;
 
-/// The user's turn: `parts` is one part, or a list or tuple of them.
+/// What is put to the model: a whole conversation, or the question of a Task. ask() and stream() take it in the place of
+/// parts.
+#[pyclass(frozen, module = "mimo_vl")]
+pub(crate) struct Prompt {
+    prompt: prompt::Prompt,
+}
+
+impl Prompt {
+    pub(crate) fn of(prompt: prompt::Prompt) -> Self {
+        Self { prompt }
+    }
+}
+
+#[pymethods]
+impl Prompt {
+    /// A conversation that went before, and its next question: dicts with "role", which is "system", "user" or "assistant", and
+    /// "content", which is what ask() takes as parts.
+    #[staticmethod]
+    fn from_messages(messages: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut said = Vec::new();
+        for (index, message) in messages.try_iter()?.enumerate() {
+            let message = message?;
+            let place = format!("messages[{index}]");
+            let role: String = message.get_item("role")?.extract()?;
+            let roles = [Role::System, Role::User, Role::Assistant];
+            let role = roles.into_iter().find(|known| known.as_str() == role).ok_or_else(|| {
+                let reason = format!("{place}: the role {role:?} is none of system, user, assistant");
+                exception(messages.py(), &Error::Prompt { reason })
+            })?;
+            let mut made = Message::new(role);
+            made.parts = parts(&message.get_item("content")?, &format!("{place}.content"))?;
+            said.push(made);
+        }
+        Ok(Self { prompt: prompt::Prompt::from_messages(said) })
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<mimo_vl.Prompt of {} messages>", self.prompt.messages().len())
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        no_pickle("Prompt", "send its messages, and build it there")
+    }
+}
+
+/// The user's turn: `asked` is a [`Prompt`], one part, or a list or tuple of parts.
 pub(crate) fn prompt(
-    parts: &Bound<'_, PyAny>,
+    asked: &Bound<'_, PyAny>,
     system: Option<&Bound<'_, PyString>>,
     thinking: Option<bool>,
-) -> PyResult<Prompt> {
-    let mut prompt = Prompt::user();
-    if parts.is_instance_of::<PyList>() || parts.is_instance_of::<PyTuple>() {
-        for (index, part) in parts.try_iter()?.enumerate() {
-            prompt =
-                add(prompt, &part?, &format!("parts[{index}]")).map_err(|error| in_part(parts.py(), index, error))?;
+) -> PyResult<prompt::Prompt> {
+    let mut prompt = match asked.cast::<Prompt>() {
+        Ok(whole) => whole.get().prompt.clone(),
+        Err(_) => {
+            let mut message = Message::new(Role::User);
+            message.parts = parts(asked, "parts")?;
+            prompt::Prompt::from_messages(vec![message])
         }
-    } else {
-        prompt = add(prompt, parts, "parts")?;
-    }
+    };
     if let Some(system) = system {
         prompt = prompt.system(text(system, "system")?);
     }
-    Ok(prompt.thinking(match thinking {
-        None => Thinking::Auto,
-        Some(true) => Thinking::On,
-        Some(false) => Thinking::Off,
-    }))
+    Ok(match thinking {
+        None => prompt,
+        Some(true) => prompt.thinking(Thinking::On),
+        Some(false) => prompt.thinking(Thinking::Off),
+    })
 }
 
-fn add(prompt: Prompt, part: &Bound<'_, PyAny>, place: &str) -> PyResult<Prompt> {
+/// One part, or a list or tuple of them.
+fn parts(asked: &Bound<'_, PyAny>, place: &str) -> PyResult<Vec<Part>> {
+    if !asked.is_instance_of::<PyList>() && !asked.is_instance_of::<PyTuple>() {
+        return Ok(vec![part(asked, place)?]);
+    }
+    let each = asked.try_iter()?.enumerate().map(|(index, one)| {
+        let place = format!("{place}[{index}]");
+        part(&one?, &place).map_err(|error| in_part(asked.py(), &place, error))
+    });
+    each.collect()
+}
+
+fn part(part: &Bound<'_, PyAny>, place: &str) -> PyResult<Part> {
     if let Ok(said) = part.cast::<PyString>() {
-        return Ok(prompt.text(text(said, place)?));
+        return Ok(Part::Text(text(said, place)?.to_owned()));
     }
     if let Ok(video) = part.cast::<Video>() {
-        return Ok(prompt.video(video.get().core()));
+        return Ok(Part::Video(video.get().core()));
     }
-    Ok(prompt.image(as_image(part)?))
+    Ok(Part::Image(as_image(part)?))
 }
 
 /// `text` as UTF-8, or a `PromptError` that names its place.
@@ -55,9 +112,9 @@ fn text<'a>(text: &'a Bound<'_, PyString>, place: &str) -> PyResult<&'a str> {
 }
 
 /// Say which part has a type that no prompt takes; errors of other kinds name their image themselves.
-fn in_part(py: Python<'_>, index: usize, error: PyErr) -> PyErr {
+fn in_part(py: Python<'_>, place: &str, error: PyErr) -> PyErr {
     if error.is_instance_of::<PyTypeError>(py) {
-        PyTypeError::new_err(format!("parts[{index}]: {}", error.value(py)))
+        PyTypeError::new_err(format!("{place}: {}", error.value(py)))
     } else {
         error
     }
@@ -127,6 +184,7 @@ fn grammar(key: &str, value: &Bound<'_, PyAny>) -> PyResult<Grammar> {
         "regex" => Grammar::Regex(value.extract()?),
         "lark" => Grammar::Lark(value.extract()?),
         "choices" => Grammar::Choice(texts(value, "choices")?),
+        _ if value.is_instance_of::<Task>() => value.cast::<Task>()?.get().grammar(),
         _ => match value.extract::<String>()?.as_str() {
             "boxes" => Grammar::Boxes,
             "points" => Grammar::Points,

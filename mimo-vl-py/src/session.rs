@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, mpsc};
 
-use mimo_vl_core::session;
+use mimo_vl_core::session::{self, Budget};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::answer;
 use crate::error::{OrRaise, no_pickle};
-use crate::prompt::{generate, prompt};
+use crate::prompt::{Prompt, generate, prompt, unsigned};
 use crate::stream::Stream;
 use crate::text;
 use crate::worker::{Slot, stop, wait};
@@ -124,6 +124,36 @@ impl Session {
         let generate = generate(py, options)?;
         let plan = self.slot.with(py, move |session| session.plan(&prompt, &generate))?.or_raise(py)?;
         answer::plan(py, &plan)
+    }
+
+    /// The question so that it keeps to a budget of `tokens` of the conversation, or `bytes` of the process at its peak, or what
+    /// the context and the free memory hold; with its plan. With `lower_pixels` pictures are made smaller where that is
+    /// needed; else a question that does not fit is an error.
+    #[pyo3(signature = (parts, *, tokens=None, bytes=None, lower_pixels=true, system=None, thinking=None, **options))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn fit<'py>(
+        &self,
+        py: Python<'py>,
+        parts: &Bound<'py, PyAny>,
+        tokens: Option<i64>,
+        bytes: Option<i64>,
+        lower_pixels: bool,
+        system: Option<&Bound<'py, PyString>>,
+        thinking: Option<bool>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<(Prompt, Bound<'py, PyAny>)> {
+        let prompt = prompt(parts, system, thinking)?;
+        let generate = generate(py, options)?;
+        let mut budget = Budget::new().lower_pixels(lower_pixels);
+        if let Some(tokens) = unsigned(py, "tokens", tokens)? {
+            budget = budget.tokens(tokens);
+        }
+        if let Some(bytes) = unsigned(py, "bytes", bytes)? {
+            budget = budget.bytes(bytes);
+        }
+        let fitted = self.slot.with(py, move |session| session.fit(&prompt, &generate, budget))?;
+        let (prompt, plan) = fitted.or_raise(py)?;
+        Ok((Prompt::of(prompt), answer::plan(py, &plan)?))
     }
 
     /// A second session that goes on from here on its own; the two share pictures and what was computed of them.

@@ -1,5 +1,6 @@
 //! `mimo_vl.Stream`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, TryLockError};
 
@@ -27,6 +28,13 @@ enum Step {
     Closed,
 }
 
+/// What the caller wants of the answer, for the worker to see before its next step.
+#[derive(Default)]
+struct Wishes {
+    stop: AtomicBool,
+    end_thinking: AtomicBool,
+}
+
 /// An answer while it is generated: an iterator of Thinking, Text and, at last, End; also a context manager.
 ///
 /// Closing it before its End leaves the session as it was before the call.
@@ -34,6 +42,7 @@ enum Step {
 pub(crate) struct Stream {
     slot: Arc<Slot>,
     pulls: Pulls,
+    wishes: Arc<Wishes>,
     steps: Mutex<Receiver<Result<Step>>>,
     answer: Mutex<Option<Answer>>,
 }
@@ -45,10 +54,13 @@ impl Stream {
         let (steps, received) = mpsc::channel();
         let pulls = Arc::new(Mutex::new(Some(pull)));
         let events = steps.clone();
+        let wishes = Arc::new(Wishes::default());
+        let wished = Arc::clone(&wishes);
         slot.run(py, Some(Arc::clone(&pulls)), steps, move |session, slot| {
-            turn(session, slot, &prompt, &generate, &pulled, &events)
+            turn(session, slot, &prompt, &generate, &wished, &pulled, &events)
         })?;
-        let stream = Self { slot: Arc::clone(slot), pulls, steps: Mutex::new(received), answer: Mutex::new(None) };
+        let slot_of_it = Arc::clone(slot);
+        let stream = Self { slot: slot_of_it, pulls, wishes, steps: Mutex::new(received), answer: Mutex::new(None) };
         let mut steps = lock(&stream.steps);
         match wait(py, Some(slot), &mut steps) {
             Ok(Ok(_)) => {}
@@ -74,6 +86,7 @@ fn turn(
     slot: &Slot,
     prompt: &Prompt,
     generate: &Generate,
+    wishes: &Wishes,
     pulled: &Receiver<()>,
     events: &Sender<Result<Step>>,
 ) -> Result<Step> {
@@ -82,7 +95,14 @@ fn turn(
     if events.send(Ok(Step::Started)).is_err() || pulled.recv().is_err() {
         return Ok(Step::Closed);
     }
-    while let Some(event) = stream.next() {
+    loop {
+        if wishes.end_thinking.swap(false, Ordering::Relaxed) {
+            stream.end_thinking()?;
+        }
+        if wishes.stop.swap(false, Ordering::Relaxed) {
+            stream.stop();
+        }
+        let Some(event) = stream.next() else { break };
         match event? {
             end @ Event::End(_) => {
                 let answer = stream.answer()?;
@@ -150,6 +170,16 @@ impl Stream {
     #[getter]
     fn answer<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         lock(&self.answer).as_ref().map(|answer| answer::answer(py, answer)).transpose()
+    }
+
+    /// End the answer here: the next event is its End, and the session keeps what was said.
+    fn stop(&self) {
+        self.wishes.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// End the thinking here: the answer follows. Without thinking under way nothing happens.
+    fn end_thinking(&self) {
+        self.wishes.end_thinking.store(true, Ordering::Relaxed);
     }
 
     /// End the stream. Before its End this leaves the session as it was before the call; after it, it does nothing.

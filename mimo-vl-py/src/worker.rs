@@ -12,6 +12,7 @@ use std::time::Duration;
 use mimo_vl_core::cancel::{Cancel, Watch};
 use mimo_vl_core::error::Error;
 use mimo_vl_core::session::Session;
+use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -71,27 +72,41 @@ pub(crate) fn watched<T: Send + 'static>(
     progress: Option<&Bound<'_, PyAny>>,
     work: impl FnOnce(Watch<'_>) -> Result<T, Error> + Send + 'static,
 ) -> PyResult<T> {
-    enum Step<T> {
-        Progress(u64, u64),
+    followed(py, progress, |cancel, tell| work(Watch::new().cancel(cancel).progress(&|done, of| tell((done, of)))))
+}
+
+/// Do long work on a thread of its own, which tells `each`, a Python function, what comes of it. What a signal handler or the
+/// function raises stops the work.
+pub(crate) fn followed<M, T>(
+    py: Python<'_>,
+    each: Option<&Bound<'_, PyAny>>,
+    work: impl FnOnce(&Cancel, &dyn Fn(M)) -> Result<T, Error> + Send + 'static,
+) -> PyResult<T>
+where
+    M: for<'py> PyCallArgs<'py> + Send + 'static,
+    T: Send + 'static,
+{
+    enum Step<M, T> {
+        Told(M),
         Done(Result<T, Error>),
     }
     let cancel = Cancel::new();
-    let (flag, told) = (cancel.clone(), progress.is_some());
+    let (flag, told) = (cancel.clone(), each.is_some());
     let (steps, mut received) = mpsc::channel();
     spawn(py, move || {
-        let tell = |done, of| {
+        let tell = |message| {
             if told {
                 // Nobody listens any more when the caller was interrupted.
-                let _ = steps.send(Step::Progress(done, of));
+                let _ = steps.send(Step::Told(message));
             }
         };
-        let result = contain(|| work(Watch::new().cancel(&flag).progress(&tell))).flatten();
+        let result = contain(|| work(&flag, &tell)).flatten();
         let _ = steps.send(Step::Done(result));
     })?;
     let mut follow = || {
         loop {
             match wait(py, None, &mut received)? {
-                Step::Progress(done, of) => progress.map(|progress| progress.call1((done, of))).transpose()?,
+                Step::Told(message) => each.map(|each| each.call1(message)).transpose()?,
                 Step::Done(result) => return result.map_err(|error| exception(py, &error)),
             };
         }

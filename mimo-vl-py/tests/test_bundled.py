@@ -1,4 +1,4 @@
-"""The model that comes with the package, and the example program."""
+"""The model that comes with the package, and the console program."""
 
 import pathlib
 import subprocess
@@ -28,7 +28,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def run(*words: str | pathlib.Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "examples/python/ask.py"), *map(str, words)]
+    command = [sys.executable, "-m", "mimo_vl", "ask", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
@@ -44,7 +44,7 @@ def test_answers_are_right(scene: pathlib.Path) -> None:
         assert answer.thinking
 
 
-def test_example(scene: pathlib.Path) -> None:
+def test_program(scene: pathlib.Path) -> None:
     done = run(scene, QUESTION, "--no-think", "--stats")
     assert (done.returncode, done.stdout) == (0, "2\n")
     assert [line.split()[0] for line in done.stderr.splitlines()] == [
@@ -52,7 +52,7 @@ def test_example(scene: pathlib.Path) -> None:
     ]  # fmt: skip
 
 
-def test_example_with_another_model(checkpoint: pathlib.Path, scene: pathlib.Path, model: mimo_vl.Model) -> None:
+def test_program_with_another_model(checkpoint: pathlib.Path, scene: pathlib.Path, model: mimo_vl.Model) -> None:
     done = run("--model", checkpoint, "--max-tokens", "12", "--temperature=0.8", "--seed", "3", scene, QUESTION)
     with model.session() as session:
         expected = session.ask([scene, QUESTION], max_tokens=12, temperature=0.8, seed=3)
@@ -60,10 +60,10 @@ def test_example_with_another_model(checkpoint: pathlib.Path, scene: pathlib.Pat
     assert done.stdout == expected.text + "\n"
 
 
-def test_example_fails_well(checkpoint: pathlib.Path) -> None:
+def test_program_fails_well(checkpoint: pathlib.Path) -> None:
     done = run("missing.png", QUESTION, "--model", checkpoint)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("ask.py: ") and "missing.png" in done.stderr and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("mimo-vl: ") and "missing.png" in done.stderr and done.stderr.count("\n") == 1
     assert run().returncode == 2
 
 
@@ -76,7 +76,7 @@ def test_example_fails_well(checkpoint: pathlib.Path) -> None:
         ([QUESTION, "--device", "\udcff"], "device"),
     ],
 )
-def test_example_with_bytes_outside_utf8(checkpoint: pathlib.Path, words: list[str], said: str) -> None:
+def test_program_with_bytes_outside_utf8(checkpoint: pathlib.Path, words: list[str], said: str) -> None:
     done = run("--model", checkpoint, *words)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("ask.py: ") and said in done.stderr and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("mimo-vl: ") and said in done.stderr and done.stderr.count("\n") == 1

@@ -138,6 +138,40 @@ static void videos_and_pixels_come_from_the_caller(const Model &model) {
     fails([] { Video::open("no/such/film.mp4"); }, MIMO_VL_STATUS_IO, "no/such/film.mp4");
 }
 
+static void batches_and_conversations(const Model &model, const Image &image) {
+    Prompt prompt, empty, whole;
+    prompt.add(image).add("What is it?");
+    Generate few;
+    few.max_tokens(6);
+    Answer alone = Session(model).ask(prompt, few);
+    Batch batch(model, 2);
+    CHECK(batch.add(prompt, few) == 0 && batch.add(empty, few) == 1 && batch.add(prompt, few) == 2);
+    size_t ends = 0, failures = 0;
+    for (bool over = false; !over;) {
+        try {
+            auto event = batch.next();
+            over = !event;
+            ends += event && event->kind == MIMO_VL_EVENT_KIND_END;
+        } catch (const Error &error) {
+            CHECK(error.code() == MIMO_VL_STATUS_PROMPT && batch.number() == 1);
+            failures++;
+        }
+    }
+    CHECK(ends == 2 && failures == 1);
+    Answer together = batch.answer(2);
+    CHECK(together.text() == alone.text());
+    fails([&] { batch.answer(2); }, MIMO_VL_STATUS_OPTION, "number");
+    batch.remove(0);
+    batch.cancel_handle().cancel();
+    whole.begin(MIMO_VL_ROLE_USER).add(image).add("What is it?");
+    whole.begin(MIMO_VL_ROLE_ASSISTANT).add(alone.text()).begin(MIMO_VL_ROLE_USER).add("And now?");
+    CHECK(Session(model).ask(whole, few).prompt_tokens() > alone.prompt_tokens());
+    fails([] { Pdf::open("no/such.pdf", PdfOptions().pages(1, 1).dpi(72)); }, MIMO_VL_STATUS_IO, "no/such.pdf");
+    LoadOptions offline;
+    offline.hub("main", {}, {}, "no/such/cache", true);
+    fails([&] { Model("some/model", offline); }, MIMO_VL_STATUS_HUB, "some/model");
+}
+
 static void threads_and_callbacks(const Model &model, const std::string &checkpoint) {
     Session session(model);
     Cancel cancel = session.cancel_handle();
@@ -182,6 +216,7 @@ int main(int count, char **arguments) {
     boxes_and_actions_are_typed(model, image);
     sessions_plan_fork_and_last(model, image, std::string(arguments[0]) + ".session");
     videos_and_pixels_come_from_the_caller(model);
+    batches_and_conversations(model, image);
     threads_and_callbacks(model, checkpoint);
     return 0;
 }

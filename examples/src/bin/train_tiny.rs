@@ -20,7 +20,9 @@ use mimo_vl_core::error::{Error, Result};
 use mimo_vl_core::kernels::Kernels;
 use mimo_vl_core::prompt::Tokenizer;
 use mimo_vl_core::train::{GrownSource, RandomSource, Schedule, StepReport, TrainOptions, Trainer};
-use mimo_vl_examples::shapes::{Dimensions, KINDS, Recipe, ShapesDataset, build_tokenizer, write_checkpoint_files};
+use mimo_vl_examples::shapes::{
+    Dimensions, KINDS, PLACES, Recipe, ShapesDataset, Stage, build_tokenizer, write_checkpoint_files,
+};
 
 const USAGE: &str = "\
 train_tiny OUT [--from MODEL] [--device cpu] [--steps 16000] [--seed 1] [--state OUT/state] [--workers 2]
@@ -34,8 +36,16 @@ train_tiny OUT [--from MODEL] [--device cpu] [--steps 16000] [--seed 1] [--state
 
 /// Batches of a step.
 const BATCHES: u64 = 4;
-/// Steps at the start with one object, until places are understood.
-const EASY_STEPS: u64 = 600;
+
+/// Steps of each stage, how often each skill comes in it, most objects to detect in a picture, and how often it is thought: places
+/// are learned first, then which object is meant, then the rest.
+const STAGES: [(u64, [u32; 5], usize, f64); 5] = [
+    (1_300, [15, 85, 0, 0, 0], 1, 0.3),
+    (600, [15, 85, 0, 0, 0], 2, 0.3),
+    (600, [15, 85, 0, 0, 0], 4, 0.3),
+    (1_000, [15, 45, 10, 20, 10], 5, 0.3),
+    (1, [25, 25, 20, 16, 14], 5, 0.4),
+];
 
 struct Arguments {
     out: PathBuf,
@@ -53,9 +63,9 @@ fn dimensions() -> Dimensions {
         intermediate_size: 384,
         layers: 5,
         heads: 5,
-        kv_heads: 1,
-        rope_theta: 20.0,
-        mrope_section: [4, 6, 6],
+        kv_heads: 5,
+        rope_theta: 1000.0,
+        mrope_section: [1, 3, 12],
         tie_word_embeddings: false,
         context: 2048,
         vision_depth: 4,
@@ -145,9 +155,8 @@ impl WithBackend for Training {
         let preprocess = PreprocessConfig::load(&out)?;
         let dataset = ShapesDataset {
             seed,
-            recipe: Recipe { thinking: 0.5, ..Recipe::default() },
+            stages: STAGES.map(stage).to_vec(),
             batch_size: 4,
-            easy_batches: EASY_STEPS * BATCHES,
             tokenizer: Tokenizer::load(&out)?,
             config: config.clone(),
             preprocess: preprocess.clone(),
@@ -159,6 +168,7 @@ impl WithBackend for Training {
             batches_per_step: BATCHES as usize,
             workers,
             patch_classes: KINDS,
+            number_classes: PLACES,
             betas: [0.9, 0.98],
             weight_decay: 0.01,
             clip: 1.0,
@@ -169,8 +179,8 @@ impl WithBackend for Training {
         let mut trainer = match from {
             Some(from) => {
                 let (earlier, tokens) = (Checkpoint::open(&from)?, common_tokens(&out, &from)?);
-                let vocab_size = ModelConfig::load(&from)?.text.vocab_size;
-                let source = GrownSource::new(&earlier, vocab_size, &tokens, random, &device);
+                let earlier_config = ModelConfig::load(&from)?.text;
+                let source = GrownSource::new(&earlier, &earlier_config, &tokens, random, &device);
                 Trainer::<B>::new(&source, &config, options, preprocess, device.clone())?
             }
             None => Trainer::<B>::new(&random, &config, options, preprocess, device)?,
@@ -191,6 +201,10 @@ impl WithBackend for Training {
         }
         result
     }
+}
+
+fn stage((steps, skills, most, thinking): (u64, [u32; 5], usize, f64)) -> Stage {
+    Stage { batches: steps * BATCHES, recipe: Recipe { skills, most_detected: most, thinking, ..Recipe::default() } }
 }
 
 /// Every token that two checkpoints have in common: its number in the newer and in the earlier one.

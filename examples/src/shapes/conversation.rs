@@ -70,6 +70,8 @@ pub struct Recipe {
     pub thought: f64,
     /// How often each skill comes, in their order.
     pub skills: [u32; 5],
+    /// Most objects in a picture to detect in.
+    pub most_detected: usize,
 }
 
 impl Default for Recipe {
@@ -80,6 +82,7 @@ impl Default for Recipe {
             thinking: 0.6,
             thought: 0.15,
             skills: [28, 26, 16, 16, 14],
+            most_detected: 5,
         }
     }
 }
@@ -147,7 +150,11 @@ impl Conversation {
         let mut system = SYSTEM;
         let (media, asks) = match skill {
             Skill::Ask { turns } | Skill::Detect { turns } => {
-                let scene = Scene::random(&mut rng, &recipe.limits);
+                let mut limits = recipe.limits.clone();
+                if matches!(skill, Skill::Detect { .. }) {
+                    limits.objects.1 = limits.objects.1.min(recipe.most_detected);
+                }
+                let scene = Scene::random(&mut rng, &limits);
                 let picture = draw(&scene, &mut rng);
                 let asks = match skill {
                     Skill::Ask { .. } => questions(&scene, turns, recipe, &mut rng),
@@ -242,9 +249,14 @@ pub(crate) fn resized(picture: &Picture, edges: [f64; 4]) -> [i64; 4] {
 
 /// The nearest pixel of those that the model names: a quarter of a token apart, so that there are few numbers to learn.
 pub(crate) fn in_steps(pixel: f64) -> i64 {
-    let step = TOKEN_SIDE as f64 / 4.0;
-    ((pixel / step).round() * step) as i64
+    let step = (TOKEN_SIDE / STEPS) as i64;
+    (pixel / step as f64).round() as i64 * step
 }
+
+/// Places that have names along a token.
+pub(crate) const STEPS: usize = 4;
+/// Places that have names along an axis of the largest picture, both edges included.
+pub const PLACES: usize = 33;
 
 /// The system line of MiMo's chat template.
 pub(crate) const SYSTEM: &str = "You are MiMo, an AI assistant developed by Xiaomi.";

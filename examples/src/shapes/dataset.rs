@@ -8,18 +8,25 @@ use mimo_vl_core::prompt::Tokenizer;
 use mimo_vl_core::train::{Batch, Dataset, Example, PatchLabel};
 
 use super::checkpoint::TOKEN_SIDE;
-use super::conversation::{Conversation, Media, Recipe, Skill, in_steps};
+use super::conversation::{Conversation, Media, Recipe, STEPS, Skill, in_steps};
 use super::draw::Picture;
 use super::random::Random;
 use super::scene::Limits;
 
-/// How often each skill comes at the start.
-const EASY: [u32; 5] = [0, 50, 20, 20, 10];
 /// Width and height of pictures to detect in, of text, of screens, and of frames, each from the least to the most.
 const DETECTION: [(u32, u32); 2] = [(140, 196), (140, 196)];
 const TEXT: [(u32, u32); 2] = [(168, 224), (112, 140)];
 const SCREEN: [(u32, u32); 2] = [(168, 196), (140, 196)];
 const FRAME: [(u32, u32); 2] = [(112, 168), (112, 168)];
+
+/// What some of the batches are made of.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// Batches of this stage.
+    pub batches: u64,
+    /// What their conversations are made of.
+    pub recipe: Recipe,
+}
 
 /// Training conversations of one seed. The examples of a batch have one skill, one number of turns and one
 /// size in tokens, so that nothing is padded in the vision tower and little in the language model.
@@ -27,12 +34,10 @@ const FRAME: [(u32, u32); 2] = [(112, 168), (112, 168)];
 pub struct ShapesDataset {
     /// The seed of everything.
     pub seed: u64,
-    /// What conversations are made of.
-    pub recipe: Recipe,
+    /// What conversations are made of, one stage after another; the last one goes on for ever.
+    pub stages: Vec<Stage>,
     /// Conversations in a batch.
     pub batch_size: usize,
-    /// Batches at the start that show one object and ask mostly where it is.
-    pub easy_batches: u64,
     /// The tokenizer of the model.
     pub tokenizer: Tokenizer,
     /// The model's configuration.
@@ -43,14 +48,11 @@ pub struct ShapesDataset {
 
 impl Dataset for ShapesDataset {
     fn batch(&self, index: u64) -> Result<Batch> {
-        let easy = index < self.easy_batches;
-        let mut limits = self.recipe.limits.clone();
-        if easy {
-            limits.objects.1 = limits.objects.0;
-        }
+        let recipe = self.recipe(index);
+        let limits = &recipe.limits;
         // The stream of sizes must not be one of the examples'.
         let mut rng = Random::new(!self.seed, index);
-        let skill = Skill::random(if easy { &EASY } else { &self.recipe.skills }, &mut rng);
+        let skill = Skill::random(&recipe.skills, &mut rng);
         let [width, height] = match skill {
             Skill::Ask { .. } => [limits.width, limits.height],
             Skill::Detect { .. } => DETECTION,
@@ -64,8 +66,8 @@ impl Dataset for ShapesDataset {
             let tokens = rng.within(fewest as i32, most as i32) as u32;
             (low.max(tokens * side - side / 2 + 1), high.min(tokens * side + side / 2 - 1))
         };
-        let limits = Limits { width: one_size(width), height: one_size(height), ..limits };
-        let recipe = Recipe { limits, ..self.recipe.clone() };
+        let limits = Limits { width: one_size(width), height: one_size(height), ..limits.clone() };
+        let recipe = Recipe { limits, ..recipe.clone() };
         let first = index * self.batch_size as u64;
         let examples = (first..first + self.batch_size as u64)
             .map(|index| self.example(&Conversation::random(self.seed, index, skill, &recipe)?));
@@ -74,6 +76,15 @@ impl Dataset for ShapesDataset {
 }
 
 impl ShapesDataset {
+    fn recipe(&self, batch: u64) -> &Recipe {
+        let mut end = 0;
+        let stage = self.stages.iter().find(|stage| {
+            end += stage.batches;
+            batch < end
+        });
+        &stage.unwrap_or(&self.stages[self.stages.len() - 1]).recipe
+    }
+
     fn example(&self, conversation: &Conversation) -> Result<Example> {
         let (pad, patches, second_per_grid, pictures) = match &conversation.media {
             Media::Picture(picture) => {
@@ -124,13 +135,18 @@ fn labels(picture: &Picture, [rows, columns]: [usize; 2]) -> Vec<PatchLabel> {
         let (row, column) = ((middle(1) as usize).min(rows - 1), (middle(0) as usize).min(columns - 1));
         let block = (row / 2) * (columns / 2) + column / 2;
         labels[4 * block + 2 * (row % 2) + column % 2] =
-            PatchLabel { kind: mark.kind, numbers: Some(edges.map(|edge| in_steps(edge * patch) as u32)) };
+            PatchLabel { kind: mark.kind, numbers: Some(edges.map(|edge| place(in_steps(edge * patch) as usize))) };
     }
     for (block, labels) in labels.chunks_exact_mut(4).enumerate() {
         if labels.iter().all(|label| label.kind == 0) {
             let (row, column) = (block / (columns / 2) * TOKEN_SIDE, block % (columns / 2) * TOKEN_SIDE);
-            labels[0].numbers = Some([column, row, column, row].map(|place| place as u32));
+            labels[0].numbers = Some([column, row, column, row].map(place));
         }
     }
     labels
+}
+
+/// The number of a place among those that have names.
+fn place(pixel: usize) -> u32 {
+    (pixel * STEPS / TOKEN_SIDE) as u32
 }

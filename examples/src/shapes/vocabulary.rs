@@ -16,7 +16,8 @@ use tokenizers::{
 };
 
 use super::ask::{Kind, Subject, yes_or_no};
-use super::conversation::{NO_THINK, SYSTEM, TASK_SYSTEM, thinking_reply};
+use super::checkpoint::TOKEN_SIDE;
+use super::conversation::{NO_THINK, PLACES, STEPS, SYSTEM, TASK_SYSTEM, thinking_reply};
 use super::phrases::{CHINESE_PLACES, CHINESE_THINGS, phrase, requests, templates};
 use super::random::Random;
 use super::scene::{Colour, Shape};
@@ -43,9 +44,10 @@ pub const SPECIAL_TOKENS: [&str; 14] = [
 /// Tokens with a spelling of their own that are part of the text.
 pub const ADDED_TOKENS: [&str; 4] = ["<tool_call>", "</tool_call>", "<think>", "</think>"];
 
-/// How Qwen2.5 cuts text into words.
+/// How Qwen2.5 cuts text into words, but for the numbers of places in JSON: each of them is one word, so that it is one token,
+/// and to name a place is one choice.
 const SPLIT: &str = concat!(
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*",
+    r" ?\p{N}{1,3}(?=[,\]])|(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*",
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 );
 /// Bytes and merged tokens; the special and added ones come after.
@@ -118,6 +120,10 @@ fn text() -> Vec<String> {
     }
     for piece in JSON {
         add(piece, 1000);
+    }
+    for place in 0..PLACES {
+        let pixel = place * TOKEN_SIDE / STEPS;
+        add(&format!("[{pixel}, {pixel}]"), 1000);
     }
     for word in buttons::WORDS.concat() {
         add(word, 500);

@@ -107,6 +107,12 @@ impl PreprocessConfig {
         Ok(())
     }
 
+    /// What the vision tower gets for each level of each colour channel: `(level/255 − mean) / std`.
+    pub(crate) fn normalised(&self) -> [[f32; 256]; 3] {
+        let value = |channel: usize, level| (level as f32 / 255.0 - self.image_mean[channel]) / self.image_std[channel];
+        std::array::from_fn(|channel| std::array::from_fn(|level| value(channel, level)))
+    }
+
     /// Side of the pixel square that becomes one token.
     pub fn factor(&self) -> usize {
         self.patch_size * self.merge_size

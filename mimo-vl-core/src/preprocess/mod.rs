@@ -1,7 +1,8 @@
 //! Pixels to patches: choose a size, resize, cut.
 //!
 //! The arithmetic is that of the published utilities (`qwen-vl-utils`), so that the model sees the very bytes
-//! that it was evaluated with. Normalisation is left to the vision stage: patches stay 8-bit here.
+//! that it was evaluated with. Normalisation is left to the vision stage: patches stay 8-bit here, and
+//! [`Patches::values`] tells what becomes of them.
 
 mod grid;
 mod patches;

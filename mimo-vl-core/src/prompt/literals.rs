@@ -29,6 +29,11 @@ impl Literals {
         Self { items, first }
     }
 
+    /// The text of a special token.
+    pub(super) fn text(&self, id: u32) -> Option<&str> {
+        self.items.iter().find(|(_, of)| *of == id).map(|(text, _)| text.as_str())
+    }
+
     /// Cut a rendered prompt at its special tokens. Texts are never empty.
     pub(super) fn split<'a>(&self, text: &'a str) -> Vec<Piece<'a>> {
         let mut pieces = Vec::new();
@@ -79,6 +84,14 @@ mod tests {
         assert_eq!(literals().split("<a>b><a>b<a>"), [Special(2), Special(1), Text("b"), Special(1)]);
         assert_eq!(literals().split("<<a>é|é"), [Text("<"), Special(1), Special(3), Text("é")]);
         assert_eq!(literals().split(""), []);
+    }
+
+    #[test]
+    fn knows_the_text_of_each() {
+        assert_eq!(
+            [2, 3, 4, 5].map(|id| literals().text(id).map(str::to_owned)),
+            [Some("<a>b>".to_owned()), Some("é|".to_owned()), None, None]
+        );
     }
 
     #[test]

@@ -46,6 +46,14 @@ impl ChatTemplate {
         Err(Error::checkpoint(path, reason))
     }
 
+    /// A template of your own.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when it is not valid.
+    pub fn from_source(source: impl Into<String>) -> Result<Self> {
+        Self::parse(source.into()).map_err(Error::prompt)
+    }
+
     fn parse(source: String) -> Result<Self, String> {
         let mut environment = Environment::new();
         let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
@@ -99,6 +107,25 @@ impl ChatTemplate {
             add_generation_prompt => open_answer,
             add_vision_id => self.vision_ids,
         };
+        self.fill(context)
+    }
+
+    /// The prompt of messages in the form of transformers, with whatever else the template reads: `context` is a JSON
+    /// object with `messages`, `add_generation_prompt`, `tools` and so on.
+    ///
+    /// The template gets all as it is. Thinking stays in the history, and names of special tokens in a text are such
+    /// tokens to [`Tokenizer::encode`].
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when `context` is no JSON object, or the template refuses it.
+    pub fn render_json(&self, context: &str) -> Result<String> {
+        let json: serde_json::Map<_, _> = serde_json::from_str(context).map_err(|error| {
+            Error::prompt(format!("what the chat template is to render is no JSON object: {error}"))
+        })?;
+        self.fill(value(json.into()))
+    }
+
+    fn fill(&self, context: Value) -> Result<String> {
         let template = self.environment.get_template(NAME).map_err(|error| Error::internal(error.to_string()))?;
         template.render(context).map_err(|error| Error::prompt(format!("the chat template refuses it: {error}")))
     }
@@ -174,6 +201,24 @@ fn to_json(value: Value, options: Kwargs) -> Result<Value, minijinja::Error> {
     }))
 }
 
+/// JSON as a template's value.
+fn value(json: serde_json::Value) -> Value {
+    match json {
+        serde_json::Value::Null => Value::from(()),
+        serde_json::Value::Bool(truth) => truth.into(),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => number.into(),
+            (_, Some(number)) => number.into(),
+            _ => number.as_f64().into(),
+        },
+        serde_json::Value::String(text) => text.into(),
+        serde_json::Value::Array(items) => items.into_iter().map(value).collect(),
+        serde_json::Value::Object(entries) => {
+            Value::from_pairs(entries.into_iter().map(|(key, item)| (key, value(item))))
+        }
+    }
+}
+
 /// A template's value as JSON.
 fn plain(value: &Value) -> Result<serde_json::Value, minijinja::Error> {
     Ok(match value.kind() {
@@ -225,6 +270,20 @@ mod tests {
         assert!(matches!(refused, Err(Error::Prompt { reason }) if reason.contains("roles must alternate")));
         let nobody = ChatTemplate::parse(String::new()).unwrap().render(&[], true);
         assert!(matches!(nobody, Err(Error::Prompt { .. })));
+    }
+
+    #[test]
+    fn json_reaches_the_template_as_it_is() {
+        let source =
+            "{% for m in messages %}{{ m | tojson }}{{ m.content }}{% endfor %}{{ tools is none }}{{ flag + 1 }}";
+        let template = ChatTemplate::from_source(source).unwrap();
+        let context = r#"{"messages": [{"role": "tool", "name": "é", "content": "<think>hm</think>"}], "tools": null, "flag": 3}"#;
+        let expected = r#"{"role": "tool", "name": "é", "content": "<think>hm</think>"}<think>hm</think>True4"#;
+        assert_eq!(template.render_json(context).unwrap(), expected);
+        for context in ["", "[]", "{} {}"] {
+            assert!(matches!(template.render_json(context), Err(Error::Prompt { .. })), "{context:?}");
+        }
+        assert!(matches!(ChatTemplate::from_source("{% for %}"), Err(Error::Prompt { .. })));
     }
 
     #[test]

@@ -142,7 +142,14 @@ impl Tokenizer {
     /// special or not. Bytes that form no character become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.inner.bytes.get(id)).copied().collect();
-        String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+        text(bytes)
+    }
+
+    /// The text of `ids`, special tokens included; otherwise as [`decode`](Self::decode).
+    pub fn decode_with_specials(&self, ids: &[u32]) -> String {
+        let Inner { literals, bytes, .. } = &*self.inner;
+        let bytes = ids.iter().flat_map(|&id| literals.text(id).map_or_else(|| bytes.get(id), str::as_bytes));
+        text(bytes.copied().collect())
     }
 
     /// The bytes of text that a token stands for: none for special tokens, except `<think>` and `</think>`.
@@ -163,5 +170,46 @@ impl Tokenizer {
     /// How many tokens there are, added ones included. A model's embedding may have more rows.
     pub fn vocab_size(&self) -> usize {
         self.inner.encoder.get_vocab_size(true)
+    }
+}
+
+/// Bytes as text; those that form no character become U+FFFD.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// Tokens for `h` and the two bytes of `é`, one special token, and `<think>`, which is none.
+    fn tokenizer() -> Tokenizer {
+        let added = |id: u32, content: &str, special: bool| {
+            json!({"id": id, "content": content, "special": special, "single_word": false, "lstrip": false,
+                   "rstrip": false, "normalized": false})
+        };
+        let level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
+        let json = json!({
+            "version": "1.0",
+            "added_tokens": [added(3, "<|im_end|>", true), added(4, "<think>", false)],
+            "pre_tokenizer": level,
+            "decoder": level,
+            "model": {"type": "BPE", "vocab": {"h": 0, "Ã": 1, "©": 2}, "merges": []},
+        });
+        Tokenizer::new(tokenizers::Tokenizer::from_bytes(json.to_string()).unwrap(), PathBuf::new()).unwrap()
+    }
+
+    #[test]
+    fn special_tokens_are_decoded_where_they_are_asked_for() {
+        let tokenizer = tokenizer();
+        let ids = [4, 0, 1, 2, 99, 3];
+        assert_eq!(tokenizer.decode_with_specials(&ids), "<think>hé<|im_end|>");
+        assert_eq!(tokenizer.decode(&ids), "<think>hé");
+        assert_eq!(tokenizer.decode_with_specials(&[1, 3]), "\u{FFFD}<|im_end|>");
+        assert_eq!(tokenizer.encode("<think>hé<|im_end|>").unwrap(), [4, 0, 1, 2, 3]);
     }
 }

@@ -9,8 +9,8 @@ use crate::preprocess::{Grid, Patches};
 pub struct PatchLabel {
     /// Its kind; 0 for nothing in particular.
     pub kind: u32,
-    /// Four numbers below 1,000 that the language model is to know there, such as the edges of what it shows, in pixels of the
-    /// picture that the model sees; `None` for nothing to know.
+    /// Four numbers that the language model is to know there, such as the places of the edges of what it shows; `None` for
+    /// nothing to know.
     pub numbers: Option<[u32; 4]>,
 }
 

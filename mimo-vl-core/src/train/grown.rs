@@ -5,30 +5,32 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::init::{RandomSource, is_residual};
 use crate::checkpoint::{Checkpoint, CheckpointSource, TensorSource, Weights};
+use crate::config::TextConfig;
 use crate::error::Result;
 
-/// The tensors of an earlier model with the same widths, heads and rotary base. Layers that it lacks add nothing to the residual stream at first, so
-/// that the larger model starts by doing what the earlier one did (compare Chen and others, "Net2Net", 2016).
+/// The tensors of an earlier model with the same widths, heads and rotary base. Layers that it lacks add nothing to the
+/// residual stream at first, and heads of keys and values that it lacks are copies of those that it shared, so that the larger
+/// model starts by doing what the earlier one did (compare Chen and others, "Net2Net", 2016).
 #[derive(Debug)]
 pub struct GrownSource<'a, B: Backend> {
     earlier: &'a Checkpoint,
     source: CheckpointSource<'a, B>,
     random: RandomSource<B>,
-    vocab_size: usize,
+    config: &'a TextConfig,
     tokens: &'a [(u32, u32)],
 }
 
 impl<'a, B: Backend> GrownSource<'a, B> {
-    /// Take from `earlier` what it has, and the rest from `random`. `vocab_size` is the earlier number of rows of the
-    /// embedding; `tokens` pairs each token with its earlier number, where it has one.
+    /// Take from `earlier`, which has this `config`, what it has, and the rest from `random`. `tokens` pairs each token with
+    /// its earlier number, where it has one.
     pub fn new(
         earlier: &'a Checkpoint,
-        vocab_size: usize,
+        config: &'a TextConfig,
         tokens: &'a [(u32, u32)],
         random: RandomSource<B>,
         device: &'a B::Device,
     ) -> Self {
-        Self { earlier, source: earlier.source(Weights::F32, device), random, vocab_size, tokens }
+        Self { earlier, source: earlier.source(Weights::F32, device), random, config, tokens }
     }
 }
 
@@ -38,11 +40,14 @@ impl<B: Backend> TensorSource<B> for GrownSource<'_, B> {
         if !self.earlier.has(name) {
             return Ok(if is_residual(name) { random()?.zeros_like() } else { random()? });
         }
+        if ["k_proj", "v_proj"].iter().any(|part| name.contains(part)) {
+            return self.shared_heads(name, shape);
+        }
         if !(name.contains("embed_tokens") || name.contains("lm_head")) {
             return self.source.tensor(name, shape);
         }
         let mut earlier = shape;
-        earlier[0] = self.vocab_size;
+        earlier[0] = self.config.vocab_size;
         let values = |tensor: Tensor<B, D>| tensor.into_data().iter::<f32>().collect::<Vec<f32>>();
         // A new token starts with a logit of 0, not with one that chance has made.
         let first = if name.contains("lm_head") { random()?.zeros_like() } else { random()? };
@@ -55,5 +60,21 @@ impl<B: Backend> TensorSource<B> for GrownSource<'_, B> {
             }
         }
         Ok(Tensor::from_data(TensorData::new(new, shape), &self.random.device))
+    }
+}
+
+impl<B: Backend> GrownSource<'_, B> {
+    /// Rows of keys or values: each of the earlier heads as often as there are heads now that shared it.
+    fn shared_heads<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
+        let (width, before) = (self.config.head_dim, self.config.num_key_value_heads);
+        let mut earlier = shape;
+        earlier[0] = before * width;
+        let tensor: Tensor<B, D> = self.source.tensor(name, earlier)?;
+        let copies = (shape[0] / earlier[0].max(1)).max(1);
+        let heads = (0..before * copies).map(|head| {
+            let start = head / copies * width;
+            tensor.clone().slice_dim(0, start..start + width)
+        });
+        Ok(if copies == 1 { tensor } else { Tensor::cat(heads.collect(), 0) })
     }
 }

@@ -16,8 +16,8 @@ use crate::splice::splice;
 
 /// Patches in one token's block.
 const BLOCK: usize = 4;
-/// Digits of the numbers of a label.
-const DIGITS: usize = 12;
+/// Numbers of a label.
+const NUMBERS: usize = 4;
 
 /// The model in training, and a layer that is thrown away afterwards.
 #[derive(Module, Debug)]
@@ -70,12 +70,13 @@ impl<B: Kernels> Learner<B> {
         model: VisionLanguageModel<B>,
         config: &ModelConfig,
         patch_classes: usize,
+        number_classes: usize,
     ) -> Result<Self> {
         let probe = |name: &str, width: usize| {
             let shape = [config.text.hidden_size, BLOCK * width];
-            (patch_classes > 0).then(|| Linear::load(source, name, shape, true)).transpose()
+            (width > 0).then(|| Linear::load(source, name, shape, true)).transpose()
         };
-        Ok(Self { model, kinds: probe("kinds", patch_classes)?, numbers: probe("numbers", 10 * DIGITS)? })
+        Ok(Self { model, kinds: probe("kinds", patch_classes)?, numbers: probe("numbers", NUMBERS * number_classes)? })
     }
 
     /// # Errors
@@ -126,7 +127,7 @@ impl<B: Kernels> Learner<B> {
         Some((likelihood(scores, ints(kinds, device)) * Tensor::from_data(weights, device)).sum().neg())
     }
 
-    /// The mean over the digits of all numbers.
+    /// The mean over all numbers.
     fn number_loss(
         &self,
         hidden: Tensor<B, 2>,
@@ -137,23 +138,25 @@ impl<B: Kernels> Learner<B> {
         let probe = self.numbers.as_ref()?;
         let tokens = batch.slots.iter().flat_map(|slot| slot.start..slot.start + slot.len);
         let blocks = tokens.zip(batch.patch_labels.chunks_exact(BLOCK));
-        let (mut rows, mut places, mut digits) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut places, mut classes) = (Vec::new(), Vec::new(), Vec::new());
         for (token, block) in blocks {
             for (place, label) in block.iter().enumerate() {
                 let Some(numbers) = label.numbers else { continue };
                 places.push((rows.len() * BLOCK + place) as u32);
                 rows.push(token as u32);
-                digits.extend(numbers.iter().flat_map(|number| [number / 100 % 10, number / 10 % 10, number % 10]));
+                classes.extend(numbers);
             }
         }
         if rows.is_empty() {
             return None;
         }
         let count = rows.len();
-        let told = probe.forward(hidden.select(0, ints(rows, device))).reshape([count * BLOCK, 10 * DIGITS]);
-        let scores = told.select(0, ints(places, device)).reshape([count * DIGITS, 10]);
-        let whole = (DIGITS * amount.numbered.max(1)) as f64;
-        Some(likelihood(scores, ints(digits, device)).sum().neg().div_scalar(whole))
+        let told = probe.forward(hidden.select(0, ints(rows, device)));
+        let width = told.dims()[1] / BLOCK;
+        let told = told.reshape([count * BLOCK, width]).select(0, ints(places, device));
+        let scores = told.reshape([count * NUMBERS, width / NUMBERS]);
+        let whole = (NUMBERS * amount.numbered.max(1)) as f64;
+        Some(likelihood(scores, ints(classes, device)).sum().neg().div_scalar(whole))
     }
 }
 

@@ -44,6 +44,8 @@ pub struct TrainOptions {
     pub workers: usize,
     /// Kinds of things that labelled patches show, 0 included; 0 leaves such labels out of account.
     pub patch_classes: usize,
+    /// The numbers of labels are below this; 0 leaves them out of account.
+    pub number_classes: usize,
     /// AdamW's decay rates of the two moments.
     pub betas: [f32; 2],
     /// AdamW's decoupled weight decay.
@@ -62,8 +64,11 @@ pub struct TrainOptions {
 impl TrainOptions {
     /// A hash of everything that the course of a run depends on.
     fn fingerprint(&self) -> u64 {
-        let Self { schedule, batches_per_step, patch_classes, betas, weight_decay, clip, run, .. } = self;
-        let text = format!("{schedule:?} {batches_per_step} {patch_classes} {betas:?} {weight_decay} {clip} {run}");
+        let Self { schedule, batches_per_step, patch_classes, number_classes, betas, weight_decay, clip, run, .. } =
+            self;
+        let text = format!(
+            "{schedule:?} {batches_per_step} {patch_classes} {number_classes} {betas:?} {weight_decay} {clip} {run}"
+        );
         parameter_id(&text).val()
     }
 }
@@ -131,7 +136,8 @@ impl<B: Kernels> Trainer<B> {
         };
         let remembering = save::Remembering::new(source);
         let model = VisionLanguageModel::load(&remembering, config)?;
-        let mut learner = Learner::load(source, model, config, options.patch_classes)?;
+        let (kinds, numbers) = (options.patch_classes, options.number_classes);
+        let mut learner = Learner::load(source, model, config, kinds, numbers)?;
         let mut optimizer = adamw.init();
         let step = save::load_state(&options.state, options.fingerprint(), &mut learner, &mut optimizer, &device)?;
         let step = step.unwrap_or(0);

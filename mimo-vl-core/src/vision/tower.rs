@@ -89,7 +89,7 @@ fn indices<B: Kernels>(rows: &[usize], device: &B::Device) -> Tensor<B, 1, Int> 
     Tensor::from_data(TensorData::new(rows, [len]), device)
 }
 
-/// `(value/255 − mean) / std` of each channel, the patches in the given order.
+/// The values of the patches in the given order.
 fn normalised<B: Kernels>(
     pixels: &[u8],
     order: &[usize],
@@ -97,10 +97,7 @@ fn normalised<B: Kernels>(
     device: &B::Device,
 ) -> Tensor<B, 2> {
     let width = preprocess.patch_values();
-    let (mean, std) = (preprocess.image_mean, preprocess.image_std);
-    let tables: [Vec<f32>; 3] = std::array::from_fn(|channel| {
-        (0..=255u8).map(|value| (f32::from(value) / 255.0 - mean[channel]) / std[channel]).collect()
-    });
+    let tables = preprocess.normalised();
     let mut values = Vec::with_capacity(pixels.len());
     for &row in order {
         let patch = &pixels[row * width..(row + 1) * width];

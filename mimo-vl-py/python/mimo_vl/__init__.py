@@ -9,7 +9,23 @@
 `Model.load()` without a path loads mimo-vl-tiny, a small model that comes with the package.
 """
 
-from ._native import Image, Model, Session, Stream, Video, __version__, draw
+from . import score
+from ._log import set_log_level
+from ._native import (
+    Image,
+    Model,
+    PdfPage,
+    Prompt,
+    Server,
+    Session,
+    Stream,
+    Task,
+    Video,
+    __version__,
+    draw,
+    open_pdf,
+    quantize,
+)
 from .answer import (
     Action,
     Answer,
@@ -70,13 +86,17 @@ __all__ = [
     "Model",
     "OptionError",
     "OutOfMemoryError",
+    "PdfPage",
     "Plan",
     "PlannedPart",
+    "Prompt",
     "PromptError",
     "Region",
+    "Server",
     "Session",
     "StopReason",
     "Stream",
+    "Task",
     "TensorError",
     "Text",
     "Thinking",
@@ -85,4 +105,8 @@ __all__ = [
     "Video",
     "__version__",
     "draw",
+    "open_pdf",
+    "quantize",
+    "score",
+    "set_log_level",
 ]

@@ -1,6 +1,7 @@
 """What a session gives back: the answer as a whole, and the events of a stream."""
 
 import enum
+import html
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -93,6 +94,12 @@ class Region:
     confidence: float | None
     """The geometric mean of the probabilities of its tokens, not calibrated; None without logprobs."""
 
+    def _row(self) -> str:
+        places = self.points if self.box is None else (self.box,)
+        pixels = "; ".join(", ".join(f"{value:.0f}" for value in place.pixels) for place in places)
+        label = html.escape(self.label or self.text or "")
+        return f"<tr><td>{self.image}</td><td>{label}</td><td>{pixels}</td></tr>"
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -122,6 +129,20 @@ class Action:
         return Action(
             values["action"], point("start_point"), point("end_point"), text, values.get("direction"), keys
         )
+
+
+    def _values(self) -> dict[str, Any]:
+        """The action as the model writes it, but in pixels of your screenshot."""
+        text = {"open": "app", "appswitch": "app", "finished": "status"}.get(self.name, "text")
+        values = {
+            "action": self.name,
+            "start_point": self.point,
+            "end_point": self.end_point,
+            text: self.text,
+            "direction": self.direction,
+            "keys": self.keys or None,
+        }
+        return {key: value for key, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +218,18 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it: thinking folded, and a table of the regions."""
+        parts = []
+        if self.thinking is not None:
+            parts.append(f"<details><summary>Thinking</summary><pre>{html.escape(self.thinking)}</pre></details>")
+        parts.append(f'<div style="white-space: pre-wrap">{html.escape(self.text)}</div>')
+        if self.regions:
+            rows = "".join(region._row() for region in self.regions)
+            parts.append(f"<table><tr><th>picture</th><th>label</th><th>pixels</th></tr>{rows}</table>")
+        parts.append(f"<small>{self.tokens} tokens, {self.timings.decode_tokens_per_second:.1f} a second</small>")
+        return "".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,112 @@
+"""What batch_pdf.py does, on several workers of Ray: `ray_batch.py FOLDER --question TEXT --workers N`.
+
+Each worker holds a model of its own, and writes each result to a file of its own in the folder OUT.parts, whole or not
+at all. From there it goes into the file of lines, which is that of batch_pdf.py: either program goes on where the other
+stopped. A worker that dies is replaced, and asks again only what it had not written. Statuses are those of batch_pdf.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray
+import ray.data
+import ray.exceptions
+from batch_pdf import Item, Job, Record, Refused, answers, carry_out, load, parser, read, write
+
+BLOCKS = 1000
+"""Most pieces that the work is cut into."""
+
+
+def main() -> int:
+    options = parser("ray_batch.py")
+    options.add_argument("--workers", type=int, default=2, metavar="N", help="how many models answer (default: 2)")
+    options.add_argument("--cpus", type=int, metavar="N", help="cores of each worker (default: all, shared evenly)")
+    options.add_argument("--address", help="a running cluster, auto for one of this machine (default: start one)")
+    return carry_out(options, work)
+
+
+class Worker:
+    """An actor with a model."""
+
+    def __init__(self, job: Job, parts: Path, threads: int) -> None:
+        self.job, self.parts = job, parts
+        self.model = load(job, threads)
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
+        items = [Item(*json.loads(row)) for row in rows["item"]]
+        # What an actor that died was given comes again, with what it had written.
+        left = [item for item in items if not part(self.parts, item.id).exists()]
+        for result in answers(self.model, self.job, left):
+            write(part(self.parts, result["id"]), [result])
+        return rows
+
+
+def part(parts: Path, name: str) -> Path:
+    """Where the result of an item is written."""
+    return parts / f"{hashlib.sha256(os.fsencode(name)).hexdigest()}.json"
+
+
+def clear(parts: Path) -> None:
+    for path in parts.glob("*.json*"):
+        path.unlink()
+
+
+def work(job: Job, items: list[Item]) -> Iterator[Record]:
+    parts = job.out.with_name(f"{job.out.name}.parts")
+    parts.mkdir(exist_ok=True)
+    left = {item.id: item for item in items}
+    # What a run that was stopped had not moved yet. Failures are tried again.
+    for path in parts.glob("*.json"):
+        for result in read(path, job):
+            if not result["error"] and result["id"] in left:
+                del left[result["id"]]
+                yield result
+    clear(parts)
+    try:
+        # A row may come twice when its actor died.
+        for item in spread(job, [*left.values()], parts) if left else ():
+            if item.id in left:
+                del left[item.id]
+                yield from read(part(parts, item.id), job)
+    except ray.exceptions.RayError as error:
+        raise Refused(str(error)) from error
+    finally:
+        ray.shutdown()
+    clear(parts)
+    parts.rmdir()
+
+
+def spread(job: Job, items: list[Item], parts: Path) -> Iterator[Item]:
+    """Let actors answer; the items come back when their results are written."""
+    # Workers on other machines import batch_pdf, too.
+    environment = {"working_dir": str(Path(__file__).parent)} if job.address else None
+    ray.init(job.address, include_dashboard=False, logging_level=logging.WARNING, runtime_env=environment)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True
+    cpus = job.cpus or max(1, int(ray.cluster_resources()["CPU"]) // job.workers)  # type: ignore[no-untyped-call]
+    blocks = min(BLOCKS, -(-len(items) // job.together))
+    rows = ray.data.from_items([{"item": json.dumps(item)} for item in items], override_num_blocks=blocks)
+    done = rows.map_batches(
+        Worker,
+        fn_constructor_args=(job, parts, cpus),
+        batch_size=job.together,
+        compute=ray.data.ActorPoolStrategy(size=job.workers),
+        num_cpus=cpus,
+        num_gpus=1 if job.device.startswith("cuda") else 0,
+    )
+    for row in done.iter_rows():
+        yield Item(*json.loads(row["item"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""PDF files, GUI tasks, whole conversations, features and the log."""
+
+import array
+import logging
+import pathlib
+
+import numpy
+import pytest
+
+import mimo_vl
+
+
+def pdf(pages: int) -> bytes:
+    """A PDF file whose pages of 200 by 100 points show a black box from (20, 10) to (60, 40), counted from below."""
+    content = b"20 10 40 30 re f"
+    kids = " ".join(f"{3 + 2 * page} 0 R" for page in range(pages))
+    objects = [b"<</Type/Catalog/Pages 2 0 R>>", f"<</Type/Pages/Kids[{kids}]/Count {pages}>>".encode()]
+    for page in range(pages):
+        where = f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]/Contents {4 + 2 * page} 0 R>>"
+        objects += [where.encode(), b"<</Length %d>>stream\n%s\nendstream" % (len(content), content)]
+    file, places = b"%PDF-1.4\n", []
+    for number, text in enumerate(objects, 1):
+        places.append(len(file))
+        file += b"%d 0 obj%s endobj\n" % (number, text)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    size = len(objects) + 1
+    tail = b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
+    return file + tail % (size, table, size, len(file))
+
+
+def test_pdf(tmp_path: pathlib.Path, session: mimo_vl.Session) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(pdf(3))
+    told: list[tuple[int, int]] = []
+    pages = mimo_vl.open_pdf(file, first=2, dpi=72, progress=lambda done, of: told.append((done, of)))
+    assert [page.number for page in pages] == [2, 3]
+    assert told[-1] == (2, 2)
+    page = pages[0]
+    assert page.size == (200, 100)
+    assert (page.image.width, page.image.height) == (200, 100)
+    pixels = page.image.tobytes()
+    assert pixels[3 * (75 * 200 + 40)] == 0 and pixels[3 * (20 * 200 + 40)] == 255
+    assert page.box_to_points(20, 60, 60, 90) == pytest.approx((20, 10, 60, 40))
+    assert page.to_pixels(*page.to_points(7, 9)) == pytest.approx((7, 9))
+    assert session.ask([page.image, "what?"], max_tokens=2).tokens == 2
+    assert len(mimo_vl.open_pdf(file.read_bytes(), last=1)) == 1
+    for refused in [
+        lambda: mimo_vl.open_pdf(b"nothing"),
+        lambda: mimo_vl.open_pdf(file.read_bytes()[:60]),
+    ]:
+        with pytest.raises(mimo_vl.ImageError):
+            refused()
+    with pytest.raises(mimo_vl.OptionError, match="page"):
+        mimo_vl.open_pdf(file, first=9)
+    with pytest.raises(mimo_vl.OptionError, match="max_pages"):
+        mimo_vl.open_pdf(file, max_pages=2)
+    with pytest.raises(mimo_vl.IoError):
+        mimo_vl.open_pdf(tmp_path / "none.pdf")
+    with pytest.raises(TypeError, match="pickle"):
+        page.__reduce__()
+
+
+def test_tasks(model: mimo_vl.Model, session: mimo_vl.Session, picture: pathlib.Path) -> None:
+    task = mimo_vl.Task("Turn on dark mode", instruction="Open the settings", offer=["click", "press", "finished"])
+    answer = session.ask(task.prompt(model, picture), form=task, max_tokens=200, thinking=False)
+    assert answer.action is not None and answer.action.name in ("click", "press", "finished")
+    # Every kind of action goes to the model and back.
+    actions = [
+        mimo_vl.Action("click", point=(3.0, 4.0)),
+        mimo_vl.Action("drag", point=(3.0, 4.0), end_point=(5.0, 6.0)),
+        mimo_vl.Action("input", text="x"),
+        mimo_vl.Action("scroll", direction="down"),
+        mimo_vl.Action("press", keys=("ctrl", "a")),
+        mimo_vl.Action("open", text="Mail"),
+        mimo_vl.Action("finished", text="success"),
+        mimo_vl.Action("wait"),
+    ]
+    for action in actions:
+        task = task.step("", action)
+        assert mimo_vl.Action._of(action._values()) == action
+    planned = session.plan(task.prompt(model, picture))
+    assert planned.prompt_tokens > session.plan(mimo_vl.Task("x").prompt(model, picture)).prompt_tokens
+    with pytest.raises(mimo_vl.OptionError, match="fly"):
+        mimo_vl.Task("x", offer=["fly"])
+    with pytest.raises(mimo_vl.AnswerError):
+        task.step("", mimo_vl.Action("fly"))
+
+
+def test_whole_conversations(model: mimo_vl.Model, picture: pathlib.Path) -> None:
+    with model.session() as session:
+        first = session.ask([picture, "what?"], max_tokens=4)
+        expected = session.ask("and now?", max_tokens=8)
+    prompt = mimo_vl.Prompt.from_messages(
+        [
+            {"role": "user", "content": [picture, "what?"]},
+            {"role": "assistant", "content": first.text},
+            {"role": "user", "content": "and now?"},
+        ]
+    )
+    with model.session() as session:
+        answer = session.ask(prompt, max_tokens=8)
+    assert (answer.text, answer.prompt_tokens) == (expected.text, expected.prompt_tokens)
+    assert [answer.text for answer in model.batch([prompt, "x"], max_tokens=8)][0] == expected.text
+    with pytest.raises(mimo_vl.PromptError, match=r"messages\[0\]"):
+        mimo_vl.Prompt.from_messages([{"role": "nobody", "content": "x"}])  # type: ignore[typeddict-item]
+    with pytest.raises(TypeError, match=r"messages\[0\].content\[1\]"):
+        mimo_vl.Prompt.from_messages([{"role": "user", "content": ["x", 3]}])  # type: ignore[list-item]
+
+
+def test_budgets(session: mimo_vl.Session, picture: pathlib.Path) -> None:
+    whole = session.plan([picture, "what?"])
+    prompt, plan = session.fit([picture, "what?"], tokens=whole.prompt_tokens - 1)
+    assert plan.prompt_tokens < whole.prompt_tokens
+    assert session.ask(prompt, max_tokens=2).prompt_tokens == plan.prompt_tokens
+    with pytest.raises(mimo_vl.ContextTooLongError):
+        session.fit([picture, "what?"], tokens=whole.prompt_tokens - 1, lower_pixels=False)
+
+
+def test_streams_end_early(session: mimo_vl.Session) -> None:
+    with session.stream("what?", max_tokens=200) as stream:
+        next(stream)
+        stream.stop()
+        last = list(stream)[-1]
+        assert isinstance(last, mimo_vl.End)
+        assert stream.answer is not None and stream.answer.tokens < 200
+    assert session.cached_tokens > 0
+    with session.stream("what?", max_tokens=20) as stream:
+        # Nobody thinks here, so nothing ends.
+        stream.end_thinking()
+        assert isinstance(list(stream)[-1], mimo_vl.End)
+
+
+def test_features(model: mimo_vl.Model, picture: pathlib.Path) -> None:
+    values, rows, columns = model.features(picture)
+    numbers = array.array("f", values)
+    assert len(numbers) == rows * columns
+    assert any(numbers)
+    with model.session() as session:
+        tokens = [part.tokens for part in session.plan([picture, "x"]).parts if part.size is not None]
+    assert tokens == [rows]
+    with pytest.raises(TypeError):
+        model.features("a text")  # type: ignore[arg-type]
+
+
+def test_log(model: mimo_vl.Model, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "mimo_vl")
+    mimo_vl.set_log_level(logging.DEBUG)
+    try:
+        with model.session() as session:
+            session.ask("what?", max_tokens=2)
+    finally:
+        mimo_vl.set_log_level(None)
+    heard = [record for record in caplog.records if record.name.startswith("mimo_vl.")]
+    assert heard and all(record.levelno >= logging.DEBUG for record in heard)
+    caplog.clear()
+    with model.session() as session:
+        session.ask("what?", max_tokens=2)
+    assert not caplog.records
+
+
+class Tensor:
+    """A tensor of another library, which is no buffer."""
+
+    def __init__(self, values: object) -> None:
+        self.values = values
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self.values.__dlpack_device__()  # type: ignore[attr-defined]
+        return device
+
+    def __dlpack__(self) -> object:
+        return self.values.__dlpack__()  # type: ignore[attr-defined]
+
+
+def test_dlpack() -> None:
+    values = numpy.arange(5 * 6 * 3, dtype=numpy.uint8).reshape(5, 6, 3)
+    expected = mimo_vl.Image.from_array(values).tobytes()
+    assert mimo_vl.Image.from_array(Tensor(values)).tobytes() == expected
+    turned = numpy.ascontiguousarray(values.transpose(2, 0, 1)).transpose(1, 2, 0)
+    assert mimo_vl.Image.from_array(Tensor(turned)).tobytes() == expected
+    for wrong in [values.astype(numpy.float32), values[0], values[:, :, :2]]:
+        with pytest.raises((TypeError, mimo_vl.ImageError)):
+            mimo_vl.Image.from_array(Tensor(wrong))
+
+    class Elsewhere(Tensor):
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return (2, 0)
+
+    with pytest.raises(TypeError, match="CPU"):
+        mimo_vl.Image.from_array(Elsewhere(values))
+
+
+def test_notebooks(model: mimo_vl.Model) -> None:
+    with model.session() as session:
+        html = session.ask("<b>", max_tokens=4)._repr_html_()
+    assert html.startswith("<div") and "tokens" in html

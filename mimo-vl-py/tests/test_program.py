@@ -1,0 +1,81 @@
+"""The console program `mimo-vl`, but for what test_bundled and test_server have."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import mimo_vl
+
+
+def run(*words: str | pathlib.Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mimo_vl", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_usage() -> None:
+    for words, status in [([], 0), (["--help"], 0), (["--version"], 0), (["dance"], 2), (["ask"], 2)]:
+        assert run(*words).returncode == status, words
+    assert "serve" in run("--help").stdout
+    assert run("--version").stdout == f"mimo-vl {mimo_vl.__version__}\n"
+
+
+def test_info(checkpoint: pathlib.Path) -> None:
+    done = run("info", "--model", checkpoint)
+    assert done.returncode == 0
+    values = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    config = json.loads((checkpoint / "config.json").read_text())
+    assert values["hidden_size"] == str(config["hidden_size"])
+    assert values["context"] == str(mimo_vl.Model.load(checkpoint).max_context)
+
+
+def test_quantize(checkpoint: pathlib.Path, picture: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    done = run("quantize", checkpoint, tmp_path / "small", "--weights", "int8", "--question", "What is this?")
+    assert done.returncode == 0, done.stderr
+    assert "the same next token" in done.stdout
+    with mimo_vl.Model.load(tmp_path / "small").session() as session:
+        assert session.ask([picture, "what?"], max_tokens=4).tokens == 4
+    again = run("quantize", checkpoint, tmp_path / "small")
+    assert again.returncode == 1 and again.stderr.count("mimo-vl: ") == 1
+
+
+def test_eval(tmp_path: pathlib.Path) -> None:
+    images = pathlib.Path(__file__).parents[2] / "examples/images"
+    rows = [
+        {"image": str(images / "shapes-1.png"), "question": "How many circles are there?", "answer": 2, "kind": "count"},
+        {"image": str(images / "shapes-1.png"), "question": "How many circles?", "answer": "7", "kind": "exact"},
+        {"image": "none.png", "question": "What?", "answer": [0, 0, 9, 9], "kind": "box", "id": "lost"},
+    ]
+    file = tmp_path / "questions.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    done = run("eval", file, "--no-think")
+    assert done.returncode == 0, done.stderr
+    assert "| count | 1 | 100.0 % | 0 |" in done.stdout
+    assert "| exact | 1 | 0.0 % | 0 |" in done.stdout
+    assert "| box | 1 | 0.0 % | 1 |" in done.stdout
+    assert (tmp_path / "questions.report.md").read_text() == done.stdout
+    # A second run answers only what is missing, and what was cut off counts as that.
+    results = tmp_path / "questions.results.jsonl"
+    lines = results.read_text().splitlines(keepends=True)
+    assert [json.loads(line).get("id") for line in lines] == [None, "1", "2", "lost"]
+    results.write_text("".join(lines[:3]) + lines[3][:9])
+    changed = lines[1].replace('"score": 1', '"score": 0.5')
+    results.write_text(results.read_text().replace(lines[1], changed))
+    again = run("eval", file, "--no-think")
+    assert "| count | 1 | 50.0 % | 0 |" in again.stdout
+    assert len(results.read_text().splitlines()) == 4
+    refused = run("eval", file)
+    assert refused.returncode == 1 and "another model or with other options" in refused.stderr
+
+
+def test_eval_names_what_is_wrong(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "questions.jsonl"
+    for text, part in [
+        ("{", "questions.jsonl:1"),
+        ('{"question": "x"}', "question, answer, kind"),
+        ('{"question": "x", "answer": "y", "kind": "z"}', "'z'"),
+    ]:
+        file.write_text(text)
+        done = run("eval", file)
+        assert done.returncode == 1 and part in done.stderr
+    assert run("eval", tmp_path / "none.jsonl").returncode == 1

@@ -1,0 +1,173 @@
+"""The server, asked by the clients that people have: the package openai, and curl."""
+
+import base64
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletionContentPartParam
+
+import mimo_vl
+
+QUESTION = "How many circles are there?"
+OFF = {"chat_template_kwargs": {"enable_thinking": False}}
+
+
+@pytest.fixture(scope="module")
+def shapes() -> pathlib.Path:
+    return pathlib.Path(__file__).parents[2] / "examples/images/shapes-1.png"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[mimo_vl.Server]:
+    with mimo_vl.Server(mimo_vl.Model.load(), port=0, api_key="key") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: mimo_vl.Server) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=server.url, api_key="key", max_retries=0) as client:
+        yield client
+
+
+def content(picture: pathlib.Path) -> list[ChatCompletionContentPartParam]:
+    url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+    return [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": QUESTION}]
+
+
+def test_models(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["mimo-vl-tiny"]
+    assert client.models.retrieve("mimo-vl-tiny").object == "model"
+
+
+def test_answer_with_and_without_thinking(client: openai.OpenAI, shapes: pathlib.Path) -> None:
+    said = content(shapes)
+    for body, thinks in [(OFF, False), ({}, True)]:
+        reply = client.chat.completions.create(
+            model="mimo-vl-tiny", messages=[{"role": "user", "content": said}], extra_body=body
+        )
+        message = reply.choices[0].message
+        assert (message.content, message.role) == ("2", "assistant")
+        assert bool(getattr(message, "reasoning_content", None)) is thinks
+        assert reply.choices[0].finish_reason == "stop"
+        assert reply.usage and reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+
+
+def test_stream_and_history(client: openai.OpenAI, shapes: pathlib.Path) -> None:
+    stream = client.chat.completions.create(
+        model="mimo-vl-tiny",
+        messages=[
+            {"role": "user", "content": content(shapes)},
+            {"role": "assistant", "content": "2"},
+            {"role": "user", "content": "How many stars are there?"},
+        ],
+        stream=True,
+        stream_options={"include_usage": True},
+        extra_body=OFF,
+    )
+    chunks = list(stream)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    model = mimo_vl.Model.load()
+    with model.session() as session:
+        session.ask([shapes, QUESTION], thinking=False)
+        assert text == session.ask("How many stars are there?", thinking=False).text
+    assert chunks[-1].usage and chunks[-1].usage.completion_tokens > 0
+    assert chunks[-2].choices[0].finish_reason == "stop"
+
+
+def test_schema_and_options(client: openai.OpenAI, shapes: pathlib.Path) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"count": {"type": "integer", "minimum": 0, "maximum": 9}},
+        "required": ["count"],
+        "additionalProperties": False,
+    }
+    reply = client.chat.completions.create(
+        model="mimo-vl-tiny",
+        messages=[{"role": "user", "content": content(shapes)}],
+        response_format={"type": "json_schema", "json_schema": {"name": "count", "schema": schema, "strict": True}},
+        max_completion_tokens=64,
+        temperature=0.5,
+        seed=3,
+        logprobs=True,
+        top_logprobs=2,
+        extra_body=OFF,
+    )
+    choice = reply.choices[0]
+    assert 0 <= json.loads(choice.message.content or "")["count"] <= 9
+    assert choice.logprobs and choice.logprobs.content and len(choice.logprobs.content[0].top_logprobs) == 2
+
+
+def test_errors(client: openai.OpenAI, server: mimo_vl.Server) -> None:
+    with pytest.raises(openai.NotFoundError, match="other"):
+        client.chat.completions.create(model="other", messages=[{"role": "user", "content": "x"}])
+    with pytest.raises(openai.BadRequestError, match="temperature"):
+        client.chat.completions.create(
+            model="mimo-vl-tiny", messages=[{"role": "user", "content": "x"}], temperature=-1
+        )
+    with openai.OpenAI(base_url=server.url, api_key="other", max_retries=0) as stranger:
+        with pytest.raises(openai.AuthenticationError):
+            stranger.models.list()
+
+
+def test_disconnect_ends_the_answer(client: openai.OpenAI) -> None:
+    for _ in range(20):
+        stream = client.chat.completions.create(
+            model="mimo-vl-tiny", messages=[{"role": "user", "content": "Tell me."}], stream=True
+        )
+        next(iter(stream))
+        stream.close()
+    reply = client.chat.completions.create(model="mimo-vl-tiny", messages=[{"role": "user", "content": "x"}])
+    assert reply.choices
+
+
+def test_curl(server: mimo_vl.Server, shapes: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    body = tmp_path / "body.json"
+    body.write_text(json.dumps({"messages": [{"role": "user", "content": content(shapes)}], "stream": False} | OFF))
+
+    def curl(*words: str) -> str:
+        command = ["curl", "--silent", "--show-error", "--max-time", "120", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    key = ["--header", "Authorization: Bearer key"]
+    sent = ["--header", "Content-Type: application/json", "--data", f"@{body}"]
+    reply = json.loads(curl(f"{server.url}/chat/completions", *key, *sent))
+    assert reply["choices"][0]["message"]["content"] == "2"
+    root = server.url.removesuffix("/v1")
+    assert 'mimo_vl_requests_total{status="200"}' in curl(f"{root}/metrics", *key)
+    assert json.loads(curl(f"{root}/health")) == {"status": "ok"}
+
+
+def test_stop_and_misuse(model: mimo_vl.Model) -> None:
+    server = mimo_vl.Server(model, port=0)
+    assert server.url == f"http://127.0.0.1:{server.port}/v1"
+    with pytest.raises(mimo_vl.OptionError, match="address"):
+        mimo_vl.Server(model, port=server.port)
+    with pytest.raises(mimo_vl.OptionError, match="together"):
+        mimo_vl.Server(model, port=0, together=-1)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    with openai.OpenAI(base_url=server.url, api_key="x", max_retries=5) as client:
+        assert len(list(client.models.list())) == 1
+    server.stop()
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+    with pytest.raises(RuntimeError, match="started before"):
+        server.run()
+
+
+def test_console_program_serves_until_interrupted(checkpoint: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "mimo_vl", "serve", "--port", "0", "--model", str(checkpoint), "--name", "x"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stdout and program.stderr
+        url = program.stdout.readline().split()[-1]
+        with openai.OpenAI(base_url=url, api_key="x", max_retries=5) as client:
+            assert [model.id for model in client.models.list()] == ["x"]
+        program.send_signal(2)
+        assert program.wait(timeout=60) == 130
+        assert program.stderr.read() == "mimo-vl: interrupted\n"

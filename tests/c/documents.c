@@ -1,0 +1,236 @@
+/* A client of libmimo_vl that asks several questions at once, goes on with a conversation of its own, and reads a PDF file.
+ *
+ *     documents CHECKPOINT PICTURE */
+#include <math.h>
+#include <stdint.h>
+
+#include "check.h"
+
+static int32_t count_pages(void *told, uint64_t done, uint64_t of) {
+    CHECK(done <= of);
+    ++*(int *)told;
+    return MIMO_VL_CONTINUE;
+}
+
+static int32_t refuse(void *nothing, uint64_t done, uint64_t of) {
+    (void)nothing, (void)done, (void)of;
+    return MIMO_VL_CANCEL;
+}
+
+/* A file of two pages of 200 by 100 points, each with a black box from (20, 10) to (60, 40), counted from below. */
+static void write_pdf(const char *path) {
+    static const char *const objects[] = {
+        "<</Type/Catalog/Pages 2 0 R>>",
+        "<</Type/Pages/Kids[3 0 R 4 0 R]/Count 2>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]/Contents 5 0 R>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]/Contents 5 0 R>>",
+        "<</Length 16>>stream\n20 10 40 30 re f\nendstream",
+    };
+    long places[5];
+    FILE *file = fopen(path, "wb");
+    CHECK(file != NULL);
+    fprintf(file, "%%PDF-1.4\n");
+    for (int index = 0; index < 5; index++) {
+        places[index] = ftell(file);
+        fprintf(file, "%d 0 obj%s endobj\n", index + 1, objects[index]);
+    }
+    long table = ftell(file);
+    fprintf(file, "xref\n0 6\n0000000000 65535 f \n");
+    for (int index = 0; index < 5; index++) fprintf(file, "%010ld 00000 n \n", places[index]);
+    fprintf(file, "trailer<</Size 6/Root 1 0 R>>\nstartxref\n%ld\n%%%%EOF", table);
+    CHECK(fclose(file) == 0);
+}
+
+static void a_file_is_read(const mimo_vl_model *model, const char *path) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_pdf_options *options = mimo_vl_pdf_options_new();
+    mimo_vl_pdf *pdf;
+    mimo_vl_image *image;
+    mimo_vl_answer *answer;
+    int told = 0;
+    double size[2], points[4];
+    const double box[4] = {20, 60, 60, 90};
+    mimo_vl_pdf_options_set_pages(options, 2, 2);
+    mimo_vl_pdf_options_set_dpi(options, 72);
+    mimo_vl_pdf_options_set_max_pixels(options, 1000000);
+    mimo_vl_pdf_options_set_max_pages(options, 1);
+    OK(mimo_vl_pdf_options_set_password(options, "none is needed", &error));
+    OK(mimo_vl_pdf_from_path(path, options, count_pages, &told, &pdf, &error));
+    CHECK(told > 0 && mimo_vl_pdf_page_count(pdf) == 1 && mimo_vl_pdf_page_number(pdf, 0) == 2);
+    CHECK(mimo_vl_pdf_page_size(pdf, 0, size) && size[0] == 200 && size[1] == 100);
+    CHECK(mimo_vl_pdf_page_box_to_points(pdf, 0, box, points));
+    CHECK(fabs(points[0] - 20) < 1e-6 && fabs(points[1] - 10) < 1e-6);
+    CHECK(fabs(points[2] - 60) < 1e-6 && fabs(points[3] - 40) < 1e-6);
+    OK(mimo_vl_pdf_page_image(pdf, 0, &image, &error));
+    CHECK(mimo_vl_image_width(image) == 200 && mimo_vl_image_height(image) == 100);
+    CHECK(mimo_vl_image_pixels(image)[3 * (75 * 200 + 40)] == 0);
+    CHECK(mimo_vl_image_pixels(image)[3 * (20 * 200 + 40)] == 255);
+
+    CHECK(mimo_vl_pdf_page_number(pdf, 1) == 0 && !mimo_vl_pdf_page_size(pdf, 1, size));
+    CHECK(!mimo_vl_pdf_page_size(pdf, 0, NULL) && !mimo_vl_pdf_page_size(NULL, 0, size));
+    CHECK(!mimo_vl_pdf_page_box_to_points(pdf, 0, NULL, points));
+    CHECK(mimo_vl_pdf_page_count(NULL) == 0);
+    mimo_vl_image *none;
+    FAILS(mimo_vl_pdf_page_image(pdf, 1, &none, &error), MIMO_VL_STATUS_OPTION, "index");
+    mimo_vl_pdf_free(pdf);
+
+    mimo_vl_session *session = open_session(model);
+    mimo_vl_prompt *prompt = ask_about(image);
+    mimo_vl_generate_options *few = at_most(2);
+    OK(mimo_vl_session_ask(session, prompt, few, &answer, &error));
+    mimo_vl_answer_free(answer);
+    mimo_vl_generate_options_free(few);
+    mimo_vl_prompt_free(prompt);
+    mimo_vl_session_free(session);
+    mimo_vl_image_free(image);
+
+    FAILS(mimo_vl_pdf_from_path("no/such.pdf", NULL, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_IO, "no/such.pdf");
+    FAILS(mimo_vl_pdf_from_path(picture, NULL, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_IMAGE, "PDF");
+    FAILS(mimo_vl_pdf_from_path(path, NULL, refuse, NULL, &pdf, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
+    mimo_vl_pdf_options_set_pages(options, 3, 3);
+    FAILS(mimo_vl_pdf_from_path(path, options, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_OPTION, "page");
+    FAILS(mimo_vl_pdf_from_path(path, NULL, NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "pdf_out");
+    FAILS(mimo_vl_pdf_options_set_password(options, "\xff", &error), MIMO_VL_STATUS_OPTION, "password");
+    mimo_vl_pdf_options_set_dpi(NULL, 1);
+    mimo_vl_pdf_options_free(options);
+    mimo_vl_pdf_free(NULL);
+}
+
+static void questions_are_answered_together(const mimo_vl_model *model, const mimo_vl_image *image) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_batch *batch;
+    mimo_vl_prompt *prompt = ask_about(image), *empty = mimo_vl_prompt_new_user();
+    mimo_vl_generate_options *options = at_most(12);
+    mimo_vl_session *session = open_session(model);
+    mimo_vl_answer *alone, *answer;
+    mimo_vl_event_kind kind;
+    mimo_vl_str text, expected;
+    size_t number, ends = 0, failures = 0;
+    OK(mimo_vl_session_ask(session, prompt, options, &alone, &error));
+    mimo_vl_answer_text(alone, &expected);
+
+    OK(mimo_vl_batch_new(model, 2, &batch, &error));
+    for (size_t index = 0; index < 4; index++) {
+        OK(mimo_vl_batch_add(batch, index == 1 ? empty : prompt, options, &number, &error));
+        CHECK(number == index);
+    }
+    mimo_vl_batch_remove(batch, 3);
+    for (;;) {
+        mimo_vl_status status = mimo_vl_batch_next(batch, &number, &kind, &text, &error);
+        if (status != MIMO_VL_STATUS_OK) {
+            fails_at(__LINE__, status, MIMO_VL_STATUS_PROMPT, "empty", &error);
+            CHECK(number == 1);
+            failures++;
+        } else if (number == SIZE_MAX) {
+            break;
+        } else {
+            CHECK(number == 0 || number == 2);
+            CHECK(mimo_vl_batch_region(batch) == NULL || kind == MIMO_VL_EVENT_KIND_REGION);
+            ends += kind == MIMO_VL_EVENT_KIND_END;
+        }
+    }
+    CHECK(ends == 2 && failures == 1);
+    for (number = 0; number < 3; number += 2) {
+        OK(mimo_vl_batch_answer(batch, number, &answer, &error));
+        mimo_vl_answer_text(answer, &text);
+        CHECK(text.len == expected.len && memcmp(text.data, expected.data, text.len) == 0);
+        mimo_vl_answer_free(answer);
+        FAILS(mimo_vl_batch_answer(batch, number, &answer, &error), MIMO_VL_STATUS_OPTION, "number");
+    }
+
+    /* A handle ends all of them, also when the batch is gone. */
+    mimo_vl_cancel *cancel;
+    OK(mimo_vl_batch_cancel_handle(batch, &cancel, &error));
+    OK(mimo_vl_batch_add(batch, prompt, options, &number, &error));
+    mimo_vl_cancel_cancel(cancel);
+    FAILS(mimo_vl_batch_next(batch, &number, &kind, NULL, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
+    CHECK(number == 4);
+    mimo_vl_batch_free(batch);
+    mimo_vl_cancel_cancel(cancel);
+    mimo_vl_cancel_free(cancel);
+
+    FAILS(mimo_vl_batch_new(NULL, 1, &batch, &error), MIMO_VL_STATUS_OPTION, "model");
+    CHECK(batch == NULL);
+    FAILS(mimo_vl_batch_add(NULL, prompt, NULL, &number, &error), MIMO_VL_STATUS_OPTION, "batch");
+    FAILS(mimo_vl_batch_next(NULL, &number, &kind, NULL, &error), MIMO_VL_STATUS_OPTION, "batch");
+    FAILS(mimo_vl_batch_cancel_handle(NULL, &cancel, &error), MIMO_VL_STATUS_OPTION, "batch");
+    CHECK(mimo_vl_batch_region(NULL) == NULL);
+    mimo_vl_batch_remove(NULL, 0);
+    mimo_vl_batch_free(NULL);
+    mimo_vl_answer_free(alone);
+    mimo_vl_session_free(session);
+    mimo_vl_generate_options_free(options);
+    mimo_vl_prompt_free(empty);
+    mimo_vl_prompt_free(prompt);
+}
+
+/* Put an earlier question and its answer before the next question. */
+static void a_conversation_goes_on(const mimo_vl_model *model, const mimo_vl_image *image) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_session *session = open_session(model), *other = open_session(model);
+    mimo_vl_prompt *first = ask_about(image), *next = mimo_vl_prompt_new_user(), *whole = mimo_vl_prompt_new_user();
+    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_answer *said, *expected, *answer;
+    mimo_vl_str text, again;
+    OK(mimo_vl_session_ask(session, first, options, &said, &error));
+    mimo_vl_answer_text(said, &text);
+    OK(mimo_vl_prompt_add_text(next, "And now?", 8, &error));
+    OK(mimo_vl_session_ask(session, next, options, &expected, &error));
+
+    OK(mimo_vl_prompt_begin_message(whole, MIMO_VL_ROLE_USER, &error));
+    OK(mimo_vl_prompt_add_image(whole, image, &error));
+    OK(mimo_vl_prompt_add_text(whole, QUESTION, strlen(QUESTION), &error));
+    OK(mimo_vl_prompt_begin_message(whole, MIMO_VL_ROLE_ASSISTANT, &error));
+    OK(mimo_vl_prompt_add_text(whole, text.data, text.len, &error));
+    OK(mimo_vl_prompt_begin_message(whole, MIMO_VL_ROLE_USER, &error));
+    OK(mimo_vl_prompt_add_text(whole, "And now?", 8, &error));
+    OK(mimo_vl_session_ask(other, whole, options, &answer, &error));
+    CHECK(mimo_vl_answer_prompt_tokens(answer) == mimo_vl_answer_prompt_tokens(expected));
+    mimo_vl_answer_text(expected, &text);
+    mimo_vl_answer_text(answer, &again);
+    CHECK(text.len == again.len && memcmp(text.data, again.data, text.len) == 0);
+    FAILS(mimo_vl_prompt_begin_message(whole, 9, &error), MIMO_VL_STATUS_OPTION, "role");
+    FAILS(mimo_vl_prompt_begin_message(NULL, MIMO_VL_ROLE_USER, &error), MIMO_VL_STATUS_OPTION, "prompt");
+    mimo_vl_answer_free(answer);
+    mimo_vl_answer_free(expected);
+    mimo_vl_answer_free(said);
+    mimo_vl_generate_options_free(options);
+    mimo_vl_prompt_free(whole);
+    mimo_vl_prompt_free(next);
+    mimo_vl_prompt_free(first);
+    mimo_vl_session_free(other);
+    mimo_vl_session_free(session);
+}
+
+static void the_hub_is_asked_for_nothing_offline(void) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_load_options *options = mimo_vl_load_options_new();
+    mimo_vl_model *model;
+    OK(mimo_vl_load_options_set_hub(options, "main", "token", "http://127.0.0.1:1", "no/such/cache", 1, &error));
+    FAILS(mimo_vl_model_load("some/model", options, &model, &error), MIMO_VL_STATUS_HUB, "some/model");
+    OK(mimo_vl_load_options_set_hub(options, NULL, NULL, NULL, NULL, -1, &error));
+    FAILS(mimo_vl_load_options_set_hub(options, "\xff", NULL, NULL, NULL, -1, &error), MIMO_VL_STATUS_OPTION, "revision");
+    FAILS(mimo_vl_load_options_set_hub(NULL, NULL, NULL, NULL, NULL, 0, &error), MIMO_VL_STATUS_OPTION, "options");
+    mimo_vl_load_options_free(options);
+}
+
+int main(int count, char **arguments) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_image *image;
+    char path[4096];
+    if (count < 3) return 2;
+    checkpoint = arguments[1];
+    picture = arguments[2];
+    snprintf(path, sizeof path, "%s.pdf", arguments[0]);
+    mimo_vl_model *model = load();
+    OK(mimo_vl_image_from_path(picture, &image, &error));
+    write_pdf(path);
+    a_file_is_read(model, path);
+    remove(path);
+    questions_are_answered_together(model, image);
+    a_conversation_goes_on(model, image);
+    the_hub_is_asked_for_nothing_offline();
+    mimo_vl_image_free(image);
+    mimo_vl_model_free(model);
+    return 0;
+}
