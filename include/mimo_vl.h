@@ -487,6 +487,35 @@ typedef int32_t mimo_vl_pixel_format;
 #endif // __cplusplus
 
 /**
+ * Who says a message.
+ */
+enum mimo_vl_role
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Instructions for the whole conversation.
+     */
+    MIMO_VL_ROLE_SYSTEM = 0,
+    /**
+     * The one who asks.
+     */
+    MIMO_VL_ROLE_USER = 1,
+    /**
+     * The model.
+     */
+    MIMO_VL_ROLE_ASSISTANT = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_role mimo_vl_role;
+#else
+typedef int32_t mimo_vl_role;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * A part of the work whose time is measured.
  */
 enum mimo_vl_stage
@@ -637,6 +666,11 @@ typedef struct mimo_vl_action mimo_vl_action;
 typedef struct mimo_vl_answer mimo_vl_answer;
 
 /**
+ * Several questions that are answered at once, each in a conversation of its own. It keeps the model alive.
+ */
+typedef struct mimo_vl_batch mimo_vl_batch;
+
+/**
  * A handle that stops the work of the session it came from. It outlives the session safely.
  */
 typedef struct mimo_vl_cancel mimo_vl_cancel;
@@ -670,6 +704,16 @@ typedef struct mimo_vl_load_options mimo_vl_load_options;
  * A loaded checkpoint, from which sessions are started.
  */
 typedef struct mimo_vl_model mimo_vl_model;
+
+/**
+ * The pages of a PDF file, as they were asked for.
+ */
+typedef struct mimo_vl_pdf mimo_vl_pdf;
+
+/**
+ * Which pages of a PDF file are drawn, and how large.
+ */
+typedef struct mimo_vl_pdf_options mimo_vl_pdf_options;
 
 /**
  * What a question will take, before anything of it is computed.
@@ -843,6 +887,21 @@ mimo_vl_status mimo_vl_load_options_set_weights(struct mimo_vl_load_options *opt
 mimo_vl_status mimo_vl_load_options_set_kv_cache(struct mimo_vl_load_options *options,
                                                  int32_t kv_cache,
                                                  struct mimo_vl_error **error_out);
+
+/**
+ * Set from where checkpoints are downloaded that are named by their id on the hub: the revision, the token of an account, the
+ * address of the hub, and the folder of the cache, strings that end with a zero byte; NULL is the default of each.
+ * `offline` is 1 to take what is in the cache, 0 to ask the hub, and any other number for the default; see docs/guide/hub.md.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL options and strings that are not UTF-8.
+ */
+mimo_vl_status mimo_vl_load_options_set_hub(struct mimo_vl_load_options *options,
+                                            const char *revision,
+                                            const char *token,
+                                            const char *endpoint,
+                                            const char *cache,
+                                            int32_t offline,
+                                            struct mimo_vl_error **error_out);
 
 /**
  * Set how many threads compute on the CPU, from 1 to 1,024; without it, one for each core. NULL options are ignored.
@@ -1235,6 +1294,105 @@ mimo_vl_status mimo_vl_video_frame(const struct mimo_vl_video *video,
 void mimo_vl_video_free(struct mimo_vl_video *video);
 
 /**
+ * Options with the defaults: all pages, at most 64, at 144 dots per inch. Free them with mimo_vl_pdf_options_free.
+ */
+struct mimo_vl_pdf_options *mimo_vl_pdf_options_new(void);
+
+/**
+ * Draw the pages from `first` to `last` only, both counted from 1; SIZE_MAX for the last one. NULL options are ignored.
+ */
+void mimo_vl_pdf_options_set_pages(struct mimo_vl_pdf_options *options,
+                                   size_t first,
+                                   size_t last);
+
+/**
+ * Set the wanted number of pixels per inch. NULL options are ignored.
+ */
+void mimo_vl_pdf_options_set_dpi(struct mimo_vl_pdf_options *options, float dpi);
+
+/**
+ * Set the most pixels of a page; larger ones get fewer per inch. NULL options are ignored.
+ */
+void mimo_vl_pdf_options_set_max_pixels(struct mimo_vl_pdf_options *options, uint32_t pixels);
+
+/**
+ * Set the most pages; more are an error. NULL options are ignored.
+ */
+void mimo_vl_pdf_options_set_max_pages(struct mimo_vl_pdf_options *options, size_t pages);
+
+/**
+ * Set what opens an encrypted file, a string that ends with a zero byte.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments and a password that is not UTF-8.
+ */
+mimo_vl_status mimo_vl_pdf_options_set_password(struct mimo_vl_pdf_options *options,
+                                                const char *password,
+                                                struct mimo_vl_error **error_out);
+
+/**
+ * Free the options; NULL is ignored.
+ */
+void mimo_vl_pdf_options_free(struct mimo_vl_pdf_options *options);
+
+/**
+ * Draw the pages of a PDF file. `options` may be NULL for the defaults, and `progress`, which is told of pages, for none;
+ * `user_data` is for `progress`. Free the pages with mimo_vl_pdf_free.
+ *
+ * Errors: MIMO_VL_STATUS_IO when the file cannot be read, MIMO_VL_STATUS_IMAGE when it is no PDF file, is damaged, or needs
+ * another password, MIMO_VL_STATUS_CANCELLED when `progress` says so, MIMO_VL_STATUS_OPTION for options out of their range,
+ * pages that the file does not have, and NULL arguments.
+ */
+mimo_vl_status mimo_vl_pdf_from_path(const char *path,
+                                     const struct mimo_vl_pdf_options *options,
+                                     mimo_vl_progress_callback progress,
+                                     void *user_data,
+                                     struct mimo_vl_pdf **pdf_out,
+                                     struct mimo_vl_error **error_out);
+
+/**
+ * Number of pages that were drawn; 0 for NULL.
+ */
+size_t mimo_vl_pdf_page_count(const struct mimo_vl_pdf *pdf);
+
+/**
+ * What a page shows; `index` counts from 0 through the pages that were drawn. Free the image with mimo_vl_image_free.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments and where there is no such page.
+ */
+mimo_vl_status mimo_vl_pdf_page_image(const struct mimo_vl_pdf *pdf,
+                                      size_t index,
+                                      struct mimo_vl_image **image_out,
+                                      struct mimo_vl_error **error_out);
+
+/**
+ * The number of a page in its file, from 1 on; 0 for NULL and where there is no such page.
+ */
+size_t mimo_vl_pdf_page_number(const struct mimo_vl_pdf *pdf, size_t index);
+
+/**
+ * Write width and height of a page in points, as shown, to the 2 numbers at `size_out`. False, and nothing is written, for NULL
+ * arguments and where there is no such page.
+ */
+bool mimo_vl_pdf_page_size(const struct mimo_vl_pdf *pdf,
+                           size_t index,
+                           double *size_out);
+
+/**
+ * Bring a box of a page's picture, the 4 numbers left, top, right, bottom in pixels at `pixels`, into points of the page, and
+ * write the smaller x and y and the larger ones to the 4 numbers at `points_out`; y goes upwards there. False, and nothing
+ * is written, for NULL arguments and where there is no such page.
+ */
+bool mimo_vl_pdf_page_box_to_points(const struct mimo_vl_pdf *pdf,
+                                    size_t index,
+                                    const double *pixels,
+                                    double *points_out);
+
+/**
+ * Free the pages; NULL is ignored. Images that were taken of them stay.
+ */
+void mimo_vl_pdf_free(struct mimo_vl_pdf *pdf);
+
+/**
  * Load the checkpoint in the folder `path` (the layout of the hub: config.json, safetensors, tokenizer.json, ...).
  *
  * `options` may be NULL for the defaults. The model is freed with mimo_vl_model_free; sessions made from it keep what
@@ -1319,6 +1477,17 @@ mimo_vl_status mimo_vl_prompt_set_system(struct mimo_vl_prompt *prompt,
                                          const char *text,
                                          size_t len,
                                          struct mimo_vl_error **error_out);
+
+/**
+ * Begin another message, to which everything is added from now on; `role` is one of mimo_vl_role. So an earlier conversation is
+ * put into a prompt: the user's first message, which every prompt begins with, is replaced while it is empty. The last
+ * message must be the user's.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for a NULL prompt and for another number.
+ */
+mimo_vl_status mimo_vl_prompt_begin_message(struct mimo_vl_prompt *prompt,
+                                            int32_t role,
+                                            struct mimo_vl_error **error_out);
 
 /**
  * Add `len` bytes of UTF-8 at `text`. Text that looks like one of the model's special tokens stays text.
@@ -1680,6 +1849,78 @@ mimo_vl_status mimo_vl_session_cancel_handle(const struct mimo_vl_session *sessi
  * Free the session; NULL is ignored. A stream that is still open goes on and keeps what it needs.
  */
 void mimo_vl_session_free(struct mimo_vl_session *session);
+
+/**
+ * A batch without questions, of which at most `most` are answered at a time; others wait. Free it with
+ * mimo_vl_batch_free; the model may be freed before.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_batch_new(const struct mimo_vl_model *model,
+                                 size_t most,
+                                 struct mimo_vl_batch **batch_out,
+                                 struct mimo_vl_error **error_out);
+
+/**
+ * Add a question to those that wait, at any time, and put its number, counted from 0, into `*number_out`. `options` may be
+ * NULL for the defaults.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments. What is wrong with the question shows in mimo_vl_batch_next.
+ */
+mimo_vl_status mimo_vl_batch_add(struct mimo_vl_batch *batch,
+                                 const struct mimo_vl_prompt *prompt,
+                                 const struct mimo_vl_generate_options *options,
+                                 size_t *number_out,
+                                 struct mimo_vl_error **error_out);
+
+/**
+ * Compute until something happens, and put the number of its question into `*number_out`, its kind into
+ * `*kind_out`, and the text of the event into `*text_out`, unless that is NULL; the text lives until the next call for
+ * the batch. `*number_out` is SIZE_MAX when all questions are over.
+ *
+ * Errors: those of the question in `*number_out`, which is over then; the others go on. MIMO_VL_STATUS_CANCELLED for each
+ * question when the batch was cancelled. MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_batch_next(struct mimo_vl_batch *batch,
+                                  size_t *number_out,
+                                  mimo_vl_event_kind *kind_out,
+                                  struct mimo_vl_str *text_out,
+                                  struct mimo_vl_error **error_out);
+
+/**
+ * The box or points of the last event, which live until the next call for the batch; NULL when it was of another kind.
+ */
+const struct mimo_vl_region *mimo_vl_batch_region(const struct mimo_vl_batch *batch);
+
+/**
+ * Take the answer to a question that is over, once. Free it with mimo_vl_answer_free.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments, and for a question that is not over, failed, or was taken before.
+ */
+mimo_vl_status mimo_vl_batch_answer(struct mimo_vl_batch *batch,
+                                    size_t number,
+                                    struct mimo_vl_answer **answer_out,
+                                    struct mimo_vl_error **error_out);
+
+/**
+ * Give up one question, waiting or being answered; nothing more comes of it. NULL is ignored.
+ */
+void mimo_vl_batch_remove(struct mimo_vl_batch *batch, size_t number);
+
+/**
+ * A handle with which any thread ends everything: each question that is not over fails with
+ * MIMO_VL_STATUS_CANCELLED. Free it with mimo_vl_cancel_free; the batch may be freed before.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_batch_cancel_handle(const struct mimo_vl_batch *batch,
+                                           struct mimo_vl_cancel **cancel_out,
+                                           struct mimo_vl_error **error_out);
+
+/**
+ * Free the batch, and end what is not over; NULL is ignored.
+ */
+void mimo_vl_batch_free(struct mimo_vl_batch *batch);
 
 /**
  * Tell what a question will take. `options` may be NULL for the defaults. Free the plan with mimo_vl_plan_free.

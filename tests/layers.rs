@@ -110,7 +110,7 @@ const BACKENDS: &[&str] = &[
 ];
 
 /// The modules that open files.
-const FILES_IN: &[&str] = &["config", "checkpoint", "prompt", "video", "pdf", "hub", "train"];
+const FILES_IN: &[&str] = &["config", "checkpoint", "prompt", "video", "pdf", "hub", "serve", "train"];
 
 const SOURCES: &str = "mimo-vl-core/src/";
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,7 +89,9 @@ def spread(job: Job, items: list[Item], parts: Path) -> Iterator[Item]:
     """Let actors answer; the items come back when their results are written."""
     # Workers on other machines import batch_pdf, too.
     environment = {"working_dir": str(Path(__file__).parent)} if job.address else None
-    ray.init(job.address, include_dashboard=False, logging_level=logging.WARNING, runtime_env=environment)
+    ray.init(job.address or "local", include_dashboard=False, logging_level=logging.WARNING, runtime_env=environment)
+    # Ray would end this process at once, and leave its own behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

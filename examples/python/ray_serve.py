@@ -116,6 +116,8 @@ def main() -> int:
             application = build(Options(**arguments))
             ray.init("local", include_dashboard=False, logging_level=logging.WARNING)
             running.callback(ray.shutdown)
+            # Ray would end this process at once, and leave its own behind.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             serve.start(http_options=http, logging_config=quiet)
             running.callback(serve.shutdown)
             serve.run(application, logging_config=quiet)

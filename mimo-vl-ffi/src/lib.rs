@@ -13,6 +13,7 @@ pub mod callback;
 pub mod cancel;
 pub mod error;
 pub mod image;
+pub mod load;
 pub mod log;
 pub mod model;
 pub mod options;

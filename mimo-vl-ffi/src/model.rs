@@ -8,7 +8,7 @@ use mimo_vl_core::cancel::Watch;
 use crate::callback::ProgressCallback;
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
-use crate::options::LoadOptions;
+use crate::load::LoadOptions;
 use crate::text::{EMPTY, Str, Text, put};
 use crate::video::watched;
 use crate::{boundary, pointer};

@@ -38,7 +38,7 @@ unsafe fn change(options: *mut PdfOptions, step: impl FnOnce(CoreOptions) -> Cor
     });
 }
 
-/// Draw the pages from `first` to `last` only, both counted from 1. NULL options are ignored.
+/// Draw the pages from `first` to `last` only, both counted from 1; SIZE_MAX for the last one. NULL options are ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_options_set_pages(options: *mut PdfOptions, first: usize, last: usize) {
     // SAFETY: the argument keeps the header's rules.

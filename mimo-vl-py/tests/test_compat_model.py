@@ -106,16 +106,6 @@ def test_tokens_and_media_must_match(processor: Any, loaded: Any, picture: pathl
             loaded.generate(**{**inputs, "input_ids": [ids], "attention_mask": None})
 
 
-def test_torch(processor: Any, loaded: Any, cases: list[Case]) -> None:
-    torch = pytest.importorskip("torch")
-    inputs = prepared(processor, [cases[1]], return_tensors="pt")
-    assert (inputs.input_ids.dtype, inputs.pixel_values.dtype) == (torch.int64, torch.float32)
-    generated = loaded.generate(**inputs, max_new_tokens=4)
-    assert isinstance(generated, torch.Tensor) and generated[0, -4:].tolist() == cases[1].greedy[:4]
-    inputs["pixel_values"] = inputs.pixel_values.to(torch.float16)
-    assert loaded.generate(**inputs, max_new_tokens=4).tolist() == generated.tolist()
-
-
 @pytest.mark.usefixtures("no_torch")
 def test_without_torch(processor: Any, loaded: Any, cases: list[Case]) -> None:
     greedy = cases[1].greedy

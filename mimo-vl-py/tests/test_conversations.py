@@ -2,7 +2,6 @@
 
 import asyncio
 import pathlib
-import shutil
 import subprocess
 
 import pytest
@@ -97,7 +96,6 @@ def test_cancelled_tasks_leave_the_session_as_it_was(model: mimo_vl.Model) -> No
     asyncio.run(cancelled())
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 def test_video_files(session: mimo_vl.Session, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "film.mp4"
     make = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=duration=3:size=128x96:rate=10", str(file)]

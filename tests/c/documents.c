@@ -169,10 +169,13 @@ static void a_conversation_goes_on(const mimo_vl_model *model, const mimo_vl_ima
     mimo_vl_error *error = NULL;
     mimo_vl_session *session = open_session(model), *other = open_session(model);
     mimo_vl_prompt *first = ask_about(image), *next = mimo_vl_prompt_new_user(), *whole = mimo_vl_prompt_new_user();
-    mimo_vl_generate_options *options = at_most(8);
+    /* An answer whose tokens are those of its text: a model that says anything says what is no text, too. */
+    mimo_vl_generate_options *options = at_most(8), *choice = at_most(8);
     mimo_vl_answer *said, *expected, *answer;
     mimo_vl_str text, again;
-    OK(mimo_vl_session_ask(session, first, options, &said, &error));
+    OK(mimo_vl_generate_options_set_grammar(choice, MIMO_VL_GRAMMAR_KIND_CHOICE, "yes\nno", 6, &error));
+    OK(mimo_vl_prompt_set_thinking(first, MIMO_VL_THINKING_AUTO, &error));
+    OK(mimo_vl_session_ask(session, first, choice, &said, &error));
     mimo_vl_answer_text(said, &text);
     OK(mimo_vl_prompt_add_text(next, "And now?", 8, &error));
     OK(mimo_vl_session_ask(session, next, options, &expected, &error));
@@ -194,6 +197,7 @@ static void a_conversation_goes_on(const mimo_vl_model *model, const mimo_vl_ima
     mimo_vl_answer_free(answer);
     mimo_vl_answer_free(expected);
     mimo_vl_answer_free(said);
+    mimo_vl_generate_options_free(choice);
     mimo_vl_generate_options_free(options);
     mimo_vl_prompt_free(whole);
     mimo_vl_prompt_free(next);

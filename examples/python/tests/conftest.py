@@ -95,7 +95,7 @@ class Program:
             with contextlib.suppress(OSError, ValueError):
                 pid = int(path.name)
                 parents[pid] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-                commands[pid] = (path / "cmdline").read_text()
+                commands[pid] = (path / "cmdline").read_text().replace("\0", " ").strip()
         found = {self._process.pid}
         while new := {pid for pid, parent in parents.items() if parent in found} - found:
             found |= new

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PdfOptions {
-    /// Which pages are taken, from 1 on. Default: all.
+    /// Which pages are taken, from 1 on; up to `usize::MAX` are all from the first one on. Default: all.
     pub pages: Option<RangeInclusive<usize>>,
     /// Most pixels of one page. Default: 4096 tokens of 28 by 28 pixels.
     pub max_pixels: u32,
@@ -91,10 +91,14 @@ impl PdfOptions {
 
     /// The pages to take of a file that has `count`, at least 1.
     pub(super) fn select(&self, name: &str, count: usize) -> Result<RangeInclusive<usize>> {
-        let pages = self.pages.clone().unwrap_or(1..=count);
+        let pages = match self.pages.clone().unwrap_or(1..=usize::MAX).into_inner() {
+            (first, usize::MAX) if first <= count => first..=count,
+            (first, last) => first..=last,
+        };
         if *pages.end() > count {
             let (from, to) = (pages.start(), pages.end());
             let has = if count == 1 { "1 page".to_owned() } else { format!("{count} pages") };
+            let to = if *to == usize::MAX { "the last one".to_owned() } else { to.to_string() };
             return Err(Error::option("pages", format!("{from} to {to} were asked for, and {name} has {has}")));
         }
         let wanted = pages.end() - pages.start() + 1;

@@ -97,7 +97,7 @@ def outcome(key: str, item: Row, folder: Path, model: mimo_vl.Model, arguments: 
         with model.session() as session:
             thinking = False if arguments.no_think else None
             answer = session.ask([*parts, item["question"]], thinking=thinking, max_tokens=arguments.max_tokens)
-        row |= {"answer": answer.text, "tokens": answer.tokens, "score": SCORES[item["kind"]](answer, item)}
+        row |= {"answer": answer.text, "tokens": answer.tokens, "score": float(SCORES[item["kind"]](answer, item))}
     except (mimo_vl.MimoVlError, TypeError, ValueError) as error:
         row["error"] = str(error)
     return row | {"seconds": round(time.monotonic() - start, 3)}

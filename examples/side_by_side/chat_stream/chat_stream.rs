@@ -1,0 +1,61 @@
+//! Several questions about a picture, each answer written while it comes: `chat_stream MODEL IMAGE QUESTION...`.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mimo_vl_core::{Event, Generate, Image, LoadOptions, Model, Prompt};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+fn run(model: &str, image: &str, questions: &[String]) -> Result<(), Box<dyn Error>> {
+    // Only the first question shows the picture; the session knows it from then on.
+    let mut prompt = Prompt::user().image(Image::open(image)?);
+    let mut session = Model::load(model, &LoadOptions::new())?.session();
+    let cancel = session.cancel();
+    // The handle ends the answer that is being written; the flag is for Ctrl-C between two of them.
+    ctrlc::set_handler(move || {
+        INTERRUPTED.store(true, Ordering::Relaxed);
+        cancel.cancel();
+    })?;
+    for question in questions {
+        if INTERRUPTED.load(Ordering::Relaxed) {
+            return Err(mimo_vl_core::Error::Cancelled.into());
+        }
+        for event in session.stream(&prompt.text(question), &Generate::new())? {
+            // Thinking is left out, and an answer stays on its line.
+            if let Event::Text(text) = event? {
+                print!("{}", text.replace('\n', " "));
+                stdout().flush()?;
+            }
+        }
+        println!();
+        prompt = Prompt::user();
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let arguments: Result<Vec<String>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
+    let ended = match arguments.as_deref() {
+        Ok([model, image, questions @ ..]) if !questions.is_empty() => run(model, image, questions),
+        _ => {
+            eprintln!("usage: chat_stream MODEL IMAGE QUESTION...");
+            return ExitCode::from(2);
+        }
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if matches!(error.downcast_ref(), Some(mimo_vl_core::Error::Cancelled)) => {
+            println!();
+            eprintln!("chat_stream: interrupted");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("chat_stream: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

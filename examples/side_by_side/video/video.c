@@ -1,0 +1,56 @@
+/* Ask about a video file, of which two frames a second are looked at: video MODEL VIDEO_FILE QUESTION */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mimo_vl.h"
+
+static mimo_vl_error *error;
+
+/* Ends the program with the library's message unless the call went well. */
+static void check(mimo_vl_status status) {
+    if (status != MIMO_VL_STATUS_OK) {
+        mimo_vl_str message;
+        mimo_vl_error_message(error, &message);
+        fprintf(stderr, "video: %s\n", message.data);
+        exit(1);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) {
+        fputs("usage: video MODEL VIDEO_FILE QUESTION\n", stderr);
+        return 2;
+    }
+    mimo_vl_video *video;
+    mimo_vl_model *model;
+    mimo_vl_session *session;
+    mimo_vl_answer *answer;
+    mimo_vl_str text;
+    mimo_vl_video_options *options = mimo_vl_video_options_new();
+    mimo_vl_video_options_set_fps(options, 2.0);
+    /* A token covers 28 by 28 pixels, so that a pair of frames has at most 36 of them. */
+    mimo_vl_video_options_set_max_pixels(options, 36 * 784);
+    check(mimo_vl_video_from_path(argv[2], options, NULL, NULL, &video, &error));
+    for (size_t index = 0; index < mimo_vl_video_frame_count(video); index++) {
+        printf("%s%.2f", index == 0 ? "" : " ", mimo_vl_video_timestamp(video, index));
+    }
+    putchar('\n');
+    mimo_vl_prompt *prompt = mimo_vl_prompt_new_user();
+    check(mimo_vl_prompt_add_video(prompt, video, &error));
+    check(mimo_vl_prompt_add_text(prompt, argv[3], strlen(argv[3]), &error));
+    check(mimo_vl_prompt_set_thinking(prompt, MIMO_VL_THINKING_OFF, &error));
+    check(mimo_vl_model_load(argv[1], NULL, &model, &error));
+    check(mimo_vl_session_new(model, &session, &error));
+    check(mimo_vl_session_ask(session, prompt, NULL, &answer, &error));
+    mimo_vl_answer_text(answer, &text);
+    fwrite(text.data, 1, text.len, stdout);
+    putchar('\n');
+    mimo_vl_answer_free(answer);
+    mimo_vl_session_free(session);
+    mimo_vl_model_free(model);
+    mimo_vl_prompt_free(prompt);
+    mimo_vl_video_free(video);
+    mimo_vl_video_options_free(options);
+    return 0;
+}

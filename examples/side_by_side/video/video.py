@@ -1,0 +1,29 @@
+"""Ask about a video file, of which two frames a second are looked at: `video.py MODEL VIDEO_FILE QUESTION`."""
+
+import sys
+
+import mimo_vl
+
+
+def run(model: str, file: str, question: str) -> None:
+    # A token covers 28 by 28 pixels, so that a pair of frames has at most 36 of them.
+    video = mimo_vl.Video.open(file, fps=2.0, max_pixels=36 * 784)
+    print(*(f"{time:.2f}" for time in video.timestamps))
+    with mimo_vl.Model.load(model).session() as session:
+        print(session.ask([video, question], thinking=False).text)
+
+
+def main() -> int:
+    if len(sys.argv) != 4:
+        print("usage: video MODEL VIDEO_FILE QUESTION", file=sys.stderr)
+        return 2
+    try:
+        run(*sys.argv[1:])
+    except mimo_vl.MimoVlError as error:
+        print(f"video: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
