@@ -193,3 +193,19 @@ fn reading_is_watched_and_stopped() {
     assert!(matches!(opened, Err(Error::Cancelled)), "{opened:?}");
     assert!(start.elapsed() < Duration::from_secs(30));
 }
+
+#[test]
+fn a_list_of_files_is_no_video() {
+    let folder = TempDir::new().unwrap();
+    numbered(&folder, "a.mkv", &[]);
+    make(&folder, "a.ts", &["-f", "lavfi", "-i", "testsrc=duration=2", "-c:v", "mpeg2video"]);
+    open(&folder.path().join("a.ts"), Sampling::new()).unwrap();
+    for (name, list) in [
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:2,\na.ts\n#EXT-X-ENDLIST\n"),
+        ("list.ffconcat", "ffconcat version 1.0\nfile a.mkv\n"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, list).unwrap();
+        assert!(matches!(open(&path, Sampling::new()), Err(Error::Image { .. })), "{name}");
+    }
+}

@@ -202,7 +202,7 @@ def carry_out(parser: argparse.ArgumentParser, work: Callable[[Job, list[Item]],
                     show(len(results), len(found))
         finally:
             failed = summarize(job, list(results.values()), len(found))
-        return min(failed, 1)
+        return int(failed > 0 or any(item.id not in results for item in todo))
     except (mimo_vl.MimoVlError, OSError, Refused) as error:
         print(f"{parser.prog}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
@@ -213,7 +213,7 @@ def carry_out(parser: argparse.ArgumentParser, work: Callable[[Job, list[Item]],
 
 def read(path: Path, job: Job) -> Iterator[Record]:
     """The results in a file. A last line that was cut off counts as nothing; those of other options are refused."""
-    with path.open() as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith("\n") and line[:6] == '{"id":'[: len(line)]:
                 return
@@ -237,8 +237,8 @@ def write(path: Path, results: Iterable[Record]) -> None:
 
 def show(done: int, of: int) -> None:
     if sys.stderr.isatty():
-        bar = "#" * (40 * done // of)
-        print(f"\r[{bar:40}] {done} of {of}", end="\n" if done == of else "", file=sys.stderr, flush=True)
+        bar = "#" * min(40, 40 * done // of)
+        print(f"\r[{bar:40}] {done} of {of}", end="\n" if done >= of else "", file=sys.stderr, flush=True)
 
 
 def summarize(job: Job, results: list[Record], count: int) -> int:
@@ -255,7 +255,7 @@ def summarize(job: Job, results: list[Record], count: int) -> int:
         failed = sum(result["error"] is not None for result in of)
         text.append(f"| {cell(name)} | {len(of) - failed} | {failed} | {cell(of[0]['answer'])} |")
     text += ["", *(f"- {cell(failure['id'])}: {cell(failure['error'])}" for failure in failures)]
-    job.out.with_name(f"{job.out.name}.md").write_text("\n".join(text) + "\n", errors="replace")
+    job.out.with_name(f"{job.out.name}.md").write_text("\n".join(text) + "\n", encoding="utf-8", errors="replace")
     print(f"{total}: {job.out}", file=sys.stderr)
     return len(failures)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
+import mimo_vl
 import ray
 import ray.data
 import ray.exceptions
@@ -38,16 +39,21 @@ class Worker:
     """An actor with a model."""
 
     def __init__(self, job: Job, parts: Path, threads: int) -> None:
-        self.job, self.parts = job, parts
-        self.model = load(job, threads)
+        self.job, self.parts, self.threads = job, parts, threads
+        self.model: mimo_vl.Model | None = None
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
         items = [Item(*json.loads(row)) for row in rows["item"]]
         # What an actor that died was given comes again, with what it had written.
         left = [item for item in items if not part(self.parts, item.id).exists()]
-        for result in answers(self.model, self.job, left):
-            write(part(self.parts, result["id"]), [result])
-        return rows
+        try:
+            self.model = self.model or load(self.job, self.threads)
+            for result in answers(self.model, self.job, left):
+                write(part(self.parts, result["id"]), [result])
+        except mimo_vl.MimoVlError as error:
+            # All others would fail, too. Ray would show where, and hide why.
+            return {**rows, "failed": [str(error)] * len(items)}
+        return {**rows, "failed": [""] * len(items)}
 
 
 def part(parts: Path, name: str) -> Path:
@@ -61,6 +67,8 @@ def clear(parts: Path) -> None:
 
 
 def work(job: Job, items: list[Item]) -> Iterator[Record]:
+    if min(job.workers, 1 if job.cpus is None else job.cpus) < 1:
+        raise Refused("--workers and --cpus are 1 or more")
     parts = job.out.with_name(f"{job.out.name}.parts")
     parts.mkdir(exist_ok=True)
     left = {item.id: item for item in items}
@@ -92,11 +100,12 @@ def spread(job: Job, items: list[Item], parts: Path) -> Iterator[Item]:
     ray.init(job.address or "local", include_dashboard=False, logging_level=logging.WARNING, runtime_env=environment)
     # Ray would end this process at once, and leave its own behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cpus, gpus = job.cpus or max(1, int(there["CPU"]) // job.workers), int(job.device.startswith("cuda"))
+    if not job.address and (cpus * job.workers > there["CPU"] or gpus * job.workers > there.get("GPU", 0)):
+        raise Refused(f"{job.workers} workers do not fit on {there['CPU']:g} cores and {there.get('GPU', 0):g} cards")
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.raise_original_map_exception = True
-    cpus = job.cpus or max(1, int(ray.cluster_resources()["CPU"]) // job.workers)  # type: ignore[no-untyped-call]
+    ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = min(BLOCKS, -(-len(items) // job.together))
     rows = ray.data.from_items([{"item": json.dumps(item)} for item in items], override_num_blocks=blocks)
     done = rows.map_batches(
@@ -105,9 +114,11 @@ def spread(job: Job, items: list[Item], parts: Path) -> Iterator[Item]:
         batch_size=job.together,
         compute=ray.data.ActorPoolStrategy(size=job.workers),
         num_cpus=cpus,
-        num_gpus=1 if job.device.startswith("cuda") else 0,
+        num_gpus=gpus,
     )
     for row in done.iter_rows():
+        if row["failed"]:
+            raise Refused(row["failed"])
         yield Item(*json.loads(row["item"]))
 
 

@@ -3,7 +3,7 @@
 Each replica holds a model and a `mimo_vl.Server` on the loopback of its machine, and passes requests on to it: answers
 as they are written, and the news that a client is gone, which ends its question. In a cluster that runs already,
 `serve run ray_serve:build replicas=2` does the same with the fields of `Options`. Clients need a key if the environment
-variable MIMO_VL_API_KEY has one. Errors are one line on stderr and status 1, wrong usage is status 2.
+variable MIMO_VL_API_KEY has one. Errors are status 1, wrong usage is status 2.
 """
 
 import argparse

@@ -3,7 +3,6 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use mimo_vl_core::error::Result;
 use mimo_vl_core::sampling::{Generate, Grammar};
 
 use crate::error::{ErrorObject, Status};

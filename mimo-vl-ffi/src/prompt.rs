@@ -105,7 +105,9 @@ pub unsafe extern "C" fn mimo_vl_prompt_begin_message(
             let next = Message::new(self::role(role)?);
             prompt.change(|prompt| {
                 let mut messages = prompt.messages().to_vec();
-                messages.pop_if(|last| last.parts.is_empty());
+                if matches!(&messages[..], [only] if only.parts.is_empty()) {
+                    messages.clear();
+                }
                 messages.push(next);
                 mimo_vl_core::prompt::Prompt::from_messages(messages).thinking(prompt.chosen_thinking())
             });

@@ -58,7 +58,9 @@ pub(crate) fn bytes(source: &Bound<'_, PyAny>) -> PyResult<(Vec<usize>, Vec<u8>)
     let tight = [width.saturating_mul(channels) as i64, channels as i64, 1];
     let strides = strides.unwrap_or(&tight);
     let count = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels));
-    let count = count.filter(|&count| count < 1 << 31).ok_or_else(|| refused(format!("its shape is {lengths:?}")))?;
+    let count = count
+        .filter(|&count| (1..1 << 31).contains(&count))
+        .ok_or_else(|| refused(format!("its shape is {lengths:?}")))?;
     let mut values = Vec::with_capacity(count);
     let start = tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize);
     for row in 0..height as i64 {

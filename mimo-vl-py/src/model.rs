@@ -239,18 +239,18 @@ impl Model {
 /// model are compared with those of the model as stored. Gives the receipt, a JSON text with the error of every matrix.
 /// `progress` is called with the bytes that are done and those there are.
 #[pyfunction]
-#[pyo3(signature = (source, target, *, weights="int4", questions=vec![], progress=None))]
+#[pyo3(signature = (source, target, *, weights="int4", questions=None, progress=None))]
 pub(crate) fn quantize(
     py: Python<'_>,
     source: &Bound<'_, PyAny>,
     target: &Bound<'_, PyAny>,
     #[pyo3(from_py_with = weights_name)] weights: &str,
-    questions: Vec<String>,
+    questions: Option<Vec<String>>,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let options = LoadOptions::new().weights(weights.parse().map_err(|error| exception(py, &error))?);
     let (source, target) = (text::path(source)?, text::path(target)?);
-    let prompts: Vec<_> = questions.into_iter().map(|question| Prompt::user().text(question)).collect();
+    let prompts: Vec<_> = questions.into_iter().flatten().map(|question| Prompt::user().text(question)).collect();
     let receipt = watched(py, progress, move |watch| session::quantize(&source, &target, &options, &prompts, watch))?;
     let internal = |error: serde_json::Error| exception(py, &Error::Internal { reason: error.to_string() });
     serde_json::to_string(&receipt).map_err(internal)

@@ -1,8 +1,10 @@
 //! `mimo_vl.Server`.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use mimo_vl_core::cancel::Cancel;
@@ -23,6 +25,9 @@ enum State {
     Over,
 }
 
+/// How long stop() waits before it looks again whether the server has ended.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A model behind HTTP, with the routes of OpenAI's chat completions: /v1/chat/completions, /v1/models, /metrics, /health.
 ///
 /// The address is taken at once; run() serves until Ctrl-C or stop(), and a with block serves in the background.
@@ -31,6 +36,8 @@ pub(crate) struct Server {
     state: Mutex<State>,
     address: SocketAddr,
     cancel: Cancel,
+    /// Whether a thread serves.
+    serving: Arc<AtomicBool>,
 }
 
 #[pymethods]
@@ -90,7 +97,12 @@ impl Server {
         let model = model.core();
         let server = py.detach(move || serve::Server::bind(model, options)).or_raise(py)?;
         let address = server.address();
-        Ok(Self { state: Mutex::new(State::Bound(Box::new(server))), address, cancel: Cancel::new() })
+        Ok(Self {
+            state: Mutex::new(State::Bound(Box::new(server))),
+            address,
+            cancel: Cancel::new(),
+            serving: Arc::default(),
+        })
     }
 
     /// What clients take as their base address.
@@ -111,7 +123,7 @@ impl Server {
         let ended = wait(py, None, &mut result);
         if ended.is_err() {
             self.cancel.cancel();
-            py.detach(move || drop(result.recv()));
+            self.wait_for_the_end(py)?;
         }
         ended?.or_raise(py)
     }
@@ -119,7 +131,9 @@ impl Server {
     /// Stop serving, from any thread, and wait until that is done.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         self.cancel.cancel();
-        match std::mem::replace(&mut *lock(&self.state), State::Over) {
+        let before = std::mem::replace(&mut *lock(&self.state), State::Over);
+        self.wait_for_the_end(py)?;
+        match before {
             State::Running(mut result) => wait(py, None, &mut result)?.or_raise(py),
             State::Bound(_) | State::Over => Ok(()),
         }
@@ -153,13 +167,29 @@ impl Server {
 }
 
 impl Server {
+    /// Wait until no thread serves; a signal may interrupt that.
+    fn wait_for_the_end(&self, py: Python<'_>) -> PyResult<()> {
+        while self.serving.load(Ordering::Acquire) {
+            py.detach(|| thread::sleep(PAUSE));
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
     /// Serve on a thread of its own.
     fn start(&self, py: Python<'_>) -> PyResult<Receiver<Result<()>>> {
         match std::mem::replace(&mut *lock(&self.state), State::Over) {
             State::Bound(server) => {
                 let (results, result) = mpsc::channel();
                 let cancel = self.cancel.clone();
-                spawn(py, move || drop(results.send(contain(|| server.run(&cancel)).flatten())))?;
+                let serving = Arc::clone(&self.serving);
+                serving.store(true, Ordering::Release);
+                spawn(py, move || {
+                    let result = contain(|| server.run(&cancel)).flatten();
+                    serving.store(false, Ordering::Release);
+                    drop(results.send(result));
+                })
+                .inspect_err(|_| self.serving.store(false, Ordering::Release))?;
                 Ok(result)
             }
             State::Running(result) => {

@@ -44,12 +44,9 @@ def test_pdf(tmp_path: pathlib.Path, session: mimo_vl.Session) -> None:
     assert page.to_pixels(*page.to_points(7, 9)) == pytest.approx((7, 9))
     assert session.ask([page.image, "what?"], max_tokens=2).tokens == 2
     assert len(mimo_vl.open_pdf(file.read_bytes(), last=1)) == 1
-    for refused in [
-        lambda: mimo_vl.open_pdf(b"nothing"),
-        lambda: mimo_vl.open_pdf(file.read_bytes()[:60]),
-    ]:
+    for damaged in [b"nothing", file.read_bytes()[:60]]:
         with pytest.raises(mimo_vl.ImageError):
-            refused()
+            mimo_vl.open_pdf(damaged)
     with pytest.raises(mimo_vl.OptionError, match="page"):
         mimo_vl.open_pdf(file, first=9)
     with pytest.raises(mimo_vl.OptionError, match="max_pages"):

@@ -230,11 +230,11 @@ def test_results_of_something_else_are_refused(folder: Path, out: Path, tmp_path
         status, said = batch(where, out, *options)
         assert status == 1 and f"has results of {what} " in said and "give another --out" in said
         assert out.read_bytes() == before
-    for foreign in ("text", "text\n", "{}\n", "[]\n", "{}", '{"id": 1}\n'):
-        out.write_text(foreign)
+    for foreign in (b"text", b"text\n", b"{}\n", b"[]\n", b"{}", b'{"id": 1}\n', b"\xff\xfe\n"):
+        out.write_bytes(foreign)
         status, said = batch(folder, out, *ASKED)
         assert status == 1 and "line 1: not a result of this program" in said
-        assert out.read_text() == foreign
+        assert out.read_bytes() == foreign
 
 
 def test_ctrl_c_keeps_what_is_done(folder: Path, out: Path) -> None:

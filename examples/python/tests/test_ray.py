@@ -100,8 +100,12 @@ def test_goes_on_where_it_was_stopped(folder: Path, tmp_path: Path) -> None:
 def test_errors_of_all_questions_stop_the_run(folder: Path, tmp_path: Path) -> None:
     schema = tmp_path / "schema.json"
     schema.write_text(json.dumps({"type": "nope"}))
-    status, said = run("ray_batch.py", folder, "--out", tmp_path / "out.jsonl", "--schema", schema)
-    assert status == 1 and "ray_batch.py: " in said and "Invalid type: nope" in said
+    out = tmp_path / "out.jsonl"
+    status, said = run("ray_batch.py", folder, "--out", out, "--schema", schema)
+    assert status == 1 and "ray_batch.py: grammar: Invalid type: nope\n" in said and "Traceback" not in said
+    status, said = run("ray_batch.py", folder, "--out", out, "--question", QUESTION, "--workers", "1000")
+    assert status == 1 and "1000 workers do not fit" in said
+    assert lines(out) == []
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,9 @@ use super::refusal::Refusal;
 use crate::prompt::{Message, Part, Prompt, Role, Thinking};
 use crate::sampling::{Generate, Grammar};
 
+/// Most bytes of decoded pictures and frames in a request.
+const MOST_PIXELS: usize = 256 << 20;
+
 /// What is understood of a request; other fields are passed over, as other servers do.
 #[derive(Debug, Deserialize)]
 struct Body {
@@ -142,8 +145,12 @@ impl Chat {
             let reason = format!("it has more than {} pictures and videos", options.max_media);
             return Err(Refusal::of("messages", reason));
         }
-        let said = body.messages.iter().enumerate().map(|(number, said)| said.message(number, options));
-        let prompt = Prompt::from_messages(said.collect::<Result<_, _>>()?).thinking(thinking);
+        let mut messages = Vec::with_capacity(body.messages.len());
+        let mut bytes = 0;
+        for (number, said) in body.messages.iter().enumerate() {
+            messages.push(said.message(number, options, &mut bytes)?);
+        }
+        let prompt = Prompt::from_messages(messages).thinking(thinking);
         let stream = body.stream.unwrap_or(false);
         let usage = body.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
         Ok(Self { prompt, generate, stream, usage })
@@ -217,7 +224,8 @@ impl ResponseFormat {
 }
 
 impl Said {
-    fn message(&self, number: usize, options: &ServeOptions) -> Result<Message, Refusal> {
+    /// `bytes` counts what pictures take in memory over all messages.
+    fn message(&self, number: usize, options: &ServeOptions, bytes: &mut usize) -> Result<Message, Refusal> {
         let place = format!("messages[{number}]");
         let role = match self.role.as_str() {
             "system" | "developer" => Role::System,
@@ -234,7 +242,17 @@ impl Said {
             Some(Content::Text(text)) => message.parts.push(Part::Text(text.clone())),
             Some(Content::Parts(parts)) => {
                 for (number, part) in parts.iter().enumerate() {
-                    message.parts.push(part.part(&format!("{place}.content[{number}]"), role, options)?);
+                    let place = format!("{place}.content[{number}]");
+                    let part = part.part(&place, role, options)?;
+                    *bytes += match &part {
+                        Part::Image(image) => image.pixels().len(),
+                        Part::Video(video) => video.frames().iter().map(|frame| frame.pixels().len()).sum(),
+                        Part::Text(_) | Part::Thinking(_) => 0,
+                    };
+                    if *bytes > MOST_PIXELS {
+                        return Err(Refusal::too_large(place, MOST_PIXELS));
+                    }
+                    message.parts.push(part);
                 }
             }
         }

@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::chat::Chat;
 use super::metrics::Metrics;
@@ -78,6 +78,8 @@ pub(super) async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>,
             sleep(PAUSE).await;
             continue;
         };
+        // Each event of a stream is to go out at once.
+        let _ = stream.set_nodelay(true);
         let shared = shared.clone();
         tokio::spawn(async move {
             let _place = place;
@@ -85,9 +87,14 @@ pub(super) async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>,
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(shared.options.receive)
+                // One request each, so that the time of a connection has a limit also where a client does not read.
+                .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            let longest = 3 * shared.options.receive + shared.options.answer;
+            match timeout(longest, connection).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+                Err(_) => tracing::debug!("a connection took too long"),
             }
         });
     }
@@ -159,8 +166,11 @@ async fn complete(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Re
     let place = shared.places.clone().try_acquire_owned().map_err(|_| full())?;
     let body = receive(shared, request).await?;
     let reader = shared.clone();
-    let read = tokio::task::spawn_blocking(move || Chat::read(&body, &reader.name, &reader.options)).await;
-    let chat = read.map_err(|_| Refusal::from(Error::internal("reading the request panicked")))??;
+    // The place is with the work: it is not free before that ends, also where nobody waits for it any more.
+    let read = tokio::task::spawn_blocking(move || (Chat::read(&body, &reader.name, &reader.options), place));
+    let read = timeout_at(deadline, read).await.map_err(|_| late())?;
+    let (chat, place) = read.map_err(|_| Refusal::from(Error::internal("reading the request panicked")))?;
+    let chat = chat?;
     let (listener, told) = unbounded_channel();
     let job = Job { prompt: chat.prompt, generate: chat.generate, listener };
     shared.jobs.send(job).map_err(|_| Refusal::from(Error::internal("the thread that answers is gone")))?;
@@ -199,6 +209,10 @@ async fn receive(shared: &Shared, request: Request<Incoming>) -> Result<Bytes, R
     }
 }
 
+fn late() -> Refusal {
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the answer took too long")
+}
+
 /// What is told of one answer, in order. Dropping it ends the answer.
 struct Telling {
     told: UnboundedReceiver<Told>,
@@ -214,8 +228,7 @@ enum Part {
 
 impl Telling {
     async fn next(&mut self) -> Result<Part, Refusal> {
-        let late = |_| Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the answer took too long");
-        match timeout_at(self.deadline, self.told.recv()).await.map_err(late)? {
+        match timeout_at(self.deadline, self.told.recv()).await.map_err(|_| late())? {
             Some(Told::Event(event)) => Ok(Part::Event(event)),
             Some(Told::Over(answer)) => Ok(Part::Over(answer)),
             Some(Told::Failed(error)) => Err(error.into()),
@@ -235,7 +248,6 @@ async fn stream(
 ) {
     let mut next: Result<Part, Refusal> = Ok(first);
     let deadline = telling.deadline;
-    // A client that does not read is gone, too, when the time is over.
     let mut send = async |data: &(dyn Display + Sync)| {
         let sent = timeout_at(deadline, sender.send_data(Bytes::from(format!("data: {data}\n\n")))).await;
         sent.is_ok_and(|sent| sent.is_ok())

@@ -22,6 +22,7 @@ mod worker;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::connection::{Shared, accept};
 use self::metrics::Metrics;
@@ -31,6 +32,9 @@ use crate::error::{Error, Result};
 use crate::session::Model;
 
 pub use self::options::ServeOptions;
+
+/// How long the last replies may take when the server ends.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A server that is bound to its address, and not yet running.
 #[derive(Debug)]
@@ -76,9 +80,9 @@ impl Server {
         let worker = Worker::start(model.clone(), options.together, metrics.clone())?;
         let shared = Arc::new(Shared::new(model, options, worker.jobs(), metrics));
         let result = runtime.block_on(accept(listener, shared, cancel.clone())).map_err(failed);
-        // Requests that still run hold senders of jobs: their tasks end with the runtime, and then the worker does.
-        runtime.shutdown_background();
+        // First the answers, so that those who wait for them are told.
         worker.stop();
+        runtime.shutdown_timeout(FAREWELL);
         result
     }
 }

@@ -1,12 +1,16 @@
 //! What a server is allowed to do, and how much of it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
+/// Longest time that a limit may allow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// How a model is served. The limits keep strangers from taking all memory or all time; the defaults suit one user.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServeOptions {
     /// Host and port to listen on. Port 0 takes one that is free. Default `127.0.0.1:8000`: this machine only.
@@ -38,6 +42,14 @@ pub struct ServeOptions {
     pub receive: Duration,
     /// Longest time from a request's arrival to the end of its answer, waiting included. Default 10 minutes.
     pub answer: Duration,
+}
+
+impl fmt::Debug for ServeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A key must not get into a log.
+        let key = self.api_key.as_ref().map(|_| "...");
+        f.debug_struct("ServeOptions").field("address", &self.address).field("api_key", &key).finish_non_exhaustive()
+    }
 }
 
 impl Default for ServeOptions {
@@ -122,6 +134,11 @@ impl ServeOptions {
         ];
         if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(Error::option(option, "0 lets nothing through; at least 1 is needed"));
+        }
+        for (option, time) in [("receive", self.receive), ("answer", self.answer)] {
+            if time > LONGEST {
+                return Err(Error::option(option, format!("{time:?} is longer than a year")));
+            }
         }
         if self.api_key.as_ref().is_some_and(String::is_empty) {
             return Err(Error::option("api_key", "it is empty, so that anyone has it"));

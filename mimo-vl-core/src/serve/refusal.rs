@@ -32,6 +32,14 @@ impl Refusal {
         }
     }
 
+    pub(super) fn too_large(param: String, most: usize) -> Self {
+        Self {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            message: format!("the pictures up to here take more than {} MiB: send smaller ones", most >> 20),
+            param: Some(param),
+        }
+    }
+
     pub(super) fn json(&self) -> serde_json::Value {
         let kind = match self.status {
             StatusCode::UNAUTHORIZED => "authentication_error",

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(super) enum Told {
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
     cancel: Cancel,
+    /// What ends the questions that are being answered.
+    batch: Arc<Mutex<Cancel>>,
     thread: JoinHandle<()>,
 }
 
@@ -45,10 +47,14 @@ impl Worker {
         let (jobs, queue) = mpsc::channel();
         let cancel = Cancel::new();
         let stop = cancel.clone();
+        let current = Arc::new(Mutex::new(Cancel::new()));
+        let batch_cancel = current.clone();
         let work = move || {
             // A panic ends the questions of its batch; those that come later get a new one.
             while !stop.is_cancelled() {
-                let mut desk = Desk { batch: model.batch(together), listeners: Vec::new(), metrics: &metrics };
+                let batch = model.batch(together);
+                *current.lock().unwrap_or_else(PoisonError::into_inner) = batch.cancel();
+                let mut desk = Desk { batch, listeners: Vec::new(), metrics: &metrics };
                 if catch_unwind(AssertUnwindSafe(|| desk.work(&queue, &stop))).is_ok() {
                     return;
                 }
@@ -61,7 +67,7 @@ impl Worker {
             .name("mimo-vl-serve".into())
             .spawn(work)
             .map_err(|error| Error::internal(format!("no thread for the server: {error}")))?;
-        Ok(Self { jobs, cancel, thread })
+        Ok(Self { jobs, cancel, batch: batch_cancel, thread })
     }
 
     pub(super) fn jobs(&self) -> mpsc::Sender<Job> {
@@ -70,8 +76,9 @@ impl Worker {
 
     /// End what is being answered, and the thread.
     pub(super) fn stop(self) {
-        let Self { jobs, cancel, thread } = self;
+        let Self { jobs, cancel, batch, thread } = self;
         cancel.cancel();
+        batch.lock().unwrap_or_else(PoisonError::into_inner).cancel();
         drop(jobs);
         // It caught its panics.
         let _ = thread.join();

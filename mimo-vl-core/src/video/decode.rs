@@ -16,6 +16,9 @@ use crate::prompt::Image;
 /// How often a running program looks whether it is to be stopped.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// What a file may be, sound among it, which has a reason of its own to be refused. A list of files is none of these: it could name any file of the machine.
+const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ivf,ogg,gif,apng,flv,asf,rm,mxf,nut,dv,wtv,yuv4mpegpipe,wav,mp3,flac";
+
 /// Most of what a program says that goes into an error.
 const MOST_SAID: usize = 400;
 
@@ -96,7 +99,11 @@ impl<'a> Program<'a> {
         let mut file = OsString::from("file:");
         file.push(path);
         let mut command = Command::new(name);
-        command.args(["-protocol_whitelist", "file,pipe"]).args(before).arg(file).args(after);
+        command
+            .args(["-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS])
+            .args(before)
+            .arg(file)
+            .args(after);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| {
             let name = name.to_string_lossy();
@@ -127,7 +134,11 @@ impl<'a> Program<'a> {
             let mut said = Vec::new();
             // What could not be read of its complaints is no harm.
             let _ = BufReader::new(errors).read_to_end(&mut said);
-            String::from_utf8_lossy(&said).trim().chars().take(MOST_SAID).collect()
+            let said = String::from_utf8_lossy(&said);
+            if said.contains("not on whitelist") {
+                return "not a video, or of a format that is not read".to_owned();
+            }
+            said.trim().chars().take(MOST_SAID).collect()
         });
         Ok(Self {
             name: name.to_owned(),

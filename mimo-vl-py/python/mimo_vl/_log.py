@@ -9,7 +9,7 @@ def set_log_level(level: int | None) -> None:
     """Pass messages of the library on to the module logging, from `level` on; None ends that.
 
     They go to loggers below "mimo_vl", "mimo_vl.session" for example, on the threads that they are from. Levels below
-    logging.DEBUG have every token, and cost time.
+    logging.DEBUG have every token, and cost time. A handler must not call this function.
     """
     set_log(level or 0, None if level is None else _pass_on)
 

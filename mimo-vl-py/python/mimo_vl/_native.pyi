@@ -206,7 +206,7 @@ def quantize(
     target: str | os.PathLike[str],
     *,
     weights: Literal["int8", "int4"] = "int4",
-    questions: Sequence[str] = [],
+    questions: Sequence[str] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> str: ...
 def set_log(level: int, sink: Callable[[int, str, str], object] | None) -> None: ...

@@ -5,6 +5,7 @@ the end QUESTIONS.report.md has the scores. A question that fails is part of the
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -34,7 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
     items = read(path)
     model = mimo_vl.Model.load(arguments.model, device=arguments.device, weights=arguments.weights)
     thinking = "off" if arguments.no_think else "auto"
-    header = {"run": f"{model.path} {arguments.weights} {thinking} {arguments.max_tokens}"}
+    words = f"{model.path} {arguments.device} {arguments.weights} {thinking} {arguments.max_tokens}"
+    # Of the questions, too: results are known by the numbers of lines.
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    header = {"run": f"{words} {digest}"}
     results = path.with_suffix(".results.jsonl")
     done = {key: row for key, row in earlier(results, header).items() if key in items}
     with results.open("a", encoding="utf-8") as file:
@@ -98,7 +102,7 @@ def outcome(key: str, item: Row, folder: Path, model: mimo_vl.Model, arguments: 
             thinking = False if arguments.no_think else None
             answer = session.ask([*parts, item["question"]], thinking=thinking, max_tokens=arguments.max_tokens)
         row |= {"answer": answer.text, "tokens": answer.tokens, "score": float(SCORES[item["kind"]](answer, item))}
-    except (mimo_vl.MimoVlError, TypeError, ValueError) as error:
+    except (mimo_vl.MimoVlError, LookupError, TypeError, ValueError) as error:
         row["error"] = str(error)
     return row | {"seconds": round(time.monotonic() - start, 3)}
 

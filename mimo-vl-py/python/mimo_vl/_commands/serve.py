@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=arguments.port,
         name=arguments.name,
-        api_key=arguments.api_key or os.environ.get("MIMO_VL_API_KEY"),
+        api_key=os.environ.get("MIMO_VL_API_KEY") if arguments.api_key is None else arguments.api_key,
         files=arguments.files,
         fetch=arguments.fetch,
         together=arguments.together,

@@ -101,7 +101,7 @@ def picture(source: Any) -> Image:
     if isinstance(source, Image):
         return source
     if isinstance(source, str) and source.startswith(("http://", "https://")):
-        with urllib.request.urlopen(source) as answer:
+        with urllib.request.urlopen(source, timeout=60) as answer:
             return Image.from_bytes(answer.read())
     if isinstance(source, str) and source.startswith("data:"):
         return Image.from_bytes(base64.b64decode(source.partition("base64,")[2]))

@@ -143,9 +143,12 @@ class Qwen2_5_VLForConditionalGeneration:
             if len(rows) > 1:
                 raise ValueError("a streamer takes one prompt at a time")
             streamer.put(Array(map(Array, rows)))
-        answers = self._model.continue_ids(prompts, each=None if streamer is None else tell, **settings)
-        if streamer is not None:
-            streamer.end()
+        try:
+            answers = self._model.continue_ids(prompts, each=None if streamer is None else tell, **settings)
+        finally:
+            # Another thread may wait for what comes.
+            if streamer is not None:
+                streamer.end()
         length = max(map(len, answers))
         whole = (row + answer + [filler] * (length - len(answer)) for row, answer in zip(rows, answers, strict=True))
         return like(source, Array(map(Array, whole)))
