@@ -172,7 +172,7 @@ impl WithBackend for Training {
             betas: [0.9, 0.98],
             weight_decay: 0.01,
             clip: 1.0,
-            run: format!("mimo-vl-tiny, seed {seed}, from {from:?}"),
+            run: format!("mimo-vl-tiny, seed {seed}, from {from:?}, {STAGES:?}"),
             state,
             save_every: 500,
         };
