@@ -29,6 +29,15 @@ def test_info(checkpoint: pathlib.Path) -> None:
     assert values["context"] == str(mimo_vl.Model.load(checkpoint).max_context)
 
 
+def test_a_reader_that_leaves_is_no_error(checkpoint: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "mimo_vl", "info", "--model", str(checkpoint)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stdout and program.stderr
+        program.stdout.close()
+        assert program.stderr.read() == ""
+        assert program.wait(timeout=60) == 0
+
+
 def test_quantize(checkpoint: pathlib.Path, picture: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done = run("quantize", checkpoint, tmp_path / "small", "--weights", "int8", "--question", "What is this?")
     assert done.returncode == 0, done.stderr

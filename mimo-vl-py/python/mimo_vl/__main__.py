@@ -6,6 +6,7 @@ Errors are one line on stderr and exit status 1, wrong usage is status 2, Ctrl-C
 import argparse
 import importlib.util
 import json
+import os
 import runpy
 import sys
 from collections.abc import Callable
@@ -28,7 +29,13 @@ def main() -> int:
     options(parser)
     arguments = parser.parse_intermixed_args(words)
     try:
-        return run(arguments)
+        status = run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Nobody reads the output any more; keep Python from trying once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (mimo_vl.MimoVlError, OSError, ValueError) as error:
         print(f"mimo-vl: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

@@ -4,7 +4,6 @@ Thinking is dimmed on a terminal, and left out when the output goes elsewhere, u
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -30,11 +29,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    try:
-        ask(arguments)
-    except BrokenPipeError:
-        # Nobody reads the output any more; keep Python from trying once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    ask(arguments)
     return 0
 
 
