@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,11 @@ def served(folder: Path, *command: str) -> Iterator[str]:
     own = {"GRADIO_TEMP_DIR": str(folder / "uploads"), "GRADIO_HEARTBEAT_INTERVAL": "0.5"}
     words = [sys.executable, *command, str(port)]
     with (folder / "app.log").open("w+") as log:
-        app = subprocess.Popen(words, cwd=HERE, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT)
+        # Whoever runs the tests in the background may have it ignore Ctrl-C, which it would inherit.
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        app = subprocess.Popen(
+            words, cwd=HERE, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT, preexec_fn=heed
+        )
         try:
             until(lambda: answers(port) or app.poll() is not None, "the app starts")
             assert app.poll() is None, (folder / "app.log").read_text()

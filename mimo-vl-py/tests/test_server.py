@@ -3,10 +3,12 @@
 import base64
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import openai
 import pytest
@@ -163,11 +165,14 @@ def test_stop_and_misuse(model: mimo_vl.Model) -> None:
 
 def test_console_program_serves_until_interrupted(checkpoint: pathlib.Path) -> None:
     command = [sys.executable, "-m", "mimo_vl", "serve", "--port", "0", "--model", str(checkpoint), "--name", "x"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+    # Whoever runs the tests in the background may have it ignore Ctrl-C, which it would inherit.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed) as program:
         assert program.stdout and program.stderr
         url = program.stdout.readline().split()[-1]
         with openai.OpenAI(base_url=url, api_key="x", max_retries=5) as client:
             assert [model.id for model in client.models.list()] == ["x"]
-        program.send_signal(2)
+        program.send_signal(signal.SIGINT)
         assert program.wait(timeout=60) == 130
         assert program.stderr.read() == "mimo-vl: interrupted\n"
