@@ -148,9 +148,23 @@ public:
         return Image(detail::make<mimo_vl_image>(mimo_vl_image_from_pixels, static_cast<int32_t>(format), width, height,
                                                  stride, pixels, len));
     }
+    /* Keeps pixels without a copy: rows from the top, red, green, blue, without padding. */
+    static Image of_rgb(uint32_t width, uint32_t height, std::vector<uint8_t> pixels) {
+        auto kept = std::make_unique<std::vector<uint8_t>>(std::move(pixels));
+        const mimo_vl_release_callback release = [](void *data) { delete static_cast<std::vector<uint8_t> *>(data); };
+        Image image(detail::make<mimo_vl_image>(mimo_vl_image_lend_rgb, width, height,
+                                                static_cast<const uint8_t *>(kept->data()), kept->size(), release,
+                                                static_cast<void *>(kept.get())));
+        kept.release();
+        return image;
+    }
 
     Image crop(uint32_t left, uint32_t top, uint32_t width, uint32_t height) const {
         return Image(detail::make<mimo_vl_image>(mimo_vl_image_crop, get(), left, top, width, height));
+    }
+    /* Around a point, `zoom` times smaller on each side, for a second look; places stay in pixels of the whole. */
+    Image closer(double x, double y, double zoom) const {
+        return Image(detail::make<mimo_vl_image>(mimo_vl_image_closer, get(), x, y, zoom));
     }
     Image &min_pixels(uint32_t pixels) { return mimo_vl_image_set_min_pixels(get(), pixels), *this; }
     Image &max_pixels(uint32_t pixels) { return mimo_vl_image_set_max_pixels(get(), pixels), *this; }
@@ -404,6 +418,9 @@ public:
         mimo_vl_action_json(get(), &text);
         return detail::view(text);
     }
+    Action scroll_as_drag(double width, double height) const {
+        return Action(detail::make<mimo_vl_action>(mimo_vl_action_scroll_as_drag, get(), width, height));
+    }
     const mimo_vl_action *get() const noexcept { return handle_.get(); }
 
 private:
@@ -415,6 +432,25 @@ private:
 
     detail::Handle<mimo_vl_action, mimo_vl_action_free> handle_;
 };
+
+/* A point of a screenshot, in pixels, on the desktop, and back. */
+inline std::array<double, 2> to_desktop(const mimo_vl_screen &screen, std::array<double, 2> point) noexcept {
+    mimo_vl_screen_to_desktop(&screen, point[0], point[1], point.data());
+    return point;
+}
+inline std::array<double, 2> to_pixels(const mimo_vl_screen &screen, std::array<double, 2> point) noexcept {
+    mimo_vl_screen_to_pixels(&screen, point[0], point[1], point.data());
+    return point;
+}
+/* Which of the monitors a point of the desktop lies on. */
+inline std::optional<size_t> screen_at(const std::vector<mimo_vl_screen> &screens, std::array<double, 2> point) noexcept {
+    const size_t index = mimo_vl_screen_at(screens.data(), screens.size(), point[0], point[1]);
+    return index < screens.size() ? std::optional<size_t>(index) : std::nullopt;
+}
+/* Whether a point lies in a box: the score of a click. */
+inline bool contains(const std::array<double, 4> &edges, std::array<double, 2> point) noexcept {
+    return mimo_vl_box_contains(edges.data(), point[0], point[1]);
+}
 
 /* What an agent is to reach on a screen. */
 class Task {

@@ -1,8 +1,11 @@
 //! Several questions at once.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mimo_vl_core::{Answer, Batch, ErrorCode, Event, Generate, LoadOptions, Model, Prompt, StopReason, Weights};
+use mimo_vl_core::{
+    Answer, Batch, Cancel, ErrorCode, Event, Generate, LoadOptions, Model, Prompt, StopReason, Weights,
+};
 use mimo_vl_tests::fixture::{checkpoint, model, picture, short, video};
 
 /// Answers that never end by themselves.
@@ -54,6 +57,22 @@ fn a_batch_answers_as_sessions_alone_do() {
         }
         assert!(batch.is_empty() && batch.answer(0).is_none());
     }
+}
+
+#[test]
+fn one_question_is_stopped_while_it_is_taken_in() {
+    let mut batch = model().batch(2);
+    let handle: Arc<OnceLock<Cancel>> = Arc::default();
+    let mut session = model().session();
+    let own = handle.clone();
+    session.on_progress(move |_, _, _| own.get().unwrap().cancel());
+    let stopped = batch.add_to(session, &Prompt::user().image(picture(1, 90, 90)).text("What?"), &endless());
+    let other = batch.add(&Prompt::user().text("What?"), &endless().max_tokens(5));
+    handle.set(batch.cancel_one(stopped).unwrap()).unwrap();
+    let said = run(&mut batch, 2);
+    assert_eq!(said[stopped].1, Some(Err(ErrorCode::Cancelled)));
+    assert_eq!(said[other].1, Some(Ok(StopReason::MaxTokens)));
+    assert!(batch.cancel_one(stopped).is_none() && batch.cancel_one(9).is_none());
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::{boundary, pointer};
 
 /// One of the twelve actions on a screen.
 pub struct Action {
-    action: gui::Action,
+    pub(crate) action: gui::Action,
     json: Text,
     /// The text, application or status.
     text: Option<Text>,
@@ -72,7 +72,7 @@ const NAMES: [(ActionKind, gui::ActionKind); 12] = [
 ];
 
 impl Action {
-    fn new(action: gui::Action) -> Self {
+    pub(crate) fn new(action: gui::Action) -> Self {
         use gui::Action::{AppSwitch, Click, Finished, Input, Open, Press, Select};
         let text = match &action {
             Click { text, .. } => text.as_deref(),

@@ -32,6 +32,10 @@ pub type EventCallback =
 /// any thread, on several at a time, must not unwind, and must not call functions of this library.
 pub type LogCallback = Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: Str)>;
 
+/// Told once that the library needs what it was lent no more. It is called on any thread, must not unwind, and must not call
+/// functions of this library.
+pub type ReleaseCallback = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
 /// The caller's data, on its way through threads: the contract of the callbacks says who may use it where.
 #[derive(Clone, Copy)]
 pub(crate) struct UserData(pub(crate) *mut c_void);

@@ -1,9 +1,12 @@
 //! A picture for a prompt.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mimo_vl_core::error::Error;
 
+use crate::callback::{ReleaseCallback, UserData};
 use crate::error::{ErrorObject, Status};
 use crate::{boundary, pointer};
 
@@ -116,6 +119,62 @@ pub unsafe extern "C" fn mimo_vl_image_from_pixels(
                 other => return Err(pointer::refuse("format", format!("{other} is none of mimo_vl_pixel_format"))),
             }))
         })
+    }
+}
+
+/// Use raw pixels where they are, without a copy: rows from the top, 3 bytes a pixel, red, green, blue, without padding; `len`,
+/// the number of bytes at `pixels`, is 3 * width * height. They must stay as they are until `release` is called with `user_data`,
+/// once, when the image and everything that was made with it, prompts and conversations, is gone. Free the image with
+/// mimo_vl_image_free.
+///
+/// Errors: MIMO_VL_STATUS_IMAGE when a side is 0 or too large, or `len` is another number; MIMO_VL_STATUS_OPTION for NULL
+/// arguments but `user_data`. `release` is not called then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_image_lend_rgb(
+    width: u32,
+    height: u32,
+    pixels: *const u8,
+    len: usize,
+    release: ReleaseCallback,
+    user_data: *mut c_void,
+    image_out: *mut *mut Image,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules, and `pixels` points to `len` bytes until `release` is called.
+    unsafe {
+        boundary::making(image_out, "image_out", error_out, || {
+            let pixels = pointer::bytes(pixels, len, "pixels")?;
+            let release = release.ok_or_else(|| pointer::null("release"))?;
+            let kept = Arc::new(AtomicBool::new(false));
+            let lent = Lent { pixels, release, data: UserData(user_data), kept: kept.clone() };
+            let image = mimo_vl_core::prompt::Image::of_rgb(width, height, lent)?;
+            kept.store(true, Ordering::Relaxed);
+            Ok(Image(image))
+        })
+    }
+}
+
+/// Pixels of the caller.
+struct Lent {
+    pixels: &'static [u8],
+    release: unsafe extern "C" fn(*mut c_void),
+    data: UserData,
+    /// Whether they were taken: the caller keeps what was refused.
+    kept: Arc<AtomicBool>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.pixels
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.kept.load(Ordering::Relaxed) {
+            // SAFETY: the caller's function, called once, with the caller's data.
+            unsafe { (self.release)(self.data.0) }
+        }
     }
 }
 

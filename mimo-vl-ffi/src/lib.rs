@@ -21,6 +21,7 @@ pub mod pdf;
 pub mod plan;
 pub mod prompt;
 pub mod region;
+pub mod screen;
 pub mod session;
 pub mod stream;
 pub mod text;

@@ -30,7 +30,7 @@ pub unsafe extern "C" fn mimo_vl_session_plan(
         boundary::making(plan_out, "plan_out", error_out, || {
             let session = pointer::borrow(session, "session")?;
             let prompt = pointer::borrow(prompt, "prompt")?;
-            Ok(Plan(Lease::take(session)?.session().plan(&prompt.0, &generate(options))?))
+            Ok(Plan(Lease::take(session)?.plan(&prompt.0, &generate(options))?))
         })
     }
 }
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn mimo_vl_session_fit(
             let mut budget = Budget::new().lower_pixels(lower_pixels);
             budget.tokens = (tokens > 0).then_some(tokens);
             budget.bytes = (bytes > 0).then_some(bytes);
-            let (fitting, plan) = Lease::take(session)?.session().fit(&prompt.0, &generate(options), budget)?;
+            let (fitting, plan) = Lease::take(session)?.fit(&prompt.0, &generate(options), budget)?;
             if !plan_out.is_null() {
                 plan_out.write(pointer::own(Plan(plan)));
             }

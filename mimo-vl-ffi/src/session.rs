@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 use std::fmt;
-use std::ptr::NonNull;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mimo_vl_core::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::error::{ErrorObject, Status};
 use crate::model::Model;
 use crate::options::{GenerateOptions, generate};
 use crate::prompt::Prompt;
-use crate::stream::{EventKind, Running, Stream};
+use crate::stream::{EventKind, Stream};
 use crate::{boundary, pointer};
 
 /// A conversation with a model: it remembers the questions and answers so far. It keeps the model alive.
@@ -50,7 +50,8 @@ impl Seat {
 
 /// The right to use a session; the session returns to its seat when this is dropped.
 pub(crate) struct Lease {
-    session: NonNull<mimo_vl_core::session::Session>,
+    /// Gone only while this is dropped.
+    session: Option<Box<mimo_vl_core::session::Session>>,
     seat: Arc<Seat>,
 }
 
@@ -58,10 +59,7 @@ impl Lease {
     pub(crate) fn take(session: &Session) -> Result<Self> {
         let mut state = session.seat.lock();
         match std::mem::replace(&mut *state, State::Busy) {
-            State::Idle(boxed) => {
-                // A raw pointer from here on: a `Box` that moves would end the loan of a stream that uses it.
-                Ok(Self { session: NonNull::from(Box::leak(boxed)), seat: Arc::clone(&session.seat) })
-            }
+            State::Idle(boxed) => Ok(Self { session: Some(boxed), seat: Arc::clone(&session.seat) }),
             State::Busy => Err(pointer::refuse(
                 "session",
                 "it is answering: finish or free its stream, or wait for the other call",
@@ -72,23 +70,26 @@ impl Lease {
             }
         }
     }
+}
 
-    /// The session, for as long as the caller says.
-    ///
-    /// # Safety
-    /// What is borrowed ends before the lease is dropped, and nothing else is borrowed from it meanwhile.
-    pub(crate) unsafe fn session<'a>(&mut self) -> &'a mut mimo_vl_core::session::Session {
-        // SAFETY: the pointer came from a box, is valid until the lease is dropped, and only this lease has it.
-        unsafe { self.session.as_mut() }
+impl Deref for Lease {
+    type Target = mimo_vl_core::session::Session;
+
+    fn deref(&self) -> &Self::Target {
+        self.session.as_ref().expect("there until the drop")
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.session.as_mut().expect("there until the drop")
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from a box, and nothing is borrowed from it any more.
-        let session = unsafe { Box::from_raw(self.session.as_ptr()) };
-        let state = if std::thread::panicking() { State::Broken } else { State::Idle(session) };
-        *self.seat.lock() = state;
+        let session = self.session.take().filter(|_| !std::thread::panicking());
+        *self.seat.lock() = session.map_or(State::Broken, State::Idle);
     }
 }
 
@@ -137,7 +138,7 @@ pub unsafe extern "C" fn mimo_vl_session_ask(
             let session = pointer::borrow(session.cast_const(), "session")?;
             let prompt = pointer::borrow(prompt, "prompt")?;
             let mut lease = Lease::take(session)?;
-            Ok(Answer::new(lease.session().ask(&prompt.0, &generate(options))?))
+            Ok(Answer::new(lease.ask(&prompt.0, &generate(options))?))
         })
     }
 }
@@ -162,7 +163,7 @@ pub unsafe extern "C" fn mimo_vl_session_stream(
         boundary::making(stream_out, "stream_out", error_out, || {
             let session = pointer::borrow(session.cast_const(), "session")?;
             let prompt = pointer::borrow(prompt, "prompt")?;
-            Ok(Stream::new(Running::start(Lease::take(session)?, &prompt.0, &generate(options))?))
+            Stream::start(Lease::take(session)?, &prompt.0, &generate(options))
         })
     }
 }
@@ -189,7 +190,7 @@ pub unsafe extern "C" fn mimo_vl_session_ask_with(
             let session = pointer::borrow(session.cast_const(), "session")?;
             let prompt = pointer::borrow(prompt, "prompt")?;
             let callback = callback.ok_or_else(|| pointer::null("callback"))?;
-            let mut stream = Stream::new(Running::start(Lease::take(session)?, &prompt.0, &generate(options))?);
+            let mut stream = Stream::start(Lease::take(session)?, &prompt.0, &generate(options))?;
             loop {
                 let kind = stream.next()?;
                 let region = stream.region();
@@ -228,7 +229,7 @@ pub unsafe extern "C" fn mimo_vl_session_set_progress(
         boundary::fallible(error_out, || {
             let session = pointer::borrow(session.cast_const(), "session")?;
             let data = UserData(user_data);
-            Lease::take(session)?.session().on_progress(move |stage, done, of| {
+            Lease::take(session)?.on_progress(move |stage, done, of| {
                 let data = data;
                 let stage = match stage {
                     mimo_vl_core::cancel::Stage::Encode => Stage::Encode,
@@ -256,7 +257,7 @@ pub unsafe extern "C" fn mimo_vl_session_fork(
     // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
     unsafe {
         boundary::making(session_out, "session_out", error_out, || {
-            Ok(Session::new(Lease::take(pointer::borrow(session, "session")?)?.session().fork()))
+            Ok(Session::new(Lease::take(pointer::borrow(session, "session")?)?.fork()))
         })
     }
 }
@@ -275,7 +276,7 @@ pub unsafe extern "C" fn mimo_vl_session_save(
     unsafe {
         boundary::fallible(error_out, || {
             let path = pointer::path(path, "path")?;
-            Lease::take(pointer::borrow(session, "session")?)?.session().save(path)
+            Lease::take(pointer::borrow(session, "session")?)?.save(path)
         })
     }
 }
@@ -309,7 +310,7 @@ pub unsafe extern "C" fn mimo_vl_session_reset(session: *mut Session, error_out:
     unsafe {
         boundary::fallible(error_out, || {
             let session = pointer::borrow(session.cast_const(), "session")?;
-            Lease::take(session)?.session().reset();
+            Lease::take(session)?.reset();
             Ok(())
         })
     }
@@ -370,8 +371,7 @@ mod tests {
         let session = session();
         let mut lease = Lease::take(&session).unwrap();
         drop(session);
-        // SAFETY: nothing else is borrowed from the lease, and the loan ends with the statement.
-        unsafe { lease.session() }.reset();
+        lease.reset();
     }
 
     #[test]

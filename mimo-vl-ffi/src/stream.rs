@@ -18,7 +18,7 @@ use crate::{boundary, pointer};
 /// An answer that is being written.
 pub struct Stream {
     /// Gone when the stream has been finished, or has failed.
-    running: Option<Running>,
+    running: Option<mimo_vl_core::session::Stream<Lease>>,
     ended: bool,
     /// The text of the last event, which C may still read.
     text: Text,
@@ -40,25 +40,11 @@ pub enum EventKind {
     Region = 3,
 }
 
-/// The core's stream together with the session that it borrows.
-pub(crate) struct Running {
-    // Dropped before the lease, as the fields are in this order.
-    stream: mimo_vl_core::session::Stream<'static>,
-    _lease: Lease,
-}
-
-impl Running {
-    pub(crate) fn start(mut lease: Lease, prompt: &Prompt, generate: &Generate) -> Result<Self> {
-        // SAFETY: the stream is dropped before the lease, here when it fails and in `Running` when it does not; the
-        // lease's session is used for nothing else.
-        let stream = unsafe { lease.session() }.stream(prompt, generate)?;
-        Ok(Self { stream, _lease: lease })
-    }
-}
-
 impl Stream {
-    pub(crate) fn new(running: Running) -> Self {
-        Self { running: Some(running), ended: false, text: Text::new(""), region: None }
+    /// Put a question to the session of `lease`.
+    pub(crate) fn start(lease: Lease, prompt: &Prompt, generate: &Generate) -> Result<Self> {
+        let running = mimo_vl_core::session::Stream::start(lease, prompt, generate)?;
+        Ok(Self { running: Some(running), ended: false, text: Text::new(""), region: None })
     }
 
     /// The kind of the next event; its text goes to `self.text`.
@@ -71,7 +57,7 @@ impl Stream {
         // Taken out for the step: an error or a panic drops it, and with it ends the loan of the session.
         let mut running = self.running.take().ok_or_else(failed)?;
         let (kind, text) = loop {
-            match running.stream.next().transpose()? {
+            match running.next().transpose()? {
                 Some(Event::Thinking(text)) => break (EventKind::Thinking, text),
                 Some(Event::Text(text)) => break (EventKind::Text, text),
                 Some(Event::Region(region)) => {
@@ -101,7 +87,7 @@ impl Stream {
 
     fn end_thinking(&mut self) -> Result<()> {
         match &mut self.running {
-            Some(running) => running.stream.end_thinking(),
+            Some(running) => running.end_thinking(),
             None if self.ended => Ok(()),
             None => Err(failed()),
         }
@@ -109,7 +95,7 @@ impl Stream {
 
     pub(crate) fn stop(&mut self) -> Result<()> {
         if let Some(running) = &mut self.running {
-            running.stream.stop();
+            running.stop();
         } else if !self.ended {
             return Err(failed());
         }
@@ -121,7 +107,7 @@ impl Stream {
         let running = self.running.take().ok_or_else(|| pointer::refuse("stream", again))?;
         self.text = Text::new("");
         self.region = None;
-        let answer = running.stream.answer()?;
+        let answer = running.answer()?;
         self.ended = true;
         Ok(Answer::new(answer))
     }

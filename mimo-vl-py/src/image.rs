@@ -3,6 +3,7 @@
 use mimo_vl_core::answer::RegionParser;
 use mimo_vl_core::config::PreprocessConfig;
 use mimo_vl_core::error::Error;
+use mimo_vl_core::gui::closer;
 use mimo_vl_core::preprocess::{self, Bicubic, image_layout};
 use mimo_vl_core::prompt;
 use pyo3::prelude::*;
@@ -124,6 +125,13 @@ impl Image {
     /// The part from (left, top) on, width by height pixels; boxes and points stay in pixels of the whole picture.
     fn crop(&self, py: Python<'_>, left: u32, top: u32, width: u32, height: u32) -> PyResult<Self> {
         let image = self.image.crop(left, top, width, height).or_raise(py)?;
+        Ok(Self { image, min_pixels: self.min_pixels, max_pixels: self.max_pixels })
+    }
+
+    /// The part around (x, y) that is `zoom` times smaller on each side, for a second look at what is small; boxes and points stay
+    /// in pixels of the whole picture. At the edges the part is moved inwards.
+    fn closer(&self, py: Python<'_>, x: f64, y: f64, zoom: f64) -> PyResult<Self> {
+        let image = closer(&self.image, [x, y], zoom).or_raise(py)?;
         Ok(Self { image, min_pixels: self.min_pixels, max_pixels: self.max_pixels })
     }
 

@@ -1,6 +1,6 @@
 //! The native half of the Python package `mimo_vl`.
 //!
-//! Every turn runs on a thread of its own, which never touches Python; the calling thread waits for it with the GIL
+//! Long work runs on a thread of its own, which never touches Python; the calling thread waits for it with the GIL
 //! released, and looks for signals meanwhile.
 
 mod answer;
@@ -18,8 +18,10 @@ mod prompt;
 mod score;
 mod server;
 mod session;
+mod slot;
 mod stream;
 mod text;
+mod turn;
 mod video;
 mod worker;
 

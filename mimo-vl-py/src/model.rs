@@ -192,7 +192,7 @@ impl Model {
             continuation::Prompt { ids, media: media.collect() }
         });
         let (prompts, model): (Vec<_>, _) = (prompts.collect(), self.model.clone());
-        followed(py, each, move |cancel, each| continuation::write(&model, &prompts, &options, &ends, cancel, each))
+        followed(py, each, move |cancel, each| continuation::write(&model, &prompts, &options, &ends, cancel, &**each))
     }
 
     /// Open a conversation. It is a context manager that gives the memory back at its end.

@@ -1,6 +1,6 @@
 //! `mimo_vl.Session`.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use mimo_vl_core::session::{self, Budget};
 use pyo3::prelude::*;
@@ -9,9 +9,10 @@ use pyo3::types::{PyDict, PyString};
 use crate::answer;
 use crate::error::{OrRaise, no_pickle};
 use crate::prompt::{Prompt, generate, prompt, unsigned};
+use crate::slot::Slot;
 use crate::stream::Stream;
 use crate::text;
-use crate::worker::{Slot, stop, wait};
+use crate::worker::interruptible;
 
 /// A conversation. Each turn continues the ones before it.
 ///
@@ -35,79 +36,80 @@ impl Session {
     /// `parts` is a str, an image or a video, or a list of them in the order in which the model sees them. A str is
     /// text; an image is a mimo_vl.Image or anything that can become one (a pathlib.Path, bytes of an image file, an
     /// open binary file, a PIL image, an array). `system` sets the system message. `thinking` is True, False, or None
-    /// for the checkpoint's habit. Options that are None have the model library's default, which is greedy.
+    /// for the checkpoint's habit. Options that are None have the model library's default, which is greedy. `progress` is called
+    /// before the answer begins with a stage ("encode" counts the vision tower's blocks, "prefill" tokens), what is done of it and
+    /// what there is to do.
     ///
     /// Ctrl-C and cancel() leave the session as it was before the call.
-    #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
+    #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
     fn ask<'py>(
         &self,
         py: Python<'py>,
         parts: &Bound<'py, PyAny>,
         system: Option<&Bound<'py, PyString>>,
         thinking: Option<bool>,
+        progress: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let prompt = prompt(parts, system, thinking)?;
         let generate = generate(py, options)?;
-        let (results, mut result) = mpsc::channel();
-        self.slot.run(py, None, results, move |session, slot| {
+        let mut lease = self.slot.lend(py, None)?;
+        let answer = interruptible(py, &self.slot, progress, move |tell| {
+            lease.report_to(tell);
             if generate.best_of > 1 {
-                return session.ask(&prompt, &generate);
+                return lease.ask(&prompt, &generate);
             }
-            let stream = session.stream(&prompt, &generate)?;
+            let slot = lease.slot();
+            let stream = session::Stream::start(lease, &prompt, &generate)?;
             slot.repeat_cancel();
             stream.answer()
         })?;
-        let result = match wait(py, Some(&self.slot), &mut result) {
-            Ok(result) => result,
-            Err(interrupt) => {
-                stop(py, &self.slot, &mut result);
-                return Err(interrupt);
-            }
-        };
-        answer::answer(py, &result.or_raise(py)?)
+        answer::answer(py, &answer)
     }
 
     /// Put a turn to the model, and get the answer in pieces: an iterator of Thinking, Text and, at last, End.
     ///
     /// The arguments are those of ask(). The work is done as the iterator is advanced. Closing it before its End (by
     /// close(), by leaving its with block, or by dropping it) leaves the session as it was before the call.
-    #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
+    #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
     fn stream(
         &self,
         py: Python<'_>,
         parts: &Bound<'_, PyAny>,
         system: Option<&Bound<'_, PyString>>,
         thinking: Option<bool>,
+        progress: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Stream> {
         let prompt = prompt(parts, system, thinking)?;
         let generate = generate(py, options)?;
-        Stream::start(py, &self.slot, prompt, generate)
+        Stream::start(py, &self.slot, prompt, generate, progress)
     }
 
     /// As ask(), in a thread, for asyncio.
-    #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
+    #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
     fn aask<'py>(
         slf: &Bound<'py, Self>,
         parts: &Bound<'py, PyAny>,
         system: Option<&Bound<'py, PyString>>,
         thinking: Option<bool>,
+        progress: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        later(slf, "aask", parts, system, thinking, options)
+        later(slf, "aask", parts, system, thinking, progress, options)
     }
 
     /// As stream(), for asyncio: an asynchronous iterator of the events.
-    #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
+    #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
     fn astream<'py>(
         slf: &Bound<'py, Self>,
         parts: &Bound<'py, PyAny>,
         system: Option<&Bound<'py, PyString>>,
         thinking: Option<bool>,
+        progress: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        later(slf, "astream", parts, system, thinking, options)
+        later(slf, "astream", parts, system, thinking, progress, options)
     }
 
     /// Tell what a question would take, without computing anything of it. The arguments are those of ask().
@@ -218,6 +220,7 @@ fn later<'py>(
     parts: &Bound<'py, PyAny>,
     system: Option<&Bound<'py, PyString>>,
     thinking: Option<bool>,
+    progress: Option<&Bound<'py, PyAny>>,
     options: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = session.py();
@@ -227,5 +230,6 @@ fn later<'py>(
     };
     options.set_item("system", system)?;
     options.set_item("thinking", thinking)?;
+    options.set_item("progress", progress)?;
     py.import("mimo_vl._aio")?.call_method1(function, (session, parts, options))
 }

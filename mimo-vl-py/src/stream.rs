@@ -1,39 +1,24 @@
 //! `mimo_vl.Stream`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use mimo_vl_core::answer::Event;
-use mimo_vl_core::error::{Error, Result};
 use mimo_vl_core::prompt::Prompt;
 use mimo_vl_core::sampling::Generate;
-use mimo_vl_core::session::{Answer, Session};
+use mimo_vl_core::session::Answer;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::answer;
-use crate::error::{exception, no_pickle};
-use crate::worker::{Pulls, Slot, lock, stop, wait};
+use crate::error::{OrRaise, no_pickle};
+use crate::slot::Slot;
+use crate::turn::{Running, Step, Turn};
+use crate::worker::{Tell, contain, interruptible, lock};
 
-/// What a stream's worker sends, one for each pull after the first. An error in its place says that the turn failed and
-/// was rolled back; the session is free again then.
-enum Step {
-    /// The prompt is accepted. The one message that is not asked for.
-    Started,
-    Event(Event),
-    /// The last event, and the answer as a whole. The session is free again.
-    End(Event, Box<Answer>),
-    /// The stream was closed early.
-    Closed,
-}
-
-/// What the caller wants of the answer, for the worker to see before its next step.
-#[derive(Default)]
-struct Wishes {
-    stop: AtomicBool,
-    end_thinking: AtomicBool,
-}
+/// Longest step that is done on the thread that asks for it, where no signal is noticed meanwhile. A thread for each step
+/// would cost more than a short step takes.
+const SHORT: Duration = Duration::from_millis(20);
 
 /// An answer while it is generated: an iterator of Thinking, Text and, at last, End; also a context manager.
 ///
@@ -41,81 +26,48 @@ struct Wishes {
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Stream {
     slot: Arc<Slot>,
-    pulls: Pulls,
-    wishes: Arc<Wishes>,
-    steps: Mutex<Receiver<Result<Step>>>,
+    turn: Arc<Turn>,
+    /// Whether the last step was short.
+    is_short: AtomicBool,
     answer: Mutex<Option<Answer>>,
 }
 
 impl Stream {
-    /// Take the session from `slot` for one turn. The steps of the turn wait to be pulled.
-    pub(crate) fn start(py: Python<'_>, slot: &Arc<Slot>, prompt: Prompt, generate: Generate) -> PyResult<Self> {
-        let (pull, pulled) = mpsc::channel();
-        let (steps, received) = mpsc::channel();
-        let pulls = Arc::new(Mutex::new(Some(pull)));
-        let events = steps.clone();
-        let wishes = Arc::new(Wishes::default());
-        let wished = Arc::clone(&wishes);
-        slot.run(py, Some(Arc::clone(&pulls)), steps, move |session, slot| {
-            turn(session, slot, &prompt, &generate, &wished, &pulled, &events)
-        })?;
-        let slot_of_it = Arc::clone(slot);
-        let stream = Self { slot: slot_of_it, pulls, wishes, steps: Mutex::new(received), answer: Mutex::new(None) };
-        let mut steps = lock(&stream.steps);
-        match wait(py, Some(slot), &mut steps) {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(exception(py, &error)),
-            Err(interrupt) => {
-                stream.end();
-                stop(py, slot, &mut steps);
-                return Err(interrupt);
-            }
-        }
-        drop(steps);
-        Ok(stream)
+    /// Take the session from `slot` for one turn.
+    pub(crate) fn start(
+        py: Python<'_>,
+        slot: &Arc<Slot>,
+        prompt: Prompt,
+        generate: Generate,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let turn = Arc::new(Turn::default());
+        let mut lease = slot.lend(py, Some(&turn))?;
+        let this = Self {
+            slot: Arc::clone(slot),
+            turn: Arc::clone(&turn),
+            is_short: AtomicBool::new(false),
+            answer: Mutex::new(None),
+        };
+        let started = interruptible(py, slot, progress, move |tell| {
+            lease.report_to(tell);
+            turn.start(lease, &prompt, &generate)
+        });
+        started.inspect_err(|_| this.turn.end())?;
+        Ok(this)
     }
 
-    fn end(&self) {
-        self.slot.end_stream(&self.pulls);
+    fn step(&self, py: Python<'_>, running: Running) -> PyResult<Step> {
+        let start = Instant::now();
+        let turn = Arc::clone(&self.turn);
+        let step = if self.is_short.load(Ordering::Relaxed) {
+            py.detach(|| contain(|| turn.step(running)).flatten()).or_raise(py)
+        } else {
+            interruptible(py, &self.slot, None, move |_: &Tell<()>| turn.step(running))
+        };
+        self.is_short.store(start.elapsed() < SHORT, Ordering::Relaxed);
+        step.inspect_err(|_| self.turn.end())
     }
-}
-
-/// The worker's side: one event for each pull. Leaving early drops the core's stream, which rolls the turn back.
-fn turn(
-    session: &mut Session,
-    slot: &Slot,
-    prompt: &Prompt,
-    generate: &Generate,
-    wishes: &Wishes,
-    pulled: &Receiver<()>,
-    events: &Sender<Result<Step>>,
-) -> Result<Step> {
-    let mut stream = session.stream(prompt, generate)?;
-    slot.repeat_cancel();
-    if events.send(Ok(Step::Started)).is_err() || pulled.recv().is_err() {
-        return Ok(Step::Closed);
-    }
-    loop {
-        if wishes.end_thinking.swap(false, Ordering::Relaxed) {
-            stream.end_thinking()?;
-        }
-        if wishes.stop.swap(false, Ordering::Relaxed) {
-            stream.stop();
-        }
-        let Some(event) = stream.next() else { break };
-        match event? {
-            end @ Event::End(_) => {
-                let answer = stream.answer()?;
-                return Ok(Step::End(end, Box::new(answer)));
-            }
-            event => {
-                if events.send(Ok(Step::Event(event))).is_err() || pulled.recv().is_err() {
-                    return Ok(Step::Closed);
-                }
-            }
-        }
-    }
-    Err(Error::Internal { reason: "a stream ended without its last event".to_owned() })
 }
 
 #[pymethods]
@@ -125,43 +77,21 @@ impl Stream {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let mut steps = match self.steps.try_lock() {
-            Ok(steps) => steps,
-            Err(TryLockError::Poisoned(steps)) => steps.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                return Err(PyRuntimeError::new_err("the stream is busy: another thread is advancing it"));
-            }
-        };
         loop {
             // A loop in C, list(stream) for example, looks for no signals of its own.
             py.check_signals()?;
-            if lock(&self.pulls).as_ref().is_none_or(|pull| pull.send(()).is_err()) {
-                return Ok(None);
-            }
-            let step = match wait(py, Some(&self.slot), &mut steps) {
-                Ok(step) => step,
-                Err(interrupt) => {
-                    self.end();
-                    stop(py, &self.slot, &mut steps);
-                    return Err(interrupt);
-                }
-            };
-            match step {
-                Ok(Step::Event(event)) => {
+            let Some(running) = self.turn.take().map_err(PyRuntimeError::new_err)? else { return Ok(None) };
+            match self.step(py, running)? {
+                Step::Event(event) => {
                     if let Some(event) = answer::event(py, event)? {
                         return Ok(Some(event));
                     }
                 }
-                Ok(Step::End(event, answer)) => {
-                    self.end();
+                Step::End(event, answer) => {
                     *lock(&self.answer) = Some(*answer);
                     return answer::event(py, event);
                 }
-                Ok(Step::Started | Step::Closed) => return Ok(None),
-                Err(error) => {
-                    self.end();
-                    return Err(exception(py, &error));
-                }
+                Step::Closed => return Ok(None),
             }
         }
     }
@@ -174,17 +104,17 @@ impl Stream {
 
     /// End the answer here: the next event is its End, and the session keeps what was said.
     fn stop(&self) {
-        self.wishes.stop.store(true, Ordering::Relaxed);
+        self.turn.stop();
     }
 
     /// End the thinking here: the answer follows. Without thinking under way nothing happens.
     fn end_thinking(&self) {
-        self.wishes.end_thinking.store(true, Ordering::Relaxed);
+        self.turn.end_thinking();
     }
 
     /// End the stream. Before its End this leaves the session as it was before the call; after it, it does nothing.
     fn close(&self) {
-        self.end();
+        self.turn.close();
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -194,7 +124,7 @@ impl Stream {
     #[pyo3(signature = (exc_type, exc_value, traceback))]
     fn __exit__(&self, exc_type: &Bound<'_, PyAny>, exc_value: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>) {
         let _ = (exc_type, exc_value, traceback);
-        self.end();
+        self.turn.close();
     }
 
     fn __reduce__(&self) -> PyResult<()> {
@@ -204,6 +134,6 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.end();
+        self.turn.close();
     }
 }

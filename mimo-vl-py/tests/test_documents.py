@@ -83,6 +83,22 @@ def test_tasks(model: mimo_vl.Model, session: mimo_vl.Session, picture: pathlib.
         task.step("", mimo_vl.Action("fly"))
 
 
+def test_screens(picture: pathlib.Path) -> None:
+    screens = [mimo_vl.Screen(0, 0, 2880, 1800, 2), mimo_vl.Screen(1440, -100, 1920, 1080)]
+    assert screens[0].to_desktop((2879, 900)) == (1439.5, 450)
+    assert screens[1].to_pixels((1447, -91)) == (7, 9)
+    assert [mimo_vl.Screen.at(screens, point) for point in ((0, 0), (1440, 0), (1440, -101))] == [0, 1, None]
+    drag = mimo_vl.Action("scroll", direction="down").scroll_as_drag(200, 100)
+    assert drag == mimo_vl.Action("drag", point=(100, 50), end_point=(100, 20))
+    assert drag.map(screens[1].to_desktop).end_point == (1540, -80)
+    assert mimo_vl.Action("wait").map(screens[1].to_desktop).scroll_as_drag(1, 1) == mimo_vl.Action("wait")
+    image = mimo_vl.Image.open(picture)
+    part = image.closer(0, 0, 2)
+    assert (part.width, part.tobytes()[:3]) == (round(image.width / 2), image.tobytes()[:3])
+    with pytest.raises(mimo_vl.OptionError, match="zoom"):
+        image.closer(0, 0, 0.5)
+
+
 def test_whole_conversations(model: mimo_vl.Model, picture: pathlib.Path) -> None:
     with model.session() as session:
         first = session.ask([picture, "what?"], max_tokens=4)

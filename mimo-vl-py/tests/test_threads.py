@@ -37,6 +37,25 @@ def test_cancel_an_ask(session: mimo_vl.Session) -> None:
     assert (after.text, after.prompt_tokens) == (expected.text, expected.prompt_tokens)
 
 
+def test_progress_of_a_question(session: mimo_vl.Session, picture: pathlib.Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    session.ask([picture, "many words " * 500], max_tokens=1, progress=lambda *step: told.append(step))
+    assert [stage for stage, done, of in told if done == of] == ["encode", "prefill"]
+    assert all(0 <= done <= of for _, done, of in told)
+    count = len(told)
+    session.ask("Hello", max_tokens=1)
+    assert len(told) == count, "of one question only"
+
+    def refuse(stage: str, done: int, of: int) -> None:
+        raise ValueError(stage)
+
+    before = session.cached_tokens
+    with pytest.raises(ValueError, match="prefill"):
+        session.stream("many words " * 3_000, progress=refuse)
+    assert session.cached_tokens == before
+    assert session.ask("Hello", max_tokens=1).tokens == 1
+
+
 def test_cancel_a_prefill(session: mimo_vl.Session) -> None:
     timer = later(session.cancel)
     with pytest.raises(mimo_vl.CancelledError):

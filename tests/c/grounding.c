@@ -148,12 +148,37 @@ static void actions_are_read(void) {
     mimo_vl_action_free(action);
     OK(mimo_vl_action_parse(SCROLL, strlen(SCROLL), &action, &error));
     CHECK(mimo_vl_action_direction(action, &text) && strcmp(text.data, "down") == 0);
+    mimo_vl_action *drag;
+    OK(mimo_vl_action_scroll_as_drag(action, 200, 100, &drag, &error));
+    CHECK(mimo_vl_action_point(drag, point) && point[0] == 100 && point[1] == 50);
+    CHECK(mimo_vl_action_end_point(drag, point) && point[0] == 100 && point[1] == 20);
+    mimo_vl_action_free(drag);
+    FAILS(mimo_vl_action_scroll_as_drag(NULL, 1, 1, &drag, &error), MIMO_VL_STATUS_OPTION, "action");
     mimo_vl_action_free(action);
     OK(mimo_vl_action_parse(INPUT, strlen(INPUT), &action, &error));
     CHECK(mimo_vl_action_text(action, &text) && strcmp(text.data, "税额") == 0);
     mimo_vl_action_free(action);
     FAILS(mimo_vl_action_parse("wait", 4, &action, &error), MIMO_VL_STATUS_ANSWER, "no action");
     CHECK(action == NULL && mimo_vl_action_kind_of(NULL) == MIMO_VL_ACTION_KIND_WAIT);
+}
+
+static void screens_have_their_own_units(const mimo_vl_image *image) {
+    static const mimo_vl_screen SCREENS[] = {{0, 0, 2880, 1800, 2}, {1440, -100, 1920, 1080, 1}};
+    static const double EDGES[] = {1, 2, 3, 4};
+    mimo_vl_error *error = NULL;
+    mimo_vl_image *part;
+    double point[2];
+    CHECK(mimo_vl_screen_to_desktop(&SCREENS[0], 2879, 900, point) && point[0] == 1439.5 && point[1] == 450);
+    CHECK(mimo_vl_screen_to_pixels(&SCREENS[1], 1447, -91, point) && point[0] == 7 && point[1] == 9);
+    CHECK(!mimo_vl_screen_to_pixels(NULL, 0, 0, point) && !mimo_vl_screen_to_desktop(&SCREENS[0], 0, 0, NULL));
+    CHECK(mimo_vl_screen_at(SCREENS, 2, 1440, 0) == 1 && mimo_vl_screen_at(SCREENS, 2, 1440, -101) == 2);
+    CHECK(mimo_vl_screen_at(NULL, 2, 0, 0) == 2);
+    CHECK(mimo_vl_box_contains(EDGES, 3, 2) && !mimo_vl_box_contains(EDGES, 3.1, 2) && !mimo_vl_box_contains(NULL, 0, 0));
+    OK(mimo_vl_image_closer(image, 0, 0, 2, &part, &error));
+    CHECK(mimo_vl_image_width(part) == (mimo_vl_image_width(image) + 1) / 2);
+    CHECK(memcmp(mimo_vl_image_pixels(part), mimo_vl_image_pixels(image), 3 * (size_t)mimo_vl_image_width(part)) == 0);
+    mimo_vl_image_free(part);
+    FAILS(mimo_vl_image_closer(image, 0, 0, 0.5, &part, &error), MIMO_VL_STATUS_OPTION, "zoom");
 }
 
 static void a_task_takes_steps(const mimo_vl_model *model, const mimo_vl_image *image) {
@@ -206,6 +231,7 @@ int main(int count, char **arguments) {
     CHECK(boxes > 0 && points > 0);
     forms_are_kept(model, image);
     actions_are_read();
+    screens_have_their_own_units(image);
     a_task_takes_steps(model, image);
     mimo_vl_image_free(image);
     mimo_vl_model_free(model);

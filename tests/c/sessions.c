@@ -239,6 +239,33 @@ static void pixels_come_in_any_order(void) {
     CHECK(mimo_vl_image_pixels(NULL) == NULL);
 }
 
+static void count_up(void *number) { ++*(int *)number; }
+
+/* Lent pixels are given back when nothing needs them any more. */
+static void pixels_are_lent(const mimo_vl_model *model) {
+    static const uint8_t pixels[28 * 28 * 3] = {1, 2, 3};
+    mimo_vl_error *error = NULL;
+    mimo_vl_image *image;
+    mimo_vl_answer *answer;
+    mimo_vl_generate_options *options = at_most(1);
+    mimo_vl_session *session = open_session(model);
+    int released = 0;
+    FAILS(mimo_vl_image_lend_rgb(28, 28, pixels, 28, count_up, &released, &image, &error), MIMO_VL_STATUS_IMAGE, "28x28");
+    FAILS(mimo_vl_image_lend_rgb(28, 28, pixels, sizeof pixels, NULL, NULL, &image, &error), MIMO_VL_STATUS_OPTION, "release");
+    CHECK(released == 0);
+    OK(mimo_vl_image_lend_rgb(28, 28, pixels, sizeof pixels, count_up, &released, &image, &error));
+    CHECK(mimo_vl_image_pixels(image) == pixels);
+    mimo_vl_prompt *prompt = ask_about(image);
+    mimo_vl_image_free(image);
+    OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
+    mimo_vl_prompt_free(prompt);
+    CHECK(released == 0);
+    mimo_vl_session_free(session);
+    CHECK(released == 1);
+    mimo_vl_answer_free(answer);
+    mimo_vl_generate_options_free(options);
+}
+
 static void videos_are_seen(const mimo_vl_model *model) {
     mimo_vl_error *error = NULL;
     mimo_vl_image *frames[4], *frame;
@@ -360,6 +387,7 @@ int main(int arguments, char **values) {
     callbacks_are_called(model);
     options_reach_the_answer(model);
     pixels_come_in_any_order();
+    pixels_are_lent(model);
     videos_are_seen(model);
     features_have_a_row_for_each_token(model);
     the_log_goes_where_it_is_wanted(model);

@@ -98,6 +98,11 @@ static void boxes_and_actions_are_typed(const Model &model, const Image &image) 
     task.add_step("I click it.", action);
     Action press = Action::parse(R"({"action": "press", "keys": ["ctrl", "c"]})");
     CHECK(press.keys().size() == 2 && press.keys()[1] == "c" && press.json().find("ctrl") != std::string_view::npos);
+    CHECK(Action::parse(R"({"action": "scroll", "direction": "down"})").scroll_as_drag(2, 2).kind() == MIMO_VL_ACTION_KIND_DRAG);
+    const mimo_vl_screen screen{100, 0, 200, 100, 2};
+    CHECK(to_pixels(screen, to_desktop(screen, {20, 30})) == (std::array<double, 2>{20, 30}));
+    CHECK(screen_at({screen}, {150, 10}) == 0 && !screen_at({screen}, {0, 0}) && contains({0, 0, 2, 2}, {1, 2}));
+    CHECK(image.closer(0, 0, 1).width() == image.width());
     fails([] { Action::parse("no"); }, MIMO_VL_STATUS_ANSWER, "action");
 }
 
@@ -125,6 +130,9 @@ static void videos_and_pixels_come_from_the_caller(const Model &model) {
     std::vector<uint8_t> pixels(40 * 30 * 4, 200);
     Image image = Image::from_pixels(MIMO_VL_PIXEL_FORMAT_BGRA, 40, 30, 160, pixels.data(), pixels.size());
     CHECK(image.pixels()[0] == Image(image.crop(1, 1, 5, 5)).pixels()[0]);
+    const std::vector<uint8_t> rgb(40 * 30 * 3, 7);
+    CHECK(Image::of_rgb(40, 30, rgb).pixels()[0] == 7);
+    fails([&] { Image::of_rgb(41, 30, rgb); }, MIMO_VL_STATUS_IMAGE, "41x30");
     std::vector<Image> frames;
     frames.push_back(std::move(image));
     frames.push_back(Image::from_pixels(MIMO_VL_PIXEL_FORMAT_RGBA, 40, 30, 160, pixels.data(), pixels.size()));

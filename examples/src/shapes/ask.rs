@@ -111,10 +111,10 @@ impl Scene {
     pub fn questions(&self, rng: &mut Random, n: usize) -> Vec<Question> {
         let main = rng.pick(&Language::ALL);
         let mut questions: Vec<Question> = Vec::with_capacity(n);
-        for _ in 0..8 * n {
-            if questions.len() == n {
-                break;
-            }
+        let mut tries = 0;
+        // One at least, which every scene has: a conversation without a question is none.
+        while questions.len() < n && (tries < 8 * n || questions.is_empty()) {
+            tries += 1;
             let language = if rng.chance(0.2) { rng.pick(&Language::ALL) } else { main };
             let Some((kind, subject, answer)) = choose(self, rng) else { continue };
             if questions.iter().any(|other| (other.kind, other.subject) == (kind, subject)) {

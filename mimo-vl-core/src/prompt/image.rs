@@ -39,7 +39,7 @@ pub struct Image {
     /// Width and height of what it shows, in pixels of `whole`: its own size, unless it was resized.
     part: (u32, u32),
     /// `[height, width, 3]`, tight.
-    pixels: Arc<Vec<u8>>,
+    pixels: Arc<dyn AsRef<[u8]> + Send + Sync>,
     min_pixels: Option<u32>,
     max_pixels: Option<u32>,
 }
@@ -109,7 +109,7 @@ impl Image {
         })
     }
 
-    fn from_tight(name: String, width: u32, height: u32, pixels: Vec<u8>) -> Self {
+    fn from_tight(name: String, width: u32, height: u32, pixels: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self {
             name: name.into(),
             width,
@@ -122,6 +122,21 @@ impl Image {
             min_pixels: None,
             max_pixels: None,
         }
+    }
+
+    /// Take raw pixels, 3 bytes each: red, green, blue, without gaps between the rows. They are not copied: `pixels`, a `Vec`
+    /// or whatever else holds bytes, lives as long as the picture and everything that was made of it.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when a side is 0 or above 16,384, or `pixels` does not have `3 * width * height` bytes.
+    pub fn of_rgb(width: u32, height: u32, pixels: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self> {
+        let name = raw(width, height);
+        decode::check_size(width, height).map_err(|reason| Error::image(name.as_str(), reason))?;
+        let (given, needed) = (pixels.as_ref().len(), width as usize * height as usize * 3);
+        if given != needed {
+            return Err(Error::image(name, format!("{given} bytes were given; its pixels are {needed}")));
+        }
+        Ok(Self::from_tight(name, width, height, pixels))
     }
 
     /// Copy raw pixels, 3 bytes each: red, green, blue.
@@ -175,7 +190,7 @@ impl Image {
         channels: usize,
         append: impl Fn(&[u8], &mut Vec<u8>),
     ) -> Result<Self> {
-        let name = format!("image of {width}x{height} raw pixels");
+        let name = raw(width, height);
         decode::check_size(width, height).map_err(|reason| Error::image(name.as_str(), reason))?;
         let row = width as usize * channels;
         if stride < row {
@@ -213,8 +228,8 @@ impl Image {
             );
             return Err(Error::image(&*self.name, reason));
         }
-        let rows = self.pixels.chunks_exact(self.width as usize * 3).skip(top as usize).take(height as usize);
-        let pixels = rows.flat_map(|row| &row[left as usize * 3..][..width as usize * 3]).copied().collect();
+        let rows = self.pixels().chunks_exact(self.width as usize * 3).skip(top as usize).take(height as usize);
+        let pixels: Vec<u8> = rows.flat_map(|row| &row[left as usize * 3..][..width as usize * 3]).copied().collect();
         // A part of what was resized is a picture of its own.
         let resized = self.part != (self.width, self.height);
         let (whole, offset) = if resized { ((self.width, self.height), (0, 0)) } else { (self.whole, self.offset) };
@@ -254,7 +269,7 @@ impl Image {
     pub fn to_png(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let encoder = PngEncoder::new(&mut bytes);
-        let written = encoder.write_image(&self.pixels, self.width, self.height, ExtendedColorType::Rgb8);
+        let written = encoder.write_image(self.pixels(), self.width, self.height, ExtendedColorType::Rgb8);
         written.map_err(|error| Error::internal(format!("writing a PNG file: {error}")))?;
         Ok(bytes)
     }
@@ -285,7 +300,7 @@ impl Image {
 
     /// The pixels, `[height, width, 3]` without gaps between the rows.
     pub fn pixels(&self) -> &[u8] {
-        &self.pixels
+        (*self.pixels).as_ref()
     }
 
     /// The EXIF orientation that was applied, 1 to 8; 1 when nothing had to be turned.
@@ -324,6 +339,11 @@ impl Image {
     pub(crate) fn limits(&self) -> (Option<u32>, Option<u32>) {
         (self.min_pixels, self.max_pixels)
     }
+}
+
+/// What to call raw pixels in an error.
+fn raw(width: u32, height: u32) -> String {
+    format!("image of {width}x{height} raw pixels")
 }
 
 impl fmt::Debug for Image {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -172,9 +172,10 @@ async fn complete(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Re
     let (chat, place) = read.map_err(|_| Refusal::from(Error::internal("reading the request panicked")))?;
     let chat = chat?;
     let (listener, told) = unbounded_channel();
-    let job = Job { prompt: chat.prompt, generate: chat.generate, listener };
+    let cancel = Arc::new(OnceLock::new());
+    let job = Job { prompt: chat.prompt, generate: chat.generate, listener, cancel: cancel.clone() };
     shared.jobs.send(job).map_err(|_| Refusal::from(Error::internal("the thread that answers is gone")))?;
-    let mut telling = Telling { told, deadline, _place: place };
+    let mut telling = Telling { told, cancel, deadline, _place: place };
     // The status can only be told before the first part: a question that fails at once gets a proper one.
     let first = telling.next().await?;
     let head = Head::new(&shared.name);
@@ -216,6 +217,8 @@ fn late() -> Refusal {
 /// What is told of one answer, in order. Dropping it ends the answer.
 struct Telling {
     told: UnboundedReceiver<Told>,
+    /// What ends the question, as soon as the thread that answers knows of it.
+    cancel: Arc<OnceLock<Cancel>>,
     deadline: Instant,
     _place: OwnedSemaphorePermit,
 }
@@ -233,6 +236,14 @@ impl Telling {
             Some(Told::Over(answer)) => Ok(Part::Over(answer)),
             Some(Told::Failed(error)) => Err(error.into()),
             None => Err(Error::Cancelled.into()),
+        }
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if let Some(cancel) = self.cancel.get() {
+            cancel.cancel();
         }
     }
 }

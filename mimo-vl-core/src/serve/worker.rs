@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(super) struct Job {
     pub(super) prompt: Prompt,
     pub(super) generate: Generate,
     pub(super) listener: UnboundedSender<Told>,
+    /// Gets what ends this question.
+    pub(super) cancel: Arc<OnceLock<Cancel>>,
 }
 
 /// What is told of an answer.
@@ -124,8 +126,11 @@ impl Desk<'_> {
         }
     }
 
-    fn add(&mut self, Job { prompt, generate, listener }: Job) {
+    fn add(&mut self, Job { prompt, generate, listener, cancel }: Job) {
         let number = self.batch.add(&prompt, &generate);
+        if let Some(handle) = self.batch.cancel_one(number) {
+            cancel.get_or_init(|| handle);
+        }
         self.listeners.push((number, listener));
     }
 
@@ -142,7 +147,7 @@ impl Desk<'_> {
 
     fn tell(&mut self, number: usize, event: Result<Event>) {
         let Some(place) = self.listeners.iter().position(|(of, _)| *of == number) else { return };
-        // Whoever is gone hears nothing, and is noticed before the next token.
+        // Whoever is gone hears nothing.
         let last = match event {
             Ok(Event::End(_)) => match self.batch.answer(number) {
                 Some(answer) => {

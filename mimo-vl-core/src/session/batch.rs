@@ -103,6 +103,14 @@ impl Batch {
         self.cancel.clone()
     }
 
+    /// A handle with which any thread ends one question that was added and is not over; it gives
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled). A question lowers its flag when its turn comes.
+    pub fn cancel_one(&self, number: usize) -> Option<Cancel> {
+        let waiting = self.waiting.iter().map(|waiting| (waiting.number, &waiting.session));
+        let running = self.running.iter().map(|running| (running.number, &running.session));
+        waiting.chain(running).find(|(of, _)| *of == number).map(|(_, session)| session.cancel())
+    }
+
     /// How many questions wait, and how many are being answered.
     pub fn len(&self) -> (usize, usize) {
         (self.waiting.len(), self.running.len())

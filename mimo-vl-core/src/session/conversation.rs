@@ -144,9 +144,8 @@ impl Session {
     /// - [`Error::Cancelled`] when [`cancel`](Self::cancel)'s flag was raised meanwhile
     /// - [`Error::Deadline`] when the time that `generate` allows was over meanwhile
     /// - [`Error::Internal`] for a defect of this library; the session refuses to go on after it
-    pub fn stream(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Stream<'_>> {
-        let begun = self.start(prompt, generate)?;
-        Stream::new(self, begun)
+    pub fn stream(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Stream<&mut Self>> {
+        Stream::start(self, prompt, generate)
     }
 
     /// Take in a question.

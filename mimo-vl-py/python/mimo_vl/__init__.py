@@ -61,6 +61,7 @@ from .errors import (
     PromptError,
     TensorError,
 )
+from .screen import Screen
 
 __all__ = [
     "Action",
@@ -92,6 +93,7 @@ __all__ = [
     "Prompt",
     "PromptError",
     "Region",
+    "Screen",
     "Server",
     "Session",
     "StopReason",

@@ -122,6 +122,7 @@ class Image:
     def max_pixels(self) -> int | None: ...
     def tobytes(self) -> bytes: ...
     def crop(self, left: int, top: int, width: int, height: int) -> Image: ...
+    def closer(self, x: float, y: float, zoom: float) -> Image: ...
     def resize(self, width: int, height: int) -> Image: ...
     def to_png(self) -> bytes: ...
     def _repr_png_(self) -> bytes: ...
@@ -340,6 +341,7 @@ class Session:
         *,
         system: str | None = None,
         thinking: bool | None = None,
+        progress: Callable[[str, int, int], object] | None = None,
         **options: Unpack[_Options],
     ) -> Answer: ...
     def stream(
@@ -348,6 +350,7 @@ class Session:
         *,
         system: str | None = None,
         thinking: bool | None = None,
+        progress: Callable[[str, int, int], object] | None = None,
         **options: Unpack[_Options],
     ) -> Stream: ...
     async def aask(
@@ -356,6 +359,7 @@ class Session:
         *,
         system: str | None = None,
         thinking: bool | None = None,
+        progress: Callable[[str, int, int], object] | None = None,
         **options: Unpack[_Options],
     ) -> Answer: ...
     def astream(
@@ -364,6 +368,7 @@ class Session:
         *,
         system: str | None = None,
         thinking: bool | None = None,
+        progress: Callable[[str, int, int], object] | None = None,
         **options: Unpack[_Options],
     ) -> AsyncIterator[Event]: ...
     def plan(

@@ -2,7 +2,8 @@
 
 import enum
 import html
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 
@@ -130,6 +131,18 @@ class Action:
             values["action"], point("start_point"), point("end_point"), text, values.get("direction"), keys
         )
 
+    def map(self, to: Callable[[tuple[float, float]], tuple[float, float]]) -> "Action":
+        """The action with every point moved, by Screen.to_desktop for example."""
+        point = None if self.point is None else to(self.point)
+        return replace(self, point=point, end_point=None if self.end_point is None else to(self.end_point))
+
+    def scroll_as_drag(self, width: float, height: float) -> "Action":
+        """A scroll as the drag that does the same on a screen of width by height pixels; other actions as they are."""
+        ends = {"up": (0.5, 0.8), "down": (0.5, 0.2), "left": (0.8, 0.5), "right": (0.2, 0.5)}
+        if self.name != "scroll" or self.direction not in ends:
+            return self
+        x, y = ends[self.direction]
+        return Action("drag", (0.5 * width, 0.5 * height), (x * width, y * height))
 
     def _values(self) -> dict[str, Any]:
         """The action as the model writes it, but in pixels of your screenshot."""
