@@ -777,6 +777,12 @@ typedef struct mimo_vl_str {
 typedef void (*mimo_vl_log_callback)(void *user_data, int32_t level, struct mimo_vl_str message);
 
 /**
+ * Told once that the library needs what it was lent no more. It is called on any thread, must not unwind, and must not call
+ * functions of this library.
+ */
+typedef void (*mimo_vl_release_callback)(void *user_data);
+
+/**
  * Told how far loading or decoding is: `done` of `of`, in bytes or in frames. `user_data` is what the caller gave. It is
  * called on the thread of the call, must be quick, must not unwind, and returns MIMO_VL_CONTINUE or MIMO_VL_CANCEL.
  */
@@ -798,6 +804,33 @@ typedef int32_t (*mimo_vl_event_callback)(void *user_data,
  * session's cancel handle.
  */
 typedef void (*mimo_vl_stage_callback)(void *user_data, int32_t stage, size_t done, size_t of);
+
+/**
+ * A monitor: where a screenshot of it lies on the desktop. Desktop units are what an operating system places windows and
+ * pointers in; one covers `scale` pixels of a monitor.
+ */
+typedef struct mimo_vl_screen {
+    /**
+     * Left edge, in desktop units.
+     */
+    double left;
+    /**
+     * Top edge, in desktop units.
+     */
+    double top;
+    /**
+     * Pixels of its screenshot from left to right.
+     */
+    uint32_t width;
+    /**
+     * Pixels of its screenshot from top to bottom.
+     */
+    uint32_t height;
+    /**
+     * Pixels for one desktop unit: 1, or 1.25, 1.5, 2 and the like on dense monitors.
+     */
+    double scale;
+} mimo_vl_screen;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1127,6 +1160,24 @@ mimo_vl_status mimo_vl_image_from_pixels(int32_t format,
                                          size_t len,
                                          struct mimo_vl_image **image_out,
                                          struct mimo_vl_error **error_out);
+
+/**
+ * Use raw pixels where they are, without a copy: rows from the top, 3 bytes a pixel, red, green, blue, without padding; `len`,
+ * the number of bytes at `pixels`, is 3 * width * height. They must stay as they are until `release` is called with `user_data`,
+ * once, when the image and everything that was made with it, prompts and conversations, is gone. Free the image with
+ * mimo_vl_image_free.
+ *
+ * Errors: MIMO_VL_STATUS_IMAGE when a side is 0 or too large, or `len` is another number; MIMO_VL_STATUS_OPTION for NULL
+ * arguments but `user_data`. `release` is not called then.
+ */
+mimo_vl_status mimo_vl_image_lend_rgb(uint32_t width,
+                                      uint32_t height,
+                                      const uint8_t *pixels,
+                                      size_t len,
+                                      mimo_vl_release_callback release,
+                                      void *user_data,
+                                      struct mimo_vl_image **image_out,
+                                      struct mimo_vl_error **error_out);
 
 /**
  * The part from `(left, top)` on as a picture of its own; boxes and points stay in pixels of the whole one. Free it with
@@ -2156,6 +2207,67 @@ mimo_vl_status mimo_vl_generate_options_set_task(struct mimo_vl_generate_options
  * Free the task; NULL is ignored.
  */
 void mimo_vl_task_free(struct mimo_vl_task *task);
+
+/**
+ * Put the point of the desktop, in its units, that is (x, y) in the screenshot, in pixels, into `point_out[0..1]`. False, and
+ * nothing is written, for NULL arguments.
+ */
+bool mimo_vl_screen_to_desktop(const struct mimo_vl_screen *screen,
+                               double x,
+                               double y,
+                               double *point_out);
+
+/**
+ * Put the point of the screenshot, in pixels, that is (x, y) on the desktop, in its units, into `point_out[0..1]`. False, and
+ * nothing is written, for NULL arguments.
+ */
+bool mimo_vl_screen_to_pixels(const struct mimo_vl_screen *screen,
+                              double x,
+                              double y,
+                              double *point_out);
+
+/**
+ * Which of the `count` monitors at `screens` the point (x, y) of the desktop lies on; `count` where it lies on none, and for
+ * NULL.
+ */
+size_t mimo_vl_screen_at(const struct mimo_vl_screen *screens,
+                         size_t count,
+                         double x,
+                         double y);
+
+/**
+ * The part of a screenshot around (x, y) that is `zoom` times smaller on each side, for a second look at what is small:
+ * boxes and points of answers about it stay in pixels of the whole screenshot. At the edges the part is moved inwards. Free it
+ * with mimo_vl_image_free.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments, and when `zoom` is not a finite number from 1 on.
+ */
+mimo_vl_status mimo_vl_image_closer(const struct mimo_vl_image *screenshot,
+                                    double x,
+                                    double y,
+                                    double zoom,
+                                    struct mimo_vl_image **image_out,
+                                    struct mimo_vl_error **error_out);
+
+/**
+ * A scroll as the drag that does the same on a screen of `width` by `height` pixels; another action as it is. Free it with
+ * mimo_vl_action_free.
+ *
+ * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+ */
+mimo_vl_status mimo_vl_action_scroll_as_drag(const struct mimo_vl_action *action,
+                                             double width,
+                                             double height,
+                                             struct mimo_vl_action **action_out,
+                                             struct mimo_vl_error **error_out);
+
+/**
+ * Whether the point (x, y) lies in the box left, top, right, bottom at `edges`, its edges included: the score of a click. False
+ * for NULL.
+ */
+bool mimo_vl_box_contains(const double *edges,
+                          double x,
+                          double y);
 
 /**
  * Stop the answer that the session is giving, from any thread. The call that does the work ends with

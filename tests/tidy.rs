@@ -76,6 +76,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-ffi/src/pointer.rs", "turns C pointers into references"),
     ("mimo-vl-ffi/src/prompt.rs", "reads prompt handles and texts given as pointers"),
     ("mimo-vl-ffi/src/region.rs", "reads regions and writes their coordinates"),
+    ("mimo-vl-ffi/src/screen.rs", "reads screens and handles, and writes points"),
     ("mimo-vl-ffi/src/session.rs", "reads session handles"),
     ("mimo-vl-ffi/src/stream.rs", "reads stream handles"),
     ("mimo-vl-ffi/src/text.rs", "writes borrowed texts through pointers"),
