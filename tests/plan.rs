@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mimo_vl_core::{
-    Budget, Error, Generate, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Stage, Thinking, Weights,
+    Budget, Error, Generate, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Session, Stage, Thinking, Weights,
 };
 use mimo_vl_tests::fixture::{checkpoint, model, picture, short, video};
 
@@ -52,6 +52,25 @@ fn a_plan_tells_what_the_answer_counts() {
     let next = session.plan(&Prompt::user().text("And?"), &short()).unwrap();
     let answer = session.ask(&Prompt::user().text("And?"), &short()).unwrap();
     assert_eq!((next.prompt_tokens, next.cached_tokens), (answer.prompt_tokens, answer.timings.cached_tokens));
+}
+
+#[test]
+fn a_fork_counts_the_copy_that_it_will_make() {
+    let mut session = model().session();
+    session.ask(&Prompt::user().text("What is it? ".repeat(20)), &short().max_tokens(40)).unwrap();
+    let next = Prompt::user().text("And?");
+    let growth = |session: &Session| session.plan(&next, &short().max_tokens(1)).unwrap().growth_bytes;
+    let alone = growth(&session);
+    let mut fork = session.fork();
+    let whole = session.plan(&next, &short().max_tokens(1)).unwrap().cache_bytes;
+    assert!(alone < whole && growth(&session) >= whole && growth(&fork) >= whole, "{alone} of {whole}");
+    // Either one that goes on makes a copy, and leaves the other what there was.
+    fork.ask(&next, &short().max_tokens(1)).unwrap();
+    assert_eq!(growth(&session), alone);
+    let fork = session.fork();
+    assert!(growth(&session) >= whole);
+    drop(fork);
+    assert_eq!(growth(&session), alone);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Keys and values of the tokens so far.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor};
 
@@ -66,6 +67,8 @@ pub struct Cache<B: Kernels> {
     len: usize,
     capacity: usize,
     kind: KvCache,
+    /// Held by every cache that may share the keys and values.
+    holders: Arc<()>,
 }
 
 /// One layer's keys and values; `None` until the first allocation.
@@ -119,7 +122,7 @@ impl<B: Kernels> Cache<B> {
     /// An empty cache for `layers` layers.
     pub fn new(layers: usize, kind: KvCache) -> Self {
         let layers = (0..layers).map(|_| LayerCache { keys: None, values: None }).collect();
-        Self { layers, len: 0, capacity: 0, kind }
+        Self { layers, len: 0, capacity: 0, kind, holders: Arc::default() }
     }
 
     /// Tokens that are held.
@@ -137,11 +140,25 @@ impl<B: Kernels> Cache<B> {
         self.len = self.len.min(len);
     }
 
-    /// Bytes that [`reserve`](Self::reserve) needs beside those that are allocated: stores are replaced one at a time.
+    /// Whether another cache may need the keys and values that this one has.
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.holders) > 1
+    }
+
+    /// Bytes that taking in tokens needs beside those that are allocated, with `tokens` in all: stores are replaced one at a
+    /// time, and what another cache holds, too, is copied.
     pub fn growth(&self, tokens: usize, kv_heads: usize, head_dim: usize, device: &B::Device) -> u64 {
-        let Some(new) = tokens.checked_sub(self.capacity).filter(|&new| new > 0) else { return 0 };
-        let replaced = if self.capacity > 0 { tokens } else { 0 };
-        ((2 * self.layers.len() * new + replaced) * kv_heads * self.row_bytes(head_dim, device)) as u64
+        let stores = 2 * self.layers.len();
+        let rows = if self.is_shared() {
+            stores * tokens.max(self.capacity)
+        } else {
+            match tokens.saturating_sub(self.capacity) {
+                0 => 0,
+                new if self.capacity == 0 => stores * new,
+                new => stores * new + tokens,
+            }
+        };
+        (rows * kv_heads * self.row_bytes(head_dim, device)) as u64
     }
 
     /// Bytes that are allocated.
@@ -158,8 +175,9 @@ impl<B: Kernels> Cache<B> {
         }
     }
 
-    /// Make room for `tokens` tokens in all; the held ones are kept.
+    /// Make room for `tokens` tokens in all, which are then taken in; the held ones are kept.
     pub fn reserve(&mut self, tokens: usize, kv_heads: usize, head_dim: usize, device: &B::Device) {
+        self.holders = Arc::default();
         if tokens <= self.capacity {
             return;
         }
