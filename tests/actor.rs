@@ -1,5 +1,6 @@
 //! A model whose network is replaced by a script, so that every answer can be tried.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,6 +80,10 @@ impl Sequence for Conversation {
         Box::new(Self { script: Arc::clone(script), vocabulary, len, asked })
     }
 
+    fn step(&mut self, id: u32, position: u32, cancel: &Cancel) -> Result<Vec<f32>> {
+        self.prefill(&Segment { ids: &[id], positions: &[[position; 3]], media: Vec::new() }, 1, true, cancel)
+    }
+
     fn prefill(&mut self, segment: &Segment<'_>, _chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>> {
         cancel.check()?;
         let script = self.script.lock().unwrap();
@@ -112,11 +117,16 @@ impl Actor {
 
     /// The same for a checkpoint of that style.
     pub fn styled(says: &str, style: ThinkingStyle) -> Self {
+        Self::at(&checkpoint(), says, style)
+    }
+
+    /// The same with the texts in another folder.
+    pub fn at(folder: &Path, says: &str, style: ThinkingStyle) -> Self {
         let script = Arc::new(Mutex::new(Script { lead: 50.0, ..Script::default() }));
         let config = ModelConfig::load(checkpoint()).unwrap();
         let engine = Scripted { config, script: Arc::clone(&script) };
         let options = LoadOptions::new().thinking_style(style);
-        let actor = Self { model: Model::with_engine(checkpoint(), &options, Box::new(engine)).unwrap(), script };
+        let actor = Self { model: Model::with_engine(folder, &options, Box::new(engine)).unwrap(), script };
         actor.says(says);
         actor
     }

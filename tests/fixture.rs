@@ -50,3 +50,17 @@ pub fn video() -> Video {
 pub fn messages(session: &Session) -> Vec<Message> {
     session.messages().cloned().collect()
 }
+
+/// The texts of the small checkpoint, in a folder of its own, with a template for tools beside that for pictures.
+pub fn checkpoint_with_tools() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in
+        ["config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json", "chat_template.jinja"]
+    {
+        std::fs::copy(checkpoint().join(file), folder.path().join(file)).unwrap();
+    }
+    let template = std::fs::read_to_string(checkpoint().with_file_name("text").join("tools.jinja")).unwrap();
+    let config = serde_json::json!({ "chat_template": template });
+    std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+    folder
+}

@@ -30,6 +30,8 @@ mod guide {
     struct Streaming;
     #[doc = include_str!("../docs/guide/structured.md")]
     struct Structured;
+    #[doc = include_str!("../docs/guide/tools.md")]
+    struct Tools;
     #[doc = include_str!("../docs/guide/thinking.md")]
     struct Thinking;
     #[doc = include_str!("../docs/guide/video.md")]

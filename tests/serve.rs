@@ -6,8 +6,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mimo_vl_core::serve::{ServeOptions, Server};
-use mimo_vl_core::{Cancel, Error, Result, StopReason};
-use mimo_vl_tests::fixture::{checkpoint, model};
+use mimo_vl_core::{Cancel, Error, Model, Result, StopReason, ThinkingStyle};
+use mimo_vl_tests::actor::Actor;
+use mimo_vl_tests::fixture::{checkpoint, checkpoint_with_tools, model};
 use serde_json::{Value, json};
 
 /// A server on a free port of this machine, stopped when it is dropped.
@@ -19,7 +20,10 @@ struct Site {
 
 impl Site {
     fn new(change: impl FnOnce(ServeOptions) -> ServeOptions) -> Self {
-        let model = model().clone();
+        Self::of(model().clone(), change)
+    }
+
+    fn of(model: Model, change: impl FnOnce(ServeOptions) -> ServeOptions) -> Self {
         let options = change(ServeOptions::new().address("127.0.0.1:0").name("tiny").max_tokens(64));
         let server = Server::bind(model, options).unwrap();
         let (address, cancel) = (server.address(), Cancel::new());
@@ -202,7 +206,8 @@ fn bad_requests_say_what_is_wrong() {
         ("[]".to_owned(), 400, "not a request"),
         ("{}".to_owned(), 400, "messages"),
         (json!({"messages": []}).to_string(), 400, "message"),
-        (message(json!({"role": "tool", "content": "x"})), 400, "messages[0].role"),
+        (message(json!({"role": "function", "content": "x"})), 400, "messages[0].role"),
+        (message(json!({"role": "tool", "content": "x"})), 400, "tools"),
         (message(json!({"role": "assistant", "content": "x"})), 400, "user"),
         (user(json!(7)), 400, "not a request"),
         (user(json!("")), 400, "empty"),
@@ -232,6 +237,16 @@ fn bad_requests_say_what_is_wrong() {
             "logprobs",
         ),
         (with("tools", json!([{"type": "function"}])), 400, "tools"),
+        (with("tools", json!(["a"])), 400, "tools"),
+        (with("tool_choice", json!("required")), 400, "tool_choice"),
+        (
+            with(
+                "messages",
+                json!([{"role": "assistant", "tool_calls": [{"function": {"name": "a", "arguments": "x"}}]}]),
+            ),
+            400,
+            "tool_calls[0]",
+        ),
         (with("reasoning_effort", json!("huge")), 400, "reasoning_effort"),
         (with("response_format", json!({"type": "yaml"})), 400, "yaml"),
         (with("response_format", json!({"type": "json_schema"})), 400, "schema"),
@@ -320,6 +335,54 @@ fn options_are_checked() {
             other => panic!("{name}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn functions_are_called() {
+    let folder = checkpoint_with_tools();
+    let call = "<tool_call>\n{\"name\": \"look\", \"arguments\": {\"at\": \"sky\"}}\n</tool_call>";
+    let actor = Actor::at(folder.path(), &format!("I look.\n{call}"), ThinkingStyle::Slash);
+    let site = Site::of(actor.model.clone(), |options| options);
+    let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
+    let mut body = json!({"messages": [{"role": "user", "content": "Is it blue?"}], "tools": tools});
+    let (status, reply) = site.ask(&body);
+    assert_eq!((status, &reply["choices"][0]["finish_reason"]), (200, &json!("tool_calls")), "{reply}");
+    let message = &reply["choices"][0]["message"];
+    assert_eq!(message["content"], "I look.");
+    assert_eq!(message["tool_calls"][0]["function"], json!({"name": "look", "arguments": r#"{"at":"sky"}"#}));
+    assert!(message["tool_calls"][0]["id"].is_string());
+
+    body["stream"] = json!(true);
+    let (status, events) = site.post(body.to_string());
+    let parts: Vec<Value> = events
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: ").filter(|data| *data != "[DONE]"))
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect();
+    let text: String = parts.iter().filter_map(|part| part["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!((status, text.as_str()), (200, "I look."));
+    let last = &parts.last().unwrap()["choices"][0];
+    assert_eq!((&last["finish_reason"], &last["delta"]["tool_calls"][0]["index"]), (&json!("tool_calls"), &json!(0)));
+
+    // The result goes back, and an answer without a call is one, whatever it speaks of.
+    let history = json!([
+        {"role": "user", "content": "Is it blue?"},
+        {"role": "assistant", "content": null, "tool_calls": message["tool_calls"]},
+        {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "blue"},
+    ]);
+    actor.says("Yes, by <tool");
+    for stream in [false, true] {
+        let (status, text) = site.post(json!({"messages": history, "tools": tools, "stream": stream}).to_string());
+        assert!(status == 200 && text.contains("\"stop\"") && text.contains("<tool"), "{text}");
+    }
+    // Whoever does not want calls gets the text.
+    actor.says(call);
+    let (_, reply) =
+        site.ask(&json!({"messages": [{"role": "user", "content": "a"}], "tools": tools, "tool_choice": "none"}));
+    assert_eq!(
+        (&reply["choices"][0]["finish_reason"], reply["choices"][0]["message"]["content"].as_str()),
+        (&json!("stop"), Some(call))
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use mimo_vl_core::encode::{Encoded, encode};
 use mimo_vl_core::error::Error;
 use mimo_vl_core::preprocess::Grid;
 use mimo_vl_core::prompt::{
-    ChatTemplate, Image, Message, Part, Prompt, Role, Thinking, ThinkingStyle, Tokenizer, Video,
+    ChatTemplate, Image, Message, Part, Prompt, Role, Thinking, ThinkingStyle, Tokenizer, ToolCall, Video,
 };
 use mimo_vl_core::sampling::{Generate, Sampler};
 use serde_json::Value;
@@ -45,7 +45,9 @@ fn picture() -> Image {
 /// The messages of a JSON file, with one pixel for every picture and frame.
 fn messages(json: &Value) -> Vec<Message> {
     let message = |json: &Value| {
-        let role = [Role::System, Role::User, Role::Assistant].into_iter().find(|role| json["role"] == role.as_str());
+        let role = [Role::System, Role::User, Role::Assistant, Role::Tool]
+            .into_iter()
+            .find(|role| json["role"] == role.as_str());
         let message = Message::new(role.unwrap());
         match &json["content"] {
             Value::String(text) => message.text(text),
@@ -81,7 +83,6 @@ fn template_renders_what_the_reference_renders() {
     let cases = json("templates.json");
     let mut compared = 0;
     for (name, case) in cases.as_object().unwrap() {
-        // `text_tools` needs the text-only template of the original checkpoint, which is not at hand.
         let (Some(plain), Some(numbered)) = (case["mm"].as_str(), case["mm_vision_id"].as_str()) else { continue };
         let messages = messages(&case["messages"]);
         assert_eq!(template().render(&messages, true).unwrap(), plain, "{name}");
@@ -91,6 +92,36 @@ fn template_renders_what_the_reference_renders() {
     assert_eq!(compared, 5);
     let plain = template().render(&[Message::new(Role::User).text("hi")], true).unwrap();
     assert_eq!(plain, cases["text_plain"]["text"].as_str().unwrap());
+}
+
+#[test]
+fn tools_are_written_as_the_reference_writes_them() {
+    let case = &json("templates.json")["text_tools"];
+    let mut messages = messages(&case["messages"]);
+    let call = &case["messages"][1]["tool_calls"][0]["function"];
+    let call = ToolCall::new(call["name"].as_str().unwrap(), &call["arguments"].to_string()).unwrap();
+    messages[1].parts.push(Part::ToolCall(call));
+    messages[0].parts.push(Part::Tools(case["tools"].to_string()));
+    let tools = ChatTemplate::from_source(std::fs::read_to_string(data("text/tools.jinja")).unwrap()).unwrap();
+    assert_eq!(tools.render(&messages, true).unwrap(), case["text"].as_str().unwrap());
+    // Names of special tokens in them are text.
+    let (plain, tokenizer) = (tokens(), tokenizer());
+    let asked = [Message::new(Role::User).text("hi")];
+    let count = |messages: &[Message]| {
+        let ids = tools.encode(&tokenizer, messages, true).unwrap();
+        ids.into_iter().filter(|&id| id == plain.image).count()
+    };
+    let mut offered = asked.to_vec();
+    offered[0].parts.push(Part::Tools(r#"[{"name": "<|image_pad|>", "<|image_pad|>": ["<|image_pad|>"]}]"#.into()));
+    assert_eq!((count(&asked), count(&offered)), (0, 0));
+    // A template without tools refuses them, and what nobody may call is no matter.
+    assert!(matches!(template().render(&offered, true), Err(Error::Prompt { .. })));
+    offered.push(Message::new(Role::User).text("hi"));
+    offered[1].parts.push(Part::Tools("[]".into()));
+    assert!(template().render(&offered, true).is_ok());
+    for wrong in ["", "{}", "[1]"] {
+        assert!(matches!(Prompt::user().text("a").tools(wrong), Err(Error::Prompt { .. })), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::image::Image;
+use super::tools::{ToolCall, check_tools};
 use super::video::Video;
 use crate::error::{Error, Result};
 
@@ -15,6 +16,8 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// A function that the model called.
+    Tool,
 }
 
 impl Role {
@@ -24,6 +27,7 @@ impl Role {
             Self::System => "system",
             Self::User => "user",
             Self::Assistant => "assistant",
+            Self::Tool => "tool",
         }
     }
 }
@@ -40,6 +44,11 @@ pub enum Part {
     Video(Video),
     /// What the model thought before it said the text that follows; only in the assistant's messages.
     Thinking(String),
+    /// Functions that the model may call from here on, a JSON list in the form that the chat template takes: OpenAI's. It takes
+    /// the place of an earlier one.
+    Tools(String),
+    /// A function that the model called; only in the assistant's messages.
+    ToolCall(ToolCall),
 }
 
 /// What one side says at a time: parts in the order in which the model sees them.
@@ -83,7 +92,10 @@ impl Message {
 
     /// Whether there is neither a picture, nor a video, nor a visible character.
     fn is_empty(&self) -> bool {
-        self.parts.iter().all(|part| matches!(part, Part::Text(text) if text.trim().is_empty()))
+        self.parts.iter().all(|part| match part {
+            Part::Text(text) => text.trim().is_empty(),
+            part => matches!(part, Part::Tools(_)),
+        })
     }
 
     fn ends_with(&self, end: &str) -> bool {
@@ -215,6 +227,18 @@ impl Prompt {
         self.part(Part::Video(video))
     }
 
+    /// Let the model call functions from here on: `tools` is a JSON list of them in OpenAI's form, which the chat template
+    /// writes. What the model then calls is found by [`ToolCall::split`]; what came of it goes into a message of [`Role::Tool`]. An
+    /// empty list ends it.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] when it is no JSON list of objects.
+    pub fn tools(self, tools: impl Into<String>) -> Result<Self> {
+        let tools = tools.into();
+        check_tools(&tools)?;
+        Ok(self.part(Part::Tools(tools)))
+    }
+
     /// Choose whether the model thinks first. It does not matter when in the chain this is called.
     #[must_use]
     pub fn thinking(mut self, thinking: Thinking) -> Self {
@@ -238,7 +262,7 @@ impl Prompt {
                 Part::Video(video) => {
                     *video = limits.next().map_or(video.clone(), |limit| video.clone().at_most(limit))
                 }
-                Part::Text(_) | Part::Thinking(_) => {}
+                _ => {}
             }
         }
         same
@@ -253,29 +277,30 @@ impl Prompt {
     /// the answer is begun for the model, which may be empty.
     ///
     /// # Errors
-    /// [`Error::Prompt`] when there is no message, the last one is not the user's, or it is empty, or another one than
-    /// the assistant's has thinking.
+    /// [`Error::Prompt`] when there is no message, the last one is the assistant's or the system's, or it is empty, or another one than
+    /// the assistant's has thinking or calls.
     pub fn turn(&self, style: ThinkingStyle) -> Result<(Vec<Message>, &'static str)> {
         let mut messages = self.messages.clone();
-        let thinks = |message: &Message| message.parts.iter().any(|part| matches!(part, Part::Thinking(_)));
+        let thinks =
+            |message: &Message| message.parts.iter().any(|part| matches!(part, Part::Thinking(_) | Part::ToolCall(_)));
         if let Some(message) = messages.iter().find(|message| message.role != Role::Assistant && thinks(message)) {
             return Err(Error::prompt(format!(
-                "a message of the {}'s has thinking: only answers do",
+                "a message of the {}'s has thinking or calls: only answers do",
                 message.role.as_str()
             )));
         }
         let Some(last) = messages.last_mut() else {
             return Err(Error::prompt("it has no message: add a user's message with text, an image or a video"));
         };
-        if last.role != Role::User {
+        if !matches!(last.role, Role::User | Role::Tool) {
             let role = last.role.as_str();
             return Err(Error::prompt(format!("its last message is the {role}'s: it must end with the user's")));
         }
-        if last.is_empty() {
+        if last.role == Role::User && last.is_empty() {
             return Err(Error::prompt("it is empty: add text, an image or a video"));
         }
         let (said, begun) = style.words(self.thinking);
-        if !said.is_empty() && !last.ends_with(said) {
+        if !said.is_empty() && last.role == Role::User && !last.ends_with(said) {
             last.parts.push(Part::Text(said.to_owned()));
         }
         Ok((messages, begun))

@@ -9,6 +9,7 @@ mod message;
 mod stream;
 mod template;
 mod tokenizer;
+mod tools;
 mod video;
 
 pub use self::image::Image;
@@ -18,4 +19,5 @@ pub use self::message::{Message, Part, Prompt, Role, Thinking, ThinkingStyle, st
 pub use self::stream::TokenText;
 pub use self::template::ChatTemplate;
 pub use self::tokenizer::Tokenizer;
+pub use self::tools::ToolCall;
 pub use self::video::Video;

@@ -9,10 +9,14 @@ use super::guard::Guard;
 use super::json::{spaced_json, write_json};
 use super::message::{Message, Part, Role, strip_thinking};
 use super::tokenizer::Tokenizer;
+use super::tools::ToolCall;
 use crate::config::Texts;
 use crate::error::{Error, Result};
 
 const NAME: &str = "chat";
+
+/// The name of the template for functions that the model may call, where that is another one.
+const TOOLS: &str = "tools";
 
 /// A chat template in the dialect of Jinja that transformers gives to templates.
 #[derive(Debug, Clone)]
@@ -20,16 +24,40 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     source: String,
     vision_ids: bool,
+    /// Which template knows of functions that the model may call.
+    tools: Option<&'static str>,
 }
 
 impl ChatTemplate {
     /// Read the template of a checkpoint directory: `chat_template.jinja`, or else the entry `chat_template` of
     /// `chat_template.json` or `tokenizer_config.json`. Of several templates the one named `default` is taken.
     ///
+    /// Where that template knows nothing of tools, and the one in `tokenizer_config.json` does, conversations with tools take
+    /// that one: the published checkpoints have one template for pictures, and one for tools.
+    ///
     /// # Errors
     /// [`Error::Checkpoint`] when there is none, or it is not valid; [`Error::Io`] when a file cannot be read.
     pub fn load(texts: impl Into<Texts>) -> Result<Self> {
         let texts = texts.into();
+        let mut template = Self::load_main(&texts)?;
+        if template.tools.is_none() {
+            let path = texts.directory().join("tokenizer_config.json");
+            let source = texts.read("tokenizer_config.json")?.map(|text| serde_json::from_str(&text)).transpose();
+            let source = source.map_err(|error| Error::checkpoint(&path, error.to_string()))?;
+            let source = source.as_ref().and_then(|json| entry(json).ok().flatten());
+            // One that is not valid is not needed for anything else.
+            if let Some(source) =
+                source.filter(|source| Self::parse(source.clone()).is_ok_and(|other| other.tools.is_some()))
+            {
+                let added = template.environment.add_template_owned(TOOLS, source);
+                added.map_err(|error| Error::checkpoint(path, format!("chat template: {error}")))?;
+                template.tools = Some(TOOLS);
+            }
+        }
+        Ok(template)
+    }
+
+    fn load_main(texts: &Texts) -> Result<Self> {
         let path = texts.directory().join("chat_template.jinja");
         if let Some(source) = texts.read("chat_template.jinja")? {
             return Self::parse(source).map_err(|reason| Error::checkpoint(path, reason));
@@ -62,7 +90,9 @@ impl ChatTemplate {
         environment.add_filter("tojson", to_json);
         environment.add_function("raise_exception", raise_exception);
         environment.add_template_owned(NAME, source.clone()).map_err(|error| format!("chat template: {error}"))?;
-        Ok(Self { environment, source, vision_ids: false })
+        let template = environment.get_template(NAME).map_err(|error| error.to_string())?;
+        let tools = template.undeclared_variables(false).contains("tools").then_some(NAME);
+        Ok(Self { environment, source, vision_ids: false, tools })
     }
 
     /// Number the pictures and videos (`Picture 1: `), if the template knows how to.
@@ -77,7 +107,7 @@ impl ChatTemplate {
     /// What users typed is in it as it is: give messages to [`ChatTemplate::encode`] to get token ids.
     ///
     /// # Errors
-    /// [`Error::Prompt`] when there is no message or the template refuses them.
+    /// [`Error::Prompt`] when there is no message, or the template refuses them or takes no tools where they have some.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
         self.render_with(messages, add_generation_prompt, str::to_owned)
     }
@@ -98,16 +128,41 @@ impl ChatTemplate {
         if messages.is_empty() {
             return Err(Error::prompt("it has no message"));
         }
-        let messages: Vec<Value> = messages
-            .iter()
-            .map(|message| context! { role => message.role.as_str(), content => content(message, &write) })
-            .collect();
+        let template = self.template_for(messages)?;
+        let tools = tools(messages).map(|tools| guarded(tools, &write)).transpose()?.filter(Value::is_true);
+        let message = |message: &Message| {
+            let calls = calls(message, &write)?;
+            let content = content(message, &write);
+            Ok(match calls.is_empty() {
+                true => context! { role => message.role.as_str(), content => content },
+                false => context! { role => message.role.as_str(), content => content, tool_calls => calls },
+            })
+        };
+        let messages = messages.iter().map(message).collect::<Result<Vec<Value>>>()?;
         let context = context! {
             messages => messages,
             add_generation_prompt => open_answer,
             add_vision_id => self.vision_ids,
+            ..tools.map_or_else(|| context! {}, |tools| context! { tools => tools })
         };
-        self.fill(context)
+        self.fill(template, context)
+    }
+
+    /// The name of the template that can write these messages.
+    fn template_for(&self, messages: &[Message]) -> Result<&'static str> {
+        let parts = || messages.iter().flat_map(|message| &message.parts);
+        let called = || parts().any(|part| matches!(part, Part::ToolCall(_)));
+        let answered = || messages.iter().any(|message| message.role == Role::Tool);
+        if !(tools(messages).is_some_and(|tools| tools.trim() != "[]") || called() || answered()) {
+            return Ok(NAME);
+        }
+        match self.tools {
+            None => Err(Error::prompt("it has tools, and the checkpoint's chat template takes none")),
+            Some(TOOLS) if parts().any(|part| matches!(part, Part::Image(_) | Part::Video(_))) => Err(Error::prompt(
+                "it has tools beside pictures or videos, and the checkpoint's template for tools takes text only",
+            )),
+            Some(name) => Ok(name),
+        }
     }
 
     /// The prompt of messages in the form of transformers, with whatever else the template reads: `context` is a JSON
@@ -122,11 +177,11 @@ impl ChatTemplate {
         let json: serde_json::Map<_, _> = serde_json::from_str(context).map_err(|error| {
             Error::prompt(format!("what the chat template is to render is no JSON object: {error}"))
         })?;
-        self.fill(value(json.into()))
+        self.fill(NAME, value(json.into()))
     }
 
-    fn fill(&self, context: Value) -> Result<String> {
-        let template = self.environment.get_template(NAME).map_err(|error| Error::internal(error.to_string()))?;
+    fn fill(&self, name: &str, context: Value) -> Result<String> {
+        let template = self.environment.get_template(name).map_err(|error| Error::internal(error.to_string()))?;
         template.render(context).map_err(|error| Error::prompt(format!("the chat template refuses it: {error}")))
     }
 }
@@ -134,11 +189,12 @@ impl ChatTemplate {
 /// Text alone is a string to the template; with media it is a list of parts.
 fn content(message: &Message, write: &impl Fn(&str) -> String) -> Value {
     if message.parts.iter().any(|part| matches!(part, Part::Image(_) | Part::Video(_))) {
-        let parts = message.parts.iter().map(|part| match part {
-            Part::Text(text) => context! { type => "text", text => write(text) },
-            Part::Thinking(text) => context! { type => "text", text => thought(&write(text)) },
-            Part::Image(_) => context! { type => "image" },
-            Part::Video(_) => context! { type => "video" },
+        let parts = message.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(context! { type => "text", text => write(text) }),
+            Part::Thinking(text) => Some(context! { type => "text", text => thought(&write(text)) }),
+            Part::Image(_) => Some(context! { type => "image" }),
+            Part::Video(_) => Some(context! { type => "video" }),
+            Part::Tools(_) | Part::ToolCall(_) => None,
         });
         return Value::from(parts.collect::<Vec<_>>());
     }
@@ -147,7 +203,7 @@ fn content(message: &Message, write: &impl Fn(&str) -> String) -> Value {
         match part {
             Part::Thinking(part) => thinking += &thought(&write(part)),
             Part::Text(part) => text += part,
-            Part::Image(_) | Part::Video(_) => {}
+            _ => {}
         }
     }
     let text = if message.role == Role::Assistant { strip_thinking(&text) } else { &text };
@@ -160,10 +216,46 @@ fn thought(text: &str) -> String {
 }
 
 fn texts(messages: &[Message]) -> impl Iterator<Item = &str> {
-    messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
-        Part::Text(text) | Part::Thinking(text) => Some(text.as_str()),
-        Part::Image(_) | Part::Video(_) => None,
+    messages.iter().flat_map(|message| &message.parts).flat_map(|part| match part {
+        Part::Text(text) | Part::Thinking(text) | Part::Tools(text) => [text.as_str(), ""],
+        Part::ToolCall(call) => [call.name.as_str(), call.arguments.as_str()],
+        Part::Image(_) | Part::Video(_) => [""; 2],
     })
+}
+
+/// The functions that may be called now, as JSON.
+fn tools(messages: &[Message]) -> Option<&str> {
+    messages.iter().flat_map(|message| &message.parts).rev().find_map(|part| match part {
+        Part::Tools(tools) => Some(tools.as_str()),
+        _ => None,
+    })
+}
+
+/// The calls in an answer, in OpenAI's form.
+fn calls(message: &Message, write: &impl Fn(&str) -> String) -> Result<Vec<Value>> {
+    let call = |part: &Part| match part {
+        Part::ToolCall(ToolCall { name, arguments }) => Some(guarded(arguments, write).map(|arguments| {
+            context! { type => "function", function => context! { name => write(name), arguments => arguments } }
+        })),
+        _ => None,
+    };
+    message.parts.iter().filter_map(call).collect()
+}
+
+/// JSON as a template's value, with every text in it written by `write`.
+fn guarded(json: &str, write: &impl Fn(&str) -> String) -> Result<Value> {
+    fn each(json: serde_json::Value, write: &impl Fn(&str) -> String) -> serde_json::Value {
+        match json {
+            serde_json::Value::String(text) => write(&text).into(),
+            serde_json::Value::Array(items) => items.into_iter().map(|item| each(item, write)).collect(),
+            serde_json::Value::Object(entries) => {
+                entries.into_iter().map(|(key, item)| (write(&key), each(item, write))).collect()
+            }
+            other => other,
+        }
+    }
+    let json = serde_json::from_str(json).map_err(|error| Error::prompt(format!("no JSON: {error}")))?;
+    Ok(value(each(json, write)))
 }
 
 /// The template in a JSON file: a string, or a list of named ones.

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::media;
 use super::options::ServeOptions;
 use super::refusal::Refusal;
-use crate::prompt::{Message, Part, Prompt, Role, Thinking};
+use crate::error::Error;
+use crate::prompt::{Message, Part, Prompt, Role, Thinking, ToolCall};
 use crate::sampling::{Generate, Grammar};
 
 /// Most bytes of decoded pictures and frames in a request.
@@ -38,6 +39,7 @@ struct Body {
     n: Option<u64>,
     response_format: Option<ResponseFormat>,
     tools: Option<Vec<Value>>,
+    tool_choice: Option<Value>,
     reasoning_effort: Option<String>,
     chat_template_kwargs: Option<TemplateOptions>,
 }
@@ -75,6 +77,18 @@ struct JsonSchema {
 struct Said {
     role: String,
     content: Option<Content>,
+    tool_calls: Option<Vec<Called>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Called {
+    function: Function,
+}
+
+#[derive(Debug, Deserialize)]
+struct Function {
+    name: String,
+    arguments: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,6 +131,8 @@ pub(super) struct Chat {
     pub(super) stream: bool,
     /// With an event at their end that counts tokens.
     pub(super) usage: bool,
+    /// Whether the answer may be calls of functions.
+    pub(super) tools: bool,
 }
 
 impl Chat {
@@ -131,9 +147,7 @@ impl Chat {
         if body.n.is_some_and(|n| n != 1) {
             return Err(Refusal::of("n", "one answer is given for a request: ask again for another"));
         }
-        if body.tools.as_ref().is_some_and(|tools| !tools.is_empty()) {
-            return Err(Refusal::of("tools", "the chat template of MiMo-VL's checkpoints has no tools"));
-        }
+        let tools = body.offered()?;
         // All that costs little is checked before pictures are read.
         let generate = body.generate(options)?;
         let thinking = body.thinking()?;
@@ -150,14 +164,32 @@ impl Chat {
         for (number, said) in body.messages.iter().enumerate() {
             messages.push(said.message(number, options, &mut bytes)?);
         }
-        let prompt = Prompt::from_messages(messages).thinking(thinking);
+        let mut prompt = Prompt::from_messages(messages).thinking(thinking);
+        if let Some(offered) = &tools {
+            prompt = prompt.tools(offered.as_str())?;
+        }
         let stream = body.stream.unwrap_or(false);
         let usage = body.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
-        Ok(Self { prompt, generate, stream, usage })
+        Ok(Self { prompt, generate, stream, usage, tools: tools.is_some() })
     }
 }
 
 impl Body {
+    /// The functions that the model may call, as the chat template gets them.
+    fn offered(&self) -> Result<Option<String>, Refusal> {
+        let choice = match &self.tool_choice {
+            None | Some(Value::Null) => "auto",
+            Some(Value::String(choice)) => choice,
+            Some(_) => "a function",
+        };
+        let tools = self.tools.as_deref().unwrap_or_default();
+        match (choice, tools) {
+            ("auto" | "none", []) | ("none", _) => Ok(None),
+            ("auto", tools) => Ok(Some(Value::from(tools).to_string())),
+            (other, _) => Err(Refusal::of("tool_choice", format!("{other}: it can be auto or none"))),
+        }
+    }
+
     fn thinking(&self) -> Result<Thinking, Refusal> {
         let template = self.chat_template_kwargs.as_ref().and_then(|options| options.enable_thinking);
         let effort = match self.reasoning_effort.as_deref() {
@@ -231,8 +263,9 @@ impl Said {
             "system" | "developer" => Role::System,
             "user" => Role::User,
             "assistant" => Role::Assistant,
+            "tool" => Role::Tool,
             other => {
-                let reason = format!("{other:?} is none of system, developer, user, assistant");
+                let reason = format!("{other:?} is none of system, developer, user, assistant, tool");
                 return Err(Refusal::of(format!("{place}.role"), reason));
             }
         };
@@ -247,7 +280,7 @@ impl Said {
                     *bytes += match &part {
                         Part::Image(image) => image.pixels().len(),
                         Part::Video(video) => video.frames().iter().map(|frame| frame.pixels().len()).sum(),
-                        Part::Text(_) | Part::Thinking(_) => 0,
+                        _ => 0,
                     };
                     if *bytes > MOST_PIXELS {
                         return Err(Refusal::too_large(place, MOST_PIXELS));
@@ -255,6 +288,11 @@ impl Said {
                     message.parts.push(part);
                 }
             }
+        }
+        for (number, Called { function }) in self.tool_calls.iter().flatten().enumerate() {
+            let call = ToolCall::new(&*function.name, &function.arguments);
+            let wrong = |error: Error| Refusal::of(format!("{place}.tool_calls[{number}]"), error.to_string());
+            message.parts.push(Part::ToolCall(call.map_err(wrong)?));
         }
         Ok(message)
     }

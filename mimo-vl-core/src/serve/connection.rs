@@ -26,6 +26,7 @@ use super::metrics::Metrics;
 use super::options::ServeOptions;
 use super::refusal::Refusal;
 use super::reply::{Head, region};
+use super::said::SaidBeforeCalls;
 use super::worker::{Job, Told};
 use crate::answer::Event;
 use crate::cancel::Cancel;
@@ -175,13 +176,15 @@ async fn complete(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Re
     let cancel = Arc::new(OnceLock::new());
     let job = Job { prompt: chat.prompt, generate: chat.generate, listener, cancel: cancel.clone() };
     shared.jobs.send(job).map_err(|_| Refusal::from(Error::internal("the thread that answers is gone")))?;
+    let tools = chat.tools;
     let mut telling = Telling { told, cancel, deadline, _place: place };
     // The status can only be told before the first part: a question that fails at once gets a proper one.
     let first = telling.next().await?;
     let head = Head::new(&shared.name);
     if chat.stream {
         let (sender, body) = Channel::new(BUFFERED);
-        tokio::spawn(stream(shared.clone(), head, telling, first, sender, chat.usage));
+        let form = Form { usage: chat.usage, tools };
+        tokio::spawn(stream(shared.clone(), head, telling, first, sender, form));
         let mut response = Response::new(body.boxed_unsync());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -191,7 +194,7 @@ async fn complete(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Re
     loop {
         match part {
             Part::Over(answer) => {
-                return Ok(json_response(StatusCode::OK, &head.whole(&answer, shared.model.tokenizer())));
+                return Ok(json_response(StatusCode::OK, &head.whole(&answer, shared.model.tokenizer(), tools)));
             }
             Part::Event(_) => part = telling.next().await?,
         }
@@ -248,6 +251,14 @@ impl Drop for Telling {
     }
 }
 
+/// How an answer in parts is wanted.
+struct Form {
+    /// With a part at its end that counts tokens.
+    usage: bool,
+    /// Calls of functions at its end apart.
+    tools: bool,
+}
+
 /// Send an answer part by part, until it is over or the client is gone.
 async fn stream(
     shared: Arc<Shared>,
@@ -255,8 +266,9 @@ async fn stream(
     mut telling: Telling,
     first: Part,
     mut sender: Sender<Bytes>,
-    usage: bool,
+    Form { usage, tools }: Form,
 ) {
+    let mut said = SaidBeforeCalls::default();
     let mut next: Result<Part, Refusal> = Ok(first);
     let deadline = telling.deadline;
     let mut send = async |data: &(dyn Display + Sync)| {
@@ -267,13 +279,17 @@ async fn stream(
     while open {
         match next {
             Ok(Part::Event(event)) => {
+                let event = match event {
+                    Event::Text(text) if tools => Event::Text(said.push(&text)),
+                    event => event,
+                };
                 open = match delta(event) {
                     Some(delta) => send(&head.delta(delta)).await,
                     None => true,
                 };
             }
             Ok(Part::Over(answer)) => {
-                open = send(&head.end(&answer, shared.model.tokenizer())).await
+                open = send(&head.end(&answer, shared.model.tokenizer(), tools, said.rest())).await
                     && (!usage || send(&head.count(&answer)).await);
                 break;
             }
@@ -291,6 +307,7 @@ async fn stream(
 
 fn delta(event: Event) -> Option<Value> {
     match event {
+        Event::Text(text) if text.is_empty() => None,
         Event::Thinking(text) => Some(json!({"reasoning_content": text})),
         Event::Text(text) => Some(json!({"content": text})),
         Event::Region(found) => Some(json!({"regions": [region(&found)]})),

@@ -18,6 +18,7 @@ mod metrics;
 mod options;
 mod refusal;
 mod reply;
+mod said;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};

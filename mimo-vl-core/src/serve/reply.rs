@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Place, Region, StopReason};
-use crate::prompt::Tokenizer;
+use crate::prompt::{Tokenizer, ToolCall};
 use crate::session::Answer;
 
 /// What all messages of one reply begin with.
@@ -34,9 +34,16 @@ impl Head {
         }
     }
 
-    /// A whole answer.
-    pub(super) fn whole(&self, answer: &Answer, tokenizer: &Tokenizer) -> Value {
-        let mut message = json!({"role": "assistant", "content": answer.text, "refusal": null});
+    /// A whole answer, which may be calls of `tools`.
+    pub(super) fn whole(&self, answer: &Answer, tokenizer: &Tokenizer, tools: bool) -> Value {
+        let (said, calls) = if tools { ToolCall::split(&answer.text) } else { (answer.text.as_str(), Vec::new()) };
+        let mut message = json!({"role": "assistant", "content": said, "refusal": null});
+        if !calls.is_empty() {
+            message["tool_calls"] = self.calls(&calls, false);
+            if said.is_empty() {
+                message["content"] = Value::Null;
+            }
+        }
         if let Some(thinking) = &answer.thinking {
             message["reasoning_content"] = json!(thinking);
         }
@@ -45,7 +52,7 @@ impl Head {
         }
         let choice = json!([{
             "index": 0, "message": message, "logprobs": logprobs(answer, tokenizer),
-            "finish_reason": finish(answer.stop),
+            "finish_reason": finish(answer.stop, !calls.is_empty()),
         }]);
         let mut reply = self.with("chat.completion", choice);
         reply.insert("usage".into(), usage(answer));
@@ -57,12 +64,32 @@ impl Head {
         self.with("chat.completion.chunk", json!([{"index": 0, "delta": delta, "finish_reason": null}])).into()
     }
 
-    /// The end of an answer that was given in parts.
-    pub(super) fn end(&self, answer: &Answer, tokenizer: &Tokenizer) -> Value {
+    /// The end of an answer that was given in parts, `rest` of it not yet, unless the calls of `tools` at its end say it.
+    pub(super) fn end(&self, answer: &Answer, tokenizer: &Tokenizer, tools: bool, rest: String) -> Value {
+        let calls = if tools { ToolCall::split(&answer.text).1 } else { Vec::new() };
+        let delta = match (calls.is_empty(), rest.is_empty()) {
+            (false, _) => json!({"tool_calls": self.calls(&calls, true)}),
+            (true, false) => json!({"content": rest}),
+            (true, true) => json!({}),
+        };
         let choice = json!([{
-            "index": 0, "delta": {}, "logprobs": logprobs(answer, tokenizer), "finish_reason": finish(answer.stop),
+            "index": 0, "delta": delta, "logprobs": logprobs(answer, tokenizer),
+            "finish_reason": finish(answer.stop, !calls.is_empty()),
         }]);
         self.with("chat.completion.chunk", choice).into()
+    }
+
+    /// Calls of functions; in a stream each has a number.
+    fn calls(&self, calls: &[ToolCall], numbered: bool) -> Value {
+        let call = |(index, ToolCall { name, arguments }): (usize, &ToolCall)| {
+            let id = format!("call-{}-{index}", self.id);
+            let mut json = json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+            if numbered {
+                json["index"] = json!(index);
+            }
+            json
+        };
+        calls.iter().enumerate().map(call).collect()
     }
 
     /// What counts the tokens of an answer that was given in parts.
@@ -83,8 +110,9 @@ pub(super) fn region(region: &Region) -> Value {
     json
 }
 
-fn finish(stop: StopReason) -> &'static str {
+fn finish(stop: StopReason, calls: bool) -> &'static str {
     match stop {
+        _ if calls => "tool_calls",
         StopReason::EndOfText | StopReason::StopText => "stop",
         StopReason::MaxTokens
         | StopReason::ContextFull

@@ -45,9 +45,9 @@ impl Turn {
         for part in &message.parts {
             cancel.check()?;
             let source = match part {
-                Part::Text(_) | Part::Thinking(_) => continue,
                 Part::Image(image) => Source::Image(image.clone()),
                 Part::Video(video) => Source::Video(video.clone()),
+                _ => continue,
             };
             let mut shown = earlier.iter().flat_map(|turn| &turn.media).chain(&media);
             let medium = match shown.find(|medium| medium.source.same(&source)) {

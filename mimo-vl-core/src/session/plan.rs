@@ -150,8 +150,11 @@ impl Session {
         let mut parts = Vec::new();
         for part in conversation.messages.iter().flat_map(|message| &message.parts) {
             parts.push(match part {
-                Part::Text(text) | Part::Thinking(text) => {
+                Part::Text(text) | Part::Thinking(text) | Part::Tools(text) => {
                     PlannedPart::Text { tokens: model.tokenizer().encode_text(text)?.len() }
+                }
+                Part::ToolCall(call) => {
+                    PlannedPart::Text { tokens: model.tokenizer().encode_text(&call.arguments)?.len() }
                 }
                 Part::Image(_) | Part::Video(_) => {
                     let medium = media.next().ok_or_else(|| Error::internal("a medium is not planned"))?;
@@ -216,7 +219,7 @@ impl Session {
         let layouts = prompt.messages().iter().flat_map(|message| &message.parts).filter_map(|part| match part {
             Part::Image(image) => Some(preprocess::image_layout(image, config)),
             Part::Video(video) => Some(preprocess::video_layout(video, config)),
-            Part::Text(_) | Part::Thinking(_) => None,
+            _ => None,
         });
         layouts
             .map(|layout| {

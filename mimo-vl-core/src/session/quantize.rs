@@ -69,7 +69,7 @@ fn text(prompt: &Prompt) -> Result<String> {
     let (messages, _) = prompt.turn(ThinkingStyle::default())?;
     let texts = messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
         Part::Text(text) => Some(text.as_str()),
-        Part::Image(_) | Part::Video(_) | Part::Thinking(_) => None,
+        _ => None,
     });
     Ok(texts.collect::<Vec<_>>().join("\n"))
 }

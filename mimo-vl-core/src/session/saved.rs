@@ -12,7 +12,7 @@ use super::media::{Medium, Turn};
 use crate::checkpoint::{Named, Values, read_saved, write_saved};
 use crate::error::{Error, Result};
 use crate::model::Features;
-use crate::prompt::{Image, ImageRecord, Message, Part, Role, Video};
+use crate::prompt::{Image, ImageRecord, Message, Part, Role, ToolCall, Video};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -37,6 +37,11 @@ struct TurnRecord {
 enum PartRecord {
     Text(String),
     Thinking(String),
+    Tools(String),
+    ToolCall {
+        name: String,
+        arguments: String,
+    },
     /// An index into the media.
     Media(usize),
 }
@@ -87,6 +92,10 @@ impl Session {
             let parts = turn.message.parts.iter().filter_map(|part| match part {
                 Part::Text(text) => Some(PartRecord::Text(text.clone())),
                 Part::Thinking(text) => Some(PartRecord::Thinking(text.clone())),
+                Part::Tools(tools) => Some(PartRecord::Tools(tools.clone())),
+                Part::ToolCall(ToolCall { name, arguments }) => {
+                    Some(PartRecord::ToolCall { name: name.clone(), arguments: arguments.clone() })
+                }
                 Part::Image(_) | Part::Video(_) => number(&mut media).map(PartRecord::Media),
             });
             TurnRecord { role: turn.message.role.as_str().to_owned(), parts: parts.collect() }
@@ -205,7 +214,7 @@ impl Model {
 }
 
 fn restored(record: TurnRecord, media: &[Arc<Medium>]) -> Result<Turn, String> {
-    let roles = [Role::System, Role::User, Role::Assistant];
+    let roles = [Role::System, Role::User, Role::Assistant, Role::Tool];
     let role = roles.into_iter().find(|role| role.as_str() == record.role);
     let mut message = Message::new(role.ok_or_else(|| format!("a message of {:?}", record.role))?);
     let mut shown = Vec::new();
@@ -213,6 +222,10 @@ fn restored(record: TurnRecord, media: &[Arc<Medium>]) -> Result<Turn, String> {
         message.parts.push(match part {
             PartRecord::Text(text) => Part::Text(text),
             PartRecord::Thinking(text) => Part::Thinking(text),
+            PartRecord::Tools(tools) => Part::Tools(tools),
+            PartRecord::ToolCall { name, arguments } => {
+                Part::ToolCall(ToolCall::new(name, &arguments).map_err(|error| error.to_string())?)
+            }
             PartRecord::Media(index) => {
                 let medium = media.get(index).ok_or_else(|| format!("there is no medium {index}"))?;
                 shown.push(Arc::clone(medium));
