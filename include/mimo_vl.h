@@ -1168,7 +1168,7 @@ mimo_vl_status mimo_vl_image_from_pixels(int32_t format,
  * mimo_vl_image_free.
  *
  * Errors: MIMO_VL_STATUS_IMAGE when a side is 0 or too large, or `len` is another number; MIMO_VL_STATUS_OPTION for NULL
- * arguments but `user_data`. `release` is not called then.
+ * arguments but `user_data`, and when `len` is 0. `release` is not called then.
  */
 mimo_vl_status mimo_vl_image_lend_rgb(uint32_t width,
                                       uint32_t height,

@@ -149,7 +149,7 @@ public:
                                                  stride, pixels, len));
     }
     /* Keeps pixels without a copy: rows from the top, red, green, blue, without padding. */
-    static Image of_rgb(uint32_t width, uint32_t height, std::vector<uint8_t> pixels) {
+    static Image keep_rgb(uint32_t width, uint32_t height, std::vector<uint8_t> pixels) {
         auto kept = std::make_unique<std::vector<uint8_t>>(std::move(pixels));
         const mimo_vl_release_callback release = [](void *data) { delete static_cast<std::vector<uint8_t> *>(data); };
         Image image(detail::make<mimo_vl_image>(mimo_vl_image_lend_rgb, width, height,

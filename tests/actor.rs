@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mimo_vl_core::config::ModelConfig;
 use mimo_vl_core::model::{Engine, Features, Segment, Sequence};
@@ -28,6 +28,8 @@ pub struct Script {
     pub pause: Duration,
     /// How many images and videos were encoded.
     pub encoded: usize,
+    /// How often tokens were taken in, or began to be.
+    pub prefills: usize,
 }
 
 impl Engine for Scripted {
@@ -86,8 +88,17 @@ impl Sequence for Conversation {
 
     fn prefill(&mut self, segment: &Segment<'_>, _chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>> {
         cancel.check()?;
+        let pause = {
+            let mut script = self.script.lock().unwrap();
+            script.prefills += 1;
+            script.pause
+        };
+        let end = Instant::now() + pause;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            std::thread::sleep(left.min(Duration::from_millis(5)));
+            cancel.check()?;
+        }
         let script = self.script.lock().unwrap();
-        std::thread::sleep(script.pause);
         self.len += segment.ids.len();
         // A step asks for the logits of every token, a question for those of the last.
         if !all {

@@ -68,9 +68,12 @@ fn one_question_is_stopped_while_it_is_taken_in() {
     session.on_progress(move |_, _, _| own.get().unwrap().cancel());
     let stopped = batch.add_to(session, &Prompt::user().image(picture(1, 90, 90)).text("What?"), &endless());
     let other = batch.add(&Prompt::user().text("What?"), &endless().max_tokens(5));
+    let waiting = batch.add(&Prompt::user().text("What?"), &endless());
     handle.set(batch.cancel_one(stopped).unwrap()).unwrap();
-    let said = run(&mut batch, 2);
+    batch.cancel_one(waiting).unwrap().cancel();
+    let said = run(&mut batch, 3);
     assert_eq!(said[stopped].1, Some(Err(ErrorCode::Cancelled)));
+    assert_eq!(said[waiting], (String::new(), Some(Err(ErrorCode::Cancelled))));
     assert_eq!(said[other].1, Some(Ok(StopReason::MaxTokens)));
     assert!(batch.cancel_one(stopped).is_none() && batch.cancel_one(9).is_none());
 }

@@ -386,6 +386,24 @@ fn functions_are_called() {
 }
 
 #[test]
+fn a_client_that_leaves_while_its_question_is_read_holds_nobody_up() {
+    let actor = Actor::new("Yes.");
+    let site = Site::of(actor.model.clone(), |options| options.together(1));
+    // Longer than anybody here waits.
+    actor.script.lock().unwrap().pause = Duration::from_secs(3_000);
+    let mut gone = site.open();
+    let body = said("What?").to_string();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    gone.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    while actor.script.lock().unwrap().prefills == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    actor.script.lock().unwrap().pause = Duration::ZERO;
+    gone.shutdown(Shutdown::Both).unwrap();
+    site.works();
+}
+
+#[test]
 fn slow_and_vanished_clients_harm_nobody() {
     let site = Site::new(|options| options.receive(Duration::from_millis(400)).together(1).queue(1).max_tokens(400));
     // A head that never ends, and a body that does not come.

@@ -60,10 +60,14 @@ impl Cancel {
         Self(Arc::new(Flag { parent: Some(self.clone()), ..Flag::default() }))
     }
 
-    /// Lower the flag, so that new work can start, which ends with [`Error::Deadline`] at its first check after `deadline`.
-    pub(crate) fn restart(&self, deadline: Option<Instant>) {
-        *self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    /// Lower the flag, so that new work can start.
+    pub(crate) fn lower(&self) {
         self.0.raised.store(false, Ordering::Relaxed);
+    }
+
+    /// Let the work end with [`Error::Deadline`] at its first check after `deadline`.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        *self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
     }
 
     /// Tell `progress` from now on how far the work is that this flag was given to.

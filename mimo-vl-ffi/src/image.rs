@@ -128,7 +128,7 @@ pub unsafe extern "C" fn mimo_vl_image_from_pixels(
 /// mimo_vl_image_free.
 ///
 /// Errors: MIMO_VL_STATUS_IMAGE when a side is 0 or too large, or `len` is another number; MIMO_VL_STATUS_OPTION for NULL
-/// arguments but `user_data`. `release` is not called then.
+/// arguments but `user_data`, and when `len` is 0. `release` is not called then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_lend_rgb(
     width: u32,
@@ -144,10 +144,13 @@ pub unsafe extern "C" fn mimo_vl_image_lend_rgb(
     unsafe {
         boundary::making(image_out, "image_out", error_out, || {
             let pixels = pointer::bytes(pixels, len, "pixels")?;
+            if pixels.is_empty() {
+                return Err(pointer::refuse("pixels", "there are none"));
+            }
             let release = release.ok_or_else(|| pointer::null("release"))?;
             let kept = Arc::new(AtomicBool::new(false));
             let lent = Lent { pixels, release, data: UserData(user_data), kept: kept.clone() };
-            let image = mimo_vl_core::prompt::Image::of_rgb(width, height, lent)?;
+            let image = mimo_vl_core::prompt::Image::keep_rgb(width, height, lent)?;
             kept.store(true, Ordering::Relaxed);
             Ok(Image(image))
         })

@@ -62,8 +62,8 @@ pub unsafe extern "C" fn mimo_vl_screen_at(screens: *const Screen, count: usize,
     boundary::infallible(count, || {
         // SAFETY: NULL or `count` screens.
         let screens = unsafe { pointer::list(screens, count, "screens") }.unwrap_or_default();
-        let screens: Vec<_> = screens.iter().map(|&screen| screen.into()).collect();
-        mimo_vl_core::gui::screen_at(&screens, [x, y]).unwrap_or(count)
+        let is_there = |&screen: &Screen| mimo_vl_core::gui::Screen::from(screen).contains([x, y]);
+        screens.iter().position(is_there).unwrap_or(count)
     })
 }
 

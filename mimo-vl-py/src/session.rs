@@ -12,7 +12,8 @@ use crate::prompt::{Prompt, generate, prompt, unsigned};
 use crate::slot::Slot;
 use crate::stream::Stream;
 use crate::text;
-use crate::worker::interruptible;
+use crate::turn::start;
+use crate::worker::{Tell, interruptible};
 
 /// A conversation. Each turn continues the ones before it.
 ///
@@ -38,7 +39,7 @@ impl Session {
     /// open binary file, a PIL image, an array). `system` sets the system message. `thinking` is True, False, or None
     /// for the checkpoint's habit. Options that are None have the model library's default, which is greedy. `progress` is called
     /// before the answer begins with a stage ("encode" counts the vision tower's blocks, "prefill" tokens), what is done of it and
-    /// what there is to do.
+    /// what there is to do; not with best_of. What it raises ends the call.
     ///
     /// Ctrl-C and cancel() leave the session as it was before the call.
     #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
@@ -54,16 +55,16 @@ impl Session {
         let prompt = prompt(parts, system, thinking)?;
         let generate = generate(py, options)?;
         let mut lease = self.slot.lend(py, None)?;
-        let answer = interruptible(py, &self.slot, progress, move |tell| {
-            lease.report_to(tell);
-            if generate.best_of > 1 {
-                return lease.ask(&prompt, &generate);
-            }
-            let slot = lease.slot();
-            let stream = session::Stream::start(lease, &prompt, &generate)?;
-            slot.repeat_cancel();
-            stream.answer()
-        })?;
+        let answer = if generate.best_of > 1 {
+            interruptible(py, &self.slot, None, move |_: &Tell<()>| lease.ask(&prompt, &generate))?
+        } else {
+            // Apart, so that what `progress` raises comes before the answer is part of the conversation.
+            let running = interruptible(py, &self.slot, progress, move |tell| {
+                lease.report_to(tell);
+                start(lease, &prompt, &generate)
+            })?;
+            interruptible(py, &self.slot, None, move |_: &Tell<()>| running.answer())?
+        };
         answer::answer(py, &answer)
     }
 
@@ -86,7 +87,7 @@ impl Session {
         Stream::start(py, &self.slot, prompt, generate, progress)
     }
 
-    /// As ask(), in a thread, for asyncio.
+    /// As ask(), in a thread, for asyncio. `progress` is called in that thread.
     #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
     fn aask<'py>(
         slf: &Bound<'py, Self>,
@@ -99,7 +100,7 @@ impl Session {
         later(slf, "aask", parts, system, thinking, progress, options)
     }
 
-    /// As stream(), for asyncio: an asynchronous iterator of the events.
+    /// As stream(), for asyncio: an asynchronous iterator of the events. `progress` is called in the thread that does the work.
     #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
     fn astream<'py>(
         slf: &Bound<'py, Self>,

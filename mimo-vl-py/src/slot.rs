@@ -54,6 +54,11 @@ impl Slot {
         self.cancel.cancel();
     }
 
+    /// Stop what runs, which is a call of the caller's: the next one is not stopped.
+    pub(crate) fn interrupt(&self) {
+        self.cancel.cancel();
+    }
+
     /// Raise the core's flag again if the call that is under way is cancelled.
     ///
     /// The core lowers the flag when a turn starts, and so loses a cancel that comes after the call and before that.

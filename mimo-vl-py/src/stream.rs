@@ -1,6 +1,6 @@
 //! `mimo_vl.Stream`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,12 @@ use crate::slot::Slot;
 use crate::turn::{Running, Step, Turn};
 use crate::worker::{Tell, contain, interruptible, lock};
 
-/// Longest step that is done on the thread that asks for it, where no signal is noticed meanwhile. A thread for each step
-/// would cost more than a short step takes.
+/// Longest step of a stream whose steps are done on the thread that asks for them, where no signal is noticed meanwhile. A
+/// thread for each step would cost more than a short step takes.
 const SHORT: Duration = Duration::from_millis(20);
+
+/// Steps that must all have been short before: the first ones may only choose a token, or give an event that was there.
+const TRIED: u32 = 4;
 
 /// An answer while it is generated: an iterator of Thinking, Text and, at last, End; also a context manager.
 ///
@@ -27,8 +30,10 @@ const SHORT: Duration = Duration::from_millis(20);
 pub(crate) struct Stream {
     slot: Arc<Slot>,
     turn: Arc<Turn>,
-    /// Whether the last step was short.
-    is_short: AtomicBool,
+    /// How many steps were short, up to the first that was not.
+    short: AtomicU32,
+    /// Whether one was not.
+    is_slow: AtomicBool,
     answer: Mutex<Option<Answer>>,
 }
 
@@ -46,7 +51,8 @@ impl Stream {
         let this = Self {
             slot: Arc::clone(slot),
             turn: Arc::clone(&turn),
-            is_short: AtomicBool::new(false),
+            short: AtomicU32::new(0),
+            is_slow: AtomicBool::new(false),
             answer: Mutex::new(None),
         };
         let started = interruptible(py, slot, progress, move |tell| {
@@ -58,15 +64,24 @@ impl Stream {
     }
 
     fn step(&self, py: Python<'_>, running: Running) -> PyResult<Step> {
-        let start = Instant::now();
         let turn = Arc::clone(&self.turn);
-        let step = if self.is_short.load(Ordering::Relaxed) {
-            py.detach(|| contain(|| turn.step(running)).flatten()).or_raise(py)
-        } else {
-            interruptible(py, &self.slot, None, move |_: &Tell<()>| turn.step(running))
+        let work = move || {
+            let start = Instant::now();
+            Ok((turn.step(running)?, start.elapsed()))
         };
-        self.is_short.store(start.elapsed() < SHORT, Ordering::Relaxed);
-        step.inspect_err(|_| self.turn.end())
+        let here = self.short.load(Ordering::Relaxed) >= TRIED && !self.is_slow.load(Ordering::Relaxed);
+        let step = if here {
+            py.detach(|| contain(work).flatten()).or_raise(py)
+        } else {
+            interruptible(py, &self.slot, None, move |_: &Tell<()>| work())
+        };
+        let (step, time) = step.inspect_err(|_| self.turn.end())?;
+        if time < SHORT {
+            self.short.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.is_slow.store(true, Ordering::Relaxed);
+        }
+        Ok(step)
     }
 }
 
@@ -79,7 +94,7 @@ impl Stream {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         loop {
             // A loop in C, list(stream) for example, looks for no signals of its own.
-            py.check_signals()?;
+            py.check_signals().inspect_err(|_| self.turn.close())?;
             let Some(running) = self.turn.take().map_err(PyRuntimeError::new_err)? else { return Ok(None) };
             match self.step(py, running)? {
                 Step::Event(event) => {

@@ -18,12 +18,12 @@ pub(crate) type Running = Box<session::Stream<Lease>>;
 /// An answer that is generated step by step. It can be closed at any time and on any thread.
 #[derive(Default)]
 pub(crate) struct Turn {
-    progress: Mutex<Progress>,
+    state: Mutex<State>,
     stop: AtomicBool,
     end_thinking: AtomicBool,
 }
 
-enum Progress {
+enum State {
     /// The next step can be taken.
     Waiting(Running),
     /// A thread is at it.
@@ -34,7 +34,7 @@ enum Progress {
     Over,
 }
 
-impl Default for Progress {
+impl Default for State {
     fn default() -> Self {
         Self::Stepping { closing: false }
     }
@@ -49,26 +49,31 @@ pub(crate) enum Step {
     Closed,
 }
 
+/// Let the session take in a question, up to the first token of its answer.
+pub(crate) fn start(lease: Lease, prompt: &Prompt, generate: &Generate) -> Result<Running> {
+    let slot = lease.slot();
+    let running = session::Stream::start(lease, prompt, generate)?;
+    slot.repeat_cancel();
+    Ok(Box::new(running))
+}
+
 impl Turn {
     /// Take in the question: the first step.
     pub(crate) fn start(&self, lease: Lease, prompt: &Prompt, generate: &Generate) -> Result<()> {
-        let slot = lease.slot();
-        let running = session::Stream::start(lease, prompt, generate)?;
-        slot.repeat_cancel();
-        self.bring_back(Box::new(running));
+        self.bring_back(start(lease, prompt, generate)?);
         Ok(())
     }
 
     /// Take the stream for a step: None when the turn is over, an error when a thread has it already.
     pub(crate) fn take(&self) -> Result<Option<Running>, &'static str> {
-        let mut progress = lock(&self.progress);
-        match &*progress {
-            Progress::Waiting(_) => {}
-            Progress::Stepping { .. } => return Err("the stream is busy: another thread is advancing it"),
-            Progress::Over => return Ok(None),
+        let mut state = lock(&self.state);
+        match &*state {
+            State::Waiting(_) => {}
+            State::Stepping { .. } => return Err("the stream is busy: another thread is advancing it"),
+            State::Over => return Ok(None),
         }
-        match std::mem::take(&mut *progress) {
-            Progress::Waiting(running) => Ok(Some(running)),
+        match std::mem::take(&mut *state) {
+            State::Waiting(running) => Ok(Some(running)),
             _ => Ok(None),
         }
     }
@@ -105,13 +110,13 @@ impl Turn {
     /// End the turn, at once or after the step that is under way. Before its last event that leaves the conversation as it
     /// was.
     pub(crate) fn close(&self) {
-        let mut progress = lock(&self.progress);
-        match &mut *progress {
-            Progress::Stepping { closing } => *closing = true,
+        let mut state = lock(&self.state);
+        match &mut *state {
+            State::Stepping { closing } => *closing = true,
             _ => {
-                let last = std::mem::replace(&mut *progress, Progress::Over);
+                let last = std::mem::replace(&mut *state, State::Over);
                 // This gives the session back, and those who wait for it look at this turn.
-                drop(progress);
+                drop(state);
                 drop(last);
             }
         }
@@ -119,25 +124,26 @@ impl Turn {
 
     /// The turn is over: its last step was taken, or failed.
     pub(crate) fn end(&self) {
-        let last = std::mem::replace(&mut *lock(&self.progress), Progress::Over);
+        let last = std::mem::replace(&mut *lock(&self.state), State::Over);
         drop(last);
     }
 
     /// The session is about to come free.
     pub(crate) fn is_ending(&self) -> bool {
-        matches!(&*lock(&self.progress), Progress::Stepping { closing: true } | Progress::Over)
+        matches!(&*lock(&self.state), State::Stepping { closing: true } | State::Over)
     }
 
-    /// Wait for the next step, unless the turn was closed meanwhile.
+    /// Wait for the next step, unless the turn was ended meanwhile.
     fn bring_back(&self, running: Running) -> bool {
-        let mut progress = lock(&self.progress);
-        if matches!(&*progress, Progress::Stepping { closing: true }) {
-            *progress = Progress::Over;
-            drop(progress);
-            drop(running);
-            return false;
+        let mut state = lock(&self.state);
+        if matches!(&*state, State::Stepping { closing: false }) {
+            *state = State::Waiting(running);
+            return true;
         }
-        *progress = Progress::Waiting(running);
-        true
+        *state = State::Over;
+        // This gives the session back, and those who wait for it look at this turn.
+        drop(state);
+        drop(running);
+        false
     }
 }

@@ -4,7 +4,7 @@
 //! a thread of its own, which never touches Python, and the caller waits for it in short sleeps without the GIL.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -111,9 +111,9 @@ where
         Err(interrupt) => {
             // The core lowers the flag when a turn starts, so raising it once might come too early.
             py.detach(move || {
-                while !matches!(messages.try_recv(), Ok(Message::Done(_)) | Err(TryRecvError::Disconnected)) {
-                    slot.cancel();
-                    thread::sleep(STOPPING);
+                let is_over = |message| matches!(message, Ok(Message::Done(_)) | Err(RecvTimeoutError::Disconnected));
+                while !is_over(messages.recv_timeout(STOPPING)) {
+                    slot.interrupt();
                 }
             });
             Err(interrupt)
@@ -160,7 +160,11 @@ where
 {
     loop {
         match wait(py, slot, messages)? {
-            Message::Told(message) => drop(each.map(|each| each.call1(message)).transpose()?),
+            Message::Told(message) => {
+                // Where much is told, no wait is long enough to look for signals.
+                py.check_signals()?;
+                each.map(|each| each.call1(message)).transpose()?;
+            }
             Message::Done(result) => return Ok(result),
         }
     }

@@ -88,8 +88,10 @@ def test_screens(picture: pathlib.Path) -> None:
     assert screens[0].to_desktop((2879, 900)) == (1439.5, 450)
     assert screens[1].to_pixels((1447, -91)) == (7, 9)
     assert [mimo_vl.Screen.at(screens, point) for point in ((0, 0), (1440, 0), (1440, -101))] == [0, 1, None]
-    drag = mimo_vl.Action("scroll", direction="down").scroll_as_drag(200, 100)
-    assert drag == mimo_vl.Action("drag", point=(100, 50), end_point=(100, 20))
+    for direction, end in {"up": (100, 80), "down": (100, 20), "left": (160, 50), "right": (40, 50)}.items():
+        drag = mimo_vl.Action("scroll", direction=direction).scroll_as_drag(200, 100)
+        assert drag == mimo_vl.Action("drag", point=(100, 50), end_point=end)
+    drag = mimo_vl.Action("drag", point=(100, 50), end_point=(100, 20))
     assert drag.map(screens[1].to_desktop).end_point == (1540, -80)
     assert mimo_vl.Action("wait").map(screens[1].to_desktop).scroll_as_drag(1, 1) == mimo_vl.Action("wait")
     image = mimo_vl.Image.open(picture)

@@ -175,9 +175,8 @@ impl<B: Kernels> Cache<B> {
         }
     }
 
-    /// Make room for `tokens` tokens in all, which are then taken in; the held ones are kept.
+    /// Make room for `tokens` tokens in all; the held ones are kept.
     pub fn reserve(&mut self, tokens: usize, kv_heads: usize, head_dim: usize, device: &B::Device) {
-        self.holders = Arc::default();
         if tokens <= self.capacity {
             return;
         }
@@ -191,6 +190,7 @@ impl<B: Kernels> Cache<B> {
             }
         }
         self.capacity = tokens;
+        self.holders = Arc::default();
     }
 
     /// The layers, and the number of tokens they hold.
@@ -201,6 +201,10 @@ impl<B: Kernels> Cache<B> {
     /// Count `tokens` more as held, after every layer took them in.
     pub(super) fn advance(&mut self, tokens: usize) {
         self.len += tokens;
+        if self.is_shared() {
+            // All that was shared is copied now.
+            self.holders = Arc::default();
+        }
     }
 }
 

@@ -124,12 +124,12 @@ impl Image {
         }
     }
 
-    /// Take raw pixels, 3 bytes each: red, green, blue, without gaps between the rows. They are not copied: `pixels`, a `Vec`
+    /// Keep raw pixels, 3 bytes each: red, green, blue, without gaps between the rows. They are not copied: `pixels`, a `Vec`
     /// or whatever else holds bytes, lives as long as the picture and everything that was made of it.
     ///
     /// # Errors
     /// [`Error::Image`] when a side is 0 or above 16,384, or `pixels` does not have `3 * width * height` bytes.
-    pub fn of_rgb(width: u32, height: u32, pixels: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self> {
+    pub fn keep_rgb(width: u32, height: u32, pixels: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self> {
         let name = raw(width, height);
         decode::check_size(width, height).map_err(|reason| Error::image(name.as_str(), reason))?;
         let (given, needed) = (pixels.as_ref().len(), width as usize * height as usize * 3);

@@ -245,6 +245,8 @@ impl Telling {
 
 impl Drop for Telling {
     fn drop(&mut self) {
+        // The thread that answers looks at one or the other.
+        self.told.close();
         if let Some(cancel) = self.cancel.get() {
             cancel.cancel();
         }

@@ -129,7 +129,7 @@ impl Desk<'_> {
     fn add(&mut self, Job { prompt, generate, listener, cancel }: Job) {
         let number = self.batch.add(&prompt, &generate);
         if let Some(handle) = self.batch.cancel_one(number) {
-            cancel.get_or_init(|| handle);
+            let _ = cancel.set(handle);
         }
         self.listeners.push((number, listener));
     }

@@ -104,7 +104,7 @@ impl Batch {
     }
 
     /// A handle with which any thread ends one question that was added and is not over; it gives
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled). A question lowers its flag when its turn comes.
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled).
     pub fn cancel_one(&self, number: usize) -> Option<Cancel> {
         let waiting = self.waiting.iter().map(|waiting| (waiting.number, &waiting.session));
         let running = self.running.iter().map(|running| (running.number, &running.session));
@@ -124,7 +124,8 @@ impl Batch {
     /// Let the next question in, up to its first token.
     fn let_in(&mut self) {
         let Some(Waiting { number, mut session, prompt, generate }) = self.waiting.pop_front() else { return };
-        let begun = session.start(&prompt, &generate).and_then(|begun| Writer::new(&session, begun));
+        let begun = session.start_unless_cancelled(&prompt, &generate);
+        let begun = begun.and_then(|begun| Writer::new(&session, begun));
         let writer = begun.and_then(|mut writer| match writer.advance(&mut session) {
             Ok(()) => Ok(writer),
             Err(error) => Err(writer.fail(&mut session, error)),

@@ -148,10 +148,16 @@ impl Session {
         Stream::start(self, prompt, generate)
     }
 
-    /// Take in a question.
+    /// Take in a question; what stopped an earlier one does not stop it.
     pub(super) fn start(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Begun> {
+        self.cancel.lower();
+        self.start_unless_cancelled(prompt, generate)
+    }
+
+    /// Take in a question, unless a stop was asked for already.
+    pub(super) fn start_unless_cancelled(&mut self, prompt: &Prompt, generate: &Generate) -> Result<Begun> {
         self.check_whole()?;
-        self.cancel.restart(generate.deadline.and_then(|time| Instant::now().checked_add(time)));
+        self.cancel.set_deadline(generate.deadline.and_then(|time| Instant::now().checked_add(time)));
         self.begin(prompt, generate).map_err(|error| self.note(error))
     }
 

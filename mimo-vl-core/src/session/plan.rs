@@ -32,7 +32,8 @@ pub struct Plan {
     pub answer_tokens: usize,
     /// Bytes of the cache of keys and values for all of them.
     pub cache_bytes: u64,
-    /// What the session has yet to allocate of `cache_bytes`; a cache that grows is in memory twice in part.
+    /// What the session has yet to allocate of `cache_bytes`; a cache that grows is in memory twice in part, and what a fork
+    /// shares is copied.
     pub growth_bytes: u64,
     /// Most bytes of what is computed on the way, for the pictures or for the text.
     pub working_bytes: u64,
