@@ -1,5 +1,6 @@
 //! `mimo_vl.Stream`.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -75,13 +76,30 @@ impl Stream {
         } else {
             interruptible(py, &self.slot, None, move |_: &Tell<()>| work())
         };
-        let (step, time) = step.inspect_err(|_| self.turn.end())?;
+        let (step, time) = step?;
         if time < SHORT {
             self.short.fetch_add(1, Ordering::Relaxed);
         } else {
             self.is_slow.store(true, Ordering::Relaxed);
         }
         Ok(step)
+    }
+
+    /// One step, and the event that it gives, if Python has a class for it.
+    fn next<'py>(&self, py: Python<'py>, running: Running) -> PyResult<ControlFlow<Option<Bound<'py, PyAny>>>> {
+        // A loop in C, list(stream) for example, looks for no signals of its own.
+        py.check_signals()?;
+        Ok(match self.step(py, running)? {
+            Step::Event(event) => match answer::event(py, event)? {
+                None => ControlFlow::Continue(()),
+                event => ControlFlow::Break(event),
+            },
+            Step::End(event, answer) => {
+                *lock(&self.answer) = Some(*answer);
+                ControlFlow::Break(answer::event(py, event)?)
+            }
+            Step::Closed => ControlFlow::Break(None),
+        })
     }
 }
 
@@ -93,20 +111,11 @@ impl Stream {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         loop {
-            // A loop in C, list(stream) for example, looks for no signals of its own.
-            py.check_signals().inspect_err(|_| self.turn.close())?;
             let Some(running) = self.turn.take().map_err(PyRuntimeError::new_err)? else { return Ok(None) };
-            match self.step(py, running)? {
-                Step::Event(event) => {
-                    if let Some(event) = answer::event(py, event)? {
-                        return Ok(Some(event));
-                    }
-                }
-                Step::End(event, answer) => {
-                    *lock(&self.answer) = Some(*answer);
-                    return answer::event(py, event);
-                }
-                Step::Closed => return Ok(None),
+            // Whatever is raised, by a signal's handler too, ends the turn.
+            match self.next(py, running).inspect_err(|_| self.turn.end())? {
+                ControlFlow::Break(event) => return Ok(event),
+                ControlFlow::Continue(()) => {}
             }
         }
     }
