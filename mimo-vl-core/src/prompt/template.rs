@@ -128,8 +128,9 @@ impl ChatTemplate {
         if messages.is_empty() {
             return Err(Error::prompt("it has no message"));
         }
-        let template = self.template_for(messages)?;
-        let tools = tools(messages).map(|tools| guarded(tools, &write)).transpose()?.filter(Value::is_true);
+        let tools = tools(messages)?;
+        let template = self.template_for(messages, tools.is_some())?;
+        let tools = tools.map(|tools| guarded(tools, &write));
         let message = |message: &Message| {
             let calls = calls(message, &write)?;
             let content = content(message, &write);
@@ -149,11 +150,11 @@ impl ChatTemplate {
     }
 
     /// The name of the template that can write these messages.
-    fn template_for(&self, messages: &[Message]) -> Result<&'static str> {
+    fn template_for(&self, messages: &[Message], offered: bool) -> Result<&'static str> {
         let parts = || messages.iter().flat_map(|message| &message.parts);
         let called = || parts().any(|part| matches!(part, Part::ToolCall(_)));
         let answered = || messages.iter().any(|message| message.role == Role::Tool);
-        if !(tools(messages).is_some_and(|tools| tools.trim() != "[]") || called() || answered()) {
+        if !(offered || called() || answered()) {
             return Ok(NAME);
         }
         match self.tools {
@@ -223,18 +224,20 @@ fn texts(messages: &[Message]) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The functions that may be called now, as JSON.
-fn tools(messages: &[Message]) -> Option<&str> {
-    messages.iter().flat_map(|message| &message.parts).rev().find_map(|part| match part {
-        Part::Tools(tools) => Some(tools.as_str()),
+/// The functions that may be called now, if there are any.
+fn tools(messages: &[Message]) -> Result<Option<serde_json::Value>> {
+    let tools = messages.iter().flat_map(|message| &message.parts).rev().find_map(|part| match part {
+        Part::Tools(tools) => Some(json("the tools", tools)),
         _ => None,
-    })
+    });
+    Ok(tools.transpose()?.filter(|tools| tools.as_array().is_none_or(|tools| !tools.is_empty())))
 }
 
 /// The calls in an answer, in OpenAI's form.
 fn calls(message: &Message, write: &impl Fn(&str) -> String) -> Result<Vec<Value>> {
     let call = |part: &Part| match part {
-        Part::ToolCall(ToolCall { name, arguments }) => Some(guarded(arguments, write).map(|arguments| {
+        Part::ToolCall(ToolCall { name, arguments }) => Some(json("arguments of a call", arguments).map(|arguments| {
+            let arguments = guarded(arguments, write);
             context! { type => "function", function => context! { name => write(name), arguments => arguments } }
         })),
         _ => None,
@@ -242,8 +245,12 @@ fn calls(message: &Message, write: &impl Fn(&str) -> String) -> Result<Vec<Value
     message.parts.iter().filter_map(call).collect()
 }
 
+fn json(what: &str, text: &str) -> Result<serde_json::Value> {
+    serde_json::from_str(text).map_err(|error| Error::prompt(format!("{what} are no JSON: {error}")))
+}
+
 /// JSON as a template's value, with every text in it written by `write`.
-fn guarded(json: &str, write: &impl Fn(&str) -> String) -> Result<Value> {
+fn guarded(json: serde_json::Value, write: &impl Fn(&str) -> String) -> Value {
     fn each(json: serde_json::Value, write: &impl Fn(&str) -> String) -> serde_json::Value {
         match json {
             serde_json::Value::String(text) => write(&text).into(),
@@ -254,8 +261,7 @@ fn guarded(json: &str, write: &impl Fn(&str) -> String) -> Result<Value> {
             other => other,
         }
     }
-    let json = serde_json::from_str(json).map_err(|error| Error::prompt(format!("no JSON: {error}")))?;
-    Ok(value(each(json, write)))
+    value(each(json, write))
 }
 
 /// The template in a JSON file: a string, or a list of named ones.
