@@ -337,6 +337,14 @@ fn options_are_checked() {
     }
 }
 
+/// The parts of a streamed answer, and its text.
+fn streamed(events: &str) -> (Vec<Value>, String) {
+    let data = events.lines().filter_map(|line| line.strip_prefix("data: ").filter(|data| *data != "[DONE]"));
+    let parts: Vec<Value> = data.map(|data| serde_json::from_str(data).unwrap()).collect();
+    let text = parts.iter().filter_map(|part| part["choices"][0]["delta"]["content"].as_str()).collect();
+    (parts, text)
+}
+
 #[test]
 fn functions_are_called() {
     let folder = checkpoint_with_tools();
@@ -354,15 +362,11 @@ fn functions_are_called() {
 
     body["stream"] = json!(true);
     let (status, events) = site.post(body.to_string());
-    let parts: Vec<Value> = events
-        .lines()
-        .filter_map(|line| line.strip_prefix("data: ").filter(|data| *data != "[DONE]"))
-        .map(|data| serde_json::from_str(data).unwrap())
-        .collect();
-    let text: String = parts.iter().filter_map(|part| part["choices"][0]["delta"]["content"].as_str()).collect();
+    let (parts, text) = streamed(&events);
     assert_eq!((status, text.as_str()), (200, "I look."));
-    let last = &parts.last().unwrap()["choices"][0];
-    assert_eq!((&last["finish_reason"], &last["delta"]["tool_calls"][0]["index"]), (&json!("tool_calls"), &json!(0)));
+    let choice = |back: usize| &parts[parts.len() - back]["choices"][0];
+    assert_eq!((&choice(1)["finish_reason"], &choice(1)["delta"]), (&json!("tool_calls"), &json!({})));
+    assert_eq!((&choice(2)["finish_reason"], &choice(2)["delta"]["tool_calls"][0]["index"]), (&Value::Null, &json!(0)));
 
     // The result goes back, and an answer without a call is one, whatever it speaks of.
     let history = json!([
@@ -370,10 +374,16 @@ fn functions_are_called() {
         {"role": "assistant", "content": null, "tool_calls": message["tool_calls"]},
         {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "blue"},
     ]);
-    actor.says("Yes, by <tool");
-    for stream in [false, true] {
-        let (status, text) = site.post(json!({"messages": history, "tools": tools, "stream": stream}).to_string());
-        assert!(status == 200 && text.contains("\"stop\"") && text.contains("<tool"), "{text}");
+    for said in ["Yes, by <tool", "a <tool_call>{x"] {
+        actor.says(said);
+        let mut body = json!({"messages": history, "tools": tools});
+        let (_, reply) = site.ask(&body);
+        assert_eq!(
+            (&reply["choices"][0]["finish_reason"], &reply["choices"][0]["message"]["content"]),
+            (&json!("stop"), &json!(said))
+        );
+        body["stream"] = json!(true);
+        assert_eq!(streamed(&site.post(body.to_string()).1).1, said);
     }
     // Whoever does not want calls gets the text.
     actor.says(call);

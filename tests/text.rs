@@ -102,6 +102,7 @@ fn tools_are_written_as_the_reference_writes_them() {
     let call = ToolCall::new(call["name"].as_str().unwrap(), &call["arguments"].to_string()).unwrap();
     messages[1].parts.push(Part::ToolCall(call));
     messages[0].parts.push(Part::Tools(case["tools"].to_string()));
+    // Of this repository: the checkpoint's own is not at hand.
     let tools = ChatTemplate::from_source(std::fs::read_to_string(data("text/tools.jinja")).unwrap()).unwrap();
     assert_eq!(tools.render(&messages, true).unwrap(), case["text"].as_str().unwrap());
     // Names of special tokens in them are text.
@@ -113,7 +114,10 @@ fn tools_are_written_as_the_reference_writes_them() {
     };
     let mut offered = asked.to_vec();
     offered[0].parts.push(Part::Tools(r#"[{"name": "<|image_pad|>", "<|image_pad|>": ["<|image_pad|>"]}]"#.into()));
-    assert_eq!((count(&asked), count(&offered)), (0, 0));
+    let mut called = Message::new(Role::Assistant);
+    called.parts.push(Part::ToolCall(ToolCall::new("<|image_pad|>", r#"{"<|image_pad|>": "<|image_pad|>"}"#).unwrap()));
+    let whole = [offered[0].clone(), called, Message::new(Role::Tool).text("<|image_pad|>")];
+    assert_eq!((count(&asked), count(&whole)), (0, 0));
     // A template without tools refuses them, and what nobody may call is no matter.
     assert!(matches!(template().render(&offered, true), Err(Error::Prompt { .. })));
     offered.push(Message::new(Role::User).text("hi"));

@@ -27,11 +27,13 @@ fn a_call_is_remembered_and_its_result_is_read() {
     let (said, calls) = ToolCall::split(&called.text);
     assert_eq!((said, calls.len(), calls[0].name.as_str()), ("I look.", 1, "look"));
     let messages: Vec<Message> = session.messages().cloned().collect();
+    // Off is said with the question, and stays there.
+    assert!(matches!(messages[0].parts.last(), Some(Part::Text(said)) if said == " /no_think"));
     assert!(
         matches!(&messages[1].parts[..], [Part::Text(said), Part::ToolCall(call)] if said == "I look." && *call == calls[0])
     );
 
-    // The conversation goes on from the file as it does here, with all that the model wrote in the cache.
+    // What the model wrote is what the template writes: all of it is in the cache. The file has it, too.
     let file = folder.path().join("saved");
     session.save(&file).unwrap();
     let mut loaded = actor.model.load_session(&file).unwrap();
@@ -62,6 +64,11 @@ fn what_cannot_have_tools_is_refused() {
     let mut called = Message::new(Role::User).text("a");
     called.parts.push(Part::ToolCall(ToolCall::new("look", "{}").unwrap()));
     refused(&with, Prompt::from_messages(vec![called]), "calls");
+    // A call that nobody asked for is text.
+    let plain = Actor::new(CALL);
+    let mut session = plain.session();
+    session.ask(&asked().tools("[]").unwrap(), &one_at_a_time()).unwrap();
+    assert!(session.ask(&Prompt::user().text("And?"), &one_at_a_time()).is_ok());
     // Pictures alone are written by the other template.
     assert!(with.session().ask(&Prompt::user().image(picture(28, 28)).text("a"), &one_at_a_time()).is_ok());
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::image::Image;
-use super::tools::{ToolCall, check_tools};
+use super::tools::{self, ToolCall};
 use super::video::Video;
 use crate::error::{Error, Result};
 
@@ -99,7 +99,8 @@ impl Message {
     }
 
     fn ends_with(&self, end: &str) -> bool {
-        matches!(self.parts.last(), Some(Part::Text(text)) if text.ends_with(end))
+        let last = self.parts.iter().rfind(|part| !matches!(part, Part::Tools(_)));
+        matches!(last, Some(Part::Text(text)) if text.ends_with(end))
     }
 }
 
@@ -233,10 +234,8 @@ impl Prompt {
     ///
     /// # Errors
     /// [`Error::Prompt`] when it is no JSON list of objects.
-    pub fn tools(self, tools: impl Into<String>) -> Result<Self> {
-        let tools = tools.into();
-        check_tools(&tools)?;
-        Ok(self.part(Part::Tools(tools)))
+    pub fn tools(self, tools: &str) -> Result<Self> {
+        Ok(self.part(Part::Tools(tools::tools(tools)?)))
     }
 
     /// Choose whether the model thinks first. It does not matter when in the chain this is called.
@@ -294,14 +293,18 @@ impl Prompt {
         };
         if !matches!(last.role, Role::User | Role::Tool) {
             let role = last.role.as_str();
-            return Err(Error::prompt(format!("its last message is the {role}'s: it must end with the user's")));
+            return Err(Error::prompt(format!(
+                "its last message is the {role}'s: it must end with the user's or a tool's"
+            )));
         }
         if last.role == Role::User && last.is_empty() {
             return Err(Error::prompt("it is empty: add text, an image or a video"));
         }
         let (said, begun) = style.words(self.thinking);
-        if !said.is_empty() && last.role == Role::User && !last.ends_with(said) {
-            last.parts.push(Part::Text(said.to_owned()));
+        // After a call the question is further up; a session has said it already.
+        let asked = messages.iter_mut().rfind(|message| message.role == Role::User);
+        if let Some(asked) = asked.filter(|asked| !said.is_empty() && !asked.ends_with(said)) {
+            asked.parts.push(Part::Text(said.to_owned()));
         }
         Ok((messages, begun))
     }

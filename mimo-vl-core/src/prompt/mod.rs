@@ -20,4 +20,5 @@ pub use self::stream::TokenText;
 pub use self::template::ChatTemplate;
 pub use self::tokenizer::Tokenizer;
 pub use self::tools::ToolCall;
+pub(crate) use self::tools::offered;
 pub use self::video::Video;

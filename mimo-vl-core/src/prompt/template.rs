@@ -9,7 +9,7 @@ use super::guard::Guard;
 use super::json::{spaced_json, write_json};
 use super::message::{Message, Part, Role, strip_thinking};
 use super::tokenizer::Tokenizer;
-use super::tools::ToolCall;
+use super::tools::{ToolCall, offered};
 use crate::config::Texts;
 use crate::error::{Error, Result};
 
@@ -22,6 +22,7 @@ const TOOLS: &str = "tools";
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    /// Of all templates.
     source: String,
     vision_ids: bool,
     /// Which template knows of functions that the model may call.
@@ -32,8 +33,8 @@ impl ChatTemplate {
     /// Read the template of a checkpoint directory: `chat_template.jinja`, or else the entry `chat_template` of
     /// `chat_template.json` or `tokenizer_config.json`. Of several templates the one named `default` is taken.
     ///
-    /// Where that template knows nothing of tools, and the one in `tokenizer_config.json` does, conversations with tools take
-    /// that one: the published checkpoints have one template for pictures, and one for tools.
+    /// Where that template knows nothing of tools, and one in `tokenizer_config.json` does, `tool_use` or `default`, conversations
+    /// with tools take that one: the published checkpoints have one template for pictures, and one for tools.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] when there is none, or it is not valid; [`Error::Io`] when a file cannot be read.
@@ -41,17 +42,19 @@ impl ChatTemplate {
         let texts = texts.into();
         let mut template = Self::load_main(&texts)?;
         if template.tools.is_none() {
-            let path = texts.directory().join("tokenizer_config.json");
-            let source = texts.read("tokenizer_config.json")?.map(|text| serde_json::from_str(&text)).transpose();
-            let source = source.map_err(|error| Error::checkpoint(&path, error.to_string()))?;
-            let source = source.as_ref().and_then(|json| entry(json).ok().flatten());
-            // One that is not valid is not needed for anything else.
-            if let Some(source) =
-                source.filter(|source| Self::parse(source.clone()).is_ok_and(|other| other.tools.is_some()))
-            {
-                let added = template.environment.add_template_owned(TOOLS, source);
-                added.map_err(|error| Error::checkpoint(path, format!("chat template: {error}")))?;
-                template.tools = Some(TOOLS);
+            // What is not valid there is needed for nothing else.
+            let json: Option<serde_json::Value> =
+                texts.read("tokenizer_config.json")?.and_then(|text| serde_json::from_str(&text).ok());
+            let sources = json.iter().flat_map(|json| {
+                let list = json["chat_template"].as_array();
+                [list.and_then(|list| named(list, "tool_use")), entry(json).ok().flatten()]
+            });
+            let knows_tools = |source: &String| Self::parse(source.clone()).is_ok_and(|other| other.tools.is_some());
+            if let Some(source) = sources.flatten().find(knows_tools) {
+                template.source += &source;
+                if template.environment.add_template_owned(TOOLS, source).is_ok() {
+                    template.tools = Some(TOOLS);
+                }
             }
         }
         Ok(template)
@@ -128,7 +131,7 @@ impl ChatTemplate {
         if messages.is_empty() {
             return Err(Error::prompt("it has no message"));
         }
-        let tools = tools(messages)?;
+        let tools = offered(messages)?;
         let template = self.template_for(messages, tools.is_some())?;
         let tools = tools.map(|tools| guarded(tools, &write));
         let message = |message: &Message| {
@@ -178,7 +181,12 @@ impl ChatTemplate {
         let json: serde_json::Map<_, _> = serde_json::from_str(context).map_err(|error| {
             Error::prompt(format!("what the chat template is to render is no JSON object: {error}"))
         })?;
-        self.fill(NAME, value(json.into()))
+        let messages = json.get("messages").and_then(|messages| messages.as_array());
+        let calls = |message: &serde_json::Value| message["role"] == "tool" || message["tool_calls"].is_array();
+        let has_tools = json.get("tools").and_then(|tools| tools.as_array()).is_some_and(|tools| !tools.is_empty())
+            || messages.is_some_and(|messages| messages.iter().any(calls));
+        let name = self.tools.filter(|_| has_tools).unwrap_or(NAME);
+        self.fill(name, value(json.into()))
     }
 
     fn fill(&self, name: &str, context: Value) -> Result<String> {
@@ -224,15 +232,6 @@ fn texts(messages: &[Message]) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The functions that may be called now, if there are any.
-fn tools(messages: &[Message]) -> Result<Option<serde_json::Value>> {
-    let tools = messages.iter().flat_map(|message| &message.parts).rev().find_map(|part| match part {
-        Part::Tools(tools) => Some(json("the tools", tools)),
-        _ => None,
-    });
-    Ok(tools.transpose()?.filter(|tools| tools.as_array().is_none_or(|tools| !tools.is_empty())))
-}
-
 /// The calls in an answer, in OpenAI's form.
 fn calls(message: &Message, write: &impl Fn(&str) -> String) -> Result<Vec<Value>> {
     let call = |part: &Part| match part {
@@ -270,12 +269,16 @@ fn entry(json: &serde_json::Value) -> Result<Option<String>, &'static str> {
         None | Some(serde_json::Value::Null) => Ok(None),
         Some(serde_json::Value::String(source)) => Ok(Some(source.clone())),
         Some(serde_json::Value::Array(list)) => {
-            let default = list.iter().find(|item| item.get("name").and_then(|name| name.as_str()) == Some("default"));
-            let source = default.and_then(|item| item.get("template")).and_then(|source| source.as_str());
-            source.map(|source| Some(source.to_owned())).ok_or("chat_template has no entry named \"default\"")
+            named(list, "default").map(Some).ok_or("chat_template has no entry named \"default\"")
         }
         Some(_) => Err("chat_template must be a string or a list"),
     }
+}
+
+/// One of several templates.
+fn named(list: &[serde_json::Value], name: &str) -> Option<String> {
+    let item = list.iter().find(|item| item["name"] == name)?;
+    item["template"].as_str().map(str::to_owned)
 }
 
 /// Templates refuse messages with this.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::message::{Message, Part};
 use crate::error::{Error, Result};
 
 /// A function that the model wants called.
@@ -35,36 +36,52 @@ impl ToolCall {
     }
 
     /// What an answer says, and the calls at its end, in the form in which the models write them:
-    /// `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, one after the other. An answer of another form has none.
+    /// `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, one after the other. An answer that ends otherwise has none.
     pub fn split(answer: &str) -> (&str, Vec<Self>) {
-        let Some((said, mut rest)) = answer.split_once(Self::START) else { return (answer, Vec::new()) };
-        let mut calls = Vec::new();
-        loop {
-            let Some((call, after)) = rest.split_once(Self::END) else { return (answer, Vec::new()) };
-            let Some(call) = Self::read(call) else { return (answer, Vec::new()) };
-            calls.push(call);
-            match after.trim_start().strip_prefix(Self::START) {
-                Some(next) => rest = next,
-                None if after.trim().is_empty() => return (said.trim_end(), calls),
-                None => return (answer, Vec::new()),
+        // An answer may speak of calls before it makes some.
+        for (start, _) in answer.match_indices(Self::START) {
+            if let Some(calls) = Self::read(&answer[start..]) {
+                return (answer[..start].trim_end(), calls);
             }
         }
+        (answer, Vec::new())
     }
 
-    fn read(json: &str) -> Option<Self> {
-        let mut call: Map<String, Value> = serde_json::from_str(json).ok()?;
-        let name = call.get("name")?.as_str()?.to_owned();
-        let arguments = call.remove("arguments").filter(Value::is_object)?;
-        Some(Self { name, arguments: arguments.to_string() })
+    /// Calls up to the end.
+    fn read(mut text: &str) -> Option<Vec<Self>> {
+        let mut calls = Vec::new();
+        while !text.is_empty() {
+            text = text.strip_prefix(Self::START)?;
+            let mut values = serde_json::Deserializer::from_str(text).into_iter::<Map<String, Value>>();
+            let mut call = values.next()?.ok()?;
+            text = text[values.byte_offset()..].trim_start().strip_prefix(Self::END)?.trim_start();
+            let name = call.get("name")?.as_str()?.to_owned();
+            let arguments = call.remove("arguments").filter(Value::is_object)?;
+            calls.push(Self { name, arguments: arguments.to_string() });
+        }
+        Some(calls)
     }
 }
 
-/// A list of functions as JSON, checked as far as every template needs it.
-pub(super) fn check_tools(tools: &str) -> Result<()> {
-    match serde_json::from_str::<Vec<Map<String, Value>>>(tools) {
-        Ok(_) => Ok(()),
+/// A list of functions as JSON, checked as far as every template needs it, and written without escapes.
+pub(super) fn tools(json: &str) -> Result<String> {
+    match serde_json::from_str::<Vec<Map<String, Value>>>(json) {
+        Ok(tools) => Ok(Value::from_iter(tools).to_string()),
         Err(error) => Err(Error::prompt(format!("the tools are no JSON list of objects: {error}"))),
     }
+}
+
+/// The functions that may be called after these messages, if there are any.
+pub(crate) fn offered<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Result<Option<Value>> {
+    let parts = messages.into_iter().flat_map(|message| &message.parts);
+    let tools = parts.filter_map(|part| match part {
+        Part::Tools(tools) => Some(tools),
+        _ => None,
+    });
+    let Some(tools) = tools.last() else { return Ok(None) };
+    let tools: Vec<Value> =
+        serde_json::from_str(tools).map_err(|error| Error::prompt(format!("the tools are no JSON list: {error}")))?;
+    Ok(if tools.is_empty() { None } else { Some(tools.into()) })
 }
 
 #[cfg(test)]
@@ -80,6 +97,9 @@ mod tests {
         assert_eq!(ToolCall::split(one), ("I look.", vec![call("a", r#"{"x": [1]}"#)]));
         let two = "<tool_call>{\"arguments\": {}, \"name\": \"a\"}</tool_call>\n<tool_call>{\"name\": \"b\", \"arguments\": {}}</tool_call>\n";
         assert_eq!(ToolCall::split(two), ("", vec![call("a", "{}"), call("b", "{}")]));
+        let odd =
+            "<tool_call> is a tag.\n<tool_call>{\"name\": \"a\", \"arguments\": {\"x\": \"</tool_call>\"}}</tool_call>";
+        assert_eq!(ToolCall::split(odd), ("<tool_call> is a tag.", vec![call("a", r#"{"x": "</tool_call>"}"#)]));
         for other in [
             "no call",
             "<tool_call>{\"name\": \"a\", \"arguments\": {}}",

@@ -166,7 +166,7 @@ impl Chat {
         }
         let mut prompt = Prompt::from_messages(messages).thinking(thinking);
         if let Some(offered) = &tools {
-            prompt = prompt.tools(offered.as_str())?;
+            prompt = prompt.tools(offered)?;
         }
         let stream = body.stream.unwrap_or(false);
         let usage = body.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
@@ -290,7 +290,9 @@ impl Said {
             }
         }
         for (number, Called { function }) in self.tool_calls.iter().flatten().enumerate() {
-            let call = ToolCall::new(&*function.name, &function.arguments);
+            // Some clients send nothing for a function without parameters.
+            let arguments = if function.arguments.trim().is_empty() { "{}" } else { &function.arguments };
+            let call = ToolCall::new(&*function.name, arguments);
             let wrong = |error: Error| Refusal::of(format!("{place}.tool_calls[{number}]"), error.to_string());
             message.parts.push(Part::ToolCall(call.map_err(wrong)?));
         }

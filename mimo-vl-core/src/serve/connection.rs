@@ -291,7 +291,11 @@ async fn stream(
                 };
             }
             Ok(Part::Over(answer)) => {
-                open = send(&head.end(&answer, shared.model.tokenizer(), tools, said.rest())).await
+                for part in if tools { head.rest(&answer, &said) } else { Vec::new() } {
+                    open = open && send(&part).await;
+                }
+                open = open
+                    && send(&head.end(&answer, shared.model.tokenizer(), tools)).await
                     && (!usage || send(&head.count(&answer)).await);
                 break;
             }

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use super::said::SaidBeforeCalls;
 use crate::answer::{Place, Region, StopReason};
 use crate::prompt::{Tokenizer, ToolCall};
 use crate::session::Answer;
@@ -64,17 +65,25 @@ impl Head {
         self.with("chat.completion.chunk", json!([{"index": 0, "delta": delta, "finish_reason": null}])).into()
     }
 
-    /// The end of an answer that was given in parts, `rest` of it not yet, unless the calls of `tools` at its end say it.
-    pub(super) fn end(&self, answer: &Answer, tokenizer: &Tokenizer, tools: bool, rest: String) -> Value {
-        let calls = if tools { ToolCall::split(&answer.text).1 } else { Vec::new() };
-        let delta = match (calls.is_empty(), rest.is_empty()) {
-            (false, _) => json!({"tool_calls": self.calls(&calls, true)}),
-            (true, false) => json!({"content": rest}),
-            (true, true) => json!({}),
-        };
+    /// What an answer that may end with calls says beyond what was told, and those calls.
+    pub(super) fn rest(&self, answer: &Answer, told: &SaidBeforeCalls) -> Vec<Value> {
+        let (said, calls) = ToolCall::split(&answer.text);
+        let rest = told.rest(said);
+        let mut parts = Vec::new();
+        if !rest.is_empty() {
+            parts.push(self.delta(json!({"content": rest})));
+        }
+        if !calls.is_empty() {
+            parts.push(self.delta(json!({"tool_calls": self.calls(&calls, true)})));
+        }
+        parts
+    }
+
+    /// The end of an answer that was given in parts, and may have been calls of `tools`.
+    pub(super) fn end(&self, answer: &Answer, tokenizer: &Tokenizer, tools: bool) -> Value {
+        let called = tools && !ToolCall::split(&answer.text).1.is_empty();
         let choice = json!([{
-            "index": 0, "delta": delta, "logprobs": logprobs(answer, tokenizer),
-            "finish_reason": finish(answer.stop, !calls.is_empty()),
+            "index": 0, "delta": {}, "logprobs": logprobs(answer, tokenizer), "finish_reason": finish(answer.stop, called),
         }]);
         self.with("chat.completion.chunk", choice).into()
     }

@@ -7,6 +7,8 @@ use crate::prompt::ToolCall;
 pub(super) struct SaidBeforeCalls {
     /// What may be the beginning of a call.
     held: String,
+    /// Bytes that were told.
+    told: usize,
 }
 
 impl SaidBeforeCalls {
@@ -23,12 +25,13 @@ impl SaidBeforeCalls {
         // Space before a call is no part of what is said.
         let end = self.held[..end].trim_end().len();
         let rest = self.held.split_off(end);
+        self.told += end;
         std::mem::replace(&mut self.held, rest)
     }
 
-    /// What was held back of an answer without calls.
-    pub(super) fn rest(&mut self) -> String {
-        std::mem::take(&mut self.held)
+    /// What was held back of `said`, which the whole answer turned out to say.
+    pub(super) fn rest<'a>(&self, said: &'a str) -> &'a str {
+        said.get(self.told..).unwrap_or_default()
     }
 }
 
@@ -38,16 +41,17 @@ mod tests {
 
     #[test]
     fn what_is_said_is_told_as_soon_as_it_is_no_call() {
-        let told = |text: &str| {
+        let told = |pieces: &[&str]| {
             let mut said = SaidBeforeCalls::default();
-            let mut told: Vec<String> = text.split_inclusive(' ').map(|piece| said.push(piece)).collect();
-            told.push(said.rest());
+            let mut told: Vec<String> = pieces.iter().map(|piece| said.push(piece)).collect();
+            told.push(said.rest(ToolCall::split(&pieces.concat()).0).to_owned());
             told
         };
-        assert_eq!(told("a <b <tool c"), ["a", " <b", " <tool", " c", ""]);
-        let mut said = SaidBeforeCalls::default();
-        let pieces = ["I ", "look.\n", "<tool", "_call>", "\n{}", "</tool_call>"];
-        assert_eq!(pieces.map(|piece| said.push(piece)), ["I", " look.", "", "", "", ""]);
-        assert_eq!(said.rest(), "\n<tool_call>\n{}</tool_call>");
+        assert_eq!(told(&["a ", "<b ", "<tool ", "é"]), ["a", " <b", " <tool", " é", ""]);
+        assert_eq!(told(&["a <tool", " "]), ["a", " <tool", " "]);
+        let call = ["<tool", "_call>\n{\"name\": \"a\", \"arguments\": {}}", "</tool_call>"];
+        assert_eq!(told(&[&["I ", "look.\n"], &call[..]].concat()), ["I", " look.", "", "", "", ""]);
+        assert_eq!(told(&[&["<tool_call> is a tag. "], &call[..]].concat()), ["", "", "", "", "<tool_call> is a tag."]);
+        assert_eq!(told(&["a\n", "<tool_call>", "{x"]), ["a", "", "", "\n<tool_call>{x"]);
     }
 }

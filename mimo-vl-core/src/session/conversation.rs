@@ -17,7 +17,7 @@ use crate::encode::{Slot, encode};
 use crate::error::{Error, Result};
 use crate::model::{Features, Segment, Sequence, Step};
 use crate::preprocess::Grid;
-use crate::prompt::{Message, Part, Prompt, Role, Thinking, ToolCall};
+use crate::prompt::{Message, Part, Prompt, Role, Thinking, ToolCall, offered};
 use crate::sampling::{Generate, Grammar, GrammarMatcher};
 
 /// A conversation with a model.
@@ -430,10 +430,9 @@ impl Session {
         if options.keep_thinking && !thinking.is_empty() {
             message.parts.push(Part::Thinking(thinking.to_owned()));
         }
-        let tools = |part: &Part| matches!(part, Part::Tools(_));
-        let (said, calls) = match turns.iter().flat_map(|turn| &turn.message.parts).any(tools) {
-            true => ToolCall::split(text),
-            false => (text, Vec::new()),
+        let (said, calls) = match offered(turns.iter().map(|turn| &turn.message)) {
+            Ok(Some(_)) => ToolCall::split(text),
+            _ => (text, Vec::new()),
         };
         let mut message = message.text(said);
         message.parts.extend(calls.into_iter().map(Part::ToolCall));
