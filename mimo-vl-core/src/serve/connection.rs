@@ -270,7 +270,7 @@ async fn stream(
     mut sender: Sender<Bytes>,
     Form { usage, tools }: Form,
 ) {
-    let mut said = SaidBeforeCalls::default();
+    let mut said = tools.then(SaidBeforeCalls::default);
     let mut next: Result<Part, Refusal> = Ok(first);
     let deadline = telling.deadline;
     let mut send = async |data: &(dyn Display + Sync)| {
@@ -281,9 +281,9 @@ async fn stream(
     while open {
         match next {
             Ok(Part::Event(event)) => {
-                let event = match event {
-                    Event::Text(text) if tools => Event::Text(said.push(&text)),
-                    event => event,
+                let event = match (event, &mut said) {
+                    (Event::Text(text), Some(said)) => Event::Text(said.push(&text)),
+                    (event, _) => event,
                 };
                 open = match delta(event) {
                     Some(delta) => send(&head.delta(delta)).await,
@@ -291,12 +291,10 @@ async fn stream(
                 };
             }
             Ok(Part::Over(answer)) => {
-                for part in if tools { head.rest(&answer, &said) } else { Vec::new() } {
+                for part in head.end(&answer, shared.model.tokenizer(), said.as_ref()) {
                     open = open && send(&part).await;
                 }
-                open = open
-                    && send(&head.end(&answer, shared.model.tokenizer(), tools)).await
-                    && (!usage || send(&head.count(&answer)).await);
+                open = open && (!usage || send(&head.count(&answer)).await);
                 break;
             }
             Err(refusal) => {

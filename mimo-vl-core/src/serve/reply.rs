@@ -65,10 +65,12 @@ impl Head {
         self.with("chat.completion.chunk", json!([{"index": 0, "delta": delta, "finish_reason": null}])).into()
     }
 
-    /// What an answer that may end with calls says beyond what was told, and those calls.
-    pub(super) fn rest(&self, answer: &Answer, told: &SaidBeforeCalls) -> Vec<Value> {
-        let (said, calls) = ToolCall::split(&answer.text);
-        let rest = told.rest(said);
+    /// The last parts of an answer that was given in parts; `told` is what was told of one that may end with calls.
+    pub(super) fn end(&self, answer: &Answer, tokenizer: &Tokenizer, told: Option<&SaidBeforeCalls>) -> Vec<Value> {
+        let (rest, calls) = told.map_or(("", Vec::new()), |told| {
+            let (said, calls) = ToolCall::split(&answer.text);
+            (told.rest(said), calls)
+        });
         let mut parts = Vec::new();
         if !rest.is_empty() {
             parts.push(self.delta(json!({"content": rest})));
@@ -76,16 +78,12 @@ impl Head {
         if !calls.is_empty() {
             parts.push(self.delta(json!({"tool_calls": self.calls(&calls, true)})));
         }
-        parts
-    }
-
-    /// The end of an answer that was given in parts, and may have been calls of `tools`.
-    pub(super) fn end(&self, answer: &Answer, tokenizer: &Tokenizer, tools: bool) -> Value {
-        let called = tools && !ToolCall::split(&answer.text).1.is_empty();
         let choice = json!([{
-            "index": 0, "delta": {}, "logprobs": logprobs(answer, tokenizer), "finish_reason": finish(answer.stop, called),
+            "index": 0, "delta": {}, "logprobs": logprobs(answer, tokenizer),
+            "finish_reason": finish(answer.stop, !calls.is_empty()),
         }]);
-        self.with("chat.completion.chunk", choice).into()
+        parts.push(self.with("chat.completion.chunk", choice).into());
+        parts
     }
 
     /// Calls of functions; in a stream each has a number.
