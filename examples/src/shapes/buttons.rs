@@ -9,7 +9,7 @@ use super::backdrop::backdrop;
 use super::conversation::{Ask, resized};
 use super::draw::{Mark, Picture};
 use super::kinds;
-use super::lettering::{HEIGHT, width, write};
+use super::lettering::{HEIGHT, SCALE, whole_tokens, width, write};
 use super::palette::shade;
 use super::phrases::worded;
 use super::random::Random;
@@ -35,9 +35,13 @@ const ENGLISH: &[&str] = &[
 const CHINESE: &[&str] = &["[请|]点击@[按钮|]。", "[请|]点击“@”[按钮|]。", "点一下@[按钮|]。", "点击{p}的@按钮。"];
 /// Width of a button's edge.
 const EDGE: u32 = 2;
+/// Least distance of two buttons.
+const GAP: u32 = 2;
+/// Faces of coloured buttons.
+const FACES: [Colour; 5] = [Colour::Blue, Colour::Green, Colour::Red, Colour::Purple, Colour::Black];
 const TRIES: usize = 80;
 
-/// A screen with 2 to 5 buttons, and the request to click one of them.
+/// A screen with 1 to 6 buttons, from top to bottom, and the request to click one of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Buttons {
     /// The screen.
@@ -50,65 +54,55 @@ pub struct Buttons {
     pub target: usize,
     /// The request as the user types it.
     pub text: String,
+    /// The language of the request.
+    language: Language,
     /// Whether it is put as the goal of a [`Task`], not as a question.
     pub is_task: bool,
 }
 
 impl Buttons {
-    /// Buttons on a screen of this width and height, of at least 140 by 140 pixels.
+    /// Buttons on a screen of about this width and height, of at least 140 by 140 pixels.
     pub fn random((wide, high): (u32, u32), is_task: bool, rng: &mut Random) -> Self {
+        let room = (whole_tokens(wide), whole_tokens(high));
         let language = rng.pick(&Language::ALL);
-        let mut picture = backdrop(wide, high, rng);
-        let mut screen =
-            Self { picture: picture.clone(), buttons: vec![], words: vec![], target: 0, text: String::new(), is_task };
         let all: Vec<&'static str> = WORDS.concat();
         // All screens mix languages now and then, as real ones do.
         let set = if rng.chance(0.2) { &all[..] } else { WORDS[usize::from(language == Language::Chinese)] };
-        let colour = rng.chance(0.4);
-        for _ in 0..rng.within(2, 5) {
+        let mut placed: Vec<([u32; 4], &'static str)> = Vec::new();
+        for _ in 0..rng.within(2, 6) {
             let word = rng.pick(set);
-            let largest = if width(word) * 2 + 20 <= wide { 2 } else { 1 };
-            let scale = rng.within(1, largest).max(rng.within(1, largest)) as u32;
-            let (padding, above) = (rng.within(6, 12) as u32, rng.within(3, 8) as u32);
-            let size = (width(word) * scale + 2 * padding, HEIGHT * scale + 2 * above);
-            if screen.words.contains(&word) || size.0 > wide || size.1 > high {
-                continue;
+            let mut padding = |low, high| rng.within(low, high) as u32 * SCALE;
+            let size = (width(word) + 2 * padding(3, 6), HEIGHT + 2 * padding(2, 4));
+            if placed.iter().all(|(_, other)| *other != word)
+                && let Some(edges) = free_place(&placed, room, size, rng)
+            {
+                placed.push((edges, word));
             }
-            let Some((left, top)) = screen.free_place((wide, high), size, rng) else { continue };
-            let edges = [left, top, left + size.0, top + size.1];
-            let (face, ink) = if colour {
-                (
-                    shade(rng.pick(&[Colour::Blue, Colour::Green, Colour::Red, Colour::Purple, Colour::Black]), rng),
-                    [255; 3],
-                )
-            } else {
-                ([rng.within(205, 250) as u8; 3], [rng.within(0, 60) as u8; 3])
-            };
-            picture.fill(edges, face.map(|value| (u16::from(value) * 5 / 8) as u8));
-            picture.fill([left + EDGE, top + EDGE, edges[2] - EDGE, edges[3] - EDGE], face);
-            write(&mut picture, word, (left + padding, top + above), scale, ink);
-            let kind = all.iter().position(|other| other == &word).unwrap_or(0);
-            screen.buttons.push(edges.map(f64::from));
-            let (x, y) = (f64::from(left + edges[2]) / 2.0, f64::from(top + edges[3]) / 2.0);
-            picture.marks.push(Mark { edges: [x, y, x, y], kind: kinds::of_word(kind) });
-            screen.words.push(word);
         }
-        screen.target = rng.below(screen.buttons.len());
-        let templates = if language == Language::English { ENGLISH } else { CHINESE };
-        screen.text = worded(templates, Subject::default(), language, rng).replace('@', screen.words[screen.target]);
-        Self { picture, ..screen }
+        placed.sort_by_key(|([left, top, ..], _)| (*top, *left));
+        let mut picture = backdrop(room.0, room.1, rng);
+        let coloured = rng.chance(0.4);
+        for &(edges @ [left, top, right, bottom], word) in &placed {
+            let (face, ink) = if coloured { (shade(rng.pick(&FACES), rng), [255; 3]) } else { grey(rng) };
+            picture.fill(edges, face.map(|value| (u16::from(value) * 5 / 8) as u8));
+            picture.fill([left + EDGE, top + EDGE, right - EDGE, bottom - EDGE], face);
+            write(&mut picture, word, ((left + right - width(word)) / 2, (top + bottom - HEIGHT) / 2), ink);
+            let kind = all.iter().position(|other| *other == word).unwrap_or(0);
+            let (x, y) = (f64::from(left + right) / 2.0, f64::from(top + bottom) / 2.0);
+            picture.marks.push(Mark { edges: [x, y, x, y], kind: kinds::of_word(kind) });
+        }
+        let buttons = placed.iter().map(|(edges, _)| edges.map(f64::from)).collect();
+        let words = placed.iter().map(|(_, word)| *word).collect();
+        let mut screen = Self { picture, buttons, words, target: 0, text: String::new(), language, is_task };
+        screen.choose(rng);
+        screen
     }
 
-    fn free_place(&self, room: (u32, u32), size: (u32, u32), rng: &mut Random) -> Option<(u32, u32)> {
-        (0..TRIES).find_map(|_| {
-            let left = rng.below((room.0 - size.0 + 1) as usize) as u32;
-            let top = rng.below((room.1 - size.1 + 1) as usize) as u32;
-            let [x1, y1, x2, y2] = [left, top, left + size.0, top + size.1].map(f64::from);
-            let apart = |other: &[f64; 4]| {
-                x2 + 2.0 <= other[0] || other[2] + 2.0 <= x1 || y2 + 2.0 <= other[1] || other[3] + 2.0 <= y1
-            };
-            self.buttons.iter().all(apart).then_some((left, top))
-        })
+    /// Ask for one of the buttons.
+    pub(crate) fn choose(&mut self, rng: &mut Random) {
+        self.target = rng.below(self.words.len());
+        let templates = if self.language == Language::English { ENGLISH } else { CHINESE };
+        self.text = worded(templates, Subject::default(), self.language, rng).replace('@', self.words[self.target]);
     }
 
     /// The prompt that asks for the click.
@@ -134,6 +128,25 @@ impl Buttons {
         let answer = format!("{{\"action\": \"click\", \"start_point\": [{x}, {y}]}}");
         Ok(Ask { question, answer, thought: self.words.join(", ") })
     }
+}
+
+/// Edges of a rectangle of this size that lies apart from the others, on the dots of the screen.
+fn free_place(placed: &[([u32; 4], &str)], room: (u32, u32), size: (u32, u32), rng: &mut Random) -> Option<[u32; 4]> {
+    let free = (room.0.checked_sub(size.0)?, room.1.checked_sub(size.1)?);
+    (0..TRIES).find_map(|_| {
+        let mut dots = |room: u32| rng.below((room / SCALE + 1) as usize) as u32 * SCALE;
+        let (left, top) = (dots(free.0), dots(free.1));
+        let [right, bottom] = [left + size.0, top + size.1];
+        let apart = |([x1, y1, x2, y2], _): &([u32; 4], &str)| {
+            right + GAP <= *x1 || x2 + GAP <= left || bottom + GAP <= *y1 || y2 + GAP <= top
+        };
+        placed.iter().all(apart).then_some([left, top, right, bottom])
+    })
+}
+
+/// Face and ink of a button without a colour.
+fn grey(rng: &mut Random) -> ([u8; 3], [u8; 3]) {
+    ([rng.within(205, 250) as u8; 3], [rng.within(0, 60) as u8; 3])
 }
 
 /// All text of this skill but what is filled in.

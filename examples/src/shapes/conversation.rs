@@ -30,9 +30,14 @@ pub enum Skill {
         turns: usize,
     },
     /// Reading characters.
-    Read,
+    Read {
+        /// Most lines.
+        lines: usize,
+    },
     /// Clicking buttons.
     Click {
+        /// Turns.
+        turns: usize,
         /// Whether as a GUI task, not as a plain request.
         task: bool,
     },
@@ -50,8 +55,9 @@ impl Skill {
         match rng.weighted(weights) {
             0 => Self::Ask { turns: rng.within(1, 4) as usize },
             1 => Self::Detect { turns: rng.within(1, 2) as usize },
-            2 => Self::Read,
-            3 => Self::Click { task: rng.chance(0.3) },
+            2 => Self::Read { lines: rng.within(1, 5) as usize },
+            3 if rng.chance(0.3) => Self::Click { turns: 1, task: true },
+            3 => Self::Click { turns: rng.within(1, 4) as usize, task: false },
             _ => Self::Motion { frames: rng.within(4, 8) as usize },
         }
     }
@@ -162,18 +168,22 @@ impl Conversation {
                 };
                 (Media::Picture(picture), asks)
             }
-            Skill::Read => {
-                let reading = Reading::random(size, &mut rng);
+            Skill::Read { lines } => {
+                let reading = Reading::random(size, lines, &mut rng);
                 let ask = reading.ask();
                 (Media::Picture(reading.picture), vec![ask])
             }
-            Skill::Click { task } => {
-                let buttons = Buttons::random(size, task, &mut rng);
-                let ask = buttons.ask(&PreprocessConfig::default())?;
+            Skill::Click { turns, task } => {
+                let mut buttons = Buttons::random(size, task, &mut rng);
+                let mut asks = vec![buttons.ask(&PreprocessConfig::default())?];
+                for _ in 1..turns {
+                    buttons.choose(&mut rng);
+                    asks.push(buttons.ask(&PreprocessConfig::default())?);
+                }
                 if task {
                     system = TASK_SYSTEM;
                 }
-                (Media::Picture(buttons.picture), vec![ask])
+                (Media::Picture(buttons.picture), asks)
             }
             Skill::Motion { frames } => {
                 let motion = Motion::random(size, frames, &mut rng);

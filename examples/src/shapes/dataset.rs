@@ -10,12 +10,13 @@ use mimo_vl_core::train::{Batch, Dataset, Example, PatchLabel};
 use super::checkpoint::TOKEN_SIDE;
 use super::conversation::{Conversation, Media, Recipe, STEPS, Skill, in_steps};
 use super::draw::Picture;
+use super::kinds;
 use super::random::Random;
 use super::scene::Limits;
 
 /// Width and height of pictures to detect in, of text, of screens, and of frames, each from the least to the most.
 const DETECTION: [(u32, u32); 2] = [(140, 196), (140, 196)];
-const TEXT: [(u32, u32); 2] = [(168, 224), (112, 140)];
+const TEXT: [(u32, u32); 2] = [(168, 224), (112, 196)];
 const SCREEN: [(u32, u32); 2] = [(168, 196), (140, 196)];
 const FRAME: [(u32, u32); 2] = [(112, 168), (112, 168)];
 
@@ -56,7 +57,7 @@ impl Dataset for ShapesDataset {
         let [width, height] = match skill {
             Skill::Ask { .. } => [limits.width, limits.height],
             Skill::Detect { .. } => DETECTION,
-            Skill::Read => TEXT,
+            Skill::Read { .. } => TEXT,
             Skill::Click { .. } => SCREEN,
             Skill::Motion { .. } => FRAME,
         };
@@ -111,7 +112,8 @@ impl ShapesDataset {
         learn.splice(before_media..before_media, std::iter::repeat_n(false, repeats));
         let [rows, columns] = [patches.grid.h, patches.grid.w];
         // Of the two frames of a step in time, the first is labelled.
-        let patch_labels = pictures.iter().step_by(2).flat_map(|picture| labels(picture, [rows, columns])).collect();
+        let labels = pictures.iter().step_by(2).map(|picture| self.labels(picture, [rows, columns]));
+        let patch_labels = labels.collect::<Result<Vec<_>>>()?.concat();
         Ok(Example {
             ids: encoded.ids,
             positions: encoded.positions,
@@ -121,29 +123,33 @@ impl ShapesDataset {
             patch_labels,
         })
     }
-}
 
-/// For every patch, in the order of patches (2×2 blocks together): what it shows the middle of, and its edges. Where a token shows
-/// no middle, its own upper left corner is to be known: so the language model learns where tokens stand.
-fn labels(picture: &Picture, [rows, columns]: [usize; 2]) -> Vec<PatchLabel> {
-    let mut labels = vec![PatchLabel::default(); rows * columns];
-    let patch = TOKEN_SIDE as f64 / 2.0;
-    let scale = [columns as f64 / f64::from(picture.width), rows as f64 / f64::from(picture.height)];
-    for mark in &picture.marks {
-        let edges: [f64; 4] = std::array::from_fn(|index| mark.edges[index] * scale[index % 2]);
-        let middle = |axis: usize| (edges[axis] + edges[axis + 2]) / 2.0;
-        let (row, column) = ((middle(1) as usize).min(rows - 1), (middle(0) as usize).min(columns - 1));
-        let block = (row / 2) * (columns / 2) + column / 2;
-        labels[4 * block + 2 * (row % 2) + column % 2] =
-            PatchLabel { kind: mark.kind, numbers: Some(edges.map(|edge| place(in_steps(edge * patch) as usize))) };
-    }
-    for (block, labels) in labels.chunks_exact_mut(4).enumerate() {
-        if labels.iter().all(|label| label.kind == 0) {
-            let (row, column) = (block / (columns / 2) * TOKEN_SIDE, block % (columns / 2) * TOKEN_SIDE);
-            labels[0].numbers = Some([column, row, column, row].map(place));
+    /// For every patch, in the order of patches (2×2 blocks together): what it shows the middle of, and its edges. Where a token shows
+    /// no middle, its own upper left corner is to be known: so the language model learns where tokens stand.
+    fn labels(&self, picture: &Picture, [rows, columns]: [usize; 2]) -> Result<Vec<PatchLabel>> {
+        let mut labels = vec![PatchLabel::default(); rows * columns];
+        let patch = TOKEN_SIDE as f64 / 2.0;
+        let scale = [columns as f64 / f64::from(picture.width), rows as f64 / f64::from(picture.height)];
+        for mark in &picture.marks {
+            let edges: [f64; 4] = std::array::from_fn(|index| mark.edges[index] * scale[index % 2]);
+            let middle = |axis: usize| (edges[axis] + edges[axis + 2]) / 2.0;
+            let (row, column) = ((middle(1) as usize).min(rows - 1), (middle(0) as usize).min(columns - 1));
+            let said = kinds::said(mark.kind).map(|word| self.tokenizer.encode(&word)).transpose()?;
+            let block = (row / 2) * (columns / 2) + column / 2;
+            labels[4 * block + 2 * (row % 2) + column % 2] = PatchLabel {
+                kind: mark.kind,
+                numbers: Some(edges.map(|edge| place(in_steps(edge * patch) as usize))),
+                word: said.and_then(|tokens| tokens.first().copied()),
+            };
         }
+        for (block, labels) in labels.chunks_exact_mut(4).enumerate() {
+            if labels.iter().all(|label| label.kind == 0) {
+                let (row, column) = (block / (columns / 2) * TOKEN_SIDE, block % (columns / 2) * TOKEN_SIDE);
+                labels[0].numbers = Some([column, row, column, row].map(place));
+            }
+        }
+        Ok(labels)
     }
-    labels
 }
 
 /// The number of a place among those that have names.

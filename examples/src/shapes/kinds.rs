@@ -22,3 +22,11 @@ pub(crate) fn of_character(index: usize) -> u32 {
 pub(crate) fn of_word(index: usize) -> u32 {
     (1 + OBJECTS + CHARACTERS.len() + index) as u32
 }
+
+/// What a character or word says; `None` for other kinds.
+pub(crate) fn said(kind: u32) -> Option<String> {
+    let index = (kind as usize).checked_sub(1 + OBJECTS)?;
+    let character = CHARACTERS.get(index).map(|&letter| char::from(letter).to_string());
+    let word = || WORDS.concat().get(index.checked_sub(CHARACTERS.len())?).map(|&word| word.to_owned());
+    character.or_else(word)
+}

@@ -5,7 +5,7 @@ use super::backdrop::backdrop;
 use super::conversation::Ask;
 use super::draw::{Mark, Picture};
 use super::kinds;
-use super::lettering::{HEIGHT, width, write};
+use super::lettering::{HEIGHT, SCALE, whole_tokens, width, write};
 use super::palette::shade;
 use super::phrases::worded;
 use super::random::Random;
@@ -34,41 +34,49 @@ const CHINESE: &[&str] = &[
     "{p}写了什么？",
 ];
 
-/// A picture of a line of characters, and a request to read it.
+/// A picture of lines of characters, and a request to read it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     /// The picture.
     pub picture: Picture,
     /// The request as the user types it.
     pub text: String,
-    /// What is written there: 3 to 8 digits or capital letters.
+    /// What is written there: in each line 3 to 8 digits or capital letters.
     pub written: String,
 }
 
 impl Reading {
-    /// A reading in a picture of this width and height, of at least 144 by 48 pixels.
-    pub fn random((wide, high): (u32, u32), rng: &mut Random) -> Self {
+    /// Up to this many lines, as far as they fit, in a picture of about this width and height, of at least 154 by 42 pixels.
+    pub fn random((wide, high): (u32, u32), lines: usize, rng: &mut Random) -> Self {
+        let (wide, high) = (whole_tokens(wide), whole_tokens(high));
         let language = rng.pick(&Language::ALL);
         let set = [&CHARACTERS[..10], &CHARACTERS[10..], &CHARACTERS[..]][rng.below(3)];
-        let written: String = (0..rng.within(3, 8)).map(|_| char::from(rng.pick(set))).collect();
         let mut picture = backdrop(wide, high, rng);
-        let most = ((wide - 8) / width(&written)).min((high - 8) / HEIGHT).clamp(1, 3);
-        let scale = rng.within(most.min(2) as i32, most as i32) as u32;
-        let mut place = |room: u32, used: u32| rng.below((room.saturating_sub(used) + 1) as usize) as u32;
-        let at = (place(wide, width(&written) * scale), place(high, HEIGHT * scale));
         let ink = shade(rng.pick(&INKS), rng);
-        let letters = write(&mut picture, &written, at, scale, ink);
-        let kinds = written.bytes().filter_map(|letter| CHARACTERS.iter().position(|&other| other == letter));
-        picture.marks =
-            letters.into_iter().zip(kinds).map(|(edges, k)| Mark { edges, kind: kinds::of_character(k) }).collect();
+        let lines = lines.min((high / HEIGHT) as usize);
+        let mut free = high - lines as u32 * HEIGHT;
+        let (mut top, mut written) = (0, Vec::new());
+        for after in (0..lines as u32).rev() {
+            let line: String = (0..rng.within(3, 8)).map(|_| char::from(rng.pick(set))).collect();
+            let mut dots = |room: u32| rng.below((room / SCALE + 1) as usize) as u32 * SCALE;
+            let above = dots(if after == 0 { free } else { free / (after + 1) });
+            let left = dots(wide - width(&line));
+            let letters = write(&mut picture, &line, (left, top + above), ink);
+            let kinds = line.bytes().filter_map(|letter| CHARACTERS.iter().position(|&other| other == letter));
+            let marks = letters.into_iter().zip(kinds);
+            picture.marks.extend(marks.map(|(edges, k)| Mark { edges, kind: kinds::of_character(k) }));
+            (top, free) = (top + above + HEIGHT, free - above);
+            written.push(line);
+        }
         let templates = if language == Language::English { ENGLISH } else { CHINESE };
         let text = worded(templates, Subject::default(), language, rng);
-        Self { picture, text, written }
+        Self { picture, text, written: written.join("\n") }
     }
 
     pub(crate) fn ask(&self) -> Ask {
-        let apart: Vec<String> = self.written.chars().map(String::from).collect();
-        Ask { question: self.text.clone(), answer: self.written.clone(), thought: apart.join(" ") }
+        let apart = |line: &str| line.chars().map(String::from).collect::<Vec<_>>().join(" ");
+        let thought: Vec<String> = self.written.lines().map(apart).collect();
+        Ask { question: self.text.clone(), answer: self.written.clone(), thought: thought.join("\n") }
     }
 }
 

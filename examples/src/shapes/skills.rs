@@ -88,7 +88,7 @@ pub fn measure_skills(
         }
 
         let size = (rng.within(168, 224) as u32, rng.within(112, 140) as u32);
-        let reading = Reading::random(size, &mut rng);
+        let reading = Reading::random(size, 1, &mut rng);
         let answer = ask(about(reading.picture.image()?, &reading.text))?;
         if answer.text.trim() == reading.written {
             skills.readings += 1;

@@ -12,9 +12,9 @@ use super::*;
 const SKILLS: [Skill; 6] = [
     Skill::Ask { turns: 4 },
     Skill::Detect { turns: 2 },
-    Skill::Read,
-    Skill::Click { task: false },
-    Skill::Click { task: true },
+    Skill::Read { lines: 4 },
+    Skill::Click { turns: 3, task: false },
+    Skill::Click { turns: 1, task: true },
     Skill::Motion { frames: 5 },
 ];
 
@@ -374,13 +374,25 @@ fn readings_have_a_mark_for_every_character() {
     let mut lengths = [0; 9];
     for index in 0..400 {
         let mut rng = Random::new(3, index);
-        let size = (rng.within(168, 224) as u32, rng.within(112, 140) as u32);
-        let reading = Reading::random(size, &mut rng);
-        lengths[reading.written.len()] += 1;
-        assert!(reading.written.bytes().all(|letter| letter.is_ascii_digit() || letter.is_ascii_uppercase()));
+        let size = (rng.within(168, 224) as u32, rng.within(112, 196) as u32);
+        let most = 1 + index as usize % 5;
+        let reading = Reading::random(size, most, &mut rng);
+        let lines: Vec<&str> = reading.written.lines().collect();
+        assert!(lines.len() == most.min(reading.picture.height as usize / 32), "{lines:?}");
+        let mut marks = reading.picture.marks.iter();
+        let mut above = 0.0;
+        for line in lines {
+            lengths[line.len()] += 1;
+            assert!(line.bytes().all(|letter| letter.is_ascii_digit() || letter.is_ascii_uppercase()));
+            let marks: Vec<_> = marks.by_ref().take(line.len()).collect();
+            assert!(marks.is_sorted_by(|a, b| a.edges[2] <= b.edges[0]), "{marks:?}");
+            assert!(marks.iter().all(|mark| mark.edges[1] >= above), "{marks:?}");
+            above = marks.iter().fold(0.0, |low, mark| mark.edges[3].max(low));
+        }
+        assert!(marks.next().is_none());
+        let size = (reading.picture.width, reading.picture.height);
+        assert!(size.0 % 28 == 0 && size.1 % 28 == 0);
         let marks = &reading.picture.marks;
-        assert_eq!(marks.len(), reading.written.len());
-        assert!(marks.is_sorted_by(|a, b| a.edges[2] <= b.edges[0]), "{marks:?}");
         for mark in marks {
             assert!(mark.edges[2] <= f64::from(size.0) && mark.edges[3] <= f64::from(size.1), "{mark:?} {size:?}");
             // There is ink in the middle of the mark's rows.
@@ -404,9 +416,9 @@ fn buttons_lie_apart_and_the_click_in_its_own() {
         let mut rng = Random::new(4, index);
         let size = (rng.within(168, 196) as u32, rng.within(140, 196) as u32);
         let buttons = Buttons::random(size, index % 2 == 0, &mut rng);
-        assert!((1..=5).contains(&buttons.buttons.len()) && buttons.words.len() == buttons.buttons.len());
+        assert!((1..=6).contains(&buttons.buttons.len()) && buttons.words.len() == buttons.buttons.len());
         for (position, a) in buttons.buttons.iter().enumerate() {
-            assert!(a[2] <= f64::from(size.0) && a[3] <= f64::from(size.1));
+            assert!(a[2] <= f64::from(buttons.picture.width) && a[3] <= f64::from(buttons.picture.height));
             for (other, b) in buttons.buttons[..position].iter().enumerate() {
                 let apart = a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
                 assert!(apart && buttons.words[position] != buttons.words[other]);
@@ -417,9 +429,7 @@ fn buttons_lie_apart_and_the_click_in_its_own() {
         let ask = buttons.ask(&PreprocessConfig::default()).unwrap();
         assert_eq!(ask.question.contains("## Goal"), buttons.is_task);
         let [x, y] = numbers(&ask.answer, "start_point")[0][..] else { panic!("{}", ask.answer) };
-        let seen = |side: u32| (f64::from(side) / 28.0).round_ties_even() * 28.0 / f64::from(side);
-        let point = [x / seen(size.0), y / seen(size.1)];
-        assert!(contains(buttons.buttons[buttons.target], point), "{point:?} {buttons:?}");
+        assert!(contains(buttons.buttons[buttons.target], [x, y]), "{x} {y} {buttons:?}");
     }
 }
 

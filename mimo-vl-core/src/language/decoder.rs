@@ -132,6 +132,12 @@ impl<B: Kernels> LanguageModel<B> {
         Ok((self.norm.forward(last), middle))
     }
 
+    /// As the last layer's output is normalised before [`logits`](Self::logits).
+    #[cfg(feature = "train")]
+    pub(crate) fn normalised(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.norm.forward(hidden)
+    }
+
     /// Some of the layers.
     fn run(
         &self,

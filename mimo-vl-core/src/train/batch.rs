@@ -4,6 +4,9 @@ use crate::encode::Slot;
 use crate::error::{Error, Result};
 use crate::preprocess::{Grid, Patches};
 
+/// Patches in one token's block.
+pub(super) const BLOCK: usize = 4;
+
 /// What a patch shows, for training to tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct PatchLabel {
@@ -12,6 +15,8 @@ pub struct PatchLabel {
     /// Four numbers that the language model is to know there, such as the places of the edges of what it shows; `None` for
     /// nothing to know.
     pub numbers: Option<[u32; 4]>,
+    /// The token that says what the patch shows, which the language model is to know there; `None` for nothing to say.
+    pub word: Option<u32>,
 }
 
 /// One tokenised conversation.
@@ -94,5 +99,11 @@ impl Batch {
             return Err(Error::prompt("patches are labelled in some examples of a batch and not in others"));
         }
         Ok(batch)
+    }
+
+    /// The row of every media token, and the labels of its patches; nothing where patches are not labelled.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = (u32, &[PatchLabel])> {
+        let rows = self.slots.iter().flat_map(|slot| slot.start..slot.start + slot.len);
+        rows.map(|row| row as u32).zip(self.patch_labels.chunks_exact(BLOCK))
     }
 }

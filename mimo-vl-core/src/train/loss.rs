@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::batch::{Batch, PatchLabel};
+use super::batch::{BLOCK, Batch, PatchLabel};
 use crate::cancel::Cancel;
 use crate::checkpoint::TensorSource;
 use crate::config::{ModelConfig, PreprocessConfig};
@@ -14,8 +14,6 @@ use crate::model::VisionLanguageModel;
 use crate::nn::Linear;
 use crate::splice::splice;
 
-/// Patches in one token's block.
-const BLOCK: usize = 4;
 /// Numbers of a label.
 const NUMBERS: usize = 4;
 
@@ -38,6 +36,7 @@ pub(super) struct Amount {
     labelled: usize,
     unlabelled: usize,
     numbered: usize,
+    worded: usize,
 }
 
 impl Amount {
@@ -48,6 +47,7 @@ impl Amount {
             labelled: labels().filter(|label| label.kind > 0).count(),
             unlabelled: labels().filter(|label| label.kind == 0).count(),
             numbered: labels().filter(|label| label.numbers.is_some()).count(),
+            worded: labels().filter(|label| label.word.is_some()).count(),
         }
     }
 }
@@ -98,6 +98,7 @@ impl<B: Kernels> Learner<B> {
             x = splice(x, features, &batch.slots);
         }
         let (hidden, middle) = language.forward_in_halves(x, &batch.positions, batch.size, cancel)?;
+        aside.extend(self.word_loss(middle.clone(), batch, amount, device));
         aside.extend(self.number_loss(middle, batch, amount, device));
         let (rows, tokens): (Vec<u32>, Vec<u32>) = batch.targets.iter().copied().unzip();
         let logits = language.logits(hidden.select(0, ints(rows, device)));
@@ -127,6 +128,25 @@ impl<B: Kernels> Learner<B> {
         Some((likelihood(scores, ints(kinds, device)) * Tensor::from_data(weights, device)).sum().neg())
     }
 
+    /// What the language model would say of tokens after half of its layers: so what a picture shows is there in the form in
+    /// which the other half can say it. The mean over all words.
+    fn word_loss(
+        &self,
+        hidden: Tensor<B, 2>,
+        batch: &Batch,
+        amount: Amount,
+        device: &B::Device,
+    ) -> Option<Tensor<B, 1>> {
+        let labels = batch.tokens().flat_map(|(token, block)| block.iter().map(move |label| (token, label.word)));
+        let (rows, words): (Vec<u32>, Vec<u32>) = labels.filter_map(|(token, word)| Some((token, word?))).unzip();
+        if rows.is_empty() {
+            return None;
+        }
+        let language = self.model.language();
+        let scores = language.logits(language.normalised(hidden.select(0, ints(rows, device))));
+        Some(likelihood(scores, ints(words, device)).sum().neg().div_scalar(amount.worded.max(1) as f64))
+    }
+
     /// The mean over all numbers.
     fn number_loss(
         &self,
@@ -136,14 +156,12 @@ impl<B: Kernels> Learner<B> {
         device: &B::Device,
     ) -> Option<Tensor<B, 1>> {
         let probe = self.numbers.as_ref()?;
-        let tokens = batch.slots.iter().flat_map(|slot| slot.start..slot.start + slot.len);
-        let blocks = tokens.zip(batch.patch_labels.chunks_exact(BLOCK));
         let (mut rows, mut places, mut classes) = (Vec::new(), Vec::new(), Vec::new());
-        for (token, block) in blocks {
+        for (token, block) in batch.tokens() {
             for (place, label) in block.iter().enumerate() {
                 let Some(numbers) = label.numbers else { continue };
                 places.push((rows.len() * BLOCK + place) as u32);
-                rows.push(token as u32);
+                rows.push(token);
                 classes.extend(numbers);
             }
         }
