@@ -273,7 +273,7 @@ typedef int32_t mimo_vl_action_kind;
 #endif // __cplusplus
 
 /**
- * The frame in which coordinates are given. In all of them the origin is the top left corner and x goes to the right.
+ * The frame in which coordinates are given. In those of pictures the origin is the top left corner and x goes to the right.
  */
 enum mimo_vl_frame
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -292,6 +292,10 @@ enum mimo_vl_frame
      * Pixels of the picture that the model saw, as it wrote them.
      */
     MIMO_VL_FRAME_MODEL = 2,
+    /**
+     * Points of the page of a PDF file that the picture shows: y goes upwards, and a box has the smaller values first.
+     */
+    MIMO_VL_FRAME_PAGE = 3,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -547,6 +551,10 @@ enum mimo_vl_stage
      * Choosing the tokens of the answer.
      */
     MIMO_VL_STAGE_SAMPLING = 5,
+    /**
+     * Reading and decoding the files of the question's pictures, videos and pages, before it was asked.
+     */
+    MIMO_VL_STAGE_MEDIA = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -1601,8 +1609,13 @@ bool mimo_vl_region_text(const struct mimo_vl_region *region, struct mimo_vl_str
 size_t mimo_vl_region_image(const struct mimo_vl_region *region);
 
 /**
+ * On which page of its PDF file the region lies, from 1; 0 where its picture shows none, and for NULL.
+ */
+size_t mimo_vl_region_page(const struct mimo_vl_region *region);
+
+/**
  * If the region is a box, put its left, top, right and bottom edge into `edges_out[0..3]`; `frame` is one of mimo_vl_frame.
- * False, and nothing is written, for points, for another frame and for NULL arguments.
+ * False, and nothing is written, for points, for a frame that is not there and for NULL arguments.
  */
 bool mimo_vl_region_box(const struct mimo_vl_region *region,
                         int32_t frame,
@@ -1615,7 +1628,7 @@ size_t mimo_vl_region_point_count(const struct mimo_vl_region *region);
 
 /**
  * Put x and y of point `index`, counted from 0, into `point_out[0..1]`; `frame` is one of mimo_vl_frame. False, and nothing is
- * written, where there is no such point, for another frame and for NULL arguments.
+ * written, where there is no such point, for a frame that is not there and for NULL arguments.
  */
 bool mimo_vl_region_point(const struct mimo_vl_region *region,
                           size_t index,
@@ -1714,6 +1727,15 @@ size_t mimo_vl_answer_logprob_count(const struct mimo_vl_answer *answer);
  */
 float mimo_vl_answer_logprob(const struct mimo_vl_answer *answer,
                              size_t index);
+
+/**
+ * How sure the model was of the tokens that wrote a value of an answer in JSON: the geometric mean of their probabilities, which
+ * is not calibrated. `field`, of `field_len` bytes, names the value as RFC 6901 says: "/items/0/price", or nothing for the whole.
+ * NaN where there is no such value, unless logprobs were asked for, and for NULL.
+ */
+float mimo_vl_answer_field_confidence(const struct mimo_vl_answer *answer,
+                                      const char *field,
+                                      size_t field_len);
 
 /**
  * Bytes that the session took after the answer; `what` is one of mimo_vl_memory. 0 for NULL and for another number.
@@ -2210,7 +2232,7 @@ void mimo_vl_task_free(struct mimo_vl_task *task);
 
 /**
  * Put the point of the desktop, in its units, that is (x, y) in the screenshot, in pixels, into `point_out[0..1]`. False, and
- * nothing is written, for NULL arguments.
+ * nothing is written, for NULL arguments, and for a screen without a finite place, pixels or a scale above 0.
  */
 bool mimo_vl_screen_to_desktop(const struct mimo_vl_screen *screen,
                                double x,
@@ -2219,7 +2241,7 @@ bool mimo_vl_screen_to_desktop(const struct mimo_vl_screen *screen,
 
 /**
  * Put the point of the screenshot, in pixels, that is (x, y) on the desktop, in its units, into `point_out[0..1]`. False, and
- * nothing is written, for NULL arguments.
+ * nothing is written, where mimo_vl_screen_to_desktop writes nothing.
  */
 bool mimo_vl_screen_to_pixels(const struct mimo_vl_screen *screen,
                               double x,

@@ -372,6 +372,8 @@ public:
     std::optional<std::string_view> label() const { return detail::maybe(region_, mimo_vl_region_label); }
     std::optional<std::string_view> text() const { return detail::maybe(region_, mimo_vl_region_text); }
     size_t image() const noexcept { return mimo_vl_region_image(region_); }
+    /* From 1; 0 where the picture shows no page of a PDF file. */
+    size_t page() const noexcept { return mimo_vl_region_page(region_); }
     /* Left, top, right and bottom; nothing for points. */
     std::optional<std::array<double, 4>> box(mimo_vl_frame frame = MIMO_VL_FRAME_PIXELS) const {
         std::array<double, 4> edges{};
@@ -568,6 +570,10 @@ public:
             logprobs[index] = mimo_vl_answer_logprob(get(), index);
         }
         return logprobs;
+    }
+    /* Of a value of an answer in JSON, named as RFC 6901 says; NaN without logprobs. */
+    float field_confidence(std::string_view field) const noexcept {
+        return mimo_vl_answer_field_confidence(get(), field.data(), field.size());
     }
     double seconds(mimo_vl_stage stage) const noexcept {
         return mimo_vl_answer_seconds(get(), static_cast<int32_t>(stage));

@@ -131,13 +131,21 @@ impl Actor {
         Self::at(&checkpoint(), says, style)
     }
 
+    /// The same with these options.
+    pub fn loaded(says: &str, options: LoadOptions) -> Self {
+        Self::of(&checkpoint(), says, &options)
+    }
+
     /// The same with the texts in another folder.
     pub fn at(folder: &Path, says: &str, style: ThinkingStyle) -> Self {
+        Self::of(folder, says, &LoadOptions::new().thinking_style(style))
+    }
+
+    fn of(folder: &Path, says: &str, options: &LoadOptions) -> Self {
         let script = Arc::new(Mutex::new(Script { lead: 50.0, ..Script::default() }));
         let config = ModelConfig::load(checkpoint()).unwrap();
         let engine = Scripted { config, script: Arc::clone(&script) };
-        let options = LoadOptions::new().thinking_style(style);
-        let actor = Self { model: Model::with_engine(folder, &options, Box::new(engine)).unwrap(), script };
+        let actor = Self { model: Model::with_engine(folder, options, Box::new(engine)).unwrap(), script };
         actor.says(says);
         actor
     }

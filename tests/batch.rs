@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use mimo_vl_core::model::{Segment, Step};
 use mimo_vl_core::{
     Answer, Batch, Cancel, ErrorCode, Event, Generate, LoadOptions, Model, Prompt, StopReason, Weights,
 };
@@ -39,7 +40,10 @@ fn a_batch_answers_as_sessions_alone_do() {
                 1 => Prompt::user().text("Say something. ".repeat(index as usize)),
                 _ => Prompt::user().video(video()).text("And then?"),
             };
-            (prompt, Generate::new().max_tokens(3 + 2 * index as usize).temperature(1.5).seed(index.into()))
+            (
+                prompt,
+                Generate::new().max_tokens(3 + 2 * index as usize).temperature(1.5).seed(index.into()).logprobs(20),
+            )
         })
         .collect();
     let alone: Vec<Answer> = prompts.iter().map(|(p, g)| model().session().ask(p, g).unwrap()).collect();
@@ -52,10 +56,44 @@ fn a_batch_answers_as_sessions_alone_do() {
         for (number, alone) in alone.iter().enumerate() {
             let answer = batch.answer(number).unwrap();
             assert_eq!(answer.ids, alone.ids, "question {number}, {most} at once");
+            let tops = answer.logprobs.iter().zip(&alone.logprobs).flat_map(|(a, b)| a.top.iter().zip(&b.top));
+            let (apart, norm) = tops.fold((0.0, 0.0), |(apart, norm), ((_, a), (_, b))| {
+                (apart + f64::from(a - b).powi(2), norm + f64::from(*b).powi(2))
+            });
+            assert!(apart.sqrt() <= 2e-5 * norm.sqrt(), "question {number}, {most} at once: {apart:e} of {norm:e}");
             assert_eq!(said[number].1, Some(Ok(alone.stop)));
             assert_eq!(answer.timings.steps, alone.timings.steps);
         }
         assert!(batch.is_empty() && batch.answer(0).is_none());
+    }
+}
+
+#[test]
+fn a_step_together_has_the_logits_of_steps_alone() {
+    let cancel = Cancel::new();
+    for weights in [Weights::F32, Weights::Int8, Weights::Int4] {
+        let model = Model::load(checkpoint(), &LoadOptions::new().weights(weights)).unwrap();
+        let text = |index: u32| model.tokenizer().encode(&"a few words ".repeat(1 + index as usize)).unwrap();
+        let begun = |index| {
+            let (ids, mut sequence) = (text(index), model.engine().sequence());
+            let positions: Vec<[u32; 3]> = (0..ids.len() as u32).map(|position| [position; 3]).collect();
+            let segment = Segment { ids: &ids, positions: &positions, media: Vec::new() };
+            sequence.extend(&segment, &cancel).unwrap();
+            (ids[0], ids.len() as u32, sequence)
+        };
+        let mut sequences: Vec<_> = (0..11).map(begun).collect();
+        let steps = sequences.iter_mut();
+        let steps =
+            steps.map(|(id, position, sequence)| Step { sequence: &mut **sequence, id: *id, position: *position });
+        let together = model.engine().step_together(&mut steps.collect::<Vec<_>>(), &cancel).unwrap();
+        for (index, row) in together.iter().enumerate() {
+            let (id, position, mut sequence) = begun(index as u32);
+            let alone = sequence.step(id, position, &cancel).unwrap();
+            let square = |x: f32| f64::from(x).powi(2);
+            let apart: f64 = row.iter().zip(&alone).map(|(a, b)| square(a - b)).sum();
+            let norm: f64 = alone.iter().map(|&b| square(b)).sum();
+            assert!((apart / norm).sqrt() <= 2e-5, "{weights:?} {index}: {:e}", (apart / norm).sqrt());
+        }
     }
 }
 

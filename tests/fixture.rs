@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use mimo_vl_core::{Generate, Image, LoadOptions, Message, Model, Session, Video, Weights};
+use mimo_vl_core::{Generate, Image, LoadOptions, Message, Model, Part, Session, Video, Weights};
 
 /// The small checkpoint with random weights.
 pub fn checkpoint() -> PathBuf {
@@ -49,6 +49,15 @@ pub fn video() -> Video {
 /// The conversation so far.
 pub fn messages(session: &Session) -> Vec<Message> {
     session.messages().cloned().collect()
+}
+
+/// All text of a message.
+pub fn text_of(message: &Message) -> String {
+    let texts = message.parts.iter().filter_map(|part| match part {
+        Part::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect()
 }
 
 /// The texts of the small checkpoint, in a folder of its own, with a template for tools beside that for pictures.

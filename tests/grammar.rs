@@ -37,9 +37,14 @@ fn every_grammar_holds_whatever_the_model_says() {
         }
         assert_eq!(boxes.regions.len(), json.as_array().unwrap().len());
         let points = ask(Grammar::Points);
-        assert!(value(&points).as_array().unwrap().iter().all(|item| item["point_2d"].as_array().unwrap().len() == 2));
+        for item in value(&points).as_array().unwrap() {
+            let [x, y] = &item["point_2d"].as_array().unwrap()[..] else { panic!("{item}") };
+            assert!(x.as_u64().unwrap() <= 280 && y.as_u64().unwrap() <= 140, "{item}");
+        }
         let action = ask(Grammar::Action);
-        Action::parse(&action.text).unwrap_or_else(|error| panic!("{error}: {}", action.text));
+        let action = Action::parse(&action.text).unwrap_or_else(|error| panic!("{error}: {}", action.text));
+        let kept = action.map(|[x, y]| [x.clamp(0.0, 280.0), y.clamp(0.0, 140.0)]);
+        assert_eq!(kept, action, "it lies in the picture");
         let offered = Task::new("Pay").offer(&[ActionKind::Wait, ActionKind::LongPress]);
         let action = Action::parse(&ask(offered.grammar()).text).unwrap();
         assert!(matches!(action, Action::Wait | Action::LongPress { .. }), "{action:?}");

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use build::{Build, COLOURED, RECTANGLES, encrypted, pages};
 use mimo_vl_core::pdf::{PdfOptions, PdfPage, from_bytes, open, open_watched};
-use mimo_vl_core::{Cancel, Error, Result, Watch};
+use mimo_vl_core::{Cancel, Error, Image, PlannedPart, Prompt, Result, Watch};
+use mimo_vl_tests::actor::{Actor, one_at_a_time};
 
 const WHITE: [u8; 3] = [255; 3];
 const RED: [u8; 3] = [255, 0, 0];
@@ -204,6 +205,55 @@ fn nested_things_do_not_exhaust_the_stack() {
     build.stream("", b"/A Do");
     build.stream("/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /A 5 0 R >> >>", b"/A Do");
     assert_eq!(size(&only(build.bytes(), &PdfOptions::new())), (18, 18));
+}
+
+#[test]
+fn boxes_of_an_answer_know_their_page_and_its_points() {
+    // At 72 pixels an inch a point is a pixel, and the model sees 200 × 100 of them as 196 × 112.
+    let pages = read(pages(&[COLOURED; 3]), &PdfOptions::new().pages(2..=3).dpi(144.0)).unwrap();
+    // What is red lies from (10, 20) to (60, 40), y upwards; the page is 200 by 100 points.
+    let expected = [10.0, 20.0, 60.0, 40.0];
+    let actor = Actor::new("");
+    for (index, page) in pages.iter().enumerate() {
+        let ask = |image: Image| {
+            let prompt = Prompt::user().image(image).text("Where is it red?");
+            let plan = actor.session().plan(&prompt, &one_at_a_time()).unwrap();
+            let transform = plan.parts.iter().find_map(|part| match part {
+                PlannedPart::Media { transform, .. } => Some(*transform),
+                _ => None,
+            });
+            let transform = transform.unwrap();
+            let ((x1, y1), (x2, y2)) = (transform.to_model(20.0, 120.0), transform.to_model(120.0, 160.0));
+            actor.says(&format!(
+                "[{{\"bbox_2d\": [{x1:.4}, {y1:.4}, {x2:.4}, {y2:.4}]}}, {{\"point_2d\": [{x1:.4}, {y1:.4}]}}]"
+            ));
+            actor.session().ask(&prompt, &one_at_a_time()).unwrap()
+        };
+        for image in [page.image.clone(), page.image.crop(10, 100, 200, 80).unwrap()] {
+            let answer = ask(image);
+            let [found, corner] = &answer.regions[..] else { panic!("{:?}", answer.regions) };
+            assert_eq!((found.page, corner.page), (Some(index + 2), Some(index + 2)));
+            let points = found.as_box().unwrap().page.unwrap();
+            assert!(points.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.05), "{points:?}");
+            assert_eq!(page.box_to_points(found.as_box().unwrap().pixels), points);
+            let [x, y] = corner.points()[0].page.unwrap();
+            assert!((x - 10.0).abs() < 0.05 && (y - 40.0).abs() < 0.05, "{x} {y}");
+            let elsewhere = found.in_image(0, &actor.ask(&one_at_a_time()).transforms[0]);
+            assert_eq!((elsewhere.page, elsewhere.as_box().unwrap().page), (None, None));
+        }
+    }
+    // A session that is read again knows it, too.
+    let mut session = actor.session();
+    session.ask(&Prompt::user().image(pages[1].image.clone()).text("?"), &one_at_a_time()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    session.save(folder.path().join("s")).unwrap();
+    let mut again = actor.model.load_session(folder.path().join("s")).unwrap();
+    let answer = again.ask(&Prompt::user().text("Again?"), &one_at_a_time()).unwrap();
+    assert_eq!(answer.regions[0].page, Some(3));
+    assert!(pages[0].image.page().unwrap().number == 2 && answer.timings.media.is_zero());
+    let answer =
+        actor.session().ask(&Prompt::user().image(pages[0].image.clone()).text("?"), &one_at_a_time()).unwrap();
+    assert!(!answer.timings.media.is_zero(), "drawing the page took some time");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mimo_vl_core::{
-    Budget, Error, Generate, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Session, Stage, Thinking, Weights,
+    Budget, Error, Generate, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Session, Stage, Thinking, Video,
+    Weights,
 };
 use mimo_vl_tests::fixture::{checkpoint, model, picture, short, video};
 
@@ -108,11 +109,27 @@ fn a_small_context_is_part_of_the_plan() {
     let plan = session.plan(&large, &Generate::new().max_tokens(1000)).unwrap();
     assert!(plan.fits && plan.prompt_tokens + plan.answer_tokens == 300);
     let prompt = Prompt::user().image(picture(1, 400, 400)).image(picture(2, 400, 400)).text("What?");
-    assert!(matches!(session.plan(&prompt, &short()), Err(Error::ContextTooLong { limit: 300, .. })));
+    let beyond = session.plan(&prompt, &short()).unwrap();
+    assert!(!beyond.fits && beyond.prompt_tokens > 300 && beyond.answer_tokens == 0, "{beyond:?}");
+    let wordy = session.plan(&Prompt::user().text("many words ".repeat(200)), &short()).unwrap();
+    assert!(!wordy.fits && wordy.prompt_tokens > 300);
+    assert!(matches!(model.session().ask(&prompt, &short()), Err(Error::ContextTooLong { limit: 300, .. })));
     let (_, fitting) = session.fit(&prompt, &short(), Budget::new().lower_pixels(true)).unwrap();
     assert!(fitting.prompt_tokens <= 299 && fitting.prompt_tokens > 230, "{fitting:?}");
     let thin = Image::from_rgb(2100, 10, 6300, &[0; 63_000]).unwrap();
     assert!(matches!(session.plan(&Prompt::user().image(thin).text("?"), &short()), Err(Error::Image { .. })));
+}
+
+#[test]
+fn videos_are_made_smaller_too() {
+    let session = model().session();
+    let frames = (0..4).map(|index| picture(index, 560, 560)).collect();
+    let prompt = Prompt::user().video(Video::from_frames(frames, 2.0).unwrap()).text("What?");
+    let whole = session.plan(&prompt, &short()).unwrap();
+    let budget = Budget::new().tokens(whole.prompt_tokens / 2).lower_pixels(true);
+    let (smaller, plan) = session.fit(&prompt, &short(), budget).unwrap();
+    assert!(plan.prompt_tokens <= whole.prompt_tokens / 2 && plan.prompt_tokens > whole.prompt_tokens / 3, "{plan:?}");
+    assert_eq!(model().session().ask(&smaller, &short()).unwrap().prompt_tokens, plan.prompt_tokens);
 }
 
 #[test]

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mimo_vl_core::draw::draw;
-use mimo_vl_core::{Answer, Error, Event, Image, Part, Place, Prompt, Region, StopReason, Thinking, ThinkingStyle};
+use mimo_vl_core::gui::{Action, closer};
+use mimo_vl_core::{
+    Answer, Error, Event, Image, LoadOptions, Part, Place, PlannedPart, Prompt, Region, StopReason, Thinking,
+    ThinkingStyle, Video,
+};
 use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
 
 fn edges(region: &Region) -> [f64; 4] {
@@ -62,40 +66,137 @@ fn what_lies_outside_or_the_wrong_way_round_is_flagged() {
     assert!(matches!(points.place, Place::Points(_)) && points.as_box().is_none());
 }
 
-#[test]
-fn boxes_go_back_through_every_orientation_crop_and_size() {
-    use std::io::Cursor;
-    let actor = Actor::new("[28, 56, 84, 112]");
-    for orientation in 1..=8_u16 {
-        // A stored picture of 301 × 200 pixels with that EXIF orientation.
-        let stored = image::RgbImage::from_pixel(301, 200, image::Rgb([9, 9, 9]));
-        let mut bytes = Vec::new();
-        stored.write_to(&mut Cursor::new(&mut bytes), image::ImageFormat::Jpeg).unwrap();
-        let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01".to_vec();
-        exif.extend([(orientation >> 8) as u8, orientation as u8, 0, 0, 0, 0, 0, 0]);
-        let mut segment = vec![0xFF, 0xE1];
-        segment.extend(((exif.len() + 2) as u16).to_be_bytes());
-        segment.extend(exif);
-        bytes.splice(2..2, segment);
-        let whole = Image::from_bytes(&bytes).unwrap();
-        let turned = orientation > 4;
-        assert_eq!((whole.width(), whole.height()), if turned { (200, 301) } else { (301, 200) });
-        for image in [whole.clone(), whole.crop(13, 7, 150, 140).unwrap(), whole.clone().max_pixels(20_000)] {
-            let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
-            let transform = answer.transforms[0];
-            assert_eq!(transform.orientation, orientation as u8);
-            let found = answer.regions[0].as_box().unwrap();
-            for corner in [[found.pixels[0], found.pixels[1]], [found.pixels[2], found.pixels[3]]] {
-                let (x, y) = transform.to_model(corner[0], corner[1]);
-                let original = transform.to_original(x, y);
-                assert!((original.0 - corner[0]).abs() < 1e-9 && (original.1 - corner[1]).abs() < 1e-9);
-                let (x, y) = transform.to_stored(corner[0], corner[1]);
-                assert!((0.0..=301.0).contains(&x) && (0.0..=200.0).contains(&y), "{orientation}: {x} {y}");
-            }
-            let (x, y) = transform.to_model(found.pixels[0], found.pixels[1]);
-            assert!((x - 28.0).abs() < 1e-9 && (y - 56.0).abs() < 1e-9);
+/// A JPEG file of this size with that EXIF orientation: grey, with a red part (left, top, right, bottom).
+fn marked(width: u32, height: u32, orientation: u16, [left, top, right, bottom]: [u32; 4]) -> Vec<u8> {
+    let stored = image::RgbImage::from_fn(width, height, |x, y| {
+        let inside = (left..right).contains(&x) && (top..bottom).contains(&y);
+        image::Rgb(if inside { [250, 0, 0] } else { [90; 3] })
+    });
+    let mut bytes = Vec::new();
+    stored.write_to(&mut std::io::Cursor::new(&mut bytes), image::ImageFormat::Jpeg).unwrap();
+    let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01".to_vec();
+    exif.extend([(orientation >> 8) as u8, orientation as u8, 0, 0, 0, 0, 0, 0]);
+    let mut segment = vec![0xFF, 0xE1];
+    segment.extend(((exif.len() + 2) as u16).to_be_bytes());
+    segment.extend(exif);
+    bytes.splice(2..2, segment);
+    bytes
+}
+
+/// The edges of what is red.
+fn red(image: &Image) -> [f64; 4] {
+    let mut edges = [f64::MAX, f64::MAX, 0.0, 0.0];
+    for (index, pixel) in image.pixels().chunks_exact(3).enumerate() {
+        let (x, y) = (index % image.width() as usize, index / image.width() as usize);
+        if pixel[0] > 170 && pixel[1] < 60 {
+            edges = [
+                edges[0].min(x as f64),
+                edges[1].min(y as f64),
+                edges[2].max(x as f64 + 1.0),
+                edges[3].max(y as f64 + 1.0),
+            ];
         }
     }
+    edges
+}
+
+#[test]
+fn boxes_go_back_through_every_orientation_crop_and_size() {
+    let actor = Actor::new("");
+    for (width, height, mark) in [
+        (301, 200, [40, 24, 120, 80]),
+        (64, 517, [8, 400, 40, 440]),
+        (1000, 48, [700, 8, 760, 32]),
+        (32, 16, [8, 0, 16, 8]),
+    ] {
+        for orientation in 1..=8 {
+            let whole = Image::from_bytes(&marked(width, height, orientation, mark)).unwrap();
+            let turned = orientation > 4;
+            assert_eq!((whole.width(), whole.height()), if turned { (height, width) } else { (width, height) });
+            let shown = red(&whole);
+            // A part with the mark in it, and some room around that differs on each side.
+            let room = [5.0, 3.0, 9.0, 6.0];
+            let part = [0, 1].map(|axis| {
+                let end = [whole.width(), whole.height()][axis] as f64;
+                let from = (shown[axis] - room[axis]).max(0.0);
+                (from as u32, ((shown[axis + 2] + room[axis + 2]).min(end) - from) as u32)
+            });
+            let crop = whole.crop(part[0].0, part[1].0, part[0].1, part[1].1).unwrap();
+            for (image, offset) in [
+                (whole.clone(), [0.0, 0.0]),
+                (whole.clone().max_pixels(6_000), [0.0, 0.0]),
+                (crop, [part[0].0.into(), part[1].0.into()]),
+            ] {
+                let size = [image.width(), image.height()].map(f64::from);
+                let plan = actor.session().plan(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time());
+                let resized = plan.unwrap().parts.iter().find_map(|part| match part {
+                    PlannedPart::Media { transform, .. } => Some(transform.resized),
+                    _ => None,
+                });
+                let resized = [resized.unwrap().0 as f64, resized.unwrap().1 as f64];
+                let seen: Vec<String> = (0..4)
+                    .map(|edge| (shown[edge] - offset[edge % 2]) * resized[edge % 2] / size[edge % 2])
+                    .map(|at| format!("{at:.3}"))
+                    .collect();
+                actor.says(&format!("[{}]", seen.join(", ")));
+                let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
+                let transform = answer.transforms[0];
+                assert_eq!(u16::from(transform.orientation), orientation);
+                let found = answer.regions[0].as_box().unwrap();
+                for edge in 0..4 {
+                    let apart = (found.pixels[edge] - shown[edge]).abs();
+                    assert!(apart < 0.1, "{orientation} {width}x{height}: {:?} {shown:?}", found.pixels);
+                    assert!(
+                        (found.normalized[edge] - shown[edge] / [whole.width(), whole.height()][edge % 2] as f64).abs()
+                            < 1e-2
+                    );
+                }
+                assert!(!found.clamped);
+                let (x, y) = transform.to_model(found.pixels[0], found.pixels[1]);
+                assert!((x - found.model[0]).abs() < 1e-9 && (y - found.model[1]).abs() < 1e-9);
+                // Compression leaves the edges a pixel or two off, and the middle where it was.
+                let (x, y) = transform.to_stored(found.center()[0], found.center()[1]);
+                let middle = [(mark[0] + mark[2]) as f64 / 2.0, (mark[1] + mark[3]) as f64 / 2.0];
+                assert!(
+                    (x - middle[0]).abs() <= 1.0 && (y - middle[1]).abs() <= 1.0,
+                    "{orientation}: {x} {y} {middle:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn boxes_in_videos_are_in_the_frames_pixels() {
+    let actor = Actor::new("[14, 28, 70, 56]");
+    let video = Video::from_frames(vec![picture(560, 280); 4], 2.0).unwrap().min_pixels(3136).max_pixels(280 * 140);
+    let first = picture(56, 56);
+    let prompt = Prompt::user().image(first).video(video.clone()).text("Where?");
+    let answer = actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+    let region = &answer.regions[0];
+    assert_eq!((region.image, edges(region)), (1, [28.0, 56.0, 140.0, 112.0]));
+    let drawn = draw(&video.frames()[0], &answer.regions).unwrap();
+    let at = |x: usize, y: usize| &drawn.pixels()[3 * (y * 560 + x)..][..3];
+    assert!(at(28, 80) != [90; 3] && at(80, 56) != [90; 3] && at(80, 90) == [90; 3]);
+}
+
+#[test]
+fn actions_are_in_the_screenshots_pixels() {
+    let actor = Actor::new("{\"action\": \"drag\", \"start_point\": [28, 14], \"end_point\": [140, 900]}");
+    let screenshot = picture(1120, 560);
+    let act = |image: Image| {
+        let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
+        let transform = answer.transforms[0];
+        let action = Action::parse(&answer.text).unwrap();
+        let original = action.to_original(&transform);
+        (original.to_model(&transform), original)
+    };
+    let whole = act(screenshot.clone().max_pixels(280 * 140));
+    assert_eq!(whole.1, Action::Drag { start: [112.0, 56.0], end: [560.0, 560.0] });
+    assert_eq!(whole.0, Action::Drag { start: [28.0, 14.0], end: [140.0, 140.0] });
+    // A second look at the part from (280, 140) to (840, 420), at half its size.
+    let closer = act(closer(&screenshot, [560.0, 280.0], 2.0).unwrap().max_pixels(280 * 140));
+    assert_eq!(closer.1, Action::Drag { start: [336.0, 168.0], end: [560.0, 420.0] });
 }
 
 #[test]
@@ -150,6 +251,15 @@ fn regions_are_drawn_with_their_names() {
     // The name stands above the box, in letters of another colour.
     let tag: Vec<[u8; 3]> = (112..230).flat_map(|x| (205..222).map(move |y| (x, y))).map(|(x, y)| at(x, y)).collect();
     assert!(tag.contains(&colour) && tag.iter().any(|pixel| *pixel != colour && *pixel != [90; 3]));
+    let named = |name: &str| {
+        let actor = Actor::new(&format!("[{{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"{name}\"}}]"));
+        let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time()).unwrap();
+        draw(&image, &answer.regions).unwrap().pixels().to_vec()
+    };
+    let looks = ["cat", "cat 猫", "cat 狗", "cat \u{FFFD}"].map(named);
+    for (index, look) in looks.iter().enumerate() {
+        assert!(!looks[..index].contains(look), "every name is drawn in its own letters");
+    }
     let png = drawn.to_png().unwrap();
     assert_eq!(Image::from_bytes(&png).unwrap().pixels(), drawn.pixels());
     // A part of the picture gets what lies in it.
@@ -174,7 +284,16 @@ fn thinking_is_ended_by_a_budget() {
     // The script goes on where it was, which is an answer now.
     assert!(!bounded.text.is_empty() && bounded.tokens > 6);
     let ends = actor.model.tokenizer().encode("\n</think>\n\n").unwrap();
-    assert!(bounded.ids.windows(ends.len()).any(|ids| ids == ends));
+    let end = |answer: &Answer| answer.ids.windows(ends.len()).position(|ids| ids == ends).unwrap();
+    let opening = actor.model.tokenizer().encode("<think>").unwrap().len();
+    for most in [2, 6, 9] {
+        // The token that ends the opening tag is the first of the thinking.
+        assert_eq!(end(&actor.ask(&one_at_a_time().thinking_tokens(most))), opening - 1 + most);
+    }
+    let prefilled = Actor::styled("one two three four five six seven eight nine ten", ThinkingStyle::Prefill);
+    let prompt = Prompt::user().text("?").thinking(Thinking::On);
+    let answer = prefilled.session().ask(&prompt, &one_at_a_time().thinking_tokens(5)).unwrap();
+    assert_eq!(end(&answer), 5, "the prompt has opened the thinking");
 }
 
 #[test]
@@ -332,4 +451,48 @@ fn the_best_of_several_is_kept() {
     assert_eq!(session.messages().len(), 2);
     assert!(session.ask(&prompt, &generate.best_of(2)).unwrap().logprobs.is_empty());
     assert_eq!(actor.script.lock().unwrap().encoded, 1, "all sessions share the picture's features");
+}
+
+#[test]
+fn features_are_kept_for_other_sessions_within_their_budget() {
+    let encoded = |actor: &Actor| actor.script.lock().unwrap().encoded;
+    let ask = |actor: &Actor, image: &Image| {
+        let prompt = Prompt::user().image(image.clone()).text("?");
+        actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+        encoded(actor)
+    };
+    let (first, second) = (picture(56, 56), picture(84, 56));
+    let one = 4 * 4 * Actor::new("").model.config().text.hidden_size as u64;
+    let actor = Actor::new("yes");
+    // The same pixels from elsewhere count as the same picture.
+    assert_eq!([&first, &second, &picture(56, 56), &second].map(|image| ask(&actor, image)), [1, 2, 2, 2]);
+    assert_eq!(actor.model.feature_bytes(), one + one / 4 * 6);
+    let small = Actor::loaded("yes", LoadOptions::new().feature_cache(one + 1));
+    assert_eq!([&first, &first, &second, &first].map(|image| ask(&small, image)), [1, 1, 2, 2]);
+    assert_eq!(small.model.feature_bytes(), one, "the second alone is more than may be kept");
+    let none = Actor::loaded("yes", LoadOptions::new().feature_cache(0));
+    assert_eq!([&first, &first].map(|image| ask(&none, image)), [1, 2]);
+    assert_eq!(none.model.feature_bytes(), 0);
+}
+
+#[test]
+fn fields_of_an_answer_have_a_confidence() {
+    let actor = Actor::new("{\"name\": \"tea\", \"prices\": [3, 14]}");
+    actor.script.lock().unwrap().lead = 6.0;
+    let answer = actor.ask(&one_at_a_time().logprobs(0));
+    let written: String = answer.logprobs.iter().map(|token| &answer.text[token.range.clone()]).collect();
+    assert_eq!(written, answer.text);
+    let each = f64::from(answer.logprobs[0].logprob.exp());
+    for pointer in ["", "/name", "/prices/1"] {
+        assert!((f64::from(answer.field_confidence(pointer).unwrap()) - each).abs() < 1e-5, "{pointer}");
+    }
+    assert_eq!((answer.field_confidence("/none"), answer.confidence(&(3..3))), (None, None));
+    assert_eq!(actor.ask(&one_at_a_time()).field_confidence("/name"), None, "logprobs were not asked for");
+    // One token that the model was less sure of.
+    let mut unsure = answer.clone();
+    let at = unsure.text.find("14").unwrap();
+    let token = unsure.logprobs.iter_mut().find(|token| token.range.contains(&at)).unwrap();
+    token.logprob = -9.0;
+    assert!(unsure.field_confidence("/prices/1").unwrap() < unsure.field_confidence("/prices").unwrap());
+    assert_eq!(unsure.field_confidence("/name"), answer.field_confidence("/name"));
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mimo_vl_core::preprocess::{self, Sampling};
-use mimo_vl_core::{Cancel, Error, Result, Video, VideoOptions, Watch};
+use mimo_vl_core::{Cancel, Error, Image, Result, Video, VideoOptions, Watch};
 use tempfile::TempDir;
 
 /// Frames whose grey tells their number, without loss.
@@ -53,6 +53,46 @@ fn the_frames_of_the_reference_are_taken() {
     assert_eq!(some.timestamps(), [1.0, 1.3, 1.7, 2.0]);
     let all = open(&path, Sampling::new().fps(10.0)).unwrap();
     assert_eq!(numbers(&all), (0..40).collect::<Vec<_>>());
+}
+
+#[test]
+fn frames_of_a_decoder_are_made_small_as_they_come() {
+    let frame = |level: u8| Ok(Image::keep_rgb(1280, 720, vec![level; 3 * 1280 * 720]).unwrap());
+    let options = VideoOptions::new().max_pixels(300_000);
+    let told = Cell::new((0, 0));
+    let note = |done, of| told.set((done, of));
+    let watch = Watch::new().progress(&note);
+    let video = Video::from_decoder((0..5).map(frame), 5, 2.5, &options, watch).unwrap();
+    assert_eq!((video.frames().len(), video.fps(), told.get()), (5, 2.5, (5, 5)));
+    let first = &video.frames()[0];
+    assert_eq!((first.width(), first.height(), first.part()), (728, 392, (1280, 720)));
+    assert_eq!(video.frames()[3].pixels()[0], 3);
+    assert_eq!(video.timestamps(), [0.0, 0.4, 0.8, 1.2, 1.6]);
+    let times = vec![0.0, 0.5, 0.5, 2.0, 7.0];
+    assert_eq!(video.clone().timed(times.clone()).unwrap().timestamps(), times);
+    for times in [vec![0.0; 4], vec![0.0, 1.0, 0.5, 2.0, 3.0], vec![f64::NAN; 5]] {
+        assert!(matches!(video.clone().timed(times), Err(Error::Option { option: "times", .. })));
+    }
+    let refused = |frames: Vec<Result<Image>>, count, said: &str| {
+        let error = Video::from_decoder(frames, count, 2.0, &options, Watch::new()).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    };
+    refused(vec![frame(0), frame(1)], 3, "ends early: 2 of its 3 frames");
+    refused(vec![frame(0), frame(1)], 1, "1 frames of 1280x720 are expected");
+    refused(vec![frame(0), Image::keep_rgb(2, 2, vec![0; 12])], 2, "2x2 pixels");
+    refused(vec![frame(0), Image::open("none.png")], 2, "none.png");
+    refused(vec![], 0, "no frames");
+    // A stop is seen after each frame.
+    let cancel = Cancel::new();
+    let mut given = 0;
+    let frames = std::iter::from_fn(|| {
+        given += 1;
+        cancel.cancel();
+        Some(frame(0))
+    });
+    let stopped = Video::from_decoder(frames.take(9), 9, 2.0, &options, Watch::new().cancel(&cancel));
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    assert_eq!(given, 1);
 }
 
 #[test]
@@ -136,6 +176,25 @@ fn files_that_are_no_use_are_typed_errors() {
     assert!(reason(&whole, &VideoOptions::new().ffprobe("ffprobe-is-not-here")).contains("install ffmpeg"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_video_without_frames_is_a_typed_error() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    // No program writes such a file, but one may come.
+    let probe = folder.path().join("probe");
+    let said = r#"{"streams": [{"avg_frame_rate": "5/1", "r_frame_rate": "5/1"}], "packets": []}"#;
+    std::fs::write(&probe, format!("#!/bin/sh\necho '{said}'\n")).unwrap();
+    std::fs::set_permissions(&probe, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = numbered(&folder, "none.mkv", &[]);
+    match Video::open(&path, &VideoOptions::new().ffprobe(&probe)) {
+        Err(Error::Image { what, reason }) => {
+            assert!(what.contains("none.mkv") && reason == "its video has no frames", "{what}: {reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn damaged_files_are_typed_errors() {
     let folder = TempDir::new().unwrap();
@@ -176,6 +235,8 @@ fn reading_is_watched_and_stopped() {
     };
     let watch = Watch::new().cancel(&cancel).progress(&stop_after_three);
     assert!(matches!(Video::open_watched(&path, &VideoOptions::new(), watch), Err(Error::Cancelled)));
+    let late = Watch::new().deadline(Instant::now());
+    assert!(matches!(Video::open_watched(&path, &VideoOptions::new(), late), Err(Error::Deadline)));
     // A program that never answers is stopped too.
     let (cancel, start) = (Cancel::new(), Instant::now());
     let stuck = folder.path().join("stuck");

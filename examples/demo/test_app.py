@@ -23,11 +23,11 @@ QUESTION = "How many circles are there?"
 
 
 def located(*pixels: float) -> mimo_vl.Located:
-    return mimo_vl.Located(pixels=pixels, normalized=pixels, model=pixels, clamped=False)
+    return mimo_vl.Located(pixels=pixels, normalized=pixels, model=pixels, page=None, clamped=False)
 
 
 def box(image: int, *pixels: float) -> mimo_vl.Region:
-    return mimo_vl.Region(image, "star", None, located(*pixels), (), None)
+    return mimo_vl.Region(image, None, "star", None, located(*pixels), (), None)
 
 
 def answered(
@@ -43,7 +43,7 @@ def answered(
         stop_reason=stop_reason,
         tokens=21,
         prompt_tokens=90,
-        timings=mimo_vl.Timings(1.0, 0.1, 0.25, 0.5, 2.0, 0.1, 30, 120.0, 10.5),
+        timings=mimo_vl.Timings(1.0, 0.05, 0.1, 0.25, 0.5, 2.0, 0.1, 30, 120.0, 10.5),
         complete=True,
         regions=regions,
         action=action,

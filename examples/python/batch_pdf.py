@@ -28,7 +28,6 @@ Job: TypeAlias = argparse.Namespace
 Record: TypeAlias = dict[str, Any]
 """What became of a page or a picture: a line of the results."""
 Outcome: TypeAlias = mimo_vl.Answer | mimo_vl.MimoVlError
-Page: TypeAlias = mimo_vl.PdfPage | None
 
 
 class Refused(Exception):
@@ -129,14 +128,16 @@ def answers(model: mimo_vl.Model, job: Job, items: Iterable[Item]) -> Iterator[R
     """Ask about all items together. What fails with one harms no other."""
     opened = []
     for item in items:
-        path, page = job.folder / item.file, None
+        path = job.folder / item.file
         try:
             if item.page:
                 [page] = mimo_vl.open_pdf(path, first=item.page, last=item.page, password=job.password)
-            opened.append((item, page.image if page else mimo_vl.Image.open(path), page))
+                opened.append((item, page.image))
+            else:
+                opened.append((item, mimo_vl.Image.open(path)))
         except mimo_vl.MimoVlError as error:
             yield record(job, error, item)
-    outcomes = ask(model, job, [image for _, image, _ in opened])
+    outcomes = ask(model, job, [image for _, image in opened])
     yield from (record(job, outcome, *parts) for outcome, parts in zip(outcomes, opened, strict=True))
 
 
@@ -152,7 +153,7 @@ def ask(model: mimo_vl.Model, job: Job, images: list[mimo_vl.Image]) -> list[Out
         return [error] if len(images) == 1 else [outcome for image in images for outcome in ask(model, job, [image])]
 
 
-def record(job: Job, outcome: Outcome, item: Item, image: mimo_vl.Image | None = None, page: Page = None) -> Record:
+def record(job: Job, outcome: Outcome, item: Item, image: mimo_vl.Image | None = None) -> Record:
     found: Record = {"id": item.id, "file": item.file, "page": item.page or None}
     found |= dict.fromkeys(("size", "answer", "json", "regions", "stop", "tokens", "seconds", "error"))
     if isinstance(outcome, mimo_vl.Answer):
@@ -160,7 +161,7 @@ def record(job: Job, outcome: Outcome, item: Item, image: mimo_vl.Image | None =
         found |= {
             "answer": outcome.text,
             "json": json.loads(outcome.text) if outcome.complete and job.form else None,
-            "regions": [place(region, page) for region in outcome.regions],
+            "regions": [place(region) for region in outcome.regions],
             "stop": outcome.stop_reason.value,
             "tokens": outcome.tokens,
             "seconds": round(timings.preprocess + timings.encode + timings.prefill + timings.decode, 3),
@@ -170,14 +171,13 @@ def record(job: Job, outcome: Outcome, item: Item, image: mimo_vl.Image | None =
     return {**found, "size": image and (image.width, image.height), "run": job.run}
 
 
-def place(region: mimo_vl.Region, page: Page) -> Record:
+def place(region: mimo_vl.Region) -> Record:
     """A box (left, top, right, bottom) or spots (x, y), in pixels of the picture and in points of the page."""
     found: Record = {"label": region.label, "text": region.text}
     if region.box:
-        left, top, right, bottom = pixels = region.box.pixels
-        return {**found, "box": pixels, "box_in_points": page and page.box_to_points(left, top, right, bottom)}
-    spots = [(x, y) for x, y in (point.pixels for point in region.points)]
-    return {**found, "spots": spots, "spots_in_points": page and [page.to_points(x, y) for x, y in spots]}
+        return {**found, "box": region.box.pixels, "box_in_points": region.box.page}
+    spots = [point.pixels for point in region.points]
+    return {**found, "spots": spots, "spots_in_points": region.page and [point.page for point in region.points]}
 
 
 def carry_out(parser: argparse.ArgumentParser, work: Callable[[Job, list[Item]], Iterator[Record]]) -> int:

@@ -78,17 +78,17 @@ impl Kind {
 }
 
 impl Item {
-    /// The question with its pictures and video before it.
+    /// The question with its pictures and video before it; `options` say which frames are taken.
     ///
     /// # Errors
     /// Those of opening them.
-    pub fn prompt(&self, folder: &Path, thinking: Thinking) -> Result<Prompt> {
+    pub fn prompt(&self, folder: &Path, thinking: Thinking, options: &VideoOptions) -> Result<Prompt> {
         let mut prompt = Prompt::user().thinking(thinking);
         for path in self.image.iter().chain(&self.images) {
             prompt = prompt.image(Image::open(folder.join(path))?);
         }
         if let Some(path) = &self.video {
-            prompt = prompt.video(Video::open(folder.join(path), &VideoOptions::new())?);
+            prompt = prompt.video(Video::open(folder.join(path), options)?);
         }
         Ok(prompt.text(self.question.as_str()))
     }

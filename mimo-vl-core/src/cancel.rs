@@ -1,6 +1,8 @@
 //! A flag with which any thread stops work that is under way, and a view of how far it is.
 
 use std::fmt;
+#[cfg(test)]
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -31,6 +33,10 @@ struct Flag {
     /// What stops this work, too.
     parent: Option<Cancel>,
     progress: Mutex<Option<Progress>>,
+    #[cfg(test)]
+    checks: AtomicUsize,
+    #[cfg(test)]
+    raised_at: Option<usize>,
 }
 
 impl fmt::Debug for Flag {
@@ -93,11 +99,34 @@ impl Cancel {
     /// # Errors
     /// [`Error::Cancelled`], [`Error::Deadline`].
     pub fn check(&self) -> Result<()> {
+        #[cfg(test)]
+        self.count();
         if self.is_cancelled() {
             return Err(Error::Cancelled);
         }
         let deadline = *self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) { Err(Error::Deadline) } else { Ok(()) }
+        in_time(deadline)?;
+        self.0.parent.as_ref().map_or(Ok(()), Self::check)
+    }
+
+    /// A flag that is raised by the check after so many.
+    #[cfg(test)]
+    pub(crate) fn after_checks(checks: usize) -> Self {
+        Self(Arc::new(Flag { raised_at: Some(checks), ..Flag::default() }))
+    }
+
+    /// How often it was asked for.
+    #[cfg(test)]
+    pub(crate) fn checks(&self) -> usize {
+        self.0.checks.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    fn count(&self) {
+        let before = self.0.checks.fetch_add(1, Ordering::Relaxed);
+        if self.0.raised_at.is_some_and(|checks| before >= checks) {
+            self.cancel();
+        }
     }
 }
 
@@ -105,6 +134,7 @@ impl Cancel {
 #[derive(Clone, Copy, Default)]
 pub struct Watch<'a> {
     cancel: Option<&'a Cancel>,
+    deadline: Option<Instant>,
     progress: Option<&'a dyn Fn(u64, u64)>,
 }
 
@@ -121,6 +151,13 @@ impl<'a> Watch<'a> {
         self
     }
 
+    /// Stop with [`Error::Deadline`] at this time.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
     /// Call `progress` now and then with what is done and what there is to do: bytes, or frames of a video.
     #[must_use]
     pub fn progress(mut self, progress: &'a dyn Fn(u64, u64)) -> Self {
@@ -130,7 +167,9 @@ impl<'a> Watch<'a> {
 
     /// The flag that stops the work; one that nobody raises where there is none.
     pub(crate) fn flag(&self) -> Cancel {
-        self.cancel.cloned().unwrap_or_default()
+        let flag = self.cancel.map(Cancel::child).unwrap_or_default();
+        flag.set_deadline(self.deadline);
+        flag
     }
 
     /// Report, and pass unless a stop was asked for.
@@ -138,12 +177,17 @@ impl<'a> Watch<'a> {
         if let Some(progress) = self.progress {
             progress(done, of);
         }
-        self.cancel.map_or(Ok(()), Cancel::check)
+        self.cancel.map_or(Ok(()), Cancel::check)?;
+        in_time(self.deadline)
     }
+}
+
+fn in_time(deadline: Option<Instant>) -> Result<()> {
+    if deadline.is_some_and(|deadline| Instant::now() >= deadline) { Err(Error::Deadline) } else { Ok(()) }
 }
 
 impl fmt::Debug for Watch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("cancel", &self.cancel).finish_non_exhaustive()
+        f.debug_struct("Watch").field("cancel", &self.cancel).field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }

@@ -90,7 +90,7 @@ pub enum Error {
     #[error("cancelled")]
     Cancelled,
     /// The time that the caller allowed was over before the answer began. The session is as it was before the call.
-    #[error("the deadline passed before the answer began")]
+    #[error("the deadline passed before the work was done")]
     Deadline,
     /// A checkpoint cannot be had from a model hub.
     #[error("{what}: {reason}")]

@@ -82,7 +82,7 @@ pub use error::{Error, ErrorCode, Result};
 pub use hub::HubOptions;
 pub use model::KvCache;
 pub use preprocess::Transform;
-pub use prompt::{Image, Message, Part, Prompt, Role, Thinking, ThinkingStyle, ToolCall, Video};
+pub use prompt::{Image, Message, PageFrame, Part, Prompt, Role, Thinking, ThinkingStyle, ToolCall, Video};
 pub use sampling::{Generate, Grammar};
 pub use session::{
     Answer, Batch, Budget, LoadOptions, MemoryUse, Model, Plan, PlannedPart, Session, Stream, Timings, TokenLogprob,

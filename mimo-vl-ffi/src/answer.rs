@@ -1,5 +1,6 @@
 //! What the model said, and what it cost.
 
+use std::ffi::c_char;
 use std::ptr;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub enum Stage {
     Decode = 4,
     /// Choosing the tokens of the answer.
     Sampling = 5,
+    /// Reading and decoding the files of the question's pictures, videos and pages, before it was asked.
+    Media = 6,
 }
 
 /// What takes memory.
@@ -86,6 +89,7 @@ impl Answer {
         const PREFILL: i32 = Stage::Prefill as i32;
         const DECODE: i32 = Stage::Decode as i32;
         const SAMPLING: i32 = Stage::Sampling as i32;
+        const MEDIA: i32 = Stage::Media as i32;
         let timings = &self.answer.timings;
         match stage {
             LOAD => Some(timings.load),
@@ -94,6 +98,7 @@ impl Answer {
             PREFILL => Some(timings.prefill),
             DECODE => Some(timings.decode),
             SAMPLING => Some(timings.sampling),
+            MEDIA => Some(timings.media),
             _ => None,
         }
     }
@@ -234,6 +239,22 @@ pub unsafe extern "C" fn mimo_vl_answer_logprob(answer: *const Answer, index: us
         // SAFETY: NULL or a living answer, by the header's rules.
         let token = unsafe { answer.as_ref() }.and_then(|answer| answer.answer.logprobs.get(index));
         token.map_or(f32::NAN, |token| token.logprob)
+    })
+}
+
+/// How sure the model was of the tokens that wrote a value of an answer in JSON: the geometric mean of their probabilities, which
+/// is not calibrated. `field`, of `field_len` bytes, names the value as RFC 6901 says: "/items/0/price", or nothing for the whole.
+/// NaN where there is no such value, unless logprobs were asked for, and for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_field_confidence(
+    answer: *const Answer,
+    field: *const c_char,
+    field_len: usize,
+) -> f32 {
+    boundary::infallible(f32::NAN, || {
+        // SAFETY: NULL or a living answer, and as many bytes as are said, by the header's rules.
+        let named = unsafe { answer.as_ref().zip(pointer::text(field, field_len, "field").ok()) };
+        named.and_then(|(answer, field)| answer.answer.field_confidence(field)).unwrap_or(f32::NAN)
     })
 }
 

@@ -27,7 +27,7 @@ impl Region {
     }
 }
 
-/// The frame in which coordinates are given. In all of them the origin is the top left corner and x goes to the right.
+/// The frame in which coordinates are given. In those of pictures the origin is the top left corner and x goes to the right.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 pub enum Frame {
@@ -37,16 +37,20 @@ pub enum Frame {
     Normalized = 1,
     /// Pixels of the picture that the model saw, as it wrote them.
     Model = 2,
+    /// Points of the page of a PDF file that the picture shows: y goes upwards, and a box has the smaller values first.
+    Page = 3,
 }
 
 fn coordinates<const N: usize>(located: &Located<N>, frame: i32) -> Option<[f64; N]> {
     const PIXELS: i32 = Frame::Pixels as i32;
     const NORMALIZED: i32 = Frame::Normalized as i32;
     const MODEL: i32 = Frame::Model as i32;
+    const PAGE: i32 = Frame::Page as i32;
     match frame {
         PIXELS => Some(located.pixels),
         NORMALIZED => Some(located.normalized),
         MODEL => Some(located.model),
+        PAGE => located.page,
         _ => None,
     }
 }
@@ -83,8 +87,15 @@ pub unsafe extern "C" fn mimo_vl_region_image(region: *const Region) -> usize {
     boundary::infallible(0, || unsafe { region.as_ref() }.map_or(0, |region| region.region.image))
 }
 
+/// On which page of its PDF file the region lies, from 1; 0 where its picture shows none, and for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_region_page(region: *const Region) -> usize {
+    // SAFETY: NULL or a living region, by the header's rules.
+    boundary::infallible(0, || unsafe { region.as_ref() }.and_then(|region| region.region.page).unwrap_or(0))
+}
+
 /// If the region is a box, put its left, top, right and bottom edge into `edges_out[0..3]`; `frame` is one of mimo_vl_frame.
-/// False, and nothing is written, for points, for another frame and for NULL arguments.
+/// False, and nothing is written, for points, for a frame that is not there and for NULL arguments.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_box(region: *const Region, frame: i32, edges_out: *mut f64) -> bool {
     boundary::infallible(false, || {
@@ -103,7 +114,7 @@ pub unsafe extern "C" fn mimo_vl_region_point_count(region: *const Region) -> us
 }
 
 /// Put x and y of point `index`, counted from 0, into `point_out[0..1]`; `frame` is one of mimo_vl_frame. False, and nothing is
-/// written, where there is no such point, for another frame and for NULL arguments.
+/// written, where there is no such point, for a frame that is not there and for NULL arguments.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_point(
     region: *const Region,

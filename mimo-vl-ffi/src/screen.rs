@@ -23,33 +23,35 @@ pub struct Screen {
     pub scale: f64,
 }
 
-impl From<Screen> for mimo_vl_core::gui::Screen {
-    fn from(Screen { left, top, width, height, scale }: Screen) -> Self {
-        Self { left, top, width, height, scale }
+impl Screen {
+    /// The screen, if it is one: all is finite, no side is 0 and the scale is above 0.
+    fn checked(&self) -> Option<mimo_vl_core::gui::Screen> {
+        let Self { left, top, width, height, scale } = *self;
+        mimo_vl_core::gui::Screen::new([left, top], [width, height], scale).ok()
     }
 }
 
 /// Put the point of the desktop, in its units, that is (x, y) in the screenshot, in pixels, into `point_out[0..1]`. False, and
-/// nothing is written, for NULL arguments.
+/// nothing is written, for NULL arguments, and for a screen without a finite place, pixels or a scale above 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_screen_to_desktop(screen: *const Screen, x: f64, y: f64, point_out: *mut f64) -> bool {
     boundary::infallible(false, || {
         // SAFETY: NULL or a screen, and NULL or a place for two numbers.
         unsafe {
-            let screen = screen.as_ref().map(|&screen| mimo_vl_core::gui::Screen::from(screen));
+            let screen = screen.as_ref().and_then(Screen::checked);
             write(screen.map(|screen| screen.to_desktop([x, y])), point_out)
         }
     })
 }
 
 /// Put the point of the screenshot, in pixels, that is (x, y) on the desktop, in its units, into `point_out[0..1]`. False, and
-/// nothing is written, for NULL arguments.
+/// nothing is written, where mimo_vl_screen_to_desktop writes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_screen_to_pixels(screen: *const Screen, x: f64, y: f64, point_out: *mut f64) -> bool {
     boundary::infallible(false, || {
         // SAFETY: NULL or a screen, and NULL or a place for two numbers.
         unsafe {
-            let screen = screen.as_ref().map(|&screen| mimo_vl_core::gui::Screen::from(screen));
+            let screen = screen.as_ref().and_then(Screen::checked);
             write(screen.map(|screen| screen.to_pixels([x, y])), point_out)
         }
     })
@@ -62,7 +64,7 @@ pub unsafe extern "C" fn mimo_vl_screen_at(screens: *const Screen, count: usize,
     boundary::infallible(count, || {
         // SAFETY: NULL or `count` screens.
         let screens = unsafe { pointer::list(screens, count, "screens") }.unwrap_or_default();
-        let is_there = |&screen: &Screen| mimo_vl_core::gui::Screen::from(screen).contains([x, y]);
+        let is_there = |screen: &Screen| screen.checked().is_some_and(|screen| screen.contains([x, y]));
         screens.iter().position(is_there).unwrap_or(count)
     })
 }

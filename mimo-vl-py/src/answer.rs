@@ -32,6 +32,7 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
     let timings = &answer.timings;
     let seconds = class!(py, "Timings")?.call1((
         timings.load.as_secs_f64(),
+        timings.media.as_secs_f64(),
         timings.preprocess.as_secs_f64(),
         timings.encode.as_secs_f64(),
         timings.prefill.as_secs_f64(),
@@ -43,7 +44,8 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
     ))?;
     let regions = answer.regions.iter().map(|found| region(py, found)).collect::<PyResult<Vec<_>>>()?;
     let logprobs = answer.logprobs.iter().map(|token| {
-        class!(py, "TokenLogprob")?.call1((token.id, token.logprob, PyTuple::new(py, token.top.iter().copied())?))
+        let (top, range) = (PyTuple::new(py, token.top.iter().copied())?, (token.range.start, token.range.end));
+        class!(py, "TokenLogprob")?.call1((token.id, token.logprob, top, range))
     });
     let logprobs = logprobs.collect::<PyResult<Vec<_>>>()?;
     let memory = answer.memory;
@@ -73,13 +75,23 @@ fn region<'py>(py: Python<'py>, region: &Region) -> PyResult<Bound<'py, PyAny>> 
         _ => {}
     }
     let (label, text) = (region.label.as_deref(), region.text.as_deref());
-    class!(py, "Region")?.call1((region.image, label, text, edges, PyTuple::new(py, points)?, region.confidence))
+    class!(py, "Region")?.call1((
+        region.image,
+        region.page,
+        label,
+        text,
+        edges,
+        PyTuple::new(py, points)?,
+        region.confidence,
+    ))
 }
 
 /// `mimo_vl.Located`.
 fn located<'py, const N: usize>(py: Python<'py>, place: &Located<N>) -> PyResult<Bound<'py, PyAny>> {
     let tuple = |numbers: [f64; N]| PyTuple::new(py, numbers);
-    class!(py, "Located")?.call1((tuple(place.pixels)?, tuple(place.normalized)?, tuple(place.model)?, place.clamped))
+    let page = place.page.map(tuple).transpose()?;
+    let (pixels, normalized, model) = (tuple(place.pixels)?, tuple(place.normalized)?, tuple(place.model)?);
+    class!(py, "Located")?.call1((pixels, normalized, model, page, place.clamped))
 }
 
 /// The answer as a `mimo_vl.Action` in pixels of the last picture, or None where it is none.

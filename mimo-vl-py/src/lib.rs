@@ -43,7 +43,9 @@ mod _native {
     #[pymodule_export]
     use crate::prompt::Prompt;
     #[pymodule_export]
-    use crate::score::{score_anls, score_choice, score_count, score_exact, score_relaxed, score_time_span};
+    use crate::score::{
+        answer_field, score_anls, score_choice, score_count, score_exact, score_relaxed, score_time_span,
+    };
     #[pymodule_export]
     use crate::server::Server;
     #[pymodule_export]

@@ -43,6 +43,11 @@ def test_pdf(tmp_path: pathlib.Path, session: mimo_vl.Session) -> None:
     assert page.box_to_points(20, 60, 60, 90) == pytest.approx((20, 10, 60, 40))
     assert page.to_pixels(*page.to_points(7, 9)) == pytest.approx((7, 9))
     assert session.ask([page.image, "what?"], max_tokens=2).tokens == 2
+    answer = session.ask([page.image, "Where?"], form="boxes", temperature=9.0, thinking=False, max_tokens=300)
+    assert answer.timings.media > 0
+    for region in answer.regions:
+        assert region.page == 2 and region.box is not None and region.box.page is not None
+        assert region.box.page == pytest.approx(page.box_to_points(*region.box.pixels))
     assert len(mimo_vl.open_pdf(file.read_bytes(), last=1)) == 1
     for damaged in [b"nothing", file.read_bytes()[:60]]:
         with pytest.raises(mimo_vl.ImageError):
@@ -88,6 +93,9 @@ def test_screens(picture: pathlib.Path) -> None:
     assert screens[0].to_desktop((2879, 900)) == (1439.5, 450)
     assert screens[1].to_pixels((1447, -91)) == (7, 9)
     assert [mimo_vl.Screen.at(screens, point) for point in ((0, 0), (1440, 0), (1440, -101))] == [0, 1, None]
+    for screen in [(0, 0, 9, 9, 0), (0, 0, 9, 9, float("nan")), (0, 0, 0, 9, 1), (float("inf"), 0, 9, 9, 1)]:
+        with pytest.raises(mimo_vl.OptionError, match="screen|scale"):
+            mimo_vl.Screen(*screen)
     for direction, end in {"up": (100, 80), "down": (100, 20), "left": (160, 50), "right": (40, 50)}.items():
         drag = mimo_vl.Action("scroll", direction=direction).scroll_as_drag(200, 100)
         assert drag == mimo_vl.Action("drag", point=(100, 50), end_point=end)

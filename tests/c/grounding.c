@@ -19,7 +19,8 @@ static void check_region(const mimo_vl_region *region, double width, double heig
     mimo_vl_str label;
     CHECK(region != NULL && mimo_vl_region_label(region, &label) && label.len > 0);
     CHECK(!mimo_vl_region_text(region, &label) && label.len == 0);
-    CHECK(mimo_vl_region_image(region) == 0);
+    CHECK(mimo_vl_region_image(region) == 0 && mimo_vl_region_page(region) == 0);
+    CHECK(!mimo_vl_region_box(region, MIMO_VL_FRAME_PAGE, edges) && edges[0] == -1);
     CHECK(mimo_vl_region_confidence(region) > 0.0f && mimo_vl_region_confidence(region) <= 1.0f);
     if (mimo_vl_region_box(region, MIMO_VL_FRAME_PIXELS, edges)) {
         CHECK(mimo_vl_region_point_count(region) == 0);
@@ -75,6 +76,11 @@ static size_t regions_are_found(const mimo_vl_model *model, const mimo_vl_image 
     CHECK(mimo_vl_answer_region(answer, streamed) == NULL);
     CHECK(mimo_vl_answer_logprob_count(answer) == mimo_vl_answer_tokens(answer));
     CHECK(mimo_vl_answer_logprob(answer, 0) <= 0.0f);
+    float sure = mimo_vl_answer_field_confidence(answer, "", 0);
+    CHECK(sure > 0.0f && sure <= 1.0f);
+    CHECK(!isnan(mimo_vl_answer_field_confidence(answer, "/0", 2)) == (streamed > 0));
+    CHECK(isnan(mimo_vl_answer_field_confidence(answer, "/none", 5)));
+    CHECK(isnan(mimo_vl_answer_field_confidence(answer, NULL, 3)));
     OK(mimo_vl_answer_draw(answer, 0, image, &drawn, &error));
     size_t bytes = 3 * (size_t)mimo_vl_image_width(image) * mimo_vl_image_height(image);
     bool differs = memcmp(mimo_vl_image_pixels(drawn), mimo_vl_image_pixels(image), bytes) != 0;
@@ -173,6 +179,8 @@ static void screens_have_their_own_units(const mimo_vl_image *image) {
     CHECK(!mimo_vl_screen_to_pixels(NULL, 0, 0, point) && !mimo_vl_screen_to_desktop(&SCREENS[0], 0, 0, NULL));
     CHECK(mimo_vl_screen_at(SCREENS, 2, 1440, 0) == 1 && mimo_vl_screen_at(SCREENS, 2, 1440, -101) == 2);
     CHECK(mimo_vl_screen_at(NULL, 2, 0, 0) == 2);
+    static const mimo_vl_screen FLAT = {0, 0, 9, 9, 0};
+    CHECK(!mimo_vl_screen_to_desktop(&FLAT, 0, 0, point) && mimo_vl_screen_at(&FLAT, 1, 0, 0) == 1);
     CHECK(mimo_vl_box_contains(EDGES, 3, 2) && !mimo_vl_box_contains(EDGES, 3.1, 2) && !mimo_vl_box_contains(NULL, 0, 0));
     OK(mimo_vl_image_closer(image, 0, 0, 2, &part, &error));
     CHECK(mimo_vl_image_width(part) == (mimo_vl_image_width(image) + 1) / 2);

@@ -1,6 +1,7 @@
 /* A client of libmimo_vl in C++.
  *
  *     client CHECKPOINT PICTURE */
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -44,6 +45,7 @@ static void answers_and_streams_agree(const Model &model, const Image &image) {
     Session session(model);
     Answer answer = session.ask(prompt, few);
     CHECK(answer.tokens() == answer.logprobs().size() && !answer.thinking());
+    CHECK(std::isnan(answer.field_confidence("/none")));
     CHECK(answer.bytes(MIMO_VL_MEMORY_WEIGHTS) > 0 && answer.seconds(MIMO_VL_STAGE_DECODE) >= 0);
     session.reset();
     std::string streamed;

@@ -162,3 +162,19 @@ fn files_are_named() {
     File::create(&path).unwrap().set_len((512 << 20) + 1).unwrap();
     assert_eq!(said(&path), format!("{}: the file is larger than 512 MiB", path.display()));
 }
+
+#[test]
+fn a_page_that_unpacks_to_much_is_drawn_or_refused() {
+    // Each of the three filters makes 128 bytes of 0x81 of every two: 400 bytes become 100 million.
+    let mut build = Build::new("<< /Type /Pages /Kids [3 0 R] /Count 1 >>");
+    build.add("<< /Type /Page /Parent 2 0 R /Contents 4 0 R /MediaBox [0 0 9 9] >>");
+    let filters = "/Filter [/RunLengthDecode /RunLengthDecode /RunLengthDecode]";
+    build.stream(filters, &[0x81; 400]);
+    let start = Instant::now();
+    match read(build.bytes(), &PdfOptions::new()) {
+        Ok(pages) => assert!(pages[0].image.pixels().iter().all(|&value| value == 255), "nothing is drawn of it"),
+        Err(error) => assert!(matches!(error, Error::Image { .. }), "{error:?}"),
+    }
+    assert!(start.elapsed() < Duration::from_secs(60), "the limit of a page");
+    assert_eq!(read(pages(&[COLOURED]), &PdfOptions::new()).unwrap().len(), 1, "the process lives");
+}

@@ -131,26 +131,22 @@ def test_a_schema_that_no_answer_can_follow_stops_the_run(folder: Path, out: Pat
     assert lines(out) == []
 
 
-def test_regions_in_pixels_and_points(tmp_path: Path) -> None:
-    # A page of 200 by 100 points of which the left and lower 20 are cropped away: 360 by 160 pixels.
-    entries = "/MediaBox[0 0 200 100]/CropBox[20 20 200 100]"
-    (tmp_path / "page.pdf").write_bytes(pdf([(entries, b"")]))
-    [page] = mimo_vl.open_pdf(tmp_path / "page.pdf")
-    assert (page.image.width, page.image.height) == (360, 160)
+def test_regions_in_pixels_and_points() -> None:
+    def located(pixels: tuple[float, ...], points: tuple[float, ...] | None) -> mimo_vl.Located:
+        return mimo_vl.Located(pixels, pixels, pixels, points, False)
 
-    def located(*pixels: float) -> mimo_vl.Located:
-        return mimo_vl.Located(pixels, pixels, pixels, False)
-
-    box = mimo_vl.Region(0, "total", None, located(20, 30, 60, 80), (), None)
-    spots = mimo_vl.Region(0, None, "7", None, (located(0, 0), located(360, 160)), None)
-    pixels = {"label": "total", "text": None, "box": (20, 30, 60, 80)}
-    assert batch_pdf.place(box, page) == {**pixels, "box_in_points": pytest.approx((30, 60, 50, 85))}
-    assert batch_pdf.place(box, None) == {**pixels, "box_in_points": None}
-    assert batch_pdf.place(spots, page) == {
+    edges, in_points = (20.0, 30.0, 60.0, 80.0), (30.0, 60.0, 50.0, 85.0)
+    box = mimo_vl.Region(0, 4, "total", None, located(edges, in_points), (), None)
+    free = mimo_vl.Region(0, None, "total", None, located(edges, None), (), None)
+    spots = mimo_vl.Region(0, 4, None, "7", None, (located((0.0, 0.0), (20.0, 100.0)),), None)
+    found = {"label": "total", "text": None, "box": edges}
+    assert batch_pdf.place(box) == {**found, "box_in_points": in_points}
+    assert batch_pdf.place(free) == {**found, "box_in_points": None}
+    assert batch_pdf.place(spots) == {
         "label": None,
         "text": "7",
-        "spots": [(0, 0), (360, 160)],
-        "spots_in_points": [pytest.approx((20, 100)), pytest.approx((200, 20))],
+        "spots": [(0.0, 0.0)],
+        "spots_in_points": [(20.0, 100.0)],
     }
 
 

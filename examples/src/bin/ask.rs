@@ -315,6 +315,7 @@ fn write_stats(model: &Model, timings: &Timings) {
         eprintln!("kernels    {}", Level::current().name());
     }
     eprintln!("load       {}", seconds(timings.load));
+    eprintln!("media      {}", seconds(timings.media));
     eprintln!("preprocess {}", seconds(timings.preprocess));
     eprintln!("encode     {}", seconds(timings.encode));
     eprintln!(

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mimo_vl_core::pdf::{self, PdfOptions, PdfPage};
+use mimo_vl_core::pdf::{self, PdfOptions};
 use mimo_vl_core::{
     Answer, Cancel, Error, Generate, Grammar, Image, LoadOptions, Model, Place, Prompt, Region, Thinking, Watch,
 };
@@ -241,14 +241,14 @@ fn count_pages(job: &Job, path: &Path) -> Result<usize, Error> {
 }
 
 /// What an item shows.
-fn open(job: &Job, item: &Item) -> Result<(Image, Option<PdfPage>), Error> {
+fn open(job: &Job, item: &Item) -> Result<Image, Error> {
     let path = job.folder.join(&item.file);
     if item.page == 0 {
-        return Ok((Image::open(path)?, None));
+        return Image::open(path);
     }
     let pages = pdf::open(path, &job.pdf.clone().pages(item.page..=item.page))?;
     let page = pages.into_iter().next().ok_or_else(|| Error::Prompt { reason: "the page is gone".into() })?;
-    Ok((page.image.clone(), Some(page)))
+    Ok(page.image)
 }
 
 /// Ask about all items, some together. What fails with one harms no other.
@@ -265,10 +265,10 @@ fn answer(
         let mut asked = Vec::new();
         for item in some {
             match open(job, item) {
-                Ok((image, page)) => {
+                Ok(image) => {
                     let prompt = Prompt::user().image(image.clone()).text(&job.question).thinking(job.thinking);
                     batch.add(&prompt, &job.generate);
-                    asked.push((item, image, page, Instant::now()));
+                    asked.push((item, image, Instant::now()));
                 }
                 Err(error) => keep(record(job, item, None, Err(&error), 0.0))?,
             }
@@ -277,9 +277,8 @@ fn answer(
             if cancel.is_cancelled() {
                 return Err("interrupted".into());
             }
-            let (item, image, page, start) = &asked[number];
-            let seconds = start.elapsed().as_secs_f64();
-            let shown = Some((image, page.as_ref()));
+            let (item, image, start) = &asked[number];
+            let (seconds, shown) = (start.elapsed().as_secs_f64(), Some(image));
             match event {
                 Err(error @ (Error::Device { .. } | Error::Option { .. })) => return Err(error.to_string()),
                 Err(error) => keep(record(job, item, shown, Err(&error), seconds))?,
@@ -294,16 +293,10 @@ fn answer(
     Ok(())
 }
 
-/// What became of an item, which shows an image and may be a page.
-fn record(
-    job: &Job,
-    item: &Item,
-    shown: Option<(&Image, Option<&PdfPage>)>,
-    outcome: Result<&Answer, &Error>,
-    seconds: f64,
-) -> Value {
+/// What became of an item, which shows an image.
+fn record(job: &Job, item: &Item, shown: Option<&Image>, outcome: Result<&Answer, &Error>, seconds: f64) -> Value {
     let page = (item.page > 0).then_some(item.page);
-    let size = shown.map(|(image, _)| [image.width(), image.height()]);
+    let size = shown.map(|image| [image.width(), image.height()]);
     let mut found =
         json!({"id": item.id(), "file": item.file, "page": page, "size": size, "error": null, "run": job.run});
     match outcome {
@@ -311,8 +304,7 @@ fn record(
             let form = job.generate.grammar.is_some() && answer.complete;
             found["answer"] = json!(answer.text);
             found["json"] = if form { serde_json::from_str(&answer.text).unwrap_or(Value::Null) } else { Value::Null };
-            let page = shown.and_then(|(_, page)| page);
-            found["regions"] = answer.regions.iter().map(|region| place(region, page)).collect();
+            found["regions"] = answer.regions.iter().map(place).collect();
             found["stop"] = json!(format!("{:?}", answer.stop));
             found["tokens"] = json!(answer.tokens);
             found["seconds"] = json!((1e3 * seconds).round() / 1e3);
@@ -323,18 +315,17 @@ fn record(
 }
 
 /// A box (left, top, right, bottom) or spots (x, y), in pixels of the picture and in points of the page.
-fn place(region: &Region, page: Option<&PdfPage>) -> Value {
+fn place(region: &Region) -> Value {
     let mut found = json!({"label": region.label, "text": region.text});
     match &region.place {
         Place::Box(edges) => {
             found["box"] = json!(edges.pixels);
-            found["box_in_points"] = json!(page.map(|page| page.box_to_points(edges.pixels)));
+            found["box_in_points"] = json!(edges.page);
         }
         Place::Points(points) => {
-            let spots: Vec<_> = points.iter().map(|point| point.pixels).collect();
-            let moved = page.map(|page| spots.iter().map(|&[x, y]| page.to_points(x, y)).collect::<Vec<_>>());
-            found["spots"] = json!(spots);
-            found["spots_in_points"] = json!(moved);
+            found["spots"] = points.iter().map(|point| json!(point.pixels)).collect();
+            let in_points = points.iter().map(|point| point.page).collect::<Option<Vec<_>>>();
+            found["spots_in_points"] = json!(in_points);
         }
         _ => {}
     }

@@ -10,11 +10,13 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mimo_vl_core::{Cancel, Error, Generate, LoadOptions, Model, Thinking, Watch};
+use mimo_vl_core::preprocess::Sampling;
+use mimo_vl_core::{Cancel, Error, Generate, LoadOptions, Model, Thinking, VideoOptions, Watch};
 use mimo_vl_examples::evaluation::{Item, Kind};
 use mimo_vl_examples::tiny_model;
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,12 @@ const USAGE: &str = "usage: evaluate [OPTION]... QUESTIONS.jsonl
   --weights FORMAT   native, f32, f16, bf16, int8 or int4 (default: native)
   --no-think         answer at once
   --max-tokens N     most tokens of an answer (default: 4096)
+  --max-context N    most tokens of question and answer (default: that of the model)
+  --temperature T    0 for the likeliest token (default: 0)
+  --top-p P          leave out the least likely tokens (default: 1)
+  --seed S           of all answers (default: 0)
+  --max-frames N     most frames of a video, 2 a second (default: 768)
+  --video-tokens N   most tokens of a video (default: 115200)
   --help             write this text
 ";
 
@@ -49,11 +57,30 @@ struct Arguments {
     load: LoadOptions,
     thinking: Thinking,
     generate: Generate,
+    video: VideoOptions,
 }
 
 impl Arguments {
     fn thinking_name(&self) -> &'static str {
         if self.thinking == Thinking::Off { "off" } else { "auto" }
+    }
+
+    /// What results depend on.
+    fn run(&self) -> String {
+        let (load, generate, video) = (&self.load, &self.generate, &self.video);
+        format!(
+            "{} {:?} {} {} tokens of {:?}, temperature {} top-p {} seed {}, {:?} frames of {:?} pixels",
+            self.model.display(),
+            load.weights,
+            self.thinking_name(),
+            generate.max_tokens,
+            load.max_context,
+            generate.temperature,
+            generate.top_p,
+            generate.seed,
+            video.sampling.max_frames,
+            video.total_pixels
+        )
     }
 }
 
@@ -84,6 +111,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
         load: LoadOptions::new(),
         thinking: Thinking::Auto,
         generate: Generate::new(),
+        video: VideoOptions::new(),
     };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
@@ -92,8 +120,14 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
             "--device" => arguments.load.device = value()?,
             "--weights" => arguments.load.weights = value()?.parse().map_err(|error: Error| error.to_string())?,
             "--no-think" => arguments.thinking = Thinking::Off,
-            "--max-tokens" => {
-                arguments.generate.max_tokens = value()?.parse().map_err(|_| format!("{word} needs a number"))?;
+            "--max-tokens" => arguments.generate.max_tokens = number(&word, &value()?)?,
+            "--max-context" => arguments.load.max_context = Some(number(&word, &value()?)?),
+            "--temperature" => arguments.generate.temperature = number(&word, &value()?)?,
+            "--top-p" => arguments.generate.top_p = number(&word, &value()?)?,
+            "--seed" => arguments.generate.seed = number(&word, &value()?)?,
+            "--max-frames" => arguments.video.sampling = Sampling::new().max_frames(number(&word, &value()?)?),
+            "--video-tokens" => {
+                arguments.video.total_pixels = Some(number::<u64>(&word, &value()?)?.saturating_mul(28 * 28));
             }
             "--help" => return Ok(None),
             option if option.starts_with("--") => return Err(format!("unknown option {option}")),
@@ -107,17 +141,16 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
     Ok(Some(arguments))
 }
 
+fn number<T: FromStr>(option: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{option} needs a number, and {text:?} is none"))
+}
+
 /// Whether all questions are answered.
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let items = questions(&arguments.questions)?;
     let results = arguments.questions.with_extension("results.jsonl");
-    let run = format!(
-        "{} {:?} {} {}",
-        arguments.model.display(),
-        arguments.load.weights,
-        arguments.thinking_name(),
-        arguments.generate.max_tokens
-    );
+    let run = arguments.run();
+    arguments.generate.validate().map_err(|error| error.to_string())?;
     let mut done = earlier(&results, &run)?;
     done.retain(|id, _| items.iter().any(|(known, _)| known == id));
     let cancel = Cancel::new();
@@ -242,7 +275,7 @@ fn outcome(
     cancel: &Cancel,
 ) -> Option<Outcome> {
     let start = Instant::now();
-    let answered = item.prompt(folder, arguments.thinking).and_then(|prompt| {
+    let answered = item.prompt(folder, arguments.thinking, &arguments.video).and_then(|prompt| {
         let mut session = model.session();
         if let Ok(mut answer) = ANSWER.lock() {
             *answer = Some(session.cancel());

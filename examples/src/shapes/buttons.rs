@@ -126,7 +126,12 @@ impl Buttons {
         };
         let [x, y, ..] = resized(&self.picture, self.picture.marks[self.target].edges);
         let answer = format!("{{\"action\": \"click\", \"start_point\": [{x}, {y}]}}");
-        Ok(Ask { question, answer, thought: self.words.join(", ") })
+        let place = |(word, mark): (&&str, &Mark)| {
+            let [x, y, ..] = resized(&self.picture, mark.edges);
+            format!("{word} [{x}, {y}]")
+        };
+        let thought: Vec<String> = self.words.iter().zip(&self.picture.marks).map(place).collect();
+        Ok(Ask { question, answer, thought: thought.join(", ") })
     }
 }
 

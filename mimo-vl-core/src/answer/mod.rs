@@ -1,5 +1,6 @@
 //! What the model says, as events: thinking apart from the answer, and the boxes and points in it.
 
+mod fields;
 mod parser;
 mod region;
 mod regions;
@@ -7,6 +8,7 @@ mod scan;
 mod stop;
 mod times;
 
+pub use fields::field;
 pub use parser::AnswerParser;
 pub use region::{Located, Place, Region};
 pub use regions::RegionParser;

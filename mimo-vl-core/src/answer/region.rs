@@ -13,6 +13,8 @@ pub struct Region {
     pub text: Option<String>,
     /// In which picture or video of the conversation: an index into the answer's transforms.
     pub image: usize,
+    /// On which page of its PDF file, from 1 on, if the picture shows one.
+    pub page: Option<usize>,
     /// Where it is.
     pub place: Place,
     /// The geometric mean of the probabilities that the model gave to the tokens in which it wrote this; `None` unless
@@ -30,9 +32,9 @@ pub enum Place {
     Points(Vec<Located<2>>),
 }
 
-/// A box (`N` = 4: left, top, right, bottom) or a point (`N` = 2: x, y), in three frames.
+/// A box (`N` = 4: left, top, right, bottom) or a point (`N` = 2: x, y), in several frames.
 ///
-/// In all of them the origin is the top left corner, x goes to the right, and pixel (0, 0) covers the square from (0, 0)
+/// In those of pictures the origin is the top left corner, x goes to the right, and pixel (0, 0) covers the square from (0, 0)
 /// to (1, 1).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -43,6 +45,8 @@ pub struct Located<const N: usize> {
     pub pixels: [f64; N],
     /// `pixels` over the size of the caller's picture: from 0 to 1.
     pub normalized: [f64; N],
+    /// In points of the page of a PDF file, if the picture shows one: y goes upwards, and a box has the smaller values first.
+    pub page: Option<[f64; N]>,
     /// Whether the model's values lay outside the picture, or a box had its sides the wrong way round.
     pub clamped: bool,
 }
@@ -69,7 +73,8 @@ impl<const N: usize> Located<N> {
         }
         let size = [transform.original.0 as f64, transform.original.1 as f64];
         let normalized = std::array::from_fn(|index| pixels[index] / size[index % 2]);
-        Self { model, pixels, normalized, clamped }
+        let page = transform.page.map(|page| page.place(pixels));
+        Self { model, pixels, normalized, page, clamped }
     }
 }
 
@@ -91,7 +96,7 @@ impl Region {
                 Place::Points(points.into_iter().map(|point| Located::new(point, transform)).collect())
             }
         };
-        Self { label, text, image, place, confidence: None }
+        Self { label, text, image, page: page_of(transform), place, confidence: None }
     }
 
     /// The rectangle, if it is one.
@@ -119,6 +124,10 @@ impl Region {
                 Place::Points(points.iter().map(|point| Located::new(point.model, transform)).collect())
             }
         };
-        Self { image, place, ..self.clone() }
+        Self { image, page: page_of(transform), place, ..self.clone() }
     }
+}
+
+fn page_of(transform: &Transform) -> Option<usize> {
+    transform.page.map(|page| page.number)
 }

@@ -7,6 +7,7 @@ use crate::prompt::Image;
 ///
 /// Operating systems place windows and pointers in desktop units, of which one covers `scale` pixels of a monitor.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Screen {
     /// Left edge, in desktop units.
     pub left: f64,
@@ -21,6 +22,24 @@ pub struct Screen {
 }
 
 impl Screen {
+    /// A monitor with its left and top edge, in desktop units, the width and height of its screenshot, in pixels, and the
+    /// pixels for one desktop unit.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when an edge is not finite, a side is 0, or the scale is not a finite number above 0.
+    pub fn new([left, top]: [f64; 2], [width, height]: [u32; 2], scale: f64) -> Result<Self> {
+        if !(left.is_finite() && top.is_finite()) {
+            return Err(Error::option("screen", format!("it lies at ({left}, {top}); both must be finite")));
+        }
+        if width == 0 || height == 0 {
+            return Err(Error::option("screen", format!("{width}x{height} pixels; both sides must be at least 1")));
+        }
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(Error::option("scale", format!("{scale} pixels a unit; it must be a finite number above 0")));
+        }
+        Ok(Self { left, top, width, height, scale })
+    }
+
     /// A point of the screenshot, in pixels, on the desktop.
     pub fn to_desktop(&self, [x, y]: [f64; 2]) -> [f64; 2] {
         [self.left + x / self.scale, self.top + y / self.scale]
@@ -72,14 +91,17 @@ mod tests {
 
     #[test]
     fn points_find_their_monitor_and_back() {
-        let left = Screen { left: 0.0, top: 0.0, width: 2880, height: 1800, scale: 2.0 };
-        let right = Screen { left: 1440.0, top: -100.0, width: 1920, height: 1080, scale: 1.0 };
+        let left = Screen::new([0.0, 0.0], [2880, 1800], 2.0).unwrap();
+        let right = Screen::new([1440.0, -100.0], [1920, 1080], 1.0).unwrap();
         let screens = [left, right];
         assert_eq!(left.to_desktop([2879.0, 900.0]), [1439.5, 450.0]);
         assert_eq!(screen_at(&screens, [1439.5, 450.0]), Some(0));
         assert_eq!(screen_at(&screens, right.to_desktop([0.0, 0.0])), Some(1));
         assert_eq!(screen_at(&screens, [1440.0, -101.0]), None);
         assert_eq!(right.to_pixels(right.to_desktop([7.0, 9.0])), [7.0, 9.0]);
+        let refused = |place, size, scale| matches!(Screen::new(place, size, scale), Err(Error::Option { .. }));
+        assert!([0.0, -1.0, f64::NAN, f64::INFINITY].into_iter().all(|scale| refused([0.0; 2], [9, 9], scale)));
+        assert!(refused([f64::NAN, 0.0], [9, 9], 1.0) && refused([0.0; 2], [9, 0], 1.0));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod render;
 mod worker;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use hayro::kurbo::{Affine, Point};
 
@@ -26,7 +27,7 @@ pub use options::PdfOptions;
 
 use crate::cancel::Watch;
 use crate::error::Result;
-use crate::prompt::Image;
+use crate::prompt::{Image, PageFrame};
 use render::Drawn;
 use worker::Worker;
 
@@ -47,26 +48,25 @@ pub struct PdfPage {
     /// Width and height in points, as shown: after the page was cropped and turned.
     pub size: (f64, f64),
     to_pixels: Affine,
+    frame: PageFrame,
 }
 
 impl PdfPage {
-    fn new(number: usize, drawn: &Drawn) -> Result<Self> {
-        let (width, height) = (u32::from(drawn.width), u32::from(drawn.height));
-        let image = Image::from_rgb(width, height, 3 * width as usize, &drawn.pixels)?;
-        Ok(Self { number, image, size: drawn.size, to_pixels: drawn.to_pixels })
+    fn new(number: usize, drawn: Drawn, time: Duration) -> Result<Self> {
+        let frame = PageFrame { number, to_points: drawn.to_pixels.inverse().as_coeffs() };
+        let image = Image::keep_rgb(drawn.width.into(), drawn.height.into(), drawn.pixels)?.of_page(frame, time);
+        Ok(Self { number, image, size: drawn.size, to_pixels: drawn.to_pixels, frame })
     }
 
     /// A point of the picture, in pixels, in points of the page.
     pub fn to_points(&self, x: f64, y: f64) -> (f64, f64) {
-        let point = self.to_pixels.inverse() * Point::new(x, y);
-        (point.x, point.y)
+        self.frame.point([x, y]).into()
     }
 
     /// A box of the picture, in pixels (left, top, right, bottom), in points of the page: the smaller x and y, and the larger
     /// ones.
-    pub fn box_to_points(&self, [left, top, right, bottom]: [f64; 4]) -> [f64; 4] {
-        let ((x1, y1), (x2, y2)) = (self.to_points(left, top), self.to_points(right, bottom));
-        [x1.min(x2), y1.min(y2), x1.max(x2), y1.max(y2)]
+    pub fn box_to_points(&self, pixels: [f64; 4]) -> [f64; 4] {
+        self.frame.place(pixels)
     }
 
     /// A point of the page, in points, in pixels of the picture. It lies outside the picture when it was cropped away.
@@ -121,7 +121,9 @@ fn draw(name: &str, bytes: Vec<u8>, options: &PdfOptions, watch: Watch<'_>) -> R
     watch.step(0, count)?;
     let mut pages = Vec::with_capacity(numbers.len());
     for number in numbers {
-        pages.push(PdfPage::new(number, &worker.draw(number, &cancel)?)?);
+        let start = Instant::now();
+        let drawn = worker.draw(number, &cancel)?;
+        pages.push(PdfPage::new(number, drawn, start.elapsed())?);
         watch.step(pages.len() as u64, count)?;
     }
     Ok(pages)

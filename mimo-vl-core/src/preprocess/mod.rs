@@ -19,6 +19,7 @@ pub use self::smart_resize::smart_resize;
 pub use self::transform::Transform;
 
 use self::smart_resize::{Limits, target};
+use crate::cancel::Cancel;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
 use crate::prompt::{Image, Video};
@@ -103,7 +104,12 @@ fn sized(first: &Image, count: usize, video: &Video, config: &PreprocessConfig) 
 /// [`Error::Image`] when the sides differ by more than a factor of 200, or the limits contradict each other;
 /// [`Error::ContextTooLong`] when it would be more than `config.max_tokens` tokens.
 pub fn image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
-    patches::cut(std::slice::from_ref(image), image_layout(image, config)?, Bicubic::Picture, config)
+    image_unless(image, config, &Cancel::new())
+}
+
+/// [`image()`], unless a stop is asked for.
+pub(crate) fn image_unless(image: &Image, config: &PreprocessConfig, cancel: &Cancel) -> Result<Patches> {
+    patches::cut(std::slice::from_ref(image), image_layout(image, config)?, Bicubic::Picture, config, cancel)
 }
 
 /// Cut a video into patches, two frames at a time; after an odd number of frames the last is repeated.
@@ -114,7 +120,12 @@ pub fn image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
 /// # Errors
 /// [`Error::Image`] and [`Error::ContextTooLong`], as for [`image()`].
 pub fn video(video: &Video, config: &PreprocessConfig) -> Result<Patches> {
-    patches::cut(video.frames(), video_layout(video, config)?, Bicubic::Frame, config)
+    video_unless(video, config, &Cancel::new())
+}
+
+/// [`video()`], unless a stop is asked for.
+pub(crate) fn video_unless(video: &Video, config: &PreprocessConfig, cancel: &Cancel) -> Result<Patches> {
+    patches::cut(video.frames(), video_layout(video, config)?, Bicubic::Frame, config, cancel)
 }
 
 /// The height and width at which the model sees each of `count` frames like `first`, with the caller's fewest and most

@@ -6,6 +6,7 @@ use super::Layout;
 use super::grid::Grid;
 use super::resize::{Bicubic, resize};
 use super::transform::Transform;
+use crate::cancel::Cancel;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
 use crate::prompt::Image;
@@ -61,15 +62,23 @@ impl Patches {
             plane.iter().map(move |value| ((value * std + mean) * 255.0).round() as u8)
         });
         let size = (w * config.patch_size, h * config.patch_size);
-        let transform = Transform { original: size, orientation: 1, offset: (0, 0), part: size, resized: size };
+        let transform =
+            Transform { original: size, orientation: 1, offset: (0, 0), part: size, resized: size, page: None };
         Ok(Self { grid, pixels: levels.collect(), second_per_grid: None, transform })
     }
 }
 
 /// Resize `frames`, all of one size, as `layout` says, and cut them; the last frame stands in for a missing one.
 ///
-/// [`Error::ContextTooLong`] when that would be more tokens than `config` allows: before anything is resized.
-pub(super) fn cut(frames: &[Image], layout: Layout, bicubic: Bicubic, config: &PreprocessConfig) -> Result<Patches> {
+/// [`Error::ContextTooLong`] when that would be more tokens than `config` allows: before anything is resized;
+/// [`Error::Cancelled`] and [`Error::Deadline`], asked for before each group of frames.
+pub(super) fn cut(
+    frames: &[Image],
+    layout: Layout,
+    bicubic: Bicubic,
+    config: &PreprocessConfig,
+    cancel: &Cancel,
+) -> Result<Patches> {
     let Layout { grid, second_per_grid, transform } = layout;
     if grid.tokens() > config.max_tokens {
         return Err(Error::ContextTooLong { tokens: grid.tokens(), limit: config.max_tokens });
@@ -77,6 +86,7 @@ pub(super) fn cut(frames: &[Image], layout: Layout, bicubic: Bicubic, config: &P
     let step = grid.h * grid.w * config.patch_values();
     let mut pixels = vec![0; grid.t * step];
     pixels.par_chunks_mut(step).zip(frames.par_chunks(config.temporal_patch_size)).try_for_each(|(rows, group)| {
+        cancel.check()?;
         let mut resized = group.iter().map(|frame| {
             resize(frame.pixels(), (frame.height() as usize, frame.width() as usize), layout.size(), bicubic)
         });

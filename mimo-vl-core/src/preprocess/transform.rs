@@ -1,6 +1,6 @@
 //! From the caller's pixels to those that the model saw, and back.
 
-use crate::prompt::Image;
+use crate::prompt::{Image, PageFrame};
 
 /// How a picture was brought to the size that the model saw.
 ///
@@ -10,7 +10,7 @@ use crate::prompt::Image;
 /// - the *stored* one: pixels as they lie in the file, before the EXIF orientation.
 ///
 /// Coordinates are continuous: pixel (0, 0) covers the square from (0, 0) to (1, 1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Transform {
     /// Width and height in the caller's frame.
@@ -23,6 +23,8 @@ pub struct Transform {
     pub part: (usize, usize),
     /// Width and height in the model's frame.
     pub resized: (usize, usize),
+    /// Where the caller's frame lies on a page of a PDF file, if the picture shows one.
+    pub page: Option<PageFrame>,
 }
 
 impl Transform {
@@ -35,6 +37,7 @@ impl Transform {
             offset: pair(image.offset()),
             part: pair(image.part()),
             resized,
+            page: image.page(),
         }
     }
 

@@ -7,13 +7,19 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
 
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use serde::{Deserialize, Serialize};
 
+use crate::cancel::Watch;
 use crate::error::{Error, Result};
 
+/// A stop is seen after so long at most, while a picture is decoded.
+const GLANCE: Duration = Duration::from_millis(10);
 /// Most bytes of an encoded image file.
 const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
 
@@ -42,6 +48,42 @@ pub struct Image {
     pixels: Arc<dyn AsRef<[u8]> + Send + Sync>,
     min_pixels: Option<u32>,
     max_pixels: Option<u32>,
+    /// Of a page of a PDF file.
+    page: Option<PageFrame>,
+    /// How long reading and decoding took.
+    decoding: Duration,
+}
+
+/// Where on a page of a PDF file a picture of it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PageFrame {
+    /// The number of the page in its file, from 1 on.
+    pub number: usize,
+    /// `[a, b, c, d, e, f]`: the pixel (x, y) of the whole picture is the point (a·x + c·y + e, b·x + d·y + f) of the page.
+    pub to_points: [f64; 6],
+}
+
+impl PageFrame {
+    /// A point of the picture, in pixels, in points of the page.
+    pub fn point(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        let [a, b, c, d, e, f] = self.to_points;
+        [a * x + c * y + e, b * x + d * y + f]
+    }
+
+    /// A box of the picture (left, top, right, bottom, in pixels) or a point of it in points of the page; of a box, the smaller
+    /// x and y, and the larger ones.
+    pub(crate) fn place<const N: usize>(&self, pixels: [f64; N]) -> [f64; N] {
+        let mut points = pixels;
+        for point in points.chunks_exact_mut(2) {
+            point.copy_from_slice(&self.point([point[0], point[1]]));
+        }
+        if let [x1, y1, x2, y2] = &mut points[..] {
+            (*x1, *x2) = (x1.min(*x2), x1.max(*x2));
+            (*y1, *y2) = (y1.min(*y2), y1.max(*y2));
+        }
+        points
+    }
 }
 
 /// All of a picture but its pixels.
@@ -54,6 +96,8 @@ pub(crate) struct ImageRecord {
     part: (u32, u32),
     min_pixels: Option<u32>,
     max_pixels: Option<u32>,
+    #[serde(default)]
+    page: Option<PageFrame>,
 }
 
 impl ImageRecord {
@@ -64,13 +108,13 @@ impl ImageRecord {
     pub(crate) fn image(self, width: usize, height: usize, pixels: &[u8]) -> Result<Image> {
         let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
         let image = Image::from_rgb(side(width), side(height), width.saturating_mul(3), pixels)?;
-        let Self { name, orientation, whole, offset, part, min_pixels, max_pixels } = self;
+        let Self { name, orientation, whole, offset, part, min_pixels, max_pixels, page } = self;
         let inside =
             |start: u32, size: u32, limit: u32| start.checked_add(size).is_some_and(|end| size > 0 && end <= limit);
         if !inside(offset.0, part.0, whole.0) || !inside(offset.1, part.1, whole.1) {
             return Err(Error::image(name, format!("the part {part:?} at {offset:?} does not lie in {whole:?}")));
         }
-        Ok(Image { name: name.into(), orientation, whole, offset, part, min_pixels, max_pixels, ..image })
+        Ok(Image { name: name.into(), orientation, whole, offset, part, min_pixels, max_pixels, page, ..image })
     }
 }
 
@@ -81,7 +125,8 @@ impl Image {
     /// [`Error::Io`] when the file cannot be read, [`Error::Image`] when it is not an image of a supported
     /// format, is damaged or cut short, has no pixels, or exceeds the limits of [`Image`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        let (path, start) = (path.as_ref(), Instant::now());
+        let _span = tracing::debug_span!("image", path = %path.display()).entered();
         let name = path.display().to_string();
         let mut bytes = Vec::new();
         File::open(path)
@@ -90,7 +135,17 @@ impl Image {
         if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(Error::image(name, format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20)));
         }
-        Self::decoded(name, &bytes)
+        Self::decoded(name, &bytes, start)
+    }
+
+    /// [`open`](Self::open), with someone who may stop it; progress is not told. Decoders cannot be interrupted: after a stop,
+    /// a thread goes on until the picture is decoded.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), [`Error::Cancelled`] and [`Error::Deadline`].
+    pub fn open_watched(path: impl AsRef<Path>, watch: Watch<'_>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        aside(move || Self::open(path), watch)
     }
 
     /// Decode an image file that is in memory.
@@ -98,13 +153,14 @@ impl Image {
     /// # Errors
     /// [`Error::Image`], as for [`Image::open`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::decoded(format!("image of {} bytes in memory", bytes.len()), bytes)
+        Self::decoded(format!("image of {} bytes in memory", bytes.len()), bytes, Instant::now())
     }
 
-    fn decoded(name: String, bytes: &[u8]) -> Result<Self> {
+    fn decoded(name: String, bytes: &[u8], start: Instant) -> Result<Self> {
         let decoded = decode::decode(bytes).map_err(|reason| Error::image(name.as_str(), reason))?;
         Ok(Self {
             orientation: decoded.orientation,
+            decoding: start.elapsed(),
             ..Self::from_tight(name, decoded.width, decoded.height, decoded.pixels)
         })
     }
@@ -121,6 +177,8 @@ impl Image {
             pixels: Arc::new(pixels),
             min_pixels: None,
             max_pixels: None,
+            page: None,
+            decoding: Duration::ZERO,
         }
     }
 
@@ -240,6 +298,7 @@ impl Image {
             offset: (offset.0 + left, offset.1 + top),
             part: (width, height),
             pixels: Arc::new(pixels),
+            page: self.page.filter(|_| !resized),
             ..self.clone()
         })
     }
@@ -259,6 +318,7 @@ impl Image {
             part: self.part,
             min_pixels: self.min_pixels,
             max_pixels: self.max_pixels,
+            page: self.page,
         }
     }
 
@@ -324,6 +384,22 @@ impl Image {
         self.part
     }
 
+    /// Where it lies on a page of a PDF file, if it shows one.
+    pub fn page(&self) -> Option<PageFrame> {
+        self.page
+    }
+
+    /// A picture of a page, which took so long to draw.
+    #[cfg(feature = "pdf")]
+    pub(crate) fn of_page(self, page: PageFrame, decoding: Duration) -> Self {
+        Self { page: Some(page), decoding, ..self }
+    }
+
+    /// How long reading and decoding took; zero for pixels that the caller gave.
+    pub(crate) fn decoding(&self) -> Duration {
+        self.decoding
+    }
+
     /// What to call this picture in an error: its path, or what is known of it.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -338,6 +414,23 @@ impl Image {
     /// The limits that the caller set for this picture: fewest and most pixels.
     pub(crate) fn limits(&self) -> (Option<u32>, Option<u32>) {
         (self.min_pixels, self.max_pixels)
+    }
+}
+
+/// Do this on a thread of its own, which is left behind when a stop is asked for.
+fn aside(work: impl FnOnce() -> Result<Image> + Send + 'static, watch: Watch<'_>) -> Result<Image> {
+    let cancel = watch.flag();
+    cancel.check()?;
+    let (sender, receiver) = sync_channel(1);
+    // Who asked may have left.
+    let started = Builder::new().name("image".into()).spawn(move || drop(sender.send(work())));
+    started.map_err(|error| Error::internal(format!("no thread to decode a picture with: {error}")))?;
+    loop {
+        match receiver.recv_timeout(GLANCE) {
+            Ok(image) => return image,
+            Err(RecvTimeoutError::Timeout) => cancel.check()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("a picture's decoder panicked")),
+        }
     }
 }
 

@@ -12,8 +12,8 @@ mod tokenizer;
 mod tools;
 mod video;
 
-pub use self::image::Image;
 pub(crate) use self::image::ImageRecord;
+pub use self::image::{Image, PageFrame};
 pub(crate) use self::json::spaced_json;
 pub use self::message::{Message, Part, Prompt, Role, Thinking, ThinkingStyle, strip_thinking};
 pub use self::stream::TokenText;

@@ -1,5 +1,7 @@
 //! A video of the prompt: frames that the caller has already picked, and how fast they follow each other.
 
+use std::time::Duration;
+
 use super::image::Image;
 use crate::error::{Error, Result};
 
@@ -12,6 +14,8 @@ pub struct Video {
     total_pixels: Option<u64>,
     min_pixels: Option<u32>,
     max_pixels: Option<u32>,
+    /// How long reading and decoding took.
+    decoding: Duration,
 }
 
 impl Video {
@@ -41,7 +45,15 @@ impl Video {
                 ));
             }
         }
-        Ok(Self { frames, fps, times: None, total_pixels: None, min_pixels: None, max_pixels: None })
+        Ok(Self {
+            frames,
+            fps,
+            times: None,
+            total_pixels: None,
+            min_pixels: None,
+            max_pixels: None,
+            decoding: Duration::ZERO,
+        })
     }
 
     /// Enlarge every frame to at least `pixels` pixels before it is cut into patches.
@@ -80,6 +92,31 @@ impl Video {
     pub fn timestamps(&self) -> Vec<f64> {
         let even = || (0..self.frames.len()).map(|index| index as f64 / self.fps).collect();
         self.times.clone().unwrap_or_else(even)
+    }
+
+    /// With the time at which each frame is shown, in seconds, where they are not evenly spaced.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when they are not as many as frames, or not finite numbers that ascend.
+    pub fn timed(self, times: Vec<f64>) -> Result<Self> {
+        let (given, frames) = (times.len(), self.frames.len());
+        if given != frames {
+            return Err(Error::option("times", format!("{given} times for {frames} frames")));
+        }
+        if !times.iter().all(|time| time.is_finite()) || !times.is_sorted() {
+            return Err(Error::option("times", "they must be finite numbers, none smaller than the one before"));
+        }
+        Ok(Self { times: Some(times), ..self })
+    }
+
+    /// How long reading and decoding took; zero for frames that the caller gave.
+    pub(crate) fn decoding(&self) -> Duration {
+        self.decoding
+    }
+
+    /// With the time that reading and decoding took.
+    pub(crate) fn decoded_in(self, decoding: Duration) -> Self {
+        Self { decoding, ..self }
     }
 
     /// The times that the file gave.

@@ -228,14 +228,14 @@ struct Telling {
 
 /// What is told of an answer that goes well.
 enum Part {
-    Event(Event),
+    Event(Box<Event>),
     Over(Box<Answer>),
 }
 
 impl Telling {
     async fn next(&mut self) -> Result<Part, Refusal> {
         match timeout_at(self.deadline, self.told.recv()).await.map_err(|_| late())? {
-            Some(Told::Event(event)) => Ok(Part::Event(event)),
+            Some(Told::Event(event)) => Ok(Part::Event(Box::new(event))),
             Some(Told::Over(answer)) => Ok(Part::Over(answer)),
             Some(Told::Failed(error)) => Err(error.into()),
             None => Err(Error::Cancelled.into()),
@@ -281,7 +281,7 @@ async fn stream(
     while open {
         match next {
             Ok(Part::Event(event)) => {
-                let event = match (event, &mut said) {
+                let event = match (*event, &mut said) {
                     (Event::Text(text), Some(said)) => Event::Text(said.push(&text)),
                     (event, _) => event,
                 };

@@ -1,8 +1,9 @@
 //! A whole answer, and how long its stages took.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use crate::answer::{Region, StopReason};
+use crate::answer::{Region, StopReason, field};
 use crate::preprocess::Transform;
 
 /// What the model answered.
@@ -37,6 +38,32 @@ pub struct Answer {
     pub memory: MemoryUse,
 }
 
+impl Answer {
+    /// The geometric mean of the probabilities that the model gave to the tokens that wrote a part of the text, a range of
+    /// bytes; `None` where there are none, or logprobs were not asked for. It is not calibrated: use it to sort, not as a
+    /// probability of being right.
+    pub fn confidence(&self, range: &Range<usize>) -> Option<f32> {
+        let within = self.logprobs.iter().filter(|token| overlap(&token.range, range));
+        mean_probability(within.map(|token| token.logprob))
+    }
+
+    /// The [confidence](Self::confidence) of a value in an answer in JSON, which may stand in a fenced block. `pointer` names
+    /// it as RFC 6901 says: `/items/0/price`, or nothing for the whole.
+    pub fn field_confidence(&self, pointer: &str) -> Option<f32> {
+        self.confidence(&field(&self.text, pointer)?)
+    }
+}
+
+pub(super) fn overlap(token: &Range<usize>, range: &Range<usize>) -> bool {
+    token.start < token.end && token.start < range.end && token.end > range.start
+}
+
+/// The geometric mean of some probabilities, from their logarithms.
+pub(super) fn mean_probability(logprobs: impl Iterator<Item = f32>) -> Option<f32> {
+    let (sum, count) = logprobs.fold((0.0, 0), |(sum, count), logprob| (sum + logprob, count + 1));
+    (count > 0).then(|| (sum / count as f32).exp())
+}
+
 /// Bytes that a session takes. What sessions share is counted in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -57,6 +84,8 @@ pub struct MemoryUse {
 pub struct TokenLogprob {
     /// The token.
     pub id: u32,
+    /// Where it stands in the answer's text, in bytes; an empty range where it wrote nothing of that.
+    pub range: Range<usize>,
     /// The natural logarithm of the probability that the model gave to it.
     pub logprob: f32,
     /// The most likely tokens at its place with their logprobs, the most likely one first.
@@ -69,6 +98,9 @@ pub struct TokenLogprob {
 pub struct Timings {
     /// Loading the model, once for all its sessions.
     pub load: Duration,
+    /// Reading and decoding the files of the question's pictures, videos and pages, before it was asked; zero for pixels that
+    /// the caller gave.
+    pub media: Duration,
     /// Resizing images and video frames, and cutting them into patches.
     pub preprocess: Duration,
     /// Images and videos through the vision tower and the projector.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::answer::Answer;
 use super::conversation::Session;
 use super::load::Model;
-use super::writer::{State, Writer};
+use super::writer::{State, Writer, meanwhile};
 use crate::answer::Event;
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
@@ -144,12 +144,15 @@ impl Batch {
         let start = Instant::now();
         let Self { model, running, cancel, .. } = self;
         let mut steps: Vec<Result<Step<'_>>> = Vec::new();
+        let mut constraints = Vec::new();
         for Running { session, writer, .. } in running.iter_mut() {
             let id = writer.pending().ok_or_else(|| Error::internal("an answer without a token"));
             steps.push(id.and_then(|id| session.next_step(id, writer.delta())));
+            constraints.extend(writer.prepares());
         }
         let steps: Result<Vec<Step<'_>>> = steps.into_iter().collect();
-        let logits = steps.and_then(|mut steps| model.engine().step_together(&mut steps, cancel));
+        let logits =
+            steps.and_then(|mut steps| meanwhile(constraints, || model.engine().step_together(&mut steps, cancel)));
         let time = start.elapsed();
         let mut failed = Vec::new();
         match logits {

@@ -47,6 +47,7 @@ impl Constraint {
     /// Work out what may come next; for while the model is at work.
     pub(super) fn prepare(&mut self) {
         if self.next.is_none() && !matches!(self.phase, Phase::Thinking) {
+            let _span = tracing::trace_span!("mask").entered();
             // An error comes again when the answer goes on.
             self.next = self.matcher.allowed().ok();
         }

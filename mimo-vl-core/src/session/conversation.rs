@@ -244,7 +244,8 @@ impl Session {
         }
         let mut timings = Timings { load: self.model.load_time(), ..Timings::default() };
         let (messages, begun) = prompt.turn(self.model.thinking_style())?;
-        let turns = timed(&mut timings.preprocess, || self.with(messages, &self.cancel))?;
+        let turns = timed(&mut timings.preprocess, || self.with(messages, self.most_media(), &self.cancel))?;
+        timings.media = self.decoding(&turns);
         let encoded = self.encode(&turns, begun)?;
         let (needed, limit) = (encoded.tokens.ids.len() + 1, self.model.max_context());
         if needed > limit {
@@ -272,8 +273,25 @@ impl Session {
         GrammarMatcher::new(grammar, self.model.vocabulary()?, picture.unwrap_or_default())
     }
 
-    /// The conversation with the messages of a prompt, all media preprocessed.
-    fn with(&self, messages: Vec<Message>, cancel: &Cancel) -> Result<Vec<Turn>> {
+    fn most_media(&self) -> usize {
+        self.model.preprocess_config().max_tokens
+    }
+
+    /// How long reading and decoding took what the conversation did not show before.
+    fn decoding(&self, turns: &[Turn]) -> Duration {
+        let mut seen: Vec<&Arc<Medium>> = self.turns.iter().flat_map(|turn| &turn.media).collect();
+        let mut time = Duration::ZERO;
+        for medium in turns.iter().flat_map(|turn| &turn.media) {
+            if !seen.iter().any(|other| Arc::ptr_eq(other, medium)) {
+                seen.push(medium);
+                time += medium.decoding();
+            }
+        }
+        time
+    }
+
+    /// The conversation with the messages of a prompt, with at most so many tokens of media.
+    fn with(&self, messages: Vec<Message>, most: usize, cancel: &Cancel) -> Result<Vec<Turn>> {
         let mut turns = self.turns.clone();
         let system = |message: &Message| message.role == Role::System;
         if messages.first().is_some_and(system) && turns.first().is_some_and(|turn| system(&turn.message)) {
@@ -281,7 +299,7 @@ impl Session {
         }
         for (index, message) in messages.into_iter().enumerate() {
             let first = index == 0 && system(&message);
-            let turn = Turn::new(message, &turns, self.model.preprocess_config(), cancel)?;
+            let turn = Turn::new(message, &turns, self.model.preprocess_config(), most, cancel)?;
             turns.insert(if first { 0 } else { turns.len() }, turn);
         }
         Ok(turns)
@@ -291,7 +309,7 @@ impl Session {
     pub(super) fn planned(&self, prompt: &Prompt) -> Result<Planned> {
         let (messages, begun) = prompt.turn(self.model.thinking_style())?;
         // A plan is made at once; what stopped an earlier call is of no concern.
-        let turns = self.with(messages.clone(), &Cancel::new())?;
+        let turns = self.with(messages.clone(), usize::MAX, &Cancel::new())?;
         let encoded = self.encode(&turns, begun)?;
         let cached = self.held.common(&encoded.tokens, Arc::ptr_eq);
         let media = |turns: &[Turn]| turns.iter().flat_map(|turn| &turn.media).cloned().collect::<Vec<_>>();
@@ -343,7 +361,7 @@ impl Session {
     pub(super) fn logits(&mut self, prompt: &Prompt, cancel: &Cancel) -> Result<Vec<f32>> {
         self.reset();
         let (messages, begun) = prompt.turn(self.model.thinking_style())?;
-        let turns = self.with(messages, cancel)?;
+        let turns = self.with(messages, self.most_media(), cancel)?;
         let Encoded { tokens, positions, .. } = self.encode(&turns, begun)?;
         let (needed, limit) = (tokens.ids.len(), self.model.max_context());
         if needed > limit {

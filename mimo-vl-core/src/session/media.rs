@@ -37,9 +37,15 @@ pub(super) struct Turn {
 impl Turn {
     /// Preprocess what `message` shows, unless one of the `earlier` turns or an earlier part shows it already.
     ///
-    /// [`Error::ContextTooLong`] as soon as all media together have more tokens than `config` allows, so that many
-    /// of them do not take memory without end.
-    pub(super) fn new(message: Message, earlier: &[Self], config: &PreprocessConfig, cancel: &Cancel) -> Result<Self> {
+    /// [`Error::ContextTooLong`] as soon as all media together have more than `most` tokens, so that many of them do not
+    /// take memory without end.
+    pub(super) fn new(
+        message: Message,
+        earlier: &[Self],
+        config: &PreprocessConfig,
+        most: usize,
+        cancel: &Cancel,
+    ) -> Result<Self> {
         let mut tokens: usize = earlier.iter().flat_map(|turn| &turn.media).map(|medium| medium.tokens()).sum();
         let mut media: Vec<Arc<Medium>> = Vec::new();
         for part in &message.parts {
@@ -55,8 +61,8 @@ impl Turn {
                 None => Arc::new(Medium::new(source, config)?),
             };
             tokens = tokens.saturating_add(medium.tokens());
-            if tokens > config.max_tokens {
-                return Err(Error::ContextTooLong { tokens, limit: config.max_tokens });
+            if tokens > most {
+                return Err(Error::ContextTooLong { tokens, limit: most });
             }
             media.push(medium);
         }
@@ -114,10 +120,18 @@ impl Medium {
         self.layout.grid.tokens()
     }
 
-    fn patches(&self, config: &PreprocessConfig) -> Result<Patches> {
+    fn patches(&self, config: &PreprocessConfig, cancel: &Cancel) -> Result<Patches> {
         match &self.source {
-            Source::Image(image) => preprocess::image(image, config),
-            Source::Video(video) => preprocess::video(video, config),
+            Source::Image(image) => preprocess::image_unless(image, config, cancel),
+            Source::Video(video) => preprocess::video_unless(video, config, cancel),
+        }
+    }
+
+    /// How long reading and decoding took.
+    pub(super) fn decoding(&self) -> Duration {
+        match &self.source {
+            Source::Image(image) => image.decoding(),
+            Source::Video(video) => video.decoding(),
         }
     }
 
@@ -145,7 +159,8 @@ pub(super) fn encode<'a>(
         if missing.iter().any(|(other, _)| Arc::ptr_eq(other, medium)) {
             continue;
         }
-        let key = model.features().is_on().then(|| timed(cutting, || medium.source.key(medium.layout.grid)));
+        let key = model.features().is_on().then(|| timed(cutting, || medium.source.key(medium.layout.grid, cancel)));
+        let key = key.transpose()?;
         match key.and_then(|key| model.features().get(&key)) {
             Some(features) => drop(medium.features.set(features)),
             None => missing.push((medium, key)),
@@ -157,10 +172,7 @@ pub(super) fn encode<'a>(
     let config = model.preprocess_config();
     let patches = timed(cutting, || {
         let _span = tracing::debug_span!("preprocess").entered();
-        missing
-            .iter()
-            .map(|(medium, _)| cancel.check().and_then(|()| medium.patches(config)))
-            .collect::<Result<Vec<_>>>()
+        missing.iter().map(|(medium, _)| medium.patches(config, cancel)).collect::<Result<Vec<_>>>()
     })?;
     let patches: Vec<&Patches> = patches.iter().collect();
     let all = timed(encoding, || {
@@ -201,15 +213,16 @@ impl Source {
     }
 
     /// What tells its features from others', cut into such a grid.
-    fn key(&self, grid: Grid) -> Key {
+    fn key(&self, grid: Grid, cancel: &Cancel) -> Result<Key> {
         let mut key = KeyWriter::new();
         let is_video = matches!(self, Self::Video(_));
         key.numbers(&[u64::from(is_video), grid.t as u64, grid.h as u64, grid.w as u64]);
         for frame in self.frames() {
+            cancel.check()?;
             key.numbers(&[u64::from(frame.width()), u64::from(frame.height())]);
             key.bytes(frame.pixels());
         }
-        key.finish()
+        Ok(key.finish())
     }
 }
 
@@ -231,7 +244,7 @@ mod tests {
     }
 
     fn turn(message: Message, earlier: &[Turn]) -> Turn {
-        Turn::new(message, earlier, &PreprocessConfig::default(), &Cancel::new()).unwrap()
+        Turn::new(message, earlier, &PreprocessConfig::default(), usize::MAX, &Cancel::new()).unwrap()
     }
 
     fn asked() -> Message {
@@ -259,8 +272,8 @@ mod tests {
 
     #[test]
     fn media_of_all_turns_share_the_limit_of_tokens() {
-        let config = PreprocessConfig { max_tokens: 8, ..PreprocessConfig::default() };
-        let add = |message, earlier: &[Turn]| Turn::new(message, earlier, &config, &Cancel::new());
+        let config = PreprocessConfig::default();
+        let add = |message, earlier: &[Turn]| Turn::new(message, earlier, &config, 8, &Cancel::new());
         // Each picture has four tokens, the same one again too.
         let first = add(asked().image(image(1)), &[]).unwrap();
         let second = add(asked().image(image(1)), std::slice::from_ref(&first)).unwrap();
@@ -274,7 +287,7 @@ mod tests {
     fn cancel_stops_preprocessing() {
         let cancel = Cancel::new();
         cancel.cancel();
-        let turn = Turn::new(asked().image(image(1)), &[], &PreprocessConfig::default(), &cancel);
+        let turn = Turn::new(asked().image(image(1)), &[], &PreprocessConfig::default(), usize::MAX, &cancel);
         assert!(matches!(turn, Err(Error::Cancelled)));
     }
 }

@@ -15,6 +15,8 @@ mod media;
 mod plan;
 mod quantize;
 mod saved;
+#[cfg(test)]
+mod stopping;
 mod stream;
 mod tokens;
 mod writer;

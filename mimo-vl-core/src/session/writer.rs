@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::answer::{Answer, Timings, TokenLogprob};
+use super::answer::{Answer, Timings, TokenLogprob, mean_probability, overlap};
 use super::constraint::Constraint;
 use super::conversation::{Session, timed};
 use super::media::{Turn, transforms};
@@ -194,6 +194,10 @@ impl Writer {
     /// The whole answer; nothing is left of it here.
     pub(super) fn take_answer(&mut self, session: &Session, stop: StopReason) -> Answer {
         let thinking = std::mem::take(&mut self.thinking);
+        let ranges: Vec<Range<usize>> = self.ranges().collect();
+        for (token, range) in self.logprobs.iter_mut().zip(ranges) {
+            token.range = range;
+        }
         Answer {
             text: std::mem::take(&mut self.text),
             thinking: (!thinking.is_empty()).then_some(thinking),
@@ -251,7 +255,7 @@ impl Writer {
         }
         self.ids.push(id);
         self.timings.tokens = self.ids.len();
-        self.logprobs.extend(logprob.map(|logprob| TokenLogprob { id, logprob, top }));
+        self.logprobs.extend(logprob.map(|logprob| TokenLogprob { id, range: 0..0, logprob, top }));
         if self.constraint.as_ref().is_some_and(Constraint::is_answering) && !forced {
             self.parser.read_literally();
         }
@@ -357,21 +361,19 @@ impl Writer {
             let never = session.model().never_tokens();
             ids.extend(lookup(&tokens, most).iter().take_while(|id| !never.contains(id)));
         }
-        // What may come next is worked out meanwhile.
-        let (constraint, delta) = (&mut self.constraint, self.delta);
-        let logits = std::thread::scope(|scope| {
-            if let Some(constraint) = constraint.as_mut().filter(|constraint| !constraint.is_thinking()) {
-                // Without a thread it is worked out when it is needed.
-                drop(std::thread::Builder::new().spawn_scoped(scope, || constraint.prepare()));
-            }
-            session.step(&ids, delta)
-        })?;
+        let delta = self.delta;
+        let logits = meanwhile(self.prepares(), || session.step(&ids, delta))?;
         self.timings.drafted += ids.len() - 1;
         self.draft.tried = ids.len() > 1;
         let mut rows = logits.chunks_exact(logits.len() / ids.len()).map(<[f32]>::to_vec);
         let first = rows.next().unwrap_or_default();
         self.drafted = ids[1..].iter().copied().zip(rows).collect();
         Ok(first)
+    }
+
+    /// The grammar whose next mask is to be worked out while the model is at work.
+    pub(super) fn prepares(&mut self) -> Vec<&mut Constraint> {
+        self.constraint.as_mut().filter(|constraint| !constraint.is_thinking()).into_iter().collect()
     }
 
     /// Take in what the parser tells; gives whether a text that ends the answer appeared.
@@ -414,12 +416,15 @@ impl Writer {
 
     /// The geometric mean of the probabilities of the tokens that wrote a part of the answer, the newest one included.
     fn confidence(&self, range: &Range<usize>) -> Option<f32> {
+        let within = self.ranges().zip(&self.logprobs).filter(|(written, _)| overlap(written, range));
+        mean_probability(within.map(|(_, token)| token.logprob))
+    }
+
+    /// What each token wrote of the text, as far as it is known.
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let ends = self.ends.iter().copied().chain(std::iter::once(self.text.len()));
-        let written = starts.zip(ends).zip(&self.logprobs);
-        let within = written.filter(|((start, end), _)| start < end && *start < range.end && *end > range.start);
-        let logprobs: Vec<f32> = within.map(|(_, token)| token.logprob).collect();
-        (!logprobs.is_empty()).then(|| (logprobs.iter().sum::<f32>() / logprobs.len() as f32).exp())
+        starts.zip(ends).map(|(start, end)| start..end)
     }
 
     fn end(&mut self, mut reason: StopReason) {
@@ -467,6 +472,18 @@ impl Writer {
         session.rewind(self.held);
         session.note(error)
     }
+}
+
+/// Work out what may come next, on a thread of its own, while the model is at work. Without a thread it is worked out when
+/// it is needed.
+pub(super) fn meanwhile<T>(constraints: Vec<&mut Constraint>, work: impl FnOnce() -> T) -> T {
+    std::thread::scope(|scope| {
+        if !constraints.is_empty() {
+            let prepare = || constraints.into_iter().for_each(Constraint::prepare);
+            drop(std::thread::Builder::new().spawn_scoped(scope, prepare));
+        }
+        work()
+    })
 }
 
 impl fmt::Debug for Writer {

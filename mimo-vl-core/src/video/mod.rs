@@ -10,6 +10,7 @@ mod probe;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use decode::decode;
 use probe::probe;
@@ -106,7 +107,7 @@ impl Video {
     /// # Errors
     /// Those of [`open`](Self::open), and [`Error::Cancelled`].
     pub fn open_watched(path: impl AsRef<Path>, options: &VideoOptions, watch: Watch<'_>) -> Result<Self> {
-        let path = path.as_ref();
+        let (path, start) = (path.as_ref(), Instant::now());
         let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
         if !metadata.is_file() {
             return Err(Error::image(path.display().to_string(), "not a file"));
@@ -115,31 +116,82 @@ impl Video {
         let cancel = watch.flag();
         let stream = probe(path, &options.ffprobe, &cancel)?;
         let sampled = sample_frames(stream.times.len(), stream.fps, &options.sampling)?;
-        let count = sampled.indices.len();
-        let (mut frames, mut size) = (Vec::with_capacity(count), None);
-        decode(path, &options.ffmpeg, &sampled.indices, &cancel, |frame| {
-            let (width, height) = match size {
-                Some(size) => size,
-                None => *size.insert(target(&frame, count, options)?),
-            };
-            frames.push(shrunk(&frame, width, height)?);
-            watch.step(frames.len() as u64, count as u64)
-        })?;
+        let mut shrinking = Shrinking::new(sampled.indices.len(), options, watch);
+        decode(path, &options.ffmpeg, &sampled.indices, &cancel, |frame| shrinking.push(&frame))?;
         let times = sampled.indices.iter().map(|&index| stream.times[index]).collect();
-        let video = Self::from_frames(frames, sampled.fps)?.with_times(Some(times), None);
-        Ok(video.with_limits(options.total_pixels, options.max_pixels))
+        Ok(shrinking.video(sampled.fps)?.with_times(Some(times), None).decoded_in(start.elapsed()))
+    }
+
+    /// The frames that a decoder of the caller's gives, made as small as the model will see them while they come in, so that
+    /// long videos take little memory.
+    ///
+    /// `count` is how many will come, and `fps` how many of them make one second. [`sample_frames`] picks them as the model was
+    /// evaluated; [`timed`](Self::timed) adds times that are not evenly spaced. Of the options, those on pixels count.
+    ///
+    /// # Errors
+    /// Those of the iterator, which end it; [`Error::Image`] when it gives fewer or more frames, or frames of another size
+    /// than the first; [`Error::Option`] for a rate that is no number above 0; [`Error::Cancelled`], [`Error::Deadline`].
+    pub fn from_decoder(
+        frames: impl IntoIterator<Item = Result<Image>>,
+        count: usize,
+        fps: f64,
+        options: &VideoOptions,
+        watch: Watch<'_>,
+    ) -> Result<Self> {
+        let mut shrinking = Shrinking::new(count, options, watch);
+        watch.step(0, count as u64)?;
+        for frame in frames {
+            shrinking.push(&frame?)?;
+        }
+        shrinking.video(fps)
     }
 }
 
-/// The width and height at which the model sees frames like this one.
-fn target(frame: &Image, count: usize, options: &VideoOptions) -> Result<(usize, usize)> {
-    let (limits, config) = ((None, options.max_pixels), PreprocessConfig::default());
-    let (height, width) = preprocess::frame_size(frame, count, limits, options.total_pixels, &config)?;
-    Ok((width, height))
+/// Frames that are made as small as the model will see them.
+struct Shrinking<'a> {
+    frames: Vec<Image>,
+    count: usize,
+    options: &'a VideoOptions,
+    watch: Watch<'a>,
+    /// Width and height of the first frame, and as the model sees it.
+    size: Option<[(u32, u32); 2]>,
 }
 
-fn shrunk(frame: &Image, width: usize, height: usize) -> Result<Image> {
-    let size = (frame.height() as usize, frame.width() as usize);
-    let pixels = resize(frame.pixels(), size, (height, width), Bicubic::Frame)?;
-    Ok(frame.with_size(width as u32, height as u32, pixels.into_owned()))
+impl<'a> Shrinking<'a> {
+    fn new(count: usize, options: &'a VideoOptions, watch: Watch<'a>) -> Self {
+        Self { frames: Vec::new(), count, options, watch, size: None }
+    }
+
+    fn push(&mut self, frame: &Image) -> Result<()> {
+        let own = (frame.width(), frame.height());
+        let [first, (width, height)] = match self.size {
+            Some(sizes) => sizes,
+            None => *self.size.insert([own, self.target(frame)?]),
+        };
+        if own != first || self.frames.len() == self.count {
+            let (number, (width, height), count) = (self.frames.len(), own, self.count);
+            let reason = format!("{width}x{height} pixels; {count} frames of {}x{} are expected", first.0, first.1);
+            return Err(Error::image(format!("video frame {number} ({})", frame.name()), reason));
+        }
+        let (from, to) = ((own.1 as usize, own.0 as usize), (height as usize, width as usize));
+        let pixels = resize(frame.pixels(), from, to, Bicubic::Frame)?.into_owned();
+        self.frames.push(frame.with_size(width, height, pixels));
+        self.watch.step(self.frames.len() as u64, self.count as u64)
+    }
+
+    /// The width and height at which the model sees frames like this one.
+    fn target(&self, frame: &Image) -> Result<(u32, u32)> {
+        let (limits, config) = ((None, self.options.max_pixels), PreprocessConfig::default());
+        let (height, width) = preprocess::frame_size(frame, self.count, limits, self.options.total_pixels, &config)?;
+        Ok((width as u32, height as u32))
+    }
+
+    fn video(self, fps: f64) -> Result<Video> {
+        let (there, count) = (self.frames.len(), self.count);
+        if there < count {
+            return Err(Error::image("video", format!("it ends early: {there} of its {count} frames are there")));
+        }
+        let video = Video::from_frames(self.frames, fps)?;
+        Ok(video.with_limits(self.options.total_pixels, self.options.max_pixels))
+    }
 }

@@ -2,9 +2,12 @@
 
 import enum
 import html
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+
+from ._native import answer_field
 
 
 class StopReason(enum.Enum):
@@ -32,6 +35,8 @@ class Timings:
 
     load: float
     """Loading the model, once for all its sessions."""
+    media: float
+    """Reading and decoding the files of the question's pictures, videos and pages, before it was asked."""
     preprocess: float
     """Resizing images and video frames, and cutting them into patches."""
     encode: float
@@ -66,7 +71,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A box (left, top, right, bottom) or a point (x, y) in three frames, each with the origin at the top left corner."""
+    """A box (left, top, right, bottom) or a point (x, y) in several frames; in those of pictures the origin is top left."""
 
     pixels: tuple[float, ...]
     """Pixels of your picture, as a viewer shows it."""
@@ -74,6 +79,8 @@ class Located:
     """The same over the picture's size: from 0 to 1."""
     model: tuple[float, ...]
     """Pixels of the picture that the model saw, as it wrote them."""
+    page: tuple[float, ...] | None
+    """Points of the page of a PDF file that the picture shows, y upwards and the smaller values first; None for others."""
     clamped: bool
     """Whether it lay outside and was moved to the edge, or had its sides the wrong way round."""
 
@@ -84,6 +91,8 @@ class Region:
 
     image: int
     """In which picture or video of the conversation, from 0."""
+    page: int | None
+    """On which page of its PDF file, from 1; None where the picture shows none."""
     label: str | None
     """What it is called."""
     text: str | None
@@ -168,6 +177,8 @@ class TokenLogprob:
     """The natural logarithm of its probability."""
     top: tuple[tuple[int, float], ...]
     """The most likely tokens at its place with their logprobs."""
+    range: tuple[int, int]
+    """Where it stands in the answer's text, in bytes of UTF-8: from the first up to the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +239,19 @@ class Answer:
     """How likely its tokens were; empty unless `logprobs` was given."""
     memory: Memory
     """What the session takes after it."""
+
+    def field_confidence(self, pointer: str = "") -> float | None:
+        """How sure the model was of a value of an answer in JSON: the geometric mean of its tokens' probabilities.
+
+        It is not calibrated. `pointer` names the value as RFC 6901 says: "/items/0/price", or nothing for the whole.
+        None where there is no such value, and without logprobs.
+        """
+        field = answer_field(self.text, pointer)
+        if field is None:
+            return None
+        start, end = field
+        within = [t.logprob for t in self.logprobs if t.range[0] < t.range[1] and t.range[0] < end and t.range[1] > start]
+        return math.exp(sum(within) / len(within)) if within else None
 
     def __str__(self) -> str:
         return self.text

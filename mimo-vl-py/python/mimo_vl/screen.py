@@ -1,7 +1,10 @@
 """From the pixels of a screenshot to a desktop."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from .errors import OptionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,14 @@ class Screen:
     """Pixels of its screenshot from top to bottom."""
     scale: float = 1.0
     """Pixels for one desktop unit: 1, or 1.25, 1.5, 2 and the like on dense monitors."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.left) and math.isfinite(self.top)):
+            raise OptionError(f"screen: it lies at ({self.left}, {self.top}); both must be finite")
+        if self.width < 1 or self.height < 1:
+            raise OptionError(f"screen: {self.width}x{self.height} pixels; both sides must be at least 1")
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise OptionError(f"scale: {self.scale} pixels a unit; it must be a finite number above 0")
 
     def to_desktop(self, point: tuple[float, float]) -> tuple[float, float]:
         """A point of the screenshot, in pixels, on the desktop."""

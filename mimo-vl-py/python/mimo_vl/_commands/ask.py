@@ -83,6 +83,7 @@ def write_stats(model: mimo_vl.Model, answer: mimo_vl.Answer) -> None:
     lines = [
         f"device     {model.device}",
         f"load       {timings.load:8.3f} s",
+        f"media      {timings.media:8.3f} s",
         f"preprocess {timings.preprocess:8.3f} s",
         f"encode     {timings.encode:8.3f} s",
         f"prefill    {timings.prefill:8.3f} s  {answer.prompt_tokens} tokens, {timings.cached_tokens} of them cached, "

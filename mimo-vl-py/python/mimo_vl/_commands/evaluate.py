@@ -20,6 +20,7 @@ from mimo_vl import score
 from .loading import loading
 
 Row = dict[str, Any]
+SETTINGS = {"max_tokens", "max_context", "temperature", "top_p", "seed", "max_frames", "video_tokens"}
 KEYS = {"id", "image", "images", "video", "question", "answer", "kind", "choices"}
 
 
@@ -28,14 +29,23 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("questions", type=Path, metavar="QUESTIONS.jsonl")
     parser.add_argument("--no-think", action="store_true", help="answer at once")
     parser.add_argument("--max-tokens", type=int, default=4096, metavar="N", help="most tokens of an answer")
+    parser.add_argument("--max-context", type=int, metavar="N", help="most tokens of question and answer")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 for the likeliest token")
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="leave out the least likely tokens")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all answers")
+    parser.add_argument("--max-frames", type=int, metavar="N", help="most frames of a video, 2 a second")
+    parser.add_argument("--video-tokens", type=int, metavar="N", help="most tokens of a video")
 
 
 def run(arguments: argparse.Namespace) -> int:
     path: Path = arguments.questions
     items = read(path)
-    model = mimo_vl.Model.load(arguments.model, device=arguments.device, weights=arguments.weights)
+    model = mimo_vl.Model.load(
+        arguments.model, device=arguments.device, weights=arguments.weights, max_context=arguments.max_context
+    )
     thinking = "off" if arguments.no_think else "auto"
-    words = f"{model.path} {arguments.device} {arguments.weights} {thinking} {arguments.max_tokens}"
+    settings = {key: value for key, value in vars(arguments).items() if key in SETTINGS}
+    words = f"{model.path} {arguments.device} {arguments.weights} {thinking} {settings}"
     # Of the questions, too: results are known by the numbers of lines.
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     header = {"run": f"{words} {digest}"}
@@ -97,10 +107,19 @@ def outcome(key: str, item: Row, folder: Path, model: mimo_vl.Model, arguments: 
         pictures = [item["image"]] if "image" in item else []
         parts: list[Any] = [mimo_vl.Image.open(folder / name) for name in [*pictures, *item.get("images", [])]]
         if "video" in item:
-            parts.append(mimo_vl.Video.open(folder / item["video"]))
+            pixels = arguments.video_tokens and 28 * 28 * arguments.video_tokens
+            video = mimo_vl.Video.open(folder / item["video"], max_frames=arguments.max_frames, total_pixels=pixels)
+            parts.append(video)
         with model.session() as session:
             thinking = False if arguments.no_think else None
-            answer = session.ask([*parts, item["question"]], thinking=thinking, max_tokens=arguments.max_tokens)
+            answer = session.ask(
+                [*parts, item["question"]],
+                thinking=thinking,
+                max_tokens=arguments.max_tokens,
+                temperature=arguments.temperature,
+                top_p=arguments.top_p,
+                seed=arguments.seed,
+            )
         row |= {"answer": answer.text, "tokens": answer.tokens, "score": float(SCORES[item["kind"]](answer, item))}
     except (mimo_vl.MimoVlError, LookupError, TypeError, ValueError) as error:
         row["error"] = str(error)

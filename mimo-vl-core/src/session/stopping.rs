@@ -1,0 +1,80 @@
+//! How soon a stop is seen: before each layer, and before each group of frames.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::OnceLock;
+
+use super::load::{LoadOptions, Model};
+use crate::cancel::Cancel;
+use crate::checkpoint::Weights;
+use crate::error::{Error, Result};
+use crate::model::{Segment, Step};
+use crate::preprocess;
+use crate::prompt::{Image, Video};
+
+fn model() -> &'static Model {
+    static MODEL: OnceLock<Model> = OnceLock::new();
+    let checkpoint = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny");
+    MODEL.get_or_init(|| Model::load(checkpoint, &LoadOptions::new().weights(Weights::F32)).unwrap())
+}
+
+fn picture(width: u32, height: u32) -> Image {
+    Image::keep_rgb(width, height, vec![90; 3 * width as usize * height as usize]).unwrap()
+}
+
+/// The work asks at least so often whether to go on, and does nothing more when it is told to stop, whenever that is.
+fn check(least: usize, work: impl Fn(&Cancel) -> Result<()>) {
+    let free = Cancel::after_checks(usize::MAX);
+    work(&free).unwrap();
+    assert!(free.checks() >= least, "{} checks; {least} are the least", free.checks());
+    for allowed in 0..free.checks() {
+        let cancel = Cancel::after_checks(allowed);
+        assert!(matches!(work(&cancel), Err(Error::Cancelled)), "after {allowed} checks");
+        assert_eq!(cancel.checks(), allowed + 1, "nothing follows a stop");
+    }
+}
+
+#[test]
+fn a_picture_is_left_within_a_block_of_the_tower() {
+    let patches = preprocess::image(&picture(200, 120), model().preprocess_config()).unwrap();
+    let depth = model().config().vision.depth;
+    check(depth, |cancel| model().engine().encode(&patches, cancel).map(drop));
+}
+
+#[test]
+fn text_is_left_within_a_layer_of_a_chunk() {
+    let (ids, positions) = ([3; 40], (0..40).map(|index| [index; 3]).collect::<Vec<_>>());
+    let layers = model().config().text.num_hidden_layers;
+    check(layers * 40_usize.div_ceil(16), |cancel| {
+        let mut sequence = model().engine().sequence();
+        let segment = Segment { ids: &ids, positions: &positions, media: Vec::new() };
+        let result = sequence.prefill(&segment, 16, false, cancel).map(drop);
+        assert_eq!(sequence.len(), if result.is_ok() { 40 } else { 0 }, "nothing was taken in");
+        result
+    });
+}
+
+#[test]
+fn steps_are_left_within_a_layer() {
+    let layers = model().config().text.num_hidden_layers;
+    check(layers, |cancel| model().engine().sequence().step(3, 0, cancel).map(drop));
+    check(layers, |cancel| {
+        let mut sequences = [model().engine().sequence(), model().engine().sequence()];
+        let steps = sequences.iter_mut().map(|sequence| Step { sequence: &mut **sequence, id: 3, position: 0 });
+        let result = model().engine().step_together(&mut steps.collect::<Vec<_>>(), cancel).map(drop);
+        let taken = usize::from(result.is_ok());
+        assert!(sequences.iter().all(|sequence| sequence.len() == taken));
+        result
+    });
+}
+
+#[test]
+fn videos_are_left_within_a_group_of_frames() {
+    let video = Video::from_frames(vec![picture(120, 90); 9], 2.0).unwrap();
+    let cut = |cancel: &Cancel| preprocess::video_unless(&video, model().preprocess_config(), cancel);
+    let free = Cancel::after_checks(usize::MAX);
+    let groups = cut(&free).unwrap().grid.t;
+    assert_eq!((groups, free.checks()), (5, 5));
+    for allowed in 0..groups {
+        assert!(matches!(cut(&Cancel::after_checks(allowed)), Err(Error::Cancelled)));
+    }
+}
