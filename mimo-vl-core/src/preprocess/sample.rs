@@ -24,7 +24,7 @@ pub struct Sampling {
     pub fps: Option<f64>,
     /// Fewest frames, rounded up to even.
     pub min_frames: Option<usize>,
-    /// Most frames, rounded down to even.
+    /// Most frames, rounded down to even; they hold against the fewest, too, as the reference has it.
     pub max_frames: Option<usize>,
     /// Where to start, in seconds from the video's beginning.
     pub start: Option<f64>,

@@ -295,7 +295,7 @@ impl Model {
         Session::new(self.clone())
     }
 
-    /// Several questions at once, at most so many of them being answered at a time; the others wait.
+    /// Several questions at once, at most so many of them, and at least one, being answered at a time; the others wait.
     pub fn batch(&self, most: usize) -> Batch {
         Batch::new(self.clone(), most)
     }
