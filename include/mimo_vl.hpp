@@ -372,8 +372,11 @@ public:
     std::optional<std::string_view> label() const { return detail::maybe(region_, mimo_vl_region_label); }
     std::optional<std::string_view> text() const { return detail::maybe(region_, mimo_vl_region_text); }
     size_t image() const noexcept { return mimo_vl_region_image(region_); }
-    /* From 1; 0 where the picture shows no page of a PDF file. */
-    size_t page() const noexcept { return mimo_vl_region_page(region_); }
+    /* From 1; nothing where the picture shows no page of a PDF file. */
+    std::optional<size_t> page() const noexcept {
+        size_t page = mimo_vl_region_page(region_);
+        return page == 0 ? std::nullopt : std::optional<size_t>(page);
+    }
     /* Left, top, right and bottom; nothing for points. */
     std::optional<std::array<double, 4>> box(mimo_vl_frame frame = MIMO_VL_FRAME_PIXELS) const {
         std::array<double, 4> edges{};

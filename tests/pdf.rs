@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use build::{Build, COLOURED, RECTANGLES, encrypted, pages};
 use mimo_vl_core::pdf::{PdfOptions, PdfPage, from_bytes, open, open_watched};
-use mimo_vl_core::{Cancel, Error, Image, PlannedPart, Prompt, Result, Watch};
+use mimo_vl_core::{Cancel, Error, Image, PlannedPart, Prompt, Result, Video, Watch};
 use mimo_vl_tests::actor::{Actor, one_at_a_time};
 
 const WHITE: [u8; 3] = [255; 3];
@@ -242,6 +242,18 @@ fn boxes_of_an_answer_know_their_page_and_its_points() {
             assert_eq!((elsewhere.page, elsewhere.as_box().unwrap().page), (None, None));
         }
     }
+    // Pages that look alike are not taken for each other, within a conversation either.
+    let mut session = actor.session();
+    for (index, page) in pages.iter().enumerate() {
+        let answer = session.ask(&Prompt::user().image(page.image.clone()).text("?"), &one_at_a_time()).unwrap();
+        assert_eq!(answer.regions[0].page, Some(index + 2));
+    }
+    let bare = Image::keep_rgb(pages[0].image.width(), pages[0].image.height(), pages[0].image.pixels().to_vec());
+    let answer = session.ask(&Prompt::user().image(bare.unwrap()).text("?"), &one_at_a_time()).unwrap();
+    assert_eq!(answer.regions[0].page, None);
+    let both = Video::from_frames(pages.iter().map(|page| page.image.clone()).collect(), 1.0).unwrap();
+    let answer = actor.session().ask(&Prompt::user().video(both).text("?"), &one_at_a_time()).unwrap();
+    assert_eq!(answer.regions[0].page, None, "it shows two pages");
     // A session that is read again knows it, too.
     let mut session = actor.session();
     session.ask(&Prompt::user().image(pages[1].image.clone()).text("?"), &one_at_a_time()).unwrap();

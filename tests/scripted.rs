@@ -488,7 +488,18 @@ fn fields_of_an_answer_have_a_confidence() {
     }
     assert_eq!((answer.field_confidence("/none"), answer.confidence(&(3..3))), (None, None));
     assert_eq!(actor.ask(&one_at_a_time()).field_confidence("/name"), None, "logprobs were not asked for");
+    // What was held back belongs to the tokens that wrote it.
+    actor.says("[\"猫 is 🐈\"]");
+    let answer = actor.ask(&one_at_a_time().logprobs(0).stop("\"]!"));
+    assert_eq!(answer.logprobs.last().unwrap().range.end, answer.text.len());
+    let cat = answer.text.find('猫').unwrap();
+    let character = answer.logprobs.iter().filter(|token| token.range.contains(&cat)).count();
+    let alone = actor.model.tokenizer().encode("猫").unwrap().len();
+    assert!(character >= alone, "{character} of {alone} tokens: {:?}", answer.logprobs);
+    assert!(answer.text.is_char_boundary(answer.logprobs[1].range.start));
     // One token that the model was less sure of.
+    actor.says("{\"name\": \"tea\", \"prices\": [3, 14]}");
+    let answer = actor.ask(&one_at_a_time().logprobs(0));
     let mut unsure = answer.clone();
     let at = unsure.text.find("14").unwrap();
     let token = unsure.logprobs.iter_mut().find(|token| token.range.contains(&at)).unwrap();

@@ -71,6 +71,7 @@ impl<D: Dataset> WithBackend for Run<'_, D> {
             workers: self.workers,
             patch_classes: KINDS,
             number_classes: PLACES,
+            patch_words: true,
             betas: [0.9, 0.98],
             weight_decay: 0.01,
             clip: 1.0,
@@ -181,6 +182,7 @@ fn labels_tell_places_in_the_steps_of_the_answers() {
     let folder = small_checkpoint();
     let dataset = dataset(folder.path());
     let mut kinds = std::collections::HashSet::new();
+    let mut words = std::collections::HashSet::new();
     for index in 0..40 {
         let batch = dataset.batch(index).unwrap();
         assert_eq!(batch.patch_labels.len(), batch.grids.iter().map(|grid| grid.patches()).sum::<usize>());
@@ -188,12 +190,14 @@ fn labels_tell_places_in_the_steps_of_the_answers() {
             assert!(token.iter().any(|label| label.numbers.is_some()), "every token stands somewhere");
             for label in token {
                 kinds.insert(label.kind);
+                words.extend(label.word.map(|word| dataset.tokenizer.decode(&[word])));
                 assert!((label.kind as usize) < KINDS && (label.kind == 0 || label.numbers.is_some()));
                 assert!(label.numbers.iter().flatten().all(|number| (*number as usize) < PLACES));
             }
         }
     }
     assert!(kinds.len() > 20, "{kinds:?}");
+    assert!(["7", "K"].iter().all(|character| words.contains(*character)) && words.len() > 30, "{words:?}");
 }
 
 /// Put the weights of one checkpoint into a larger one of the same words.
@@ -219,6 +223,7 @@ impl WithBackend for Grow<'_> {
             workers: 1,
             patch_classes: 0,
             number_classes: 0,
+            patch_words: false,
             betas: [0.9, 0.98],
             weight_decay: 0.0,
             clip: 1.0,

@@ -19,6 +19,11 @@ fn make(folder: &TempDir, name: &str, words: &[&str]) -> PathBuf {
     path
 }
 
+/// A program that stands in for ffprobe.
+fn program(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/data/programs")).join(name)
+}
+
 fn numbered(folder: &TempDir, name: &str, more: &[&str]) -> PathBuf {
     let words = [&["-f", "lavfi", "-i", NUMBERED], more, &["-c:v", "ffv1"]].concat();
     make(folder, name, &words)
@@ -78,10 +83,13 @@ fn frames_of_a_decoder_are_made_small_as_they_come() {
         assert!(error.contains(said), "{error}");
     };
     refused(vec![frame(0), frame(1)], 3, "ends early: 2 of its 3 frames");
-    refused(vec![frame(0), frame(1)], 1, "1 frames of 1280x720 are expected");
+    refused(vec![frame(0), frame(1)], 1, "1 frames were announced, and more come");
     refused(vec![frame(0), Image::keep_rgb(2, 2, vec![0; 12])], 2, "2x2 pixels");
     refused(vec![frame(0), Image::open("none.png")], 2, "none.png");
-    refused(vec![], 0, "no frames");
+    refused(vec![], 0, "from 1 to");
+    refused(vec![frame(0)], usize::MAX, "from 1 to");
+    let error = Video::from_decoder([frame(0)], 1, f64::NAN, &options, Watch::new()).unwrap_err();
+    assert!(matches!(error, Error::Option { option: "fps", .. }), "{error:?}");
     // A stop is seen after each frame.
     let cancel = Cancel::new();
     let mut given = 0;
@@ -179,15 +187,9 @@ fn files_that_are_no_use_are_typed_errors() {
 #[cfg(unix)]
 #[test]
 fn a_video_without_frames_is_a_typed_error() {
-    use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new().unwrap();
-    // No program writes such a file, but one may come.
-    let probe = folder.path().join("probe");
-    let said = r#"{"streams": [{"avg_frame_rate": "5/1", "r_frame_rate": "5/1"}], "packets": []}"#;
-    std::fs::write(&probe, format!("#!/bin/sh\necho '{said}'\n")).unwrap();
-    std::fs::set_permissions(&probe, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = numbered(&folder, "none.mkv", &[]);
-    match Video::open(&path, &VideoOptions::new().ffprobe(&probe)) {
+    match Video::open(&path, &VideoOptions::new().ffprobe(program("no_frames.sh"))) {
         Err(Error::Image { what, reason }) => {
             assert!(what.contains("none.mkv") && reason == "its video has no frames", "{what}: {reason}");
         }
@@ -239,16 +241,12 @@ fn reading_is_watched_and_stopped() {
     assert!(matches!(Video::open_watched(&path, &VideoOptions::new(), late), Err(Error::Deadline)));
     // A program that never answers is stopped too.
     let (cancel, start) = (Cancel::new(), Instant::now());
-    let stuck = folder.path().join("stuck");
-    std::fs::write(&stuck, "#!/bin/sh\nexec sleep 60\n").unwrap();
-    #[cfg(unix)]
-    std::fs::set_permissions(&stuck, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let opened = std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(100));
             cancel.cancel();
         });
-        let options = VideoOptions::new().ffprobe(&stuck);
+        let options = VideoOptions::new().ffprobe(program("stuck.sh"));
         Video::open_watched(&path, &options, Watch::new().cancel(&cancel))
     });
     assert!(matches!(opened, Err(Error::Cancelled)), "{opened:?}");

@@ -59,6 +59,27 @@ fn questions_are_asked_scored_and_not_asked_twice() {
 }
 
 #[test]
+fn options_are_used_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "{\"question\": \"How are you?\", \"answer\": \"x\", \"kind\": \"exact\"}";
+    fs::write(folder.path().join("q.jsonl"), line).unwrap();
+    let run = |options: &[&str]| {
+        let _ = fs::remove_file(folder.path().join("q.results.jsonl"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evaluate"));
+        command.args(options).arg(folder.path().join("q.jsonl")).output().unwrap()
+    };
+    let all = ["--max-tokens", "5", "--max-context", "999", "--temperature", "0.6", "--top-p", "0.95", "--seed", "3"];
+    let output = run(&[&all[..], &["--max-frames", "256", "--video-tokens", "16384"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let results = fs::read_to_string(folder.path().join("q.results.jsonl")).unwrap();
+    let said = "5 tokens of Some(999), temperature 0.6 top-p 0.95 seed 3, Some(256) frames of Some(12845056) pixels";
+    assert!(results.contains(said), "{results}");
+    assert!(results.contains("\"tokens\":5"), "{results}");
+    assert_eq!(run(&["--temperature", "-1"]).status.code(), Some(1));
+    assert_eq!(run(&["--seed", "x"]).status.code(), Some(2));
+}
+
+#[test]
 fn files_that_are_no_questions_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |text: &str, said: &str| {

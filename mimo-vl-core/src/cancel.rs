@@ -101,7 +101,7 @@ impl Cancel {
     pub fn check(&self) -> Result<()> {
         #[cfg(test)]
         self.count();
-        if self.is_cancelled() {
+        if self.0.raised.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
         let deadline = *self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner);

@@ -89,7 +89,8 @@ pub enum Error {
     /// The caller cancelled the work. The session is as it was before the call.
     #[error("cancelled")]
     Cancelled,
-    /// The time that the caller allowed was over before the answer began. The session is as it was before the call.
+    /// The time that the caller allowed was over before the answer began, or before a file was read. A session is as it was
+    /// before the call.
     #[error("the deadline passed before the work was done")]
     Deadline,
     /// A checkpoint cannot be had from a model hub.

@@ -1,5 +1,7 @@
 //! Answers and events of the core as the dataclasses of `mimo_vl.answer`.
 
+use std::ops::Range;
+
 use mimo_vl_core::answer::{Event, Located, Place, Region, StopReason};
 use mimo_vl_core::gui::Action;
 use mimo_vl_core::session::{Answer, Plan, PlannedPart};
@@ -43,8 +45,9 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
         timings.decode_tokens_per_second(),
     ))?;
     let regions = answer.regions.iter().map(|found| region(py, found)).collect::<PyResult<Vec<_>>>()?;
+    let places = Characters::of(&answer.text);
     let logprobs = answer.logprobs.iter().map(|token| {
-        let (top, range) = (PyTuple::new(py, token.top.iter().copied())?, (token.range.start, token.range.end));
+        let (top, range) = (PyTuple::new(py, token.top.iter().copied())?, places.range(&token.range));
         class!(py, "TokenLogprob")?.call1((token.id, token.logprob, top, range))
     });
     let logprobs = logprobs.collect::<PyResult<Vec<_>>>()?;
@@ -62,6 +65,24 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
         PyTuple::new(py, logprobs)?,
         class!(py, "Memory")?.call1((memory.weights, memory.cache, memory.pixels, memory.features))?,
     ))
+}
+
+/// The number of the character, as Python counts them, that each byte of a text belongs to.
+pub(crate) struct Characters(Vec<usize>);
+
+impl Characters {
+    pub(crate) fn of(text: &str) -> Self {
+        let characters = text.chars().enumerate();
+        let mut numbers: Vec<usize> =
+            characters.flat_map(|(number, character)| std::iter::repeat_n(number, character.len_utf8())).collect();
+        numbers.push(text.chars().count());
+        Self(numbers)
+    }
+
+    /// A range of bytes as one of characters.
+    pub(crate) fn range(&self, bytes: &Range<usize>) -> (usize, usize) {
+        (self.0[bytes.start], self.0[bytes.end])
+    }
 }
 
 /// `mimo_vl.Region`.

@@ -4,10 +4,12 @@ use mimo_vl_core::answer::{field, time_span};
 use mimo_vl_core::score;
 use pyo3::prelude::*;
 
-/// Where a value of an answer in JSON stands, in bytes: its start and its end.
+use crate::answer::Characters;
+
+/// Where a value of an answer in JSON stands, in characters: its start and its end.
 #[pyfunction]
 pub(crate) fn answer_field(text: &str, pointer: &str) -> Option<(usize, usize)> {
-    field(text, pointer).map(|range| (range.start, range.end))
+    field(text, pointer).map(|range| Characters::of(text).range(&range))
 }
 
 /// Whether an answer is the expected text or number, as far as the report's evaluation looks.

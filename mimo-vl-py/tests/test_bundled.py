@@ -48,7 +48,7 @@ def test_program(scene: pathlib.Path) -> None:
     done = run(scene, QUESTION, "--no-think", "--stats")
     assert (done.returncode, done.stdout) == (0, "2\n")
     assert [line.split()[0] for line in done.stderr.splitlines()] == [
-        "device", "load", "preprocess", "encode", "prefill", "decode",
+        "device", "load", "media", "preprocess", "encode", "prefill", "decode",
     ]  # fmt: skip
 
 

@@ -43,11 +43,23 @@ def test_pdf(tmp_path: pathlib.Path, session: mimo_vl.Session) -> None:
     assert page.box_to_points(20, 60, 60, 90) == pytest.approx((20, 10, 60, 40))
     assert page.to_pixels(*page.to_points(7, 9)) == pytest.approx((7, 9))
     assert session.ask([page.image, "what?"], max_tokens=2).tokens == 2
-    answer = session.ask([page.image, "Where?"], form="boxes", temperature=9.0, thinking=False, max_tokens=300)
-    assert answer.timings.media > 0
-    for region in answer.regions:
-        assert region.page == 2 and region.box is not None and region.box.page is not None
-        assert region.box.page == pytest.approx(page.box_to_points(*region.box.pixels))
+    found = 0
+    for seed in range(20):
+        session.reset()
+        options = {"temperature": 9.0, "seed": seed, "max_tokens": 300}
+        answer = session.ask([page.image, "Where?"], form="boxes", thinking=False, logprobs=1, **options)
+        assert answer.timings.media > 0
+        for region in answer.regions:
+            assert region.page == 2 and region.box is not None and region.box.page is not None
+            assert region.box.page == pytest.approx(page.box_to_points(*region.box.pixels))
+        found += len(answer.regions)
+        sure = answer.field_confidence()
+        assert sure is not None and 0 < sure <= 1
+        assert (answer.field_confidence("/0/label") is not None) == bool(answer.regions)
+        assert answer.field_confidence("/none") is None
+        ends = [token.range[1] for token in answer.logprobs]
+        assert ends == sorted(ends) and ends[-1] == len(answer.text)
+    assert found > 0
     assert len(mimo_vl.open_pdf(file.read_bytes(), last=1)) == 1
     for damaged in [b"nothing", file.read_bytes()[:60]]:
         with pytest.raises(mimo_vl.ImageError):

@@ -73,6 +73,14 @@ def test_eval(tmp_path: pathlib.Path) -> None:
     again = run("eval", file, "--no-think")
     assert "| count | 1 | 50.0 % | 0 |" in again.stdout
     assert len(results.read_text().splitlines()) == 4
+    wrong = run("eval", file, "--temperature", "-1", "--max-tokens", "9")
+    assert wrong.returncode == 1 and "other options" in wrong.stderr
+    results.unlink()
+    wrong = run("eval", file, "--temperature", "-1")
+    assert wrong.returncode == 1 and "temperature" in wrong.stderr
+    results.unlink()
+    whole = ["--top-p", "0.9", "--seed", "4", "--max-context", "999", "--max-frames", "8", "--video-tokens", "300"]
+    assert run("eval", file, "--no-think", "--temperature", "0.5", *whole).returncode == 0
     refused = run("eval", file)
     assert refused.returncode == 1 and "another model or with other options" in refused.stderr
 

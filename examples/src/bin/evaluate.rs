@@ -33,7 +33,7 @@ const USAGE: &str = "usage: evaluate [OPTION]... QUESTIONS.jsonl
   --top-p P          leave out the least likely tokens (default: 1)
   --seed S           of all answers (default: 0)
   --max-frames N     most frames of a video, 2 a second (default: 768)
-  --video-tokens N   most tokens of a video (default: 115200)
+  --video-tokens N   most tokens of a video, but 134 for two frames at least (default: 115200)
   --help             write this text
 ";
 
@@ -69,8 +69,9 @@ impl Arguments {
     fn run(&self) -> String {
         let (load, generate, video) = (&self.load, &self.generate, &self.video);
         format!(
-            "{} {:?} {} {} tokens of {:?}, temperature {} top-p {} seed {}, {:?} frames of {:?} pixels",
+            "{} {} {:?} {} {} tokens of {:?}, temperature {} top-p {} seed {}, {:?} frames of {:?} pixels",
             self.model.display(),
+            load.device,
             load.weights,
             self.thinking_name(),
             generate.max_tokens,

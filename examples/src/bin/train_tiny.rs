@@ -169,6 +169,7 @@ impl WithBackend for Training {
             workers,
             patch_classes: KINDS,
             number_classes: PLACES,
+            patch_words: true,
             betas: [0.9, 0.98],
             weight_decay: 0.01,
             clip: 1.0,

@@ -33,6 +33,11 @@ impl StopTexts {
         (all, false)
     }
 
+    /// Whether something is held back.
+    pub fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// What is held back when no text follows.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)

@@ -141,7 +141,7 @@ pub fn is_id(text: &str) -> bool {
 /// [`Error::Option`] for an id, a revision, a token or an endpoint that cannot be one; [`Error::Hub`] when the repository
 /// does not exist, may not be read or has no usable checkpoint, when the hub cannot be reached or sends wrong bytes, and
 /// when something is missing offline; [`Error::Checkpoint`] when its index cannot be read; [`Error::Io`];
-/// [`Error::Cancelled`].
+/// [`Error::Cancelled`], [`Error::Deadline`].
 pub fn download(id: &str, options: &HubOptions, watch: Watch<'_>) -> Result<PathBuf> {
     if !is_id(id) {
         return Err(Error::option("id", format!("{id:?} is not the id of a repository: it must be owner/name")));

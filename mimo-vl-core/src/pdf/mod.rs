@@ -19,7 +19,6 @@ mod render;
 mod worker;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use hayro::kurbo::{Affine, Point};
 
@@ -52,9 +51,9 @@ pub struct PdfPage {
 }
 
 impl PdfPage {
-    fn new(number: usize, drawn: Drawn, time: Duration) -> Result<Self> {
+    fn new(number: usize, drawn: Drawn) -> Result<Self> {
         let frame = PageFrame { number, to_points: drawn.to_pixels.inverse().as_coeffs() };
-        let image = Image::keep_rgb(drawn.width.into(), drawn.height.into(), drawn.pixels)?.of_page(frame, time);
+        let image = Image::keep_rgb(drawn.width.into(), drawn.height.into(), drawn.pixels)?.of_page(frame, drawn.time);
         Ok(Self { number, image, size: drawn.size, to_pixels: drawn.to_pixels, frame })
     }
 
@@ -94,7 +93,8 @@ pub fn open(path: impl AsRef<Path>, options: &PdfOptions) -> Result<Vec<PdfPage>
 /// [`open`], with someone who watches how many of the pages are drawn and may stop it.
 ///
 /// # Errors
-/// Those of [`open`], and [`Error::Cancelled`](crate::error::Error::Cancelled).
+/// Those of [`open`], [`Error::Cancelled`](crate::error::Error::Cancelled) and
+/// [`Error::Deadline`](crate::error::Error::Deadline).
 pub fn open_watched(path: impl AsRef<Path>, options: &PdfOptions, watch: Watch<'_>) -> Result<Vec<PdfPage>> {
     options.check()?;
     let path = path.as_ref();
@@ -121,9 +121,7 @@ fn draw(name: &str, bytes: Vec<u8>, options: &PdfOptions, watch: Watch<'_>) -> R
     watch.step(0, count)?;
     let mut pages = Vec::with_capacity(numbers.len());
     for number in numbers {
-        let start = Instant::now();
-        let drawn = worker.draw(number, &cancel)?;
-        pages.push(PdfPage::new(number, drawn, start.elapsed())?);
+        pages.push(PdfPage::new(number, worker.draw(number, &cancel)?)?);
         watch.step(pages.len() as u64, count)?;
     }
     Ok(pages)

@@ -1,6 +1,7 @@
 //! One page drawn.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hayro::hayro_interpret::util::TransformExt;
 use hayro::hayro_interpret::{InterpreterSettings, InterpreterWarning};
@@ -30,6 +31,8 @@ pub(super) struct Drawn {
     pub(super) size: (f64, f64),
     /// From points of the page to pixels.
     pub(super) to_pixels: Affine,
+    /// How long drawing took.
+    pub(super) time: Duration,
 }
 
 /// How the pages of a file are drawn; what cannot be drawn is left out with a warning.
@@ -54,7 +57,7 @@ pub(super) fn draw<'a>(
     settings: &InterpreterSettings,
     options: &PdfOptions,
 ) -> Result<Drawn> {
-    let size = size(what, page)?;
+    let (size, start) = (size(what, page)?, Instant::now());
     let (width, height) = pixels(size, options);
     let scale = Affine::scale_non_uniform(f64::from(width) / size.0, f64::from(height) / size.1);
     let to_pixels = scale * page.initial_transform(true).to_kurbo();
@@ -72,7 +75,7 @@ pub(super) fn draw<'a>(
     context.render_with(&mut pixmap, &mut Resources::default(), white);
     // All is opaque, as it was laid on white.
     let pixels = pixmap.data().iter().flat_map(|pixel| [pixel.r, pixel.g, pixel.b]).collect();
-    Ok(Drawn { width, height, pixels, size, to_pixels })
+    Ok(Drawn { width, height, pixels, size, to_pixels, time: start.elapsed() })
 }
 
 /// Whether a page is without contents on purpose.

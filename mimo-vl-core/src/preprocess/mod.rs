@@ -79,7 +79,10 @@ pub fn video_layout(video: &Video, config: &PreprocessConfig) -> Result<Layout> 
         None => frame_size(first, frames.len(), video.limits(), video.budget(), config)?,
     };
     let second_per_grid = Some(config.temporal_patch_size as f64 / video.fps());
-    Ok(Layout { second_per_grid, ..Layout::new(first, frames.len(), size, config) })
+    let mut layout = Layout { second_per_grid, ..Layout::new(first, frames.len(), size, config) };
+    // Frames of several pages lie on none.
+    layout.transform.page = first.page().filter(|page| frames.iter().all(|frame| frame.page() == Some(*page)));
+    Ok(layout)
 }
 
 /// The height and width of the frames of a file, which were made as large as they are to be, unless limits were set since

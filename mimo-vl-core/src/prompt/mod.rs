@@ -22,3 +22,4 @@ pub use self::tokenizer::Tokenizer;
 pub use self::tools::ToolCall;
 pub(crate) use self::tools::offered;
 pub use self::video::Video;
+pub(crate) use self::video::check_fps;

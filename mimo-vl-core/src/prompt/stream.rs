@@ -116,6 +116,11 @@ impl TokenText {
         text
     }
 
+    /// Whether the first bytes of a character are held back.
+    pub fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// What is still held back when no token follows: U+FFFD if a character is unfinished, or nothing. The stream
     /// is then as new.
     pub fn finish(&mut self) -> String {

@@ -29,12 +29,11 @@ impl Video {
     /// [`Error::Image`] when there is no frame or a frame differs in size from the first; [`Error::Option`] when
     /// `fps` is not a finite number above 0.
     pub fn from_frames(frames: Vec<Image>, fps: f64) -> Result<Self> {
-        if !(fps.is_finite() && fps > 0.0) {
-            return Err(Error::option("fps", format!("{fps} frames per second; it must be finite and above 0")));
-        }
+        check_fps(fps)?;
         let Some(first) = frames.first() else {
             return Err(Error::image("video", "it has no frames; at least 1 is needed"));
         };
+        let decoding = frames.iter().map(Image::decoding).sum();
         let size = (first.width(), first.height());
         for (index, frame) in frames.iter().enumerate() {
             if (frame.width(), frame.height()) != size {
@@ -45,15 +44,7 @@ impl Video {
                 ));
             }
         }
-        Ok(Self {
-            frames,
-            fps,
-            times: None,
-            total_pixels: None,
-            min_pixels: None,
-            max_pixels: None,
-            decoding: Duration::ZERO,
-        })
+        Ok(Self { frames, fps, times: None, total_pixels: None, min_pixels: None, max_pixels: None, decoding })
     }
 
     /// Enlarge every frame to at least `pixels` pixels before it is cut into patches.
@@ -109,7 +100,7 @@ impl Video {
         Ok(Self { times: Some(times), ..self })
     }
 
-    /// How long reading and decoding took; zero for frames that the caller gave.
+    /// How long reading and decoding took; zero for frames whose pixels the caller gave.
     pub(crate) fn decoding(&self) -> Duration {
         self.decoding
     }
@@ -149,4 +140,12 @@ impl Video {
     pub(crate) fn limits(&self) -> (Option<u32>, Option<u32>) {
         (self.min_pixels, self.max_pixels)
     }
+}
+
+/// Pass when it is a rate of frames.
+pub(crate) fn check_fps(fps: f64) -> Result<()> {
+    if fps.is_finite() && fps > 0.0 {
+        return Ok(());
+    }
+    Err(Error::option("fps", format!("{fps} frames per second; it must be finite and above 0")))
 }

@@ -84,7 +84,8 @@ pub struct MemoryUse {
 pub struct TokenLogprob {
     /// The token.
     pub id: u32,
-    /// Where it stands in the answer's text, in bytes; an empty range where it wrote nothing of that.
+    /// Where it stands in the answer's text, in bytes; an empty range where it wrote nothing of that. Tokens that make one
+    /// character together have the same.
     pub range: Range<usize>,
     /// The natural logarithm of the probability that the model gave to it.
     pub logprob: f32,
@@ -98,8 +99,8 @@ pub struct TokenLogprob {
 pub struct Timings {
     /// Loading the model, once for all its sessions.
     pub load: Duration,
-    /// Reading and decoding the files of the question's pictures, videos and pages, before it was asked; zero for pixels that
-    /// the caller gave.
+    /// Reading and decoding the files of the question's pictures and videos, and drawing its pages, before it was asked; zero
+    /// for pixels that the caller gave, and for what the conversation has shown before.
     pub media: Duration,
     /// Resizing images and video frames, and cutting them into patches.
     pub preprocess: Duration,

@@ -5,9 +5,10 @@ use std::fmt;
 use std::time::Instant;
 
 use super::answer::Answer;
+use super::constraint::meanwhile;
 use super::conversation::Session;
 use super::load::Model;
-use super::writer::{State, Writer, meanwhile};
+use super::writer::{State, Writer};
 use crate::answer::Event;
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
@@ -148,7 +149,7 @@ impl Batch {
         for Running { session, writer, .. } in running.iter_mut() {
             let id = writer.pending().ok_or_else(|| Error::internal("an answer without a token"));
             steps.push(id.and_then(|id| session.next_step(id, writer.delta())));
-            constraints.extend(writer.prepares());
+            constraints.extend(writer.unprepared());
         }
         let steps: Result<Vec<Step<'_>>> = steps.into_iter().collect();
         let logits =

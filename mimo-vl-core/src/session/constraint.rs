@@ -44,9 +44,14 @@ impl Constraint {
         Self { matcher, phase, shortest, next: None }
     }
 
+    /// Whether what may come next is to be worked out.
+    pub(super) fn is_unprepared(&self) -> bool {
+        self.next.is_none() && !self.is_thinking()
+    }
+
     /// Work out what may come next; for while the model is at work.
     pub(super) fn prepare(&mut self) {
-        if self.next.is_none() && !matches!(self.phase, Phase::Thinking) {
+        if self.is_unprepared() {
             let _span = tracing::trace_span!("mask").entered();
             // An error comes again when the answer goes on.
             self.next = self.matcher.allowed().ok();
@@ -170,4 +175,16 @@ impl Constraint {
     pub(super) fn forced(&mut self) -> Vec<u32> {
         if matches!(self.phase, Phase::Answer) { self.matcher.forced() } else { Vec::new() }
     }
+}
+
+/// Work out what may come next, on a thread of its own, while the model is at work. Without a thread it is worked out when
+/// it is needed.
+pub(super) fn meanwhile<T>(constraints: Vec<&mut Constraint>, work: impl FnOnce() -> T) -> T {
+    std::thread::scope(|scope| {
+        if !constraints.is_empty() {
+            let prepare = || constraints.into_iter().for_each(Constraint::prepare);
+            drop(std::thread::Builder::new().spawn_scoped(scope, prepare));
+        }
+        work()
+    })
 }

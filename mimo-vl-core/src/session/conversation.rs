@@ -39,6 +39,9 @@ pub struct Session {
 /// Tokens whose logits are computed at once when those of all tokens are wanted.
 const LOGITS_CHUNK: usize = 128;
 
+/// Contexts that the pictures and videos of a plan may fill.
+const MOST_PLANNED: usize = 16;
+
 /// A conversation, encoded: what the model is to see before it answers.
 struct Encoded {
     tokens: Tokens,
@@ -245,7 +248,7 @@ impl Session {
         let mut timings = Timings { load: self.model.load_time(), ..Timings::default() };
         let (messages, begun) = prompt.turn(self.model.thinking_style())?;
         let turns = timed(&mut timings.preprocess, || self.with(messages, self.most_media(), &self.cancel))?;
-        timings.media = self.decoding(&turns);
+        timings.media = media::decoding(&turns, &self.turns);
         let encoded = self.encode(&turns, begun)?;
         let (needed, limit) = (encoded.tokens.ids.len() + 1, self.model.max_context());
         if needed > limit {
@@ -255,7 +258,7 @@ impl Session {
         let held = self.held.common(&encoded.tokens, Arc::ptr_eq);
         timings.prompt_tokens = encoded.tokens.ids.len();
         timings.cached_tokens = held;
-        self.encode_media(&encoded.tokens.spans, held, &mut timings)?;
+        self.encode_media(&encoded.tokens.spans, held, &mut timings, &self.cancel)?;
         let delta = encoded.delta;
         let logits = timed(&mut timings.prefill, || self.prefill(encoded, held, generate.max_tokens))?;
         let in_thinking = begun.starts_with("<think>") && !begun.contains("</think>");
@@ -277,19 +280,6 @@ impl Session {
         self.model.preprocess_config().max_tokens
     }
 
-    /// How long reading and decoding took what the conversation did not show before.
-    fn decoding(&self, turns: &[Turn]) -> Duration {
-        let mut seen: Vec<&Arc<Medium>> = self.turns.iter().flat_map(|turn| &turn.media).collect();
-        let mut time = Duration::ZERO;
-        for medium in turns.iter().flat_map(|turn| &turn.media) {
-            if !seen.iter().any(|other| Arc::ptr_eq(other, medium)) {
-                seen.push(medium);
-                time += medium.decoding();
-            }
-        }
-        time
-    }
-
     /// The conversation with the messages of a prompt, with at most so many tokens of media.
     fn with(&self, messages: Vec<Message>, most: usize, cancel: &Cancel) -> Result<Vec<Turn>> {
         let mut turns = self.turns.clone();
@@ -309,7 +299,8 @@ impl Session {
     pub(super) fn planned(&self, prompt: &Prompt) -> Result<Planned> {
         let (messages, begun) = prompt.turn(self.model.thinking_style())?;
         // A plan is made at once; what stopped an earlier call is of no concern.
-        let turns = self.with(messages.clone(), usize::MAX, &Cancel::new())?;
+        let most = self.most_media().saturating_mul(MOST_PLANNED);
+        let turns = self.with(messages.clone(), most, &Cancel::new())?;
         let encoded = self.encode(&turns, begun)?;
         let cached = self.held.common(&encoded.tokens, Arc::ptr_eq);
         let media = |turns: &[Turn]| turns.iter().flat_map(|turn| &turn.media).cloned().collect::<Vec<_>>();
@@ -351,9 +342,9 @@ impl Session {
     }
 
     /// Make sure that every medium that the cache lacks has its features.
-    fn encode_media(&self, spans: &[Span], held: usize, timings: &mut Timings) -> Result<()> {
+    fn encode_media(&self, spans: &[Span], held: usize, timings: &mut Timings, cancel: &Cancel) -> Result<()> {
         let media = spans.iter().filter(|span| span.start >= held).map(|span| &span.medium);
-        media::encode(media, &self.model, &self.cancel, [&mut timings.preprocess, &mut timings.encode])
+        media::encode(media, &self.model, cancel, [&mut timings.preprocess, &mut timings.encode])
     }
 
     /// The logits after every token of a prompt, as the start of a conversation, row by row; the conversation is empty
@@ -368,7 +359,7 @@ impl Session {
             return Err(Error::ContextTooLong { tokens: needed, limit });
         }
         cancel.check()?;
-        self.encode_media(&tokens.spans, 0, &mut Timings::default())?;
+        self.encode_media(&tokens.spans, 0, &mut Timings::default(), cancel)?;
         let logits = self.sequence.prefill(&segment(&tokens, &positions, 0)?, LOGITS_CHUNK, true, cancel);
         self.sequence.truncate(0);
         logits
@@ -456,11 +447,13 @@ impl Session {
         message.parts.extend(calls.into_iter().map(Part::ToolCall));
         turns.push(Turn { message, media: Vec::new() });
         self.turns = turns;
+        self.cancel.set_deadline(None);
     }
 
     /// Remember it if `error` is an internal one; gives it back.
     pub(super) fn note(&mut self, error: Error) -> Error {
         self.poisoned |= matches!(error, Error::Internal { .. });
+        self.cancel.set_deadline(None);
         error
     }
 }

@@ -210,7 +210,7 @@ impl Model {
     /// [`load`](Self::load), with someone who watches how far it is and may stop it.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load), and [`Error::Cancelled`] when the flag of `watch` is raised, which is looked at
+    /// Those of [`load`](Self::load), and [`Error::Cancelled`] or [`Error::Deadline`] when `watch` asks for it, which is looked at
     /// before each tensor.
     pub fn load_watched(path: impl AsRef<Path>, options: &LoadOptions, watch: Watch<'_>) -> Result<Self> {
         Self::load_written(path.as_ref(), options, watch, None)

@@ -146,6 +146,19 @@ pub(super) fn transforms(turns: &[Turn]) -> Vec<Transform> {
     turns.iter().flat_map(|turn| &turn.media).map(|medium| medium.layout.transform).collect()
 }
 
+/// How long reading and decoding took what the earlier turns did not show.
+pub(super) fn decoding(turns: &[Turn], earlier: &[Turn]) -> Duration {
+    let mut seen: Vec<&Arc<Medium>> = earlier.iter().flat_map(|turn| &turn.media).collect();
+    let mut time = Duration::ZERO;
+    for medium in turns.iter().flat_map(|turn| &turn.media) {
+        if !seen.iter().any(|other| Arc::ptr_eq(other, medium)) {
+            seen.push(medium);
+            time += medium.decoding();
+        }
+    }
+    time
+}
+
 /// Have the features of those media that lack them: from what the model keeps, or computed. What telling apart and
 /// cutting, and what encoding took is added to the two times.
 pub(super) fn encode<'a>(
@@ -230,7 +243,7 @@ fn same_pixels(a: &Image, b: &Image) -> bool {
     let size = |image: &Image| {
         (image.width(), image.height(), image.orientation(), image.whole(), image.offset(), image.part())
     };
-    size(a) == size(b) && (std::ptr::eq(a.pixels(), b.pixels()) || a.pixels() == b.pixels())
+    size(a) == size(b) && a.page() == b.page() && (std::ptr::eq(a.pixels(), b.pixels()) || a.pixels() == b.pixels())
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`stream`](Self::stream), as far as they concern prompt, pictures and options; a plan that does not fit is no
-    /// error.
+    /// error, unless pictures and videos alone fill more than 16 contexts.
     pub fn plan(&self, prompt: &Prompt, generate: &Generate) -> Result<Plan> {
         generate.validate()?;
         let (conversation, model) = (self.planned(prompt)?, self.model());

@@ -1,15 +1,18 @@
 //! How soon a stop is seen: before each layer, and before each group of frames.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::load::{LoadOptions, Model};
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, Stage};
 use crate::checkpoint::Weights;
 use crate::error::{Error, Result};
 use crate::model::{Segment, Step};
 use crate::preprocess;
-use crate::prompt::{Image, Video};
+use crate::prompt::{Image, Prompt, Video};
+use crate::sampling::Generate;
 
 fn model() -> &'static Model {
     static MODEL: OnceLock<Model> = OnceLock::new();
@@ -38,6 +41,36 @@ fn a_picture_is_left_within_a_block_of_the_tower() {
     let patches = preprocess::image(&picture(200, 120), model().preprocess_config()).unwrap();
     let depth = model().config().vision.depth;
     check(depth, |cancel| model().engine().encode(&patches, cancel).map(drop));
+    // Between two blocks it is asked for each time.
+    let (cancel, asked) = (Cancel::after_checks(usize::MAX), Arc::new(Mutex::new(Vec::new())));
+    let (flag, sink) = (cancel.clone(), Arc::clone(&asked));
+    cancel.set_progress(Some(Arc::new(move |_, _, _| sink.lock().unwrap().push(flag.checks()))));
+    model().engine().encode(&patches, &cancel).unwrap();
+    cancel.set_progress(None);
+    let asked = asked.lock().unwrap();
+    assert!(asked.len() == depth && asked.windows(2).all(|pair| pair[0] < pair[1]), "{asked:?}");
+}
+
+#[test]
+fn deadlines_end_encoding_and_prefill() {
+    let wordy = Prompt::user().text("many words ".repeat(400));
+    for (stage, prompt) in [(Stage::Encode, Prompt::user().image(picture(200, 120)).text("?")), (Stage::Prefill, wordy)]
+    {
+        let mut session = model().session();
+        let (cancel, told) = (session.cancel(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&told);
+        session.on_progress(move |of, _, _| {
+            if of == stage {
+                count.fetch_add(1, Ordering::Relaxed);
+                cancel.set_deadline(Some(Instant::now()));
+            }
+        });
+        let late = session.ask(&prompt, &Generate::new().deadline(Duration::from_secs(600)));
+        assert!(matches!(late, Err(Error::Deadline)), "{stage:?}: {late:?}");
+        assert_eq!(told.load(Ordering::Relaxed), 1, "nothing follows the deadline");
+        assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
+        assert!(session.cancel().check().is_ok(), "the deadline was that of the question");
+    }
 }
 
 #[test]
@@ -57,8 +90,9 @@ fn text_is_left_within_a_layer_of_a_chunk() {
 fn steps_are_left_within_a_layer() {
     let layers = model().config().text.num_hidden_layers;
     check(layers, |cancel| model().engine().sequence().step(3, 0, cancel).map(drop));
-    check(layers, |cancel| {
-        let mut sequences = [model().engine().sequence(), model().engine().sequence()];
+    check(2 * layers, |cancel| {
+        // More than go through the layers at a time.
+        let mut sequences: Vec<_> = (0..9).map(|_| model().engine().sequence()).collect();
         let steps = sequences.iter_mut().map(|sequence| Step { sequence: &mut **sequence, id: 3, position: 0 });
         let result = model().engine().step_together(&mut steps.collect::<Vec<_>>(), cancel).map(drop);
         let taken = usize::from(result.is_ok());

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::answer::{Answer, Timings, TokenLogprob, mean_probability, overlap};
-use super::constraint::Constraint;
+use super::constraint::{Constraint, meanwhile};
 use super::conversation::{Session, timed};
 use super::media::{Turn, transforms};
 use crate::answer::{AnswerParser, Event, Region, RegionParser, StopReason, StopTexts};
@@ -54,8 +54,8 @@ pub(super) struct Writer {
     logprobs: Vec<TokenLogprob>,
     /// Of the token that ended the answer.
     end_logprob: Option<f32>,
-    /// How long `text` was after each token.
-    ends: Vec<usize>,
+    /// How long `text` was after each token, and whether some of what it wrote was held back.
+    ends: Vec<(usize, bool)>,
     timings: Timings,
 }
 
@@ -194,7 +194,7 @@ impl Writer {
     /// The whole answer; nothing is left of it here.
     pub(super) fn take_answer(&mut self, session: &Session, stop: StopReason) -> Answer {
         let thinking = std::mem::take(&mut self.thinking);
-        let ranges: Vec<Range<usize>> = self.ranges().collect();
+        let ranges = self.ranges();
         for (token, range) in self.logprobs.iter_mut().zip(ranges) {
             token.range = range;
         }
@@ -262,7 +262,8 @@ impl Writer {
         let text = self.decoder.push(id);
         let events = self.parser.push(&text);
         let stopped = self.take(events);
-        self.ends.push(self.text.len());
+        let held = self.decoder.is_holding() || self.parser.is_holding() || self.stops.is_holding();
+        self.ends.push((self.text.len(), held));
         self.thought += usize::from(self.parser.is_thinking());
         if let Some(constraint) = self.constraint.as_mut().filter(|_| !forced) {
             constraint.push(id, session.model().tokenizer().token_bytes(id), &self.parser)?;
@@ -362,7 +363,7 @@ impl Writer {
             ids.extend(lookup(&tokens, most).iter().take_while(|id| !never.contains(id)));
         }
         let delta = self.delta;
-        let logits = meanwhile(self.prepares(), || session.step(&ids, delta))?;
+        let logits = meanwhile(self.unprepared().into_iter().collect(), || session.step(&ids, delta))?;
         self.timings.drafted += ids.len() - 1;
         self.draft.tried = ids.len() > 1;
         let mut rows = logits.chunks_exact(logits.len() / ids.len()).map(<[f32]>::to_vec);
@@ -371,9 +372,9 @@ impl Writer {
         Ok(first)
     }
 
-    /// The grammar whose next mask is to be worked out while the model is at work.
-    pub(super) fn prepares(&mut self) -> Vec<&mut Constraint> {
-        self.constraint.as_mut().filter(|constraint| !constraint.is_thinking()).into_iter().collect()
+    /// The grammar, if its next mask is to be worked out while the model is at work.
+    pub(super) fn unprepared(&mut self) -> Option<&mut Constraint> {
+        self.constraint.as_mut().filter(|constraint| constraint.is_unprepared())
     }
 
     /// Take in what the parser tells; gives whether a text that ends the answer appeared.
@@ -416,15 +417,25 @@ impl Writer {
 
     /// The geometric mean of the probabilities of the tokens that wrote a part of the answer, the newest one included.
     fn confidence(&self, range: &Range<usize>) -> Option<f32> {
-        let within = self.ranges().zip(&self.logprobs).filter(|(written, _)| overlap(written, range));
+        let ranges = self.ranges();
+        let within = ranges.iter().zip(&self.logprobs).filter(|(written, _)| overlap(written, range));
         mean_probability(within.map(|(_, token)| token.logprob))
     }
 
-    /// What each token wrote of the text, as far as it is known.
-    fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let ends = self.ends.iter().copied().chain(std::iter::once(self.text.len()));
-        starts.zip(ends).map(|(start, end)| start..end)
+    /// What each token wrote of the text, as far as it is there. Those that text was held back of, such as the first bytes
+    /// of a character, share it with the one that it came with.
+    fn ranges(&self) -> Vec<Range<usize>> {
+        let mut end = self.text.len();
+        let mut ranges: Vec<_> = (0..self.ids.len())
+            .rev()
+            .map(|index| {
+                end = self.ends.get(index).filter(|(_, held)| !held).map_or(end, |(end, _)| *end);
+                let start = index.checked_sub(1).map_or(0, |before| self.ends[before].0);
+                start..end
+            })
+            .collect();
+        ranges.reverse();
+        ranges
     }
 
     fn end(&mut self, mut reason: StopReason) {
@@ -472,18 +483,6 @@ impl Writer {
         session.rewind(self.held);
         session.note(error)
     }
-}
-
-/// Work out what may come next, on a thread of its own, while the model is at work. Without a thread it is worked out when
-/// it is needed.
-pub(super) fn meanwhile<T>(constraints: Vec<&mut Constraint>, work: impl FnOnce() -> T) -> T {
-    std::thread::scope(|scope| {
-        if !constraints.is_empty() {
-            let prepare = || constraints.into_iter().for_each(Constraint::prepare);
-            drop(std::thread::Builder::new().spawn_scoped(scope, prepare));
-        }
-        work()
-    })
 }
 
 impl fmt::Debug for Writer {

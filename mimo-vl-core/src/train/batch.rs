@@ -15,7 +15,8 @@ pub struct PatchLabel {
     /// Four numbers that the language model is to know there, such as the places of the edges of what it shows; `None` for
     /// nothing to know.
     pub numbers: Option<[u32; 4]>,
-    /// The token that says what the patch shows, which the language model is to know there; `None` for nothing to say.
+    /// The token that says what the patch shows, or the first of those that do, which the language model is to know there;
+    /// `None` for nothing to say.
     pub word: Option<u32>,
 }
 

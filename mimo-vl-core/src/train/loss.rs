@@ -8,7 +8,7 @@ use super::batch::{BLOCK, Batch, PatchLabel};
 use crate::cancel::Cancel;
 use crate::checkpoint::TensorSource;
 use crate::config::{ModelConfig, PreprocessConfig};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::Kernels;
 use crate::model::VisionLanguageModel;
 use crate::nn::Linear;
@@ -27,6 +27,16 @@ pub(super) struct Learner<B: Kernels> {
     /// Tells from what the language model has of a token after half of its layers the numbers of its patches, so that the other
     /// half can say them. Where in the picture a token stands is known there only: to the vision tower all places are alike.
     numbers: Option<Linear<B>>,
+    #[module(skip)]
+    words: bool,
+}
+
+/// What of labels is learned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Labels {
+    pub(super) kinds: usize,
+    pub(super) numbers: usize,
+    pub(super) words: bool,
 }
 
 /// How much there is to learn in a step, over all of its batches.
@@ -69,14 +79,14 @@ impl<B: Kernels> Learner<B> {
         source: &S,
         model: VisionLanguageModel<B>,
         config: &ModelConfig,
-        patch_classes: usize,
-        number_classes: usize,
+        labels: Labels,
     ) -> Result<Self> {
         let probe = |name: &str, width: usize| {
             let shape = [config.text.hidden_size, BLOCK * width];
             (width > 0).then(|| Linear::load(source, name, shape, true)).transpose()
         };
-        Ok(Self { model, kinds: probe("kinds", patch_classes)?, numbers: probe("numbers", NUMBERS * number_classes)? })
+        let (kinds, numbers) = (probe("kinds", labels.kinds)?, probe("numbers", NUMBERS * labels.numbers)?);
+        Ok(Self { model, kinds, numbers, words: labels.words })
     }
 
     /// # Errors
@@ -98,7 +108,9 @@ impl<B: Kernels> Learner<B> {
             x = splice(x, features, &batch.slots);
         }
         let (hidden, middle) = language.forward_in_halves(x, &batch.positions, batch.size, cancel)?;
-        aside.extend(self.word_loss(middle.clone(), batch, amount, device));
+        if self.words {
+            aside.extend(self.word_loss(middle.clone(), batch, amount, device)?);
+        }
         aside.extend(self.number_loss(middle, batch, amount, device));
         let (rows, tokens): (Vec<u32>, Vec<u32>) = batch.targets.iter().copied().unzip();
         let logits = language.logits(hidden.select(0, ints(rows, device)));
@@ -136,15 +148,19 @@ impl<B: Kernels> Learner<B> {
         batch: &Batch,
         amount: Amount,
         device: &B::Device,
-    ) -> Option<Tensor<B, 1>> {
+    ) -> Result<Option<Tensor<B, 1>>> {
         let labels = batch.tokens().flat_map(|(token, block)| block.iter().map(move |label| (token, label.word)));
         let (rows, words): (Vec<u32>, Vec<u32>) = labels.filter_map(|(token, word)| Some((token, word?))).unzip();
         if rows.is_empty() {
-            return None;
+            return Ok(None);
         }
         let language = self.model.language();
         let scores = language.logits(language.normalised(hidden.select(0, ints(rows, device))));
-        Some(likelihood(scores, ints(words, device)).sum().neg().div_scalar(amount.worded.max(1) as f64))
+        if let Some(word) = words.iter().find(|&&word| word as usize >= scores.dims()[1]) {
+            return Err(Error::prompt(format!("a patch is labelled with token {word}, which the model does not have")));
+        }
+        let whole = amount.worded.max(1) as f64;
+        Ok(Some(likelihood(scores, ints(words, device)).sum().neg().div_scalar(whole)))
     }
 
     /// The mean over all numbers.

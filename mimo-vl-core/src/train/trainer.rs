@@ -13,7 +13,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::batch::Batch;
 use super::gradients::{clip, detached};
-use super::loss::{Amount, Learner};
+use super::loss::{Amount, Labels, Learner};
 use super::save;
 use super::schedule::Schedule;
 use crate::cancel::Cancel;
@@ -46,6 +46,8 @@ pub struct TrainOptions {
     pub patch_classes: usize,
     /// The numbers of labels are below this; 0 leaves them out of account.
     pub number_classes: usize,
+    /// Whether the words of labels are learned.
+    pub patch_words: bool,
     /// AdamW's decay rates of the two moments.
     pub betas: [f32; 2],
     /// AdamW's decoupled weight decay.
@@ -64,11 +66,10 @@ pub struct TrainOptions {
 impl TrainOptions {
     /// A hash of everything that the course of a run depends on.
     fn fingerprint(&self) -> u64 {
-        let Self { schedule, batches_per_step, patch_classes, number_classes, betas, weight_decay, clip, run, .. } =
-            self;
-        let text = format!(
-            "{schedule:?} {batches_per_step} {patch_classes} {number_classes} {betas:?} {weight_decay} {clip} {run}"
-        );
+        let Self { schedule, batches_per_step, patch_classes, number_classes, patch_words, .. } = self;
+        let Self { betas, weight_decay, clip, run, .. } = self;
+        let labels = format!("{patch_classes} {number_classes} {patch_words}");
+        let text = format!("{schedule:?} {batches_per_step} {labels} {betas:?} {weight_decay} {clip} {run}");
         parameter_id(&text).val()
     }
 }
@@ -136,8 +137,9 @@ impl<B: Kernels> Trainer<B> {
         };
         let remembering = save::Remembering::new(source);
         let model = VisionLanguageModel::load(&remembering, config)?;
-        let (kinds, numbers) = (options.patch_classes, options.number_classes);
-        let mut learner = Learner::load(source, model, config, kinds, numbers)?;
+        let labels =
+            Labels { kinds: options.patch_classes, numbers: options.number_classes, words: options.patch_words };
+        let mut learner = Learner::load(source, model, config, labels)?;
         let mut optimizer = adamw.init();
         let step = save::load_state(&options.state, options.fingerprint(), &mut learner, &mut optimizer, &device)?;
         let step = step.unwrap_or(0);

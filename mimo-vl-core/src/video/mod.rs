@@ -19,7 +19,7 @@ use crate::cancel::Watch;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
 use crate::preprocess::{self, Bicubic, Sampling, resize, sample_frames};
-use crate::prompt::{Image, Video};
+use crate::prompt::{Image, Video, check_fps};
 
 /// How a video file is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,7 +105,7 @@ impl Video {
     /// [`open`](Self::open), with someone who watches how many of the frames are there and may stop it.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open), and [`Error::Cancelled`].
+    /// Those of [`open`](Self::open), [`Error::Cancelled`] and [`Error::Deadline`].
     pub fn open_watched(path: impl AsRef<Path>, options: &VideoOptions, watch: Watch<'_>) -> Result<Self> {
         let (path, start) = (path.as_ref(), Instant::now());
         let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
@@ -130,7 +130,8 @@ impl Video {
     ///
     /// # Errors
     /// Those of the iterator, which end it; [`Error::Image`] when it gives fewer or more frames, or frames of another size
-    /// than the first; [`Error::Option`] for a rate that is no number above 0; [`Error::Cancelled`], [`Error::Deadline`].
+    /// than the first; [`Error::Option`] for a rate that is no number above 0, no frame or more than a million;
+    /// [`Error::Cancelled`], [`Error::Deadline`].
     pub fn from_decoder(
         frames: impl IntoIterator<Item = Result<Image>>,
         count: usize,
@@ -138,6 +139,10 @@ impl Video {
         options: &VideoOptions,
         watch: Watch<'_>,
     ) -> Result<Self> {
+        if !(1..=MOST_FRAMES).contains(&count) {
+            return Err(Error::option("count", format!("{count} frames; from 1 to {MOST_FRAMES} can be given")));
+        }
+        check_fps(fps)?;
         let mut shrinking = Shrinking::new(count, options, watch);
         watch.step(0, count as u64)?;
         for frame in frames {
@@ -146,6 +151,9 @@ impl Video {
         shrinking.video(fps)
     }
 }
+
+/// Most frames that a decoder can give.
+const MOST_FRAMES: usize = 1_000_000;
 
 /// Frames that are made as small as the model will see them.
 struct Shrinking<'a> {
@@ -168,10 +176,13 @@ impl<'a> Shrinking<'a> {
             Some(sizes) => sizes,
             None => *self.size.insert([own, self.target(frame)?]),
         };
-        if own != first || self.frames.len() == self.count {
-            let (number, (width, height), count) = (self.frames.len(), own, self.count);
-            let reason = format!("{width}x{height} pixels; {count} frames of {}x{} are expected", first.0, first.1);
-            return Err(Error::image(format!("video frame {number} ({})", frame.name()), reason));
+        let refused =
+            |reason: String| Err(Error::image(format!("video frame {} ({})", self.frames.len(), frame.name()), reason));
+        if self.frames.len() == self.count {
+            return refused(format!("{} frames were announced, and more come", self.count));
+        }
+        if own != first {
+            return refused(format!("{}x{} pixels, and the first frame has {}x{}", own.0, own.1, first.0, first.1));
         }
         let (from, to) = ((own.1 as usize, own.0 as usize), (height as usize, width as usize));
         let pixels = resize(frame.pixels(), from, to, Bicubic::Frame)?.into_owned();

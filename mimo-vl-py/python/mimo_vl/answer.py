@@ -178,7 +178,7 @@ class TokenLogprob:
     top: tuple[tuple[int, float], ...]
     """The most likely tokens at its place with their logprobs."""
     range: tuple[int, int]
-    """Where it stands in the answer's text, in bytes of UTF-8: from the first up to the second."""
+    """What it wrote of the answer's text: from the first character up to the second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Screen:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.left) and math.isfinite(self.top)):
             raise OptionError(f"screen: it lies at ({self.left}, {self.top}); both must be finite")
-        if self.width < 1 or self.height < 1:
+        if not (self.width >= 1 and self.height >= 1):
             raise OptionError(f"screen: {self.width}x{self.height} pixels; both sides must be at least 1")
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise OptionError(f"scale: {self.scale} pixels a unit; it must be a finite number above 0")

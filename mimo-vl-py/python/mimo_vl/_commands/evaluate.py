@@ -34,7 +34,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="leave out the least likely tokens")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all answers")
     parser.add_argument("--max-frames", type=int, metavar="N", help="most frames of a video, 2 a second")
-    parser.add_argument("--video-tokens", type=int, metavar="N", help="most tokens of a video")
+    parser.add_argument("--video-tokens", type=int, metavar="N", help="most tokens of a video, but 134 for two frames at least")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -122,6 +122,8 @@ def outcome(key: str, item: Row, folder: Path, model: mimo_vl.Model, arguments: 
             )
         row |= {"answer": answer.text, "tokens": answer.tokens, "score": float(SCORES[item["kind"]](answer, item))}
     except (mimo_vl.MimoVlError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, mimo_vl.OptionError) and "video" not in item:
+            raise  # An option of the command line, which all other questions would meet, too.
         row["error"] = str(error)
     return row | {"seconds": round(time.monotonic() - start, 3)}
 
