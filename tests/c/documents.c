@@ -81,7 +81,7 @@ static void a_file_is_read(const mimo_vl_model *model, const char *path) {
     size_t found = 0;
     for (uint64_t seed = 0; found == 0; seed++) {
         CHECK(seed < 50);
-        mimo_vl_session_reset(session);
+        OK(mimo_vl_session_reset(session, &error));
         mimo_vl_generate_options_set_seed(boxes, seed);
         OK(mimo_vl_session_ask(session, prompt, boxes, &answer, &error));
         CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_MEDIA) > 0);

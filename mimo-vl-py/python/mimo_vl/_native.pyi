@@ -79,6 +79,7 @@ __all__ = [
     "Task",
     "Video",
     "__version__",
+    "answer_field",
     "draw",
     "open_pdf",
     "quantize",
