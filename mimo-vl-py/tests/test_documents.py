@@ -46,9 +46,14 @@ def test_pdf(tmp_path: pathlib.Path, session: mimo_vl.Session) -> None:
     found = 0
     for seed in range(20):
         session.reset()
-        parts = [page.image, "Where?"]
         answer = session.ask(
-            parts, form="boxes", thinking=False, logprobs=1, temperature=9.0, seed=seed, max_tokens=300
+            [page.image, "Where?"],
+            form="boxes",
+            thinking=False,
+            logprobs=1,
+            temperature=9.0,
+            seed=seed,
+            max_tokens=300,
         )
         assert answer.timings.media > 0
         for region in answer.regions:
