@@ -24,6 +24,7 @@ pub(crate) fn of_word(index: usize) -> u32 {
 }
 
 /// What a character or word says; `None` for other kinds.
+#[cfg(feature = "train")]
 pub(crate) fn said(kind: u32) -> Option<String> {
     let index = (kind as usize).checked_sub(1 + OBJECTS)?;
     let character = CHARACTERS.get(index).map(|&letter| char::from(letter).to_string());
