@@ -65,6 +65,12 @@ fn fields_of_an_answer_have_a_confidence() {
     }
     assert_eq!((answer.field_confidence("/none"), answer.confidence(&(3..3))), (None, None));
     assert_eq!(actor.ask(&one_at_a_time()).field_confidence("/name"), None, "logprobs were not asked for");
+    // The thinking and its end are no part of the text.
+    actor.says("<think>\nhm\n</think>\n\n[1]");
+    let answer = actor.ask(&one_at_a_time().logprobs(0));
+    let first = answer.logprobs.iter().position(|token| !token.range.is_empty()).unwrap();
+    assert_eq!((answer.text.as_str(), answer.logprobs[first].range.start), ("[1]", 0));
+    assert!(actor.model.tokenizer().decode(&answer.ids[..first]).ends_with("</think>\n\n"), "{answer:?}");
     // What was held back belongs to the tokens that wrote it.
     actor.says("[\"猫 is 🐈\"]");
     let answer = actor.ask(&one_at_a_time().logprobs(0).stop("\"]!"));

@@ -263,7 +263,8 @@ impl Writer {
         let events = self.parser.push(&text);
         let stopped = self.take(events);
         let held = self.decoder.is_holding() || self.parser.is_holding() || self.stops.is_holding();
-        self.ends.push((self.text.len(), held));
+        // What ends the thinking is no part of the answer.
+        self.ends.push((self.text.len(), held && !self.parser.is_thinking()));
         self.thought += usize::from(self.parser.is_thinking());
         if let Some(constraint) = self.constraint.as_mut().filter(|_| !forced) {
             constraint.push(id, session.model().tokenizer().token_bytes(id), &self.parser)?;
@@ -417,6 +418,9 @@ impl Writer {
 
     /// The geometric mean of the probabilities of the tokens that wrote a part of the answer, the newest one included.
     fn confidence(&self, range: &Range<usize>) -> Option<f32> {
+        if self.logprobs.is_empty() {
+            return None;
+        }
         let ranges = self.ranges();
         let within = ranges.iter().zip(&self.logprobs).filter(|(written, _)| overlap(written, range));
         mean_probability(within.map(|(_, token)| token.logprob))
