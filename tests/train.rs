@@ -71,7 +71,6 @@ impl<D: Dataset> WithBackend for Run<'_, D> {
             workers: self.workers,
             patch_classes: KINDS,
             number_classes: PLACES,
-            patch_words: true,
             betas: [0.9, 0.98],
             weight_decay: 0.01,
             clip: 1.0,
@@ -152,10 +151,11 @@ fn only_the_assistants_words_are_learned() {
     let opening = dataset.tokenizer.encode("<|im_start|>assistant\n").unwrap();
     for index in 0..8 {
         let batch = dataset.batch(index).unwrap();
-        let learned: Vec<usize> = batch.targets.iter().map(|&(row, _)| row as usize + 1).collect();
+        let learned: Vec<usize> = batch.targets.iter().map(|target| target.row as usize + 1).collect();
         assert!(learned.len() >= 2 * batch.size, "every example has an answer and its end");
-        for (&(_, id), &place) in batch.targets.iter().zip(&learned) {
-            assert_eq!(batch.ids[place], id);
+        for (target, &place) in batch.targets.iter().zip(&learned) {
+            let id = target.token;
+            assert!(batch.ids[place] == id && target.weight > 0.0);
             let first = !learned.contains(&(place - 1));
             assert!(!first || batch.ids[..place].ends_with(&opening), "batch {index}: a reply starts after its role");
             let last = !learned.contains(&(place + 1));
@@ -164,12 +164,47 @@ fn only_the_assistants_words_are_learned() {
     }
 }
 
+/// Always the same three tokens, the second and third to be learned with these weights.
+struct Weighted([f32; 2]);
+
+impl Dataset for Weighted {
+    fn batch(&self, _: u64) -> Result<Batch> {
+        let Self([second, third]) = *self;
+        Batch::new(&[Example {
+            ids: vec![5, 6, 7],
+            positions: vec![[0; 3], [1; 3], [2; 3]],
+            weights: vec![0.0, second, third],
+            early: Vec::new(),
+            slots: Vec::new(),
+            patches: Vec::new(),
+            patch_labels: Vec::new(),
+        }])
+    }
+}
+
+#[test]
+fn weights_say_how_much_a_token_counts() {
+    let folder = small_checkpoint();
+    let loss = |weights| {
+        let (state, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let dataset = Weighted(weights);
+        let (state, out) = (state.path(), out.path());
+        let run = Run { folder: folder.path(), state, out, dataset: &dataset, workers: 1, until: 1, rate: 1e-3 };
+        dispatch("cpu", run).unwrap()[0]
+    };
+    let (second, third) = (loss([1.0, 0.0]), loss([0.0, 1.0]));
+    assert!((second - third).abs() > 1e-2, "{second} {third}");
+    assert!((loss([0.5, 0.0]) - second).abs() < 1e-5, "only their ratio counts");
+    assert!((loss([3.0, 1.0]) - (3.0 * second + third) / 4.0).abs() < 1e-5);
+}
+
 #[test]
 fn an_example_whose_parts_do_not_fit_is_refused() {
     let example = Example {
         ids: vec![1, 2],
         positions: vec![[0; 3]],
-        learn: vec![false, true],
+        weights: vec![0.0, 1.0],
+        early: Vec::new(),
         slots: Vec::new(),
         patches: Vec::new(),
         patch_labels: Vec::new(),
@@ -186,11 +221,11 @@ fn labels_tell_places_in_the_steps_of_the_answers() {
     for index in 0..40 {
         let batch = dataset.batch(index).unwrap();
         assert_eq!(batch.patch_labels.len(), batch.grids.iter().map(|grid| grid.patches()).sum::<usize>());
+        words.extend(batch.early.iter().map(|target| dataset.tokenizer.decode(&[target.token])));
         for token in batch.patch_labels.chunks_exact(4) {
             assert!(token.iter().any(|label| label.numbers.is_some()), "every token stands somewhere");
             for label in token {
                 kinds.insert(label.kind);
-                words.extend(label.word.map(|word| dataset.tokenizer.decode(&[word])));
                 assert!((label.kind as usize) < KINDS && (label.kind == 0 || label.numbers.is_some()));
                 assert!(label.numbers.iter().flatten().all(|number| (*number as usize) < PLACES));
             }
@@ -223,7 +258,6 @@ impl WithBackend for Grow<'_> {
             workers: 1,
             patch_classes: 0,
             number_classes: 0,
-            patch_words: false,
             betas: [0.9, 0.98],
             weight_decay: 0.0,
             clip: 1.0,

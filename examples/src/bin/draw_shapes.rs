@@ -1,7 +1,8 @@
 //! Draw pictures like those that `mimo-vl-tiny` is trained on, with questions and their answers.
 //!
-//! `draw_shapes OUT [--count N] [--seed S]` writes `OUT/shapes-1.png` and so on, and `OUT/shapes.jsonl` with
-//! one line per picture: its file, what it shows, and questions with answers.
+//! `draw_shapes OUT [--count N] [--seed S]` writes `OUT/shapes-1.png`, `screen-1.png` and `text-1.png` and so on, and
+//! `OUT/shapes.jsonl` with one line per picture: its file, what it shows, and questions with answers, or with the edges of the
+//! button to click.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -9,12 +10,15 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mimo_vl_examples::shapes::{Language, Limits, Order, Picture, Random, Scene, draw};
-use serde_json::json;
+use mimo_vl_examples::shapes::{Buttons, Language, Limits, Order, Picture, Random, Reading, Scene, draw};
+use serde_json::{Value, json};
 
 const USAGE: &str = "usage: draw_shapes OUT [--count N] [--seed S]";
 /// Questions written for each picture.
 const QUESTIONS: usize = 8;
+/// Width and height of screens, and of pictures of text.
+const SCREEN: (u32, u32) = (196, 168);
+const TEXT: (u32, u32) = (224, 112);
 
 struct Options {
     out: PathBuf,
@@ -54,21 +58,30 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Box<d
 fn write_pictures(options: &Options) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
     let mut lines = String::new();
+    let mut write =
+        |name: String, picture: &Picture, shows: String, questions: Vec<Value>| -> Result<(), Box<dyn Error>> {
+            let path = options.out.join(&name);
+            image::save_buffer(&path, &picture.pixels, picture.width, picture.height, image::ColorType::Rgb8)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok(writeln!(lines, "{}", json!({"image": name, "shows": shows, "questions": questions}))?)
+        };
     for index in 0..options.count {
         let mut rng = Random::new(options.seed, index);
         let scene = Scene::random(&mut rng, &Limits::default());
-        let Picture { width, height, pixels, .. } = draw(&scene, &mut rng);
-        let name = format!("shapes-{}.png", index + 1);
-        let path = options.out.join(&name);
-        image::save_buffer(&path, &pixels, width, height, image::ColorType::Rgb8)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        let questions: Vec<_> = scene
-            .questions(&mut rng, QUESTIONS)
-            .iter()
-            .map(|question| json!({"question": question.text, "answer": question.answer_text()}))
-            .collect();
+        let picture = draw(&scene, &mut rng);
+        let questions = scene.questions(&mut rng, QUESTIONS);
+        let asked =
+            questions.iter().map(|question| json!({"question": question.text, "answer": question.answer_text()}));
         let caption = scene.caption(Language::English, Order::default());
-        writeln!(lines, "{}", json!({"image": name, "shows": caption, "questions": questions}))?;
+        write(format!("shapes-{}.png", index + 1), &picture, caption, asked.collect())?;
+
+        let Buttons { picture, buttons, words, target, text, .. } = Buttons::random(SCREEN, false, &mut rng);
+        let asked = json!({"question": text, "button": buttons[target]});
+        write(format!("screen-{}.png", index + 1), &picture, words.join(", "), vec![asked])?;
+
+        let Reading { picture, text, written } = Reading::random(TEXT, 1, &mut rng);
+        let asked = json!({"question": text, "answer": written});
+        write(format!("text-{}.png", index + 1), &picture, written, vec![asked])?;
     }
     let path = options.out.join("shapes.jsonl");
     fs::write(&path, lines).map_err(|error| format!("{}: {error}", path.display()).into())

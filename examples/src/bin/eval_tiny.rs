@@ -76,9 +76,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         for (kind, asked, right) in accuracy.kinds.iter().filter(|(_, asked, _)| *asked > 0) {
             println!("  {kind:?}: {right} of {asked} ({:.1} %)", percent(*right, *asked));
         }
-        let skills = measure_skills(&model, arguments.seed, arguments.scenes, thinking, |question, answer| {
+        let skills = measure_skills(&model, arguments.seed, arguments.scenes, thinking, |question, answer, right| {
             if arguments.show_wrong {
-                println!("  {question} -> {answer:?}");
+                println!("  {question} -> {answer:?}, not {right:?}");
             }
         })?;
         println!(

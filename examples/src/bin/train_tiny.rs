@@ -44,7 +44,7 @@ const STAGES: [(u64, [u32; 5], usize, f64); 5] = [
     (1_500, [15, 85, 0, 0, 0], 2, 0.3),
     (1_000, [15, 85, 0, 0, 0], 4, 0.3),
     (1_500, [15, 45, 10, 20, 10], 5, 0.3),
-    (1, [16, 28, 20, 30, 6], 5, 0.4),
+    (1, [24, 34, 16, 20, 6], 5, 0.4),
 ];
 
 struct Arguments {
@@ -169,7 +169,6 @@ impl WithBackend for Training {
             workers,
             patch_classes: KINDS,
             number_classes: PLACES,
-            patch_words: true,
             betas: [0.9, 0.98],
             weight_decay: 0.01,
             clip: 1.0,

@@ -6,6 +6,7 @@ use mimo_vl_core::{Part, Prompt, Result};
 
 use super::ask::Subject;
 use super::backdrop::backdrop;
+use super::checkpoint::TOKEN_SIDE;
 use super::conversation::{Ask, resized};
 use super::draw::{Mark, Picture};
 use super::kinds;
@@ -37,6 +38,8 @@ const CHINESE: &[&str] = &["[请|]点击@[按钮|]。", "[请|]点击“@”[按
 const EDGE: u32 = 2;
 /// Least distance of two buttons.
 const GAP: u32 = 2;
+/// Distance of the places where words may start: a patch, which is as wide as the widest padding or wider.
+const GRID: u32 = TOKEN_SIDE as u32 / 2;
 /// Faces of coloured buttons.
 const FACES: [Colour; 5] = [Colour::Blue, Colour::Green, Colour::Red, Colour::Purple, Colour::Black];
 const TRIES: usize = 80;
@@ -72,9 +75,9 @@ impl Buttons {
         for _ in 0..rng.within(2, 6) {
             let word = rng.pick(set);
             let mut padding = |low, high| rng.within(low, high) as u32 * SCALE;
-            let size = (width(word) + 2 * padding(3, 6), HEIGHT + 2 * padding(2, 4));
+            let padding = (padding(3, 6), padding(2, 4));
             if placed.iter().all(|(_, other)| *other != word)
-                && let Some(edges) = free_place(&placed, room, size, rng)
+                && let Some(edges) = free_place(&placed, room, (width(word), HEIGHT), padding, rng)
             {
                 placed.push((edges, word));
             }
@@ -131,21 +134,30 @@ impl Buttons {
             format!("{word} [{x}, {y}]")
         };
         let thought: Vec<String> = self.words.iter().zip(&self.picture.marks).map(place).collect();
-        Ok(Ask { question, answer, thought: thought.join(", ") })
+        let asked = vec![self.words[self.target].to_owned()];
+        Ok(Ask { question, answer, thought: thought.join(", "), asked })
     }
 }
 
-/// Edges of a rectangle of this size that lies apart from the others, on the dots of the screen.
-fn free_place(placed: &[([u32; 4], &str)], room: (u32, u32), size: (u32, u32), rng: &mut Random) -> Option<[u32; 4]> {
-    let free = (room.0.checked_sub(size.0)?, room.1.checked_sub(size.1)?);
+/// Edges of a button around a word of this size that lies apart from the others, the word on the grid.
+fn free_place(
+    placed: &[([u32; 4], &str)],
+    room: (u32, u32),
+    size: (u32, u32),
+    padding: (u32, u32),
+    rng: &mut Random,
+) -> Option<[u32; 4]> {
+    let free = |room: u32, size: u32, padding: u32| room.checked_sub(size + padding)?.checked_div(GRID);
+    let places = (free(room.0, size.0, padding.0)?, free(room.1, size.1, padding.1)?);
     (0..TRIES).find_map(|_| {
-        let mut dots = |room: u32| rng.below((room / SCALE + 1) as usize) as u32 * SCALE;
-        let (left, top) = (dots(free.0), dots(free.1));
-        let [right, bottom] = [left + size.0, top + size.1];
+        let mut start = |places: u32| (1 + rng.below(places.max(1) as usize) as u32) * GRID;
+        let (x, y) = (start(places.0), start(places.1));
+        let [left, top] = [x - padding.0, y - padding.1];
+        let [right, bottom] = [x + size.0 + padding.0, y + size.1 + padding.1];
         let apart = |([x1, y1, x2, y2], _): &([u32; 4], &str)| {
             right + GAP <= *x1 || x2 + GAP <= left || bottom + GAP <= *y1 || y2 + GAP <= top
         };
-        placed.iter().all(apart).then_some([left, top, right, bottom])
+        (right <= room.0 && bottom <= room.1 && placed.iter().all(apart)).then_some([left, top, right, bottom])
     })
 }
 

@@ -1,5 +1,6 @@
 //! What the model thinks before it answers: every object in a fixed order.
 
+use super::kinds::named;
 use super::scene::{Object, Scene};
 use super::words::Language;
 
@@ -23,11 +24,8 @@ impl Scene {
                 (2 * object.left + object.size, 2 * object.top + object.size, object.colour, object.shape)
             }),
         }
-        let (within, between) = match language {
-            Language::English => (" ", ", "),
-            Language::Chinese => ("", "，"),
-        };
-        let name = |object: &&Object| [object.colour.word(language), object.shape.word(language)].join(within);
+        let between = if language == Language::English { ", " } else { "，" };
+        let name = |object: &&Object| named(object, language);
         objects.iter().map(name).collect::<Vec<_>>().join(between)
     }
 }

@@ -10,6 +10,7 @@ use super::caption::Order;
 use super::checkpoint::{LEAST_TOKENS, MOST_TOKENS, TOKEN_SIDE};
 use super::detection::Detection;
 use super::draw::{Picture, draw};
+use super::kinds::names;
 use super::motion::Motion;
 use super::random::Random;
 use super::reading::Reading;
@@ -54,7 +55,7 @@ impl Skill {
     pub(crate) fn random(weights: &[u32; 5], rng: &mut Random) -> Self {
         match rng.weighted(weights) {
             0 => Self::Ask { turns: rng.within(1, 4) as usize },
-            1 => Self::Detect { turns: rng.within(1, 2) as usize },
+            1 => Self::Detect { turns: rng.within(1, 3) as usize },
             2 => Self::Read { lines: rng.within(1, 5) as usize },
             3 if rng.chance(0.3) => Self::Click { turns: 1, task: true },
             3 => Self::Click { turns: rng.within(1, 4) as usize, task: false },
@@ -99,6 +100,8 @@ pub(crate) struct Ask {
     pub(crate) question: String,
     pub(crate) answer: String,
     pub(crate) thought: String,
+    /// The names of what is asked for.
+    pub(crate) asked: Vec<String>,
 }
 
 /// A question of the user and what the model should reply.
@@ -113,6 +116,8 @@ pub struct Turn {
     /// Whether the reply is to be learned. It is not where the history shows an answer without the
     /// thinking that came before it.
     pub learn: bool,
+    /// The names of what is asked for.
+    pub asked: Vec<String>,
 }
 
 /// What the first turn shows before its question.
@@ -142,6 +147,8 @@ pub struct Piece {
     pub text: String,
     /// Whether its tokens count in the loss.
     pub learn: bool,
+    /// The names of what is asked for, where it is a reply.
+    pub asked: Vec<String>,
 }
 
 impl Conversation {
@@ -207,8 +214,12 @@ impl Conversation {
             let suffix = if turn.no_think { NO_THINK } else { "" };
             before += &format!("<|im_start|>user\n{media}{}{suffix}<|im_end|>\n<|im_start|>assistant\n", turn.question);
             media = "";
-            pieces.push(Piece { text: std::mem::replace(&mut before, "\n".into()), learn: false });
-            pieces.push(Piece { text: format!("{}<|im_end|>", turn.reply), learn: turn.learn });
+            pieces.push(Piece { text: std::mem::replace(&mut before, "\n".into()), learn: false, asked: Vec::new() });
+            pieces.push(Piece {
+                text: format!("{}<|im_end|>", turn.reply),
+                learn: turn.learn,
+                asked: turn.asked.clone(),
+            });
         }
         pieces
     }
@@ -218,6 +229,7 @@ fn questions(scene: &Scene, count: usize, recipe: &Recipe, rng: &mut Random) -> 
     let ask = |question: Question| Ask {
         answer: question.answer_text(),
         thought: scene.caption(question.language, recipe.order),
+        asked: names(question.subject),
         question: question.text,
     };
     scene.questions(rng, count).into_iter().map(ask).collect()
@@ -235,13 +247,13 @@ fn detections(scene: &Scene, picture: &Picture, count: usize, recipe: &Recipe, r
 fn turns(asks: Vec<Ask>, recipe: &Recipe, rng: &mut Random) -> Vec<Turn> {
     let thinks = rng.chance(recipe.thinking);
     let last = asks.len().saturating_sub(1);
-    let turn = |(position, Ask { question, answer, thought }): (usize, Ask)| {
+    let turn = |(position, Ask { question, answer, thought, asked }): (usize, Ask)| {
         if position == last && thinks {
-            Turn { question, no_think: false, reply: thinking_reply(&thought, &answer), learn: true }
+            Turn { question, no_think: false, reply: thinking_reply(&thought, &answer), learn: true, asked }
         } else if position < last && rng.chance(recipe.thought) {
-            Turn { question, no_think: false, reply: answer, learn: false }
+            Turn { question, no_think: false, reply: answer, learn: false, asked }
         } else {
-            Turn { question, no_think: true, reply: answer, learn: true }
+            Turn { question, no_think: true, reply: answer, learn: true, asked }
         }
     };
     asks.into_iter().enumerate().map(turn).collect()
@@ -275,7 +287,10 @@ pub(crate) const TASK_SYSTEM: &str = "You are a helpful assistant.";
 /// What turns thinking off at the end of a user's message.
 pub(crate) const NO_THINK: &str = " /no_think";
 
+/// What stands between thinking and answer.
+pub(crate) const ANSWER: &str = "\n</think>\n\n";
+
 /// The assistant's whole text when it thinks.
 pub(crate) fn thinking_reply(caption: &str, answer: &str) -> String {
-    format!("<think>\n{caption}\n</think>\n\n{answer}")
+    format!("<think>\n{caption}{ANSWER}{answer}")
 }

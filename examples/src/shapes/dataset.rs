@@ -5,10 +5,10 @@ use mimo_vl_core::encode::encode;
 use mimo_vl_core::error::Result;
 use mimo_vl_core::preprocess;
 use mimo_vl_core::prompt::Tokenizer;
-use mimo_vl_core::train::{Batch, Dataset, Example, PatchLabel};
+use mimo_vl_core::train::{Batch, Dataset, Example, PatchLabel, Target};
 
 use super::checkpoint::TOKEN_SIDE;
-use super::conversation::{Conversation, Media, Recipe, STEPS, Skill, in_steps};
+use super::conversation::{ANSWER, Conversation, Media, Recipe, STEPS, Skill, in_steps};
 use super::draw::Picture;
 use super::kinds;
 use super::random::Random;
@@ -16,7 +16,7 @@ use super::scene::Limits;
 
 /// Width and height of pictures to detect in, of text, of screens, and of frames, each from the least to the most.
 const DETECTION: [(u32, u32); 2] = [(140, 196), (140, 196)];
-const TEXT: [(u32, u32); 2] = [(168, 224), (112, 196)];
+const TEXT: [(u32, u32); 2] = [(196, 224), (112, 196)];
 const SCREEN: [(u32, u32); 2] = [(168, 196), (140, 196)];
 const FRAME: [(u32, u32); 2] = [(112, 168), (112, 168)];
 
@@ -30,7 +30,8 @@ pub struct Stage {
 }
 
 /// Training conversations of one seed. The examples of a batch have one skill, one number of turns and one
-/// size in tokens, so that nothing is padded in the vision tower and little in the language model.
+/// size in tokens, so that nothing is padded in the vision tower and little in the language model. A reply counts by the square
+/// root of its length: an answer of one word shall not vanish beside lists of boxes.
 #[derive(Debug)]
 pub struct ShapesDataset {
     /// The seed of everything.
@@ -99,34 +100,57 @@ impl ShapesDataset {
                 (self.config.tokens.video, patches, second_per_grid, motion.frames.iter().collect())
             }
         };
-        let (mut ids, mut learn) = (Vec::new(), Vec::new());
+        let (mut ids, mut weights, mut early) = (Vec::new(), Vec::new(), Vec::new());
         for piece in conversation.pieces() {
             let piece_ids = self.tokenizer.encode(&piece.text)?;
-            learn.extend(std::iter::repeat_n(piece.learn, piece_ids.len()));
+            let weight = if piece.learn { 1.0 / (piece_ids.len() as f32).sqrt() } else { 0.0 };
+            weights.extend(std::iter::repeat_n(weight, piece_ids.len()));
             ids.extend(piece_ids);
+            if piece.learn {
+                let answer = piece.text.rsplit(ANSWER).next().unwrap_or(&piece.text);
+                let first = ids.len() - self.tokenizer.encode(answer)?.len();
+                let asked = self.words(&piece.asked)?;
+                // An answer counts as one word of a picture.
+                let weight = 1.0 / (asked.len().max(1) * (ids.len() - first)) as f32;
+                let rows = first as u32 - 1..ids.len() as u32 - 1;
+                early.extend(rows.flat_map(|row| asked.iter().map(move |&token| Target { row, token, weight })));
+            }
         }
         let before_media = ids.iter().position(|&id| id == pad).unwrap_or(0);
         let media = [(patches.grid, second_per_grid)];
         let encoded = encode(&ids, &media, &self.config.tokens, self.config.vision.tokens_per_second)?;
         let repeats = patches.grid.tokens() - 1;
-        learn.splice(before_media..before_media, std::iter::repeat_n(false, repeats));
+        weights.splice(before_media..before_media, std::iter::repeat_n(0.0, repeats));
+        early.iter_mut().for_each(|target| target.row += repeats as u32);
         let [rows, columns] = [patches.grid.h, patches.grid.w];
         // Of the two frames of a step in time, the first is labelled.
         let labels = pictures.iter().step_by(2).map(|picture| self.labels(picture, [rows, columns]));
-        let patch_labels = labels.collect::<Result<Vec<_>>>()?.concat();
+        let patch_labels = labels.collect::<Vec<_>>().concat();
+        for (row, block) in (before_media as u32..).zip(patch_labels.chunks_exact(4)) {
+            for label in block {
+                let words = self.words(&kinds::said(label.kind))?;
+                early.extend(words.into_iter().map(|token| Target { row, token, weight: 1.0 }));
+            }
+        }
         Ok(Example {
             ids: encoded.ids,
             positions: encoded.positions,
-            learn,
+            weights,
+            early,
             slots: encoded.slots,
             patches: vec![patches],
             patch_labels,
         })
     }
 
+    /// The tokens of all names.
+    fn words(&self, names: &[String]) -> Result<Vec<u32>> {
+        Ok(names.iter().map(|name| self.tokenizer.encode(name)).collect::<Result<Vec<_>>>()?.concat())
+    }
+
     /// For every patch, in the order of patches (2×2 blocks together): what it shows the middle of, and its edges. Where a token shows
     /// no middle, its own upper left corner is to be known: so the language model learns where tokens stand.
-    fn labels(&self, picture: &Picture, [rows, columns]: [usize; 2]) -> Result<Vec<PatchLabel>> {
+    fn labels(&self, picture: &Picture, [rows, columns]: [usize; 2]) -> Vec<PatchLabel> {
         let mut labels = vec![PatchLabel::default(); rows * columns];
         let patch = TOKEN_SIDE as f64 / 2.0;
         let scale = [columns as f64 / f64::from(picture.width), rows as f64 / f64::from(picture.height)];
@@ -134,13 +158,9 @@ impl ShapesDataset {
             let edges: [f64; 4] = std::array::from_fn(|index| mark.edges[index] * scale[index % 2]);
             let middle = |axis: usize| (edges[axis] + edges[axis + 2]) / 2.0;
             let (row, column) = ((middle(1) as usize).min(rows - 1), (middle(0) as usize).min(columns - 1));
-            let said = kinds::said(mark.kind).map(|word| self.tokenizer.encode(&word)).transpose()?;
             let block = (row / 2) * (columns / 2) + column / 2;
-            labels[4 * block + 2 * (row % 2) + column % 2] = PatchLabel {
-                kind: mark.kind,
-                numbers: Some(edges.map(|edge| place(in_steps(edge * patch) as usize))),
-                word: said.and_then(|tokens| tokens.first().copied()),
-            };
+            labels[4 * block + 2 * (row % 2) + column % 2] =
+                PatchLabel { kind: mark.kind, numbers: Some(edges.map(|edge| place(in_steps(edge * patch) as usize))) };
         }
         for (block, labels) in labels.chunks_exact_mut(4).enumerate() {
             if labels.iter().all(|label| label.kind == 0) {
@@ -148,7 +168,7 @@ impl ShapesDataset {
                 labels[0].numbers = Some([column, row, column, row].map(place));
             }
         }
-        Ok(labels)
+        labels
     }
 }
 

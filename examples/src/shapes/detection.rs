@@ -3,6 +3,7 @@
 use super::ask::Subject;
 use super::conversation::{Ask, resized};
 use super::draw::Picture;
+use super::kinds::{named, names};
 use super::phrases::worded;
 use super::random::Random;
 use super::scene::{Colour, Object, Scene, Shape};
@@ -74,8 +75,7 @@ impl Detection {
 
     /// The name that the answer gives to an object.
     pub fn label(&self, object: &Object) -> String {
-        let joint = if self.language == Language::English { " " } else { "" };
-        [object.colour.word(self.language), object.shape.word(self.language)].join(joint)
+        named(object, self.language)
     }
 
     /// The request and its answer about the scene as it was drawn; boxes are in pixels of the picture that the model sees.
@@ -86,7 +86,7 @@ impl Detection {
             format!("{{\"bbox_2d\": [{left}, {top}, {right}, {bottom}], \"label\": \"{label}\"}}")
         });
         let answer = format!("[{}]", boxes.collect::<Vec<_>>().join(", "));
-        Ask { question: self.text.clone(), answer, thought }
+        Ask { question: self.text.clone(), answer, thought, asked: names(self.subject) }
     }
 }
 

@@ -96,7 +96,12 @@ impl Motion {
     }
 
     pub(crate) fn ask(&self) -> Ask {
-        Ask { question: self.text.clone(), answer: self.answer_text().into(), thought: self.thought.clone() }
+        Ask {
+            question: self.text.clone(),
+            answer: self.answer_text().into(),
+            thought: self.thought.clone(),
+            asked: Vec::new(),
+        }
     }
 }
 

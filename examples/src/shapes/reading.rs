@@ -2,10 +2,11 @@
 
 use super::ask::Subject;
 use super::backdrop::backdrop;
+use super::checkpoint::TOKEN_SIDE;
 use super::conversation::Ask;
 use super::draw::{Mark, Picture};
 use super::kinds;
-use super::lettering::{HEIGHT, SCALE, whole_tokens, width, write};
+use super::lettering::{whole_tokens, width, write};
 use super::palette::shade;
 use super::phrases::worded;
 use super::random::Random;
@@ -34,7 +35,10 @@ const CHINESE: &[&str] = &[
     "{p}写了什么？",
 ];
 
-/// A picture of lines of characters, and a request to read it.
+/// Side of the cell that a character stands in: the cells are the model's tokens.
+const CELL: u32 = TOKEN_SIDE as u32;
+
+/// A picture of lines of characters, each in a cell of its own, and a request to read it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     /// The picture.
@@ -46,26 +50,29 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Up to this many lines, as far as they fit, in a picture of about this width and height, of at least 154 by 42 pixels.
+    /// Up to this many lines, as far as they fit, in a picture of about this width and height, of at least 3 cells by 1.
     pub fn random((wide, high): (u32, u32), lines: usize, rng: &mut Random) -> Self {
         let (wide, high) = (whole_tokens(wide), whole_tokens(high));
         let language = rng.pick(&Language::ALL);
         let set = [&CHARACTERS[..10], &CHARACTERS[10..], &CHARACTERS[..]][rng.below(3)];
         let mut picture = backdrop(wide, high, rng);
         let ink = shade(rng.pick(&INKS), rng);
-        let lines = lines.min((high / HEIGHT) as usize);
-        let mut free = high - lines as u32 * HEIGHT;
-        let (mut top, mut written) = (0, Vec::new());
-        for after in (0..lines as u32).rev() {
-            let line: String = (0..rng.within(3, 8)).map(|_| char::from(rng.pick(set))).collect();
-            let mut dots = |room: u32| rng.below((room / SCALE + 1) as usize) as u32 * SCALE;
-            let above = dots(if after == 0 { free } else { free / (after + 1) });
-            let left = dots(wide - width(&line));
-            let letters = write(&mut picture, &line, (left, top + above), ink);
-            let kinds = line.bytes().filter_map(|letter| CHARACTERS.iter().position(|&other| other == letter));
-            let marks = letters.into_iter().zip(kinds);
-            picture.marks.extend(marks.map(|(edges, k)| Mark { edges, kind: kinds::of_character(k) }));
-            (top, free) = (top + above + HEIGHT, free - above);
+        let (columns, rows) = ((wide / CELL) as usize, (high / CELL) as usize);
+        let lines = lines.min(rows);
+        let mut free = rows - lines;
+        let (mut row, mut written) = (0, Vec::new());
+        for after in (0..lines).rev() {
+            let line: String = (0..rng.within(3, columns.min(8) as i32)).map(|_| char::from(rng.pick(set))).collect();
+            let above = rng.below(if after == 0 { free } else { free / (after + 1) } + 1);
+            (row, free) = (row + above, free - above);
+            let first = rng.below(columns - line.len() + 1);
+            for (column, letter) in (first..).zip(line.chars().map(String::from)) {
+                let (left, top) = (column as u32 * CELL + (CELL - width(&letter)) / 2, row as u32 * CELL);
+                let kind = letter.bytes().find_map(|letter| CHARACTERS.iter().position(|&other| other == letter));
+                let marks = write(&mut picture, &letter, (left, top), ink).into_iter().zip(kind);
+                picture.marks.extend(marks.map(|(edges, kind)| Mark { edges, kind: kinds::of_character(kind) }));
+            }
+            row += 1;
             written.push(line);
         }
         let templates = if language == Language::English { ENGLISH } else { CHINESE };
@@ -76,7 +83,12 @@ impl Reading {
     pub(crate) fn ask(&self) -> Ask {
         let apart = |line: &str| line.chars().map(String::from).collect::<Vec<_>>().join(" ");
         let thought: Vec<String> = self.written.lines().map(apart).collect();
-        Ask { question: self.text.clone(), answer: self.written.clone(), thought: thought.join("\n") }
+        Ask {
+            question: self.text.clone(),
+            answer: self.written.clone(),
+            thought: thought.join("\n"),
+            asked: Vec::new(),
+        }
     }
 }
 

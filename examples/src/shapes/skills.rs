@@ -46,8 +46,8 @@ impl Skills {
     }
 }
 
-/// Ask for `count` pictures of each skill of `seed`, greedily, each in a session of its own. `wrong` hears of what was asked
-/// and answered where the answer was not right.
+/// Ask for `count` pictures of each skill of `seed`, greedily, each in a session of its own. `wrong` hears of what was asked, what
+/// was answered and what would have been right where the answer was not.
 ///
 /// # Errors
 /// Those of [`Session::ask`](mimo_vl_core::Session::ask).
@@ -56,7 +56,7 @@ pub fn measure_skills(
     seed: u64,
     count: u64,
     thinking: Thinking,
-    mut wrong: impl FnMut(&str, &str),
+    mut wrong: impl FnMut(&str, &str, &str),
 ) -> Result<Skills> {
     let mut skills = Skills::default();
     let ask = |prompt: Prompt| {
@@ -75,7 +75,7 @@ pub fn measure_skills(
         let before = skills.right_boxes;
         skills.add_boxes(&scene, &picture, &detection, &answer.regions);
         if skills.right_boxes - before < detection.objects.len().max(answer.regions.len()) {
-            wrong(&detection.text, &answer.text);
+            wrong(&detection.text, &answer.text, &detection.ask(&scene, &picture, String::new()).answer);
         }
 
         let size = (rng.within(168, 196) as u32, rng.within(140, 196) as u32);
@@ -84,16 +84,16 @@ pub fn measure_skills(
         let action = Action::parse(&answer.text).map(|action| action.to_original(&answer.transforms[0]));
         match action {
             Ok(Action::Click { point, .. }) if contains(buttons.buttons[buttons.target], point) => skills.clicks += 1,
-            _ => wrong(&buttons.text, &answer.text),
+            _ => wrong(&buttons.text, &answer.text, &buttons.ask(model.preprocess_config())?.answer),
         }
 
-        let size = (rng.within(168, 224) as u32, rng.within(112, 140) as u32);
+        let size = (rng.within(196, 224) as u32, rng.within(112, 140) as u32);
         let reading = Reading::random(size, 1, &mut rng);
         let answer = ask(about(reading.picture.image()?, &reading.text))?;
         if answer.text.trim() == reading.written {
             skills.readings += 1;
         } else {
-            wrong(&format!("{} ({})", reading.text, reading.written), &answer.text);
+            wrong(&reading.text, &answer.text, &reading.written);
         }
 
         let size = (rng.within(112, 168) as u32, rng.within(112, 168) as u32);
@@ -103,7 +103,7 @@ pub fn measure_skills(
         if answer.text.trim() == motion.answer_text() {
             skills.motions += 1;
         } else {
-            wrong(&format!("{} ({})", motion.text, motion.answer_text()), &answer.text);
+            wrong(&motion.text, &answer.text, &motion.answer_text());
         }
     }
     Ok(skills)

@@ -374,11 +374,11 @@ fn readings_have_a_mark_for_every_character() {
     let mut lengths = [0; 9];
     for index in 0..400 {
         let mut rng = Random::new(3, index);
-        let size = (rng.within(168, 224) as u32, rng.within(112, 196) as u32);
+        let size = (rng.within(196, 224) as u32, rng.within(112, 196) as u32);
         let most = 1 + index as usize % 5;
         let reading = Reading::random(size, most, &mut rng);
         let lines: Vec<&str> = reading.written.lines().collect();
-        assert!(lines.len() == most.min(reading.picture.height as usize / 32), "{lines:?}");
+        assert!(lines.len() == most.min(reading.picture.height as usize / 28), "{lines:?}");
         let mut marks = reading.picture.marks.iter();
         let mut above = 0.0;
         for line in lines {

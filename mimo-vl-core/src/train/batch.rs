@@ -15,9 +15,6 @@ pub struct PatchLabel {
     /// Four numbers that the language model is to know there, such as the places of the edges of what it shows; `None` for
     /// nothing to know.
     pub numbers: Option<[u32; 4]>,
-    /// The token that says what the patch shows, or the first of those that do, which the language model is to know there;
-    /// `None` for nothing to say.
-    pub word: Option<u32>,
 }
 
 /// One tokenised conversation.
@@ -27,14 +24,28 @@ pub struct Example {
     pub ids: Vec<u32>,
     /// Temporal, height and width position of each token.
     pub positions: Vec<[u32; 3]>,
-    /// For each token, whether the model is to learn to say it.
-    pub learn: Vec<bool>,
+    /// How much it counts that the model says each token; 0 is not learned.
+    pub weights: Vec<f32>,
+    /// What the language model is to know after half of its layers, as tokens that it would say there: what a picture shows at
+    /// the row of an image token, what was asked for at the rows of an answer.
+    pub early: Vec<Target>,
     /// Where the features of `patches` stand, in their order.
     pub slots: Vec<Slot>,
     /// The media.
     pub patches: Vec<Patches>,
     /// What each patch of the media shows; empty when that is not to be learned.
     pub patch_labels: Vec<PatchLabel>,
+}
+
+/// A token to be learned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Target {
+    /// The row that is to say it.
+    pub row: u32,
+    /// The token.
+    pub token: u32,
+    /// How much it counts.
+    pub weight: f32,
 }
 
 /// Several examples side by side, padded at the end to one length.
@@ -48,8 +59,10 @@ pub struct Batch {
     pub positions: Vec<[u32; 3]>,
     /// Slots over all rows of the batch.
     pub slots: Vec<Slot>,
-    /// Rows whose next token is to be learned, and that token.
-    pub targets: Vec<(u32, u32)>,
+    /// The tokens to be learned.
+    pub targets: Vec<Target>,
+    /// What is to be known after half of the layers.
+    pub early: Vec<Target>,
     /// The patches of all media.
     pub pixels: Vec<u8>,
     /// The grids of all media.
@@ -59,7 +72,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Join examples; each must have as many positions and flags as tokens.
+    /// Join examples; each must have as many positions and weights as tokens.
     ///
     /// # Errors
     /// [`Error::Prompt`] when an example's parts do not fit each other.
@@ -69,24 +82,24 @@ impl Batch {
         for (index, example) in examples.iter().enumerate() {
             let tokens = example.ids.len();
             if example.positions.len() != tokens
-                || example.learn.len() != tokens
+                || example.weights.len() != tokens
                 || example.slots.len() != example.patches.len()
+                || example.early.iter().any(|target| target.row as usize >= tokens)
                 || ![0, example.patches.iter().map(|media| media.grid.patches()).sum::<usize>()]
                     .contains(&example.patch_labels.len())
             {
                 return Err(Error::prompt(format!(
-                    "example {index}: ids, positions, flags or media do not fit each other"
+                    "example {index}: ids, positions, weights, early targets or media do not fit each other"
                 )));
             }
             let start = index * len;
             let padding = len - tokens;
             batch.ids.extend(example.ids.iter().copied().chain(std::iter::repeat_n(0, padding)));
             batch.positions.extend(example.positions.iter().copied().chain(std::iter::repeat_n([0; 3], padding)));
-            for (row, (&id, _)) in
-                example.ids.iter().zip(&example.learn).enumerate().skip(1).filter(|(_, (_, learn))| **learn)
-            {
-                batch.targets.push(((start + row - 1) as u32, id));
-            }
+            let said = (start as u32..).zip(example.ids.iter().zip(&example.weights).skip(1));
+            let targets = said.map(|(row, (&token, &weight))| Target { row, token, weight });
+            batch.targets.extend(targets.filter(|target| target.weight > 0.0));
+            batch.early.extend(example.early.iter().map(|target| Target { row: start as u32 + target.row, ..*target }));
             batch.patch_labels.extend_from_slice(&example.patch_labels);
             for (slot, patches) in example.slots.iter().zip(&example.patches) {
                 batch.slots.push(Slot { media: batch.grids.len(), start: start + slot.start, len: slot.len });

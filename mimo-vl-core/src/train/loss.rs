@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::batch::{BLOCK, Batch, PatchLabel};
+use super::batch::{BLOCK, Batch, PatchLabel, Target};
 use crate::cancel::Cancel;
 use crate::checkpoint::TensorSource;
 use crate::config::{ModelConfig, PreprocessConfig};
@@ -27,8 +27,6 @@ pub(super) struct Learner<B: Kernels> {
     /// Tells from what the language model has of a token after half of its layers the numbers of its patches, so that the other
     /// half can say them. Where in the picture a token stands is known there only: to the vision tower all places are alike.
     numbers: Option<Linear<B>>,
-    #[module(skip)]
-    words: bool,
 }
 
 /// What of labels is learned.
@@ -36,28 +34,33 @@ pub(super) struct Learner<B: Kernels> {
 pub(super) struct Labels {
     pub(super) kinds: usize,
     pub(super) numbers: usize,
-    pub(super) words: bool,
 }
 
 /// How much there is to learn in a step, over all of its batches.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Amount {
+    /// Tokens to be learned.
     pub(super) targets: usize,
+    /// What they count together.
+    pub(super) weight: f64,
     labelled: usize,
     unlabelled: usize,
     numbered: usize,
-    worded: usize,
+    /// What early targets count together.
+    early: f64,
 }
 
 impl Amount {
     pub(super) fn of(batches: &[Batch]) -> Self {
         let labels = || batches.iter().flat_map(|batch| &batch.patch_labels);
+        let weight = |targets: &Vec<Target>| targets.iter().map(|target| f64::from(target.weight)).sum::<f64>();
         Self {
             targets: batches.iter().map(|batch| batch.targets.len()).sum(),
+            weight: batches.iter().map(|batch| weight(&batch.targets)).sum(),
             labelled: labels().filter(|label| label.kind > 0).count(),
             unlabelled: labels().filter(|label| label.kind == 0).count(),
             numbered: labels().filter(|label| label.numbers.is_some()).count(),
-            worded: labels().filter(|label| label.word.is_some()).count(),
+            early: batches.iter().map(|batch| weight(&batch.early)).sum(),
         }
     }
 }
@@ -66,7 +69,7 @@ impl Amount {
 pub(super) struct Loss<B: Kernels> {
     /// What is differentiated, `[1]`.
     pub(super) total: Tensor<B, 1>,
-    /// The part of it that is the negative log-likelihood of the target tokens, `[1]`.
+    /// The part of it that is the negative log-likelihood of the target tokens, by their weights, `[1]`.
     pub(super) tokens: Tensor<B, 1>,
     /// The part of it that is of what is learned beside them, `[1]`.
     pub(super) aside: Tensor<B, 1>,
@@ -86,7 +89,7 @@ impl<B: Kernels> Learner<B> {
             (width > 0).then(|| Linear::load(source, name, shape, true)).transpose()
         };
         let (kinds, numbers) = (probe("kinds", labels.kinds)?, probe("numbers", NUMBERS * labels.numbers)?);
-        Ok(Self { model, kinds, numbers, words: labels.words })
+        Ok(Self { model, kinds, numbers })
     }
 
     /// # Errors
@@ -108,15 +111,13 @@ impl<B: Kernels> Learner<B> {
             x = splice(x, features, &batch.slots);
         }
         let (hidden, middle) = language.forward_in_halves(x, &batch.positions, batch.size, cancel)?;
-        if self.words {
-            aside.extend(self.word_loss(middle.clone(), batch, amount, device)?);
-        }
+        aside.extend(self.early_loss(middle.clone(), batch, amount, device)?);
         aside.extend(self.number_loss(middle, batch, amount, device));
-        let (rows, tokens): (Vec<u32>, Vec<u32>) = batch.targets.iter().copied().unzip();
-        let logits = language.logits(hidden.select(0, ints(rows, device)));
-        let tokens = ints(tokens, device);
-        let right = logits.clone().argmax(1).squeeze_dim::<1>(1).equal(tokens.clone()).int().sum();
-        let tokens = likelihood(logits, tokens).sum().neg().div_scalar(amount.targets.max(1) as f64);
+        let rows = ints(batch.targets.iter().map(|target| target.row).collect(), device);
+        let logits = language.logits(hidden.select(0, rows));
+        let said = ints(batch.targets.iter().map(|target| target.token).collect(), device);
+        let right = logits.clone().argmax(1).squeeze_dim::<1>(1).equal(said).int().sum();
+        let tokens = weighted(logits, &batch.targets, amount.weight, device);
         let aside = aside.into_iter().fold(tokens.zeros_like(), |sum, part| sum + part);
         Ok(Loss { total: tokens.clone() + aside.clone(), tokens, aside, right })
     }
@@ -135,32 +136,31 @@ impl<B: Kernels> Learner<B> {
         let scores = scores.reshape([tokens * BLOCK, width / BLOCK]);
         let (positive, negative) = (0.5 / amount.labelled.max(1) as f32, 2.0 / amount.unlabelled.max(1) as f32);
         let weight = |label: &PatchLabel| if label.kind > 0 { positive } else { negative };
-        let weights = TensorData::new(labels.iter().map(weight).collect::<Vec<f32>>(), [labels.len()]);
+        let weights = floats(labels.iter().map(weight).collect(), device);
         let kinds = labels.iter().map(|label| label.kind).collect();
-        Some((likelihood(scores, ints(kinds, device)) * Tensor::from_data(weights, device)).sum().neg())
+        Some((likelihood(scores, ints(kinds, device)) * weights).sum().neg())
     }
 
-    /// What the language model would say of tokens after half of its layers: so what a picture shows is there in the form in
-    /// which the other half can say it. The mean over all words.
-    fn word_loss(
+    /// What the language model would say after half of its layers (compare Elhoushi et al., "LayerSkip", 2024): so what is there
+    /// is in the form in which the other half can say it, and find it.
+    fn early_loss(
         &self,
         hidden: Tensor<B, 2>,
         batch: &Batch,
         amount: Amount,
         device: &B::Device,
     ) -> Result<Option<Tensor<B, 1>>> {
-        let labels = batch.tokens().flat_map(|(token, block)| block.iter().map(move |label| (token, label.word)));
-        let (rows, words): (Vec<u32>, Vec<u32>) = labels.filter_map(|(token, word)| Some((token, word?))).unzip();
-        if rows.is_empty() {
+        if batch.early.is_empty() {
             return Ok(None);
         }
         let language = self.model.language();
-        let scores = language.logits(language.normalised(hidden.select(0, ints(rows, device))));
-        if let Some(word) = words.iter().find(|&&word| word as usize >= scores.dims()[1]) {
-            return Err(Error::prompt(format!("a patch is labelled with token {word}, which the model does not have")));
+        let rows = ints(batch.early.iter().map(|target| target.row).collect(), device);
+        let scores = language.logits(language.normalised(hidden.select(0, rows)));
+        if let Some(Target { token, .. }) = batch.early.iter().find(|target| target.token as usize >= scores.dims()[1])
+        {
+            return Err(Error::prompt(format!("an early target is token {token}, which the model does not have")));
         }
-        let whole = amount.worded.max(1) as f64;
-        Ok(Some(likelihood(scores, ints(words, device)).sum().neg().div_scalar(whole)))
+        Ok(Some(weighted(scores, &batch.early, amount.early, device)))
     }
 
     /// The mean over all numbers.
@@ -203,8 +203,20 @@ fn likelihood<B: Kernels>(scores: Tensor<B, 2>, classes: Tensor<B, 1, Int>) -> T
     log_softmax(scores, 1).gather(1, classes.unsqueeze_dim(1)).squeeze_dim(1)
 }
 
+/// The negative log-likelihood of targets, as their share of what all of a step's targets count together.
+fn weighted<B: Kernels>(scores: Tensor<B, 2>, targets: &[Target], whole: f64, device: &B::Device) -> Tensor<B, 1> {
+    let shares = targets.iter().map(|target| (f64::from(target.weight) / whole) as f32).collect();
+    let tokens = ints(targets.iter().map(|target| target.token).collect(), device);
+    (likelihood(scores, tokens) * floats(shares, device)).sum().neg()
+}
+
 fn ints<B: Kernels>(values: Vec<u32>, device: &B::Device) -> Tensor<B, 1, Int> {
     let values: Vec<i32> = values.into_iter().map(|value| value as i32).collect();
+    let len = values.len();
+    Tensor::from_data(TensorData::new(values, [len]), device)
+}
+
+fn floats<B: Kernels>(values: Vec<f32>, device: &B::Device) -> Tensor<B, 1> {
     let len = values.len();
     Tensor::from_data(TensorData::new(values, [len]), device)
 }

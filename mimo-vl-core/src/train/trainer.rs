@@ -46,8 +46,6 @@ pub struct TrainOptions {
     pub patch_classes: usize,
     /// The numbers of labels are below this; 0 leaves them out of account.
     pub number_classes: usize,
-    /// Whether the words of labels are learned.
-    pub patch_words: bool,
     /// AdamW's decay rates of the two moments.
     pub betas: [f32; 2],
     /// AdamW's decoupled weight decay.
@@ -66,9 +64,9 @@ pub struct TrainOptions {
 impl TrainOptions {
     /// A hash of everything that the course of a run depends on.
     fn fingerprint(&self) -> u64 {
-        let Self { schedule, batches_per_step, patch_classes, number_classes, patch_words, .. } = self;
+        let Self { schedule, batches_per_step, patch_classes, number_classes, .. } = self;
         let Self { betas, weight_decay, clip, run, .. } = self;
-        let labels = format!("{patch_classes} {number_classes} {patch_words}");
+        let labels = format!("{patch_classes} {number_classes}");
         let text = format!("{schedule:?} {batches_per_step} {labels} {betas:?} {weight_decay} {clip} {run}");
         parameter_id(&text).val()
     }
@@ -79,9 +77,9 @@ impl TrainOptions {
 pub struct StepReport {
     /// Steps done so far.
     pub step: u64,
-    /// Mean negative log-likelihood of a target token.
+    /// Mean negative log-likelihood of the target tokens, by their weights.
     pub loss: f64,
-    /// What is learned beside the target tokens: the loss of patch labels.
+    /// What is learned beside the target tokens: the losses of patch labels and early targets.
     pub aside: f64,
     /// Share of target tokens that were the model's first choice.
     pub accuracy: f64,
@@ -137,8 +135,7 @@ impl<B: Kernels> Trainer<B> {
         };
         let remembering = save::Remembering::new(source);
         let model = VisionLanguageModel::load(&remembering, config)?;
-        let labels =
-            Labels { kinds: options.patch_classes, numbers: options.number_classes, words: options.patch_words };
+        let labels = Labels { kinds: options.patch_classes, numbers: options.number_classes };
         let mut learner = Learner::load(source, model, config, labels)?;
         let mut optimizer = adamw.init();
         let step = save::load_state(&options.state, options.fingerprint(), &mut learner, &mut optimizer, &device)?;
