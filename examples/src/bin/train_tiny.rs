@@ -44,7 +44,7 @@ const STAGES: [(u64, [u32; 5], usize, f64); 5] = [
     (1_500, [15, 85, 0, 0, 0], 2, 0.3),
     (1_000, [15, 85, 0, 0, 0], 4, 0.3),
     (1_500, [15, 45, 10, 20, 10], 5, 0.3),
-    (1, [24, 34, 16, 20, 6], 5, 0.4),
+    (1, [24, 34, 8, 26, 8], 5, 0.4),
 ];
 
 struct Arguments {
@@ -64,8 +64,8 @@ fn dimensions() -> Dimensions {
         layers: 5,
         heads: 5,
         kv_heads: 5,
-        rope_theta: 1000.0,
-        mrope_section: [1, 3, 12],
+        rope_theta: 100_000.0,
+        mrope_section: [1, 1, 14],
         tie_word_embeddings: false,
         context: 2048,
         vision_depth: 4,

@@ -7,7 +7,7 @@ use mimo_vl_core::{Part, Prompt, Result};
 use super::ask::Subject;
 use super::backdrop::backdrop;
 use super::checkpoint::TOKEN_SIDE;
-use super::conversation::{Ask, resized};
+use super::conversation::{Ask, Asked, resized};
 use super::draw::{Mark, Picture};
 use super::kinds;
 use super::lettering::{HEIGHT, SCALE, whole_tokens, width, write};
@@ -127,14 +127,14 @@ impl Buttons {
             Some(Part::Text(text)) => text.clone(),
             _ => self.text.clone(),
         };
-        let [x, y, ..] = resized(&self.picture, self.picture.marks[self.target].edges);
+        let place @ [x, y, ..] = resized(&self.picture, self.picture.marks[self.target].edges);
         let answer = format!("{{\"action\": \"click\", \"start_point\": [{x}, {y}]}}");
-        let place = |(word, mark): (&&str, &Mark)| {
+        let listed = |(word, mark): (&&str, &Mark)| {
             let [x, y, ..] = resized(&self.picture, mark.edges);
             format!("{word} [{x}, {y}]")
         };
-        let thought: Vec<String> = self.words.iter().zip(&self.picture.marks).map(place).collect();
-        let asked = vec![self.words[self.target].to_owned()];
+        let thought: Vec<String> = self.words.iter().zip(&self.picture.marks).map(listed).collect();
+        let asked = Asked { names: vec![self.words[self.target].to_owned()], place: Some(place) };
         Ok(Ask { question, answer, thought: thought.join(", "), asked })
     }
 }

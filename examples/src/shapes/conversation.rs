@@ -100,8 +100,17 @@ pub(crate) struct Ask {
     pub(crate) question: String,
     pub(crate) answer: String,
     pub(crate) thought: String,
-    /// The names of what is asked for.
-    pub(crate) asked: Vec<String>,
+    /// What is asked for.
+    pub(crate) asked: Asked,
+}
+
+/// What is asked for: what the model is to hear in the question, and to find in the picture.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Its names.
+    pub names: Vec<String>,
+    /// Where the first of it is, in pixels of the picture that the model sees, where the answer says that.
+    pub place: Option<[i64; 4]>,
 }
 
 /// A question of the user and what the model should reply.
@@ -116,8 +125,8 @@ pub struct Turn {
     /// Whether the reply is to be learned. It is not where the history shows an answer without the
     /// thinking that came before it.
     pub learn: bool,
-    /// The names of what is asked for.
-    pub asked: Vec<String>,
+    /// What is asked for.
+    pub asked: Asked,
 }
 
 /// What the first turn shows before its question.
@@ -147,8 +156,8 @@ pub struct Piece {
     pub text: String,
     /// Whether its tokens count in the loss.
     pub learn: bool,
-    /// The names of what is asked for, where it is a reply.
-    pub asked: Vec<String>,
+    /// What is asked for, where it is a reply.
+    pub asked: Asked,
 }
 
 impl Conversation {
@@ -214,7 +223,11 @@ impl Conversation {
             let suffix = if turn.no_think { NO_THINK } else { "" };
             before += &format!("<|im_start|>user\n{media}{}{suffix}<|im_end|>\n<|im_start|>assistant\n", turn.question);
             media = "";
-            pieces.push(Piece { text: std::mem::replace(&mut before, "\n".into()), learn: false, asked: Vec::new() });
+            pieces.push(Piece {
+                text: std::mem::replace(&mut before, "\n".into()),
+                learn: false,
+                asked: Asked::default(),
+            });
             pieces.push(Piece {
                 text: format!("{}<|im_end|>", turn.reply),
                 learn: turn.learn,
@@ -229,7 +242,7 @@ fn questions(scene: &Scene, count: usize, recipe: &Recipe, rng: &mut Random) -> 
     let ask = |question: Question| Ask {
         answer: question.answer_text(),
         thought: scene.caption(question.language, recipe.order),
-        asked: names(question.subject),
+        asked: Asked { names: names(question.subject), place: None },
         question: question.text,
     };
     scene.questions(rng, count).into_iter().map(ask).collect()

@@ -20,6 +20,9 @@ const TEXT: [(u32, u32); 2] = [(196, 224), (112, 196)];
 const SCREEN: [(u32, u32); 2] = [(168, 196), (140, 196)];
 const FRAME: [(u32, u32); 2] = [(112, 168), (112, 168)];
 
+/// How much a row counts that is to know what was asked for; a word that a picture shows counts 1.
+const ASKED: f32 = 0.1;
+
 /// What some of the batches are made of.
 #[derive(Debug, Clone)]
 pub struct Stage {
@@ -100,21 +103,35 @@ impl ShapesDataset {
                 (self.config.tokens.video, patches, second_per_grid, motion.frames.iter().collect())
             }
         };
-        let (mut ids, mut weights, mut early) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ids, mut weights) = (Vec::new(), Vec::new());
+        let (mut early, mut found) = (Vec::new(), Vec::new());
+        let mut question = 0..0;
         for piece in conversation.pieces() {
             let piece_ids = self.tokenizer.encode(&piece.text)?;
             let weight = if piece.learn { 1.0 / (piece_ids.len() as f32).sqrt() } else { 0.0 };
             weights.extend(std::iter::repeat_n(weight, piece_ids.len()));
+            let start = ids.len();
             ids.extend(piece_ids);
             if piece.learn {
-                let answer = piece.text.rsplit(ANSWER).next().unwrap_or(&piece.text);
-                let first = ids.len() - self.tokenizer.encode(answer)?.len();
-                let asked = self.words(&piece.asked)?;
-                // An answer counts as one word of a picture.
-                let weight = 1.0 / (asked.len().max(1) * (ids.len() - first)) as f32;
-                let rows = first as u32 - 1..ids.len() as u32 - 1;
-                early.extend(rows.flat_map(|row| asked.iter().map(move |&token| Target { row, token, weight })));
+                let names = self.words(&piece.asked.names)?;
+                let inside = piece.asked.names.iter().map(|name| format!(" {name}")).collect::<Vec<_>>();
+                let inside = self.words(&inside)?;
+                let is_name = |id: &u32| names.contains(id) || inside.contains(id);
+                let after = ids[question].iter().rev().position(is_name).unwrap_or(0);
+                let heard = start - 1 - after..start - 1;
+                let said = piece.text.rsplit(ANSWER).next().unwrap_or(&piece.text);
+                let answer = ids.len() - self.tokenizer.encode(said)?.len();
+                let weight = ASKED / names.len().max(1) as f32;
+                let rows = heard.clone().chain(answer - 1..ids.len() - 1);
+                let target = |row| names.iter().map(move |&token| Target { row: row as u32, token, weight });
+                early.extend(rows.flat_map(target));
+                if let Some((edges, at)) = piece.asked.place.zip(said.find("\": [")) {
+                    let before = answer + self.tokenizer.encode(&said[..at + 4])?.len();
+                    let numbers = edges.map(|edge| place(edge as usize));
+                    found.extend(heard.chain(answer - 1..before).map(|row| (row as u32, numbers)));
+                }
             }
+            question = start..ids.len();
         }
         let before_media = ids.iter().position(|&id| id == pad).unwrap_or(0);
         let media = [(patches.grid, second_per_grid)];
@@ -122,6 +139,7 @@ impl ShapesDataset {
         let repeats = patches.grid.tokens() - 1;
         weights.splice(before_media..before_media, std::iter::repeat_n(0.0, repeats));
         early.iter_mut().for_each(|target| target.row += repeats as u32);
+        found.iter_mut().for_each(|(row, _)| *row += repeats as u32);
         let [rows, columns] = [patches.grid.h, patches.grid.w];
         // Of the two frames of a step in time, the first is labelled.
         let labels = pictures.iter().step_by(2).map(|picture| self.labels(picture, [rows, columns]));
@@ -137,6 +155,7 @@ impl ShapesDataset {
             positions: encoded.positions,
             weights,
             early,
+            found,
             slots: encoded.slots,
             patches: vec![patches],
             patch_labels,

@@ -1,7 +1,7 @@
 //! "Detect all red circles": boxes as JSON.
 
 use super::ask::Subject;
-use super::conversation::{Ask, resized};
+use super::conversation::{Ask, Asked, resized};
 use super::draw::Picture;
 use super::kinds::{named, names};
 use super::phrases::worded;
@@ -85,8 +85,10 @@ impl Detection {
             let label = self.label(&scene.objects[index]);
             format!("{{\"bbox_2d\": [{left}, {top}, {right}, {bottom}], \"label\": \"{label}\"}}")
         });
+        let first = self.objects.first();
+        let place = first.map(|&index| resized(picture, picture.marks[index].edges));
         let answer = format!("[{}]", boxes.collect::<Vec<_>>().join(", "));
-        Ask { question: self.text.clone(), answer, thought, asked: names(self.subject) }
+        Ask { question: self.text.clone(), answer, thought, asked: Asked { names: names(self.subject), place } }
     }
 }
 

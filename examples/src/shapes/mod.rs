@@ -34,7 +34,7 @@ pub use ask::{Answer, Kind, Question, Subject, is_right};
 pub use buttons::Buttons;
 pub use caption::Order;
 pub use checkpoint::{Dimensions, write_checkpoint_files};
-pub use conversation::{Conversation, Media, PLACES, Piece, Recipe, Skill, Turn};
+pub use conversation::{Asked, Conversation, Media, PLACES, Piece, Recipe, Skill, Turn};
 #[cfg(feature = "train")]
 pub use dataset::{ShapesDataset, Stage};
 pub use detection::Detection;

@@ -4,7 +4,7 @@ use mimo_vl_core::gui::Direction;
 use mimo_vl_core::{Result, Video};
 
 use super::ask::Subject;
-use super::conversation::Ask;
+use super::conversation::{Ask, Asked};
 use super::draw::{Picture, draw};
 use super::phrases::worded;
 use super::random::Random;
@@ -100,7 +100,7 @@ impl Motion {
             question: self.text.clone(),
             answer: self.answer_text().into(),
             thought: self.thought.clone(),
-            asked: Vec::new(),
+            asked: Asked::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::ask::Subject;
 use super::backdrop::backdrop;
 use super::checkpoint::TOKEN_SIDE;
-use super::conversation::Ask;
+use super::conversation::{Ask, Asked};
 use super::draw::{Mark, Picture};
 use super::kinds;
 use super::lettering::{whole_tokens, width, write};
@@ -87,7 +87,7 @@ impl Reading {
             question: self.text.clone(),
             answer: self.written.clone(),
             thought: thought.join("\n"),
-            asked: Vec::new(),
+            asked: Asked::default(),
         }
     }
 }

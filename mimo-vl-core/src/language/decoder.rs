@@ -117,19 +117,21 @@ impl<B: Kernels> LanguageModel<B> {
         Ok(self.norm.forward(x))
     }
 
-    /// As [`forward`](Self::forward) without caches, with what there is after half of the layers, too: the last of the two.
+    /// As [`forward`](Self::forward) without caches, after half of the layers, before the last one, and at the end.
     #[cfg(feature = "train")]
-    pub(crate) fn forward_in_halves(
+    pub(crate) fn forward_in_parts(
         &self,
         x: Tensor<B, 2>,
         positions: &[[u32; 3]],
         batch: usize,
         cancel: &Cancel,
-    ) -> Result<(Tensor<B, 2>, Tensor<B, 2>)> {
-        let (half, all) = (self.layers.len() / 2, self.layers.len());
+    ) -> Result<[Tensor<B, 2>; 3]> {
+        let all = self.layers.len();
+        let (half, most) = (all / 2, all - 1);
         let middle = self.run(0..half, x, positions, batch, &mut [], cancel)?;
-        let last = self.run(half..all, middle.clone(), positions, batch, &mut [], cancel)?;
-        Ok((self.norm.forward(last), middle))
+        let late = self.run(half..most, middle.clone(), positions, batch, &mut [], cancel)?;
+        let last = self.run(most..all, late.clone(), positions, batch, &mut [], cancel)?;
+        Ok([middle, late, self.norm.forward(last)])
     }
 
     /// As the last layer's output is normalised before [`logits`](Self::logits).

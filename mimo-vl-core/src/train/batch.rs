@@ -29,6 +29,8 @@ pub struct Example {
     /// What the language model is to know after half of its layers, as tokens that it would say there: what a picture shows at
     /// the row of an image token, what was asked for at the rows of an answer.
     pub early: Vec<Target>,
+    /// What the language model is to have found before its last layer: rows, and four numbers such as those of labels.
+    pub found: Vec<(u32, [u32; 4])>,
     /// Where the features of `patches` stand, in their order.
     pub slots: Vec<Slot>,
     /// The media.
@@ -63,6 +65,8 @@ pub struct Batch {
     pub targets: Vec<Target>,
     /// What is to be known after half of the layers.
     pub early: Vec<Target>,
+    /// What is to have been found before the last layer.
+    pub found: Vec<(u32, [u32; 4])>,
     /// The patches of all media.
     pub pixels: Vec<u8>,
     /// The grids of all media.
@@ -85,11 +89,12 @@ impl Batch {
                 || example.weights.len() != tokens
                 || example.slots.len() != example.patches.len()
                 || example.early.iter().any(|target| target.row as usize >= tokens)
+                || example.found.iter().any(|&(row, _)| row as usize >= tokens)
                 || ![0, example.patches.iter().map(|media| media.grid.patches()).sum::<usize>()]
                     .contains(&example.patch_labels.len())
             {
                 return Err(Error::prompt(format!(
-                    "example {index}: ids, positions, weights, early targets or media do not fit each other"
+                    "example {index}: ids, positions, weights, other targets or media do not fit each other"
                 )));
             }
             let start = index * len;
@@ -99,6 +104,7 @@ impl Batch {
             let said = (start as u32..).zip(example.ids.iter().zip(&example.weights).skip(1));
             let targets = said.map(|(row, (&token, &weight))| Target { row, token, weight });
             batch.targets.extend(targets.filter(|target| target.weight > 0.0));
+            batch.found.extend(example.found.iter().map(|&(row, numbers)| (start as u32 + row, numbers)));
             batch.early.extend(example.early.iter().map(|target| Target { row: start as u32 + target.row, ..*target }));
             batch.patch_labels.extend_from_slice(&example.patch_labels);
             for (slot, patches) in example.slots.iter().zip(&example.patches) {

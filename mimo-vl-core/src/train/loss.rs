@@ -48,6 +48,7 @@ pub(super) struct Amount {
     numbered: usize,
     /// What early targets count together.
     early: f64,
+    found: usize,
 }
 
 impl Amount {
@@ -61,6 +62,7 @@ impl Amount {
             unlabelled: labels().filter(|label| label.kind == 0).count(),
             numbered: labels().filter(|label| label.numbers.is_some()).count(),
             early: batches.iter().map(|batch| weight(&batch.early)).sum(),
+            found: batches.iter().map(|batch| batch.found.len()).sum(),
         }
     }
 }
@@ -110,9 +112,10 @@ impl<B: Kernels> Learner<B> {
             aside.extend(self.kind_loss(features.clone(), &batch.patch_labels, amount, device));
             x = splice(x, features, &batch.slots);
         }
-        let (hidden, middle) = language.forward_in_halves(x, &batch.positions, batch.size, cancel)?;
+        let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, cancel)?;
         aside.extend(self.early_loss(middle.clone(), batch, amount, device)?);
         aside.extend(self.number_loss(middle, batch, amount, device));
+        aside.extend(self.found_loss(late, batch, amount, device));
         let rows = ints(batch.targets.iter().map(|target| target.row).collect(), device);
         let logits = language.logits(hidden.select(0, rows));
         let said = ints(batch.targets.iter().map(|target| target.token).collect(), device);
@@ -188,9 +191,23 @@ impl<B: Kernels> Learner<B> {
         let told = probe.forward(hidden.select(0, ints(rows, device)));
         let width = told.dims()[1] / BLOCK;
         let told = told.reshape([count * BLOCK, width]).select(0, ints(places, device));
-        let scores = told.reshape([count * NUMBERS, width / NUMBERS]);
-        let whole = (NUMBERS * amount.numbered.max(1)) as f64;
-        Some(likelihood(scores, ints(classes, device)).sum().neg().div_scalar(whole))
+        Some(told_apart(told, classes, amount.numbered, device))
+    }
+
+    /// The mean over all numbers that are to be found, told as those of a token's first patch.
+    fn found_loss(
+        &self,
+        hidden: Tensor<B, 2>,
+        batch: &Batch,
+        amount: Amount,
+        device: &B::Device,
+    ) -> Option<Tensor<B, 1>> {
+        let probe = self.numbers.as_ref().filter(|_| !batch.found.is_empty())?;
+        let rows = batch.found.iter().map(|(row, _)| *row).collect();
+        let told = probe.forward(hidden.select(0, ints(rows, device)));
+        let width = told.dims()[1] / BLOCK;
+        let classes = batch.found.iter().flat_map(|(_, numbers)| *numbers).collect();
+        Some(told_apart(told.narrow(1, 0, width), classes, amount.found, device))
     }
 }
 
@@ -201,6 +218,17 @@ impl<B: Kernels> Learner<B> {
 /// - result: `[rows]`
 fn likelihood<B: Kernels>(scores: Tensor<B, 2>, classes: Tensor<B, 1, Int>) -> Tensor<B, 1> {
     log_softmax(scores, 1).gather(1, classes.unsqueeze_dim(1)).squeeze_dim(1)
+}
+
+/// The negative log-likelihood of four numbers a row, as their share of the mean over `whole` rows.
+///
+/// # Shapes
+/// - `told`: `[rows, 4 · classes]`
+/// - `classes`: `[rows · 4]`
+fn told_apart<B: Kernels>(told: Tensor<B, 2>, classes: Vec<u32>, whole: usize, device: &B::Device) -> Tensor<B, 1> {
+    let [rows, width] = told.dims();
+    let scores = told.reshape([rows * NUMBERS, width / NUMBERS]);
+    likelihood(scores, ints(classes, device)).sum().neg().div_scalar((NUMBERS * whole.max(1)) as f64)
 }
 
 /// The negative log-likelihood of targets, as their share of what all of a step's targets count together.
