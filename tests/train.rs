@@ -164,6 +164,36 @@ fn only_the_assistants_words_are_learned() {
     }
 }
 
+#[test]
+fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
+    let folder = small_checkpoint();
+    let mut dataset = dataset(folder.path());
+    for skills in [[0, 1, 0, 0, 0], [0, 0, 0, 1, 0]] {
+        dataset.stages[0].recipe = Recipe { skills, most_boxes: 1, ..Recipe::default() };
+        let (mut heard, mut places) = (0, 0);
+        for index in 0..12 {
+            let batch = dataset.batch(index).unwrap();
+            let media: Vec<_> = batch.slots.iter().flat_map(|slot| slot.start..slot.start + slot.len).collect();
+            let shown = |row: u32| media.contains(&(row as usize));
+            for target in &batch.early {
+                assert_eq!(target.weight == 1.0, shown(target.row), "what a picture shows counts whole");
+                heard += usize::from(!shown(target.row));
+            }
+            for (position, &(row, numbers)) in batch.found.iter().enumerate() {
+                assert!(!shown(row) && numbers.iter().all(|&number| (number as usize) < PLACES));
+                let spelled = |row: u32| dataset.tokenizer.decode(&[batch.ids[row as usize]]);
+                // The last of the rows is that which is to say the first number.
+                if let (true, Ok(pixel)) = (spelled(row).ends_with('['), spelled(row + 1).parse::<u32>()) {
+                    assert_eq!(pixel, 7 * numbers[0]);
+                    assert!(batch.found.get(position + 1).is_none_or(|&(next, _)| next != row + 1));
+                    places += 1;
+                }
+            }
+        }
+        assert!(heard > 200 && places > 20, "{heard} {places}");
+    }
+}
+
 /// Always the same three tokens, the second and third to be learned with these weights.
 struct Weighted([f32; 2]);
 

@@ -37,14 +37,25 @@ train_tiny OUT [--from MODEL] [--device cpu] [--steps 16000] [--seed 1] [--state
 /// Batches of a step.
 const BATCHES: u64 = 4;
 
-/// Steps of each stage, how often each skill comes in it, most objects to detect in a picture, and how often it is thought: places
-/// are learned first, then which object is meant, then the rest.
-const STAGES: [(u64, [u32; 5], usize, f64); 5] = [
-    (1_300, [15, 85, 0, 0, 0], 1, 0.3),
-    (1_500, [15, 85, 0, 0, 0], 2, 0.3),
-    (1_000, [15, 85, 0, 0, 0], 4, 0.3),
-    (1_500, [15, 45, 10, 20, 10], 5, 0.3),
-    (1, [24, 34, 8, 26, 8], 5, 0.4),
+/// What comes in a stage of training.
+#[derive(Debug)]
+struct Lessons {
+    steps: u64,
+    /// How often each skill comes.
+    skills: [u32; 5],
+    /// Most objects to detect in a picture, and most of them that are asked for at once.
+    most: [usize; 2],
+    /// How often it is thought.
+    thinking: f64,
+}
+
+/// Places are learned first, then which object is meant, then the rest.
+const STAGES: [Lessons; 5] = [
+    Lessons { steps: 1_300, skills: [15, 85, 0, 0, 0], most: [1, 1], thinking: 0.3 },
+    Lessons { steps: 1_500, skills: [15, 85, 0, 0, 0], most: [2, 1], thinking: 0.3 },
+    Lessons { steps: 1_000, skills: [15, 85, 0, 0, 0], most: [4, 1], thinking: 0.3 },
+    Lessons { steps: 1_500, skills: [15, 45, 10, 20, 10], most: [5, 1], thinking: 0.3 },
+    Lessons { steps: 1, skills: [20, 38, 6, 32, 4], most: [5, 1], thinking: 0.4 },
 ];
 
 struct Arguments {
@@ -203,8 +214,12 @@ impl WithBackend for Training {
     }
 }
 
-fn stage((steps, skills, most, thinking): (u64, [u32; 5], usize, f64)) -> Stage {
-    Stage { batches: steps * BATCHES, recipe: Recipe { skills, most_detected: most, thinking, ..Recipe::default() } }
+fn stage(lessons: Lessons) -> Stage {
+    let Lessons { steps, skills, most: [most_detected, most_boxes], thinking } = lessons;
+    Stage {
+        batches: steps * BATCHES,
+        recipe: Recipe { skills, most_detected, most_boxes, thinking, ..Recipe::default() },
+    }
 }
 
 /// Every token that two checkpoints have in common: its number in the newer and in the earlier one.

@@ -89,7 +89,8 @@ impl Buttons {
             let (face, ink) = if coloured { (shade(rng.pick(&FACES), rng), [255; 3]) } else { grey(rng) };
             picture.fill(edges, face.map(|value| (u16::from(value) * 5 / 8) as u8));
             picture.fill([left + EDGE, top + EDGE, right - EDGE, bottom - EDGE], face);
-            write(&mut picture, word, ((left + right - width(word)) / 2, (top + bottom - HEIGHT) / 2), ink);
+            let corner = ((left + right - width(word)) / 2, (top + bottom - HEIGHT) as i32 / 2);
+            write(&mut picture, word, corner, ink);
             let kind = all.iter().position(|other| *other == word).unwrap_or(0);
             let (x, y) = (f64::from(left + right) / 2.0, f64::from(top + bottom) / 2.0);
             picture.marks.push(Mark { edges: [x, y, x, y], kind: kinds::of_word(kind) });
@@ -122,10 +123,13 @@ impl Buttons {
     }
 
     pub(crate) fn ask(&self, config: &PreprocessConfig) -> Result<Ask> {
-        let prompt = self.prompt(config)?;
-        let question = match prompt.messages().last().and_then(|message| message.parts.last()) {
-            Some(Part::Text(text)) => text.clone(),
-            _ => self.text.clone(),
+        let question = if self.is_task {
+            match self.prompt(config)?.messages().last().and_then(|message| message.parts.last()) {
+                Some(Part::Text(text)) => text.clone(),
+                _ => self.text.clone(),
+            }
+        } else {
+            self.text.clone()
         };
         let place @ [x, y, ..] = resized(&self.picture, self.picture.marks[self.target].edges);
         let answer = format!("{{\"action\": \"click\", \"start_point\": [{x}, {y}]}}");

@@ -79,6 +79,8 @@ pub struct Recipe {
     pub skills: [u32; 5],
     /// Most objects in a picture to detect in.
     pub most_detected: usize,
+    /// Most objects that are asked for at once where they are to be detected, as far as a scene has fewer of something.
+    pub most_boxes: usize,
 }
 
 impl Default for Recipe {
@@ -90,9 +92,13 @@ impl Default for Recipe {
             thought: 0.15,
             skills: [28, 26, 16, 16, 14],
             most_detected: 5,
+            most_boxes: 5,
         }
     }
 }
+
+/// How often another request is drawn that asks for fewer objects.
+const TRIES: usize = 20;
 
 /// A question, its answer, and what is thought before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -252,7 +258,14 @@ fn detections(scene: &Scene, picture: &Picture, count: usize, recipe: &Recipe, r
     let mut ask = || {
         let language = rng.pick(&Language::ALL);
         let thought = scene.caption(language, recipe.order);
-        Detection::random(scene, language, rng).ask(scene, picture, thought)
+        let mut detection = Detection::random(scene, language, rng);
+        for _ in 0..TRIES {
+            if detection.objects.len() <= recipe.most_boxes {
+                break;
+            }
+            detection = Detection::random(scene, language, rng);
+        }
+        detection.ask(scene, picture, thought)
     };
     (0..count).map(|_| ask()).collect()
 }

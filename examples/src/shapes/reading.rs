@@ -37,6 +37,8 @@ const CHINESE: &[&str] = &[
 
 /// Side of the cell that a character stands in: the cells are the model's tokens.
 const CELL: u32 = TOKEN_SIDE as u32;
+/// How far a character's upper edge, which has no ink, lies above its cell, so that the tail of a Q is inside.
+const ABOVE: i32 = 4;
 
 /// A picture of lines of characters, each in a cell of its own, and a request to read it.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +69,8 @@ impl Reading {
             (row, free) = (row + above, free - above);
             let first = rng.below(columns - line.len() + 1);
             for (column, letter) in (first..).zip(line.chars().map(String::from)) {
-                let (left, top) = (column as u32 * CELL + (CELL - width(&letter)) / 2, row as u32 * CELL);
+                let (left, top) =
+                    (column as u32 * CELL + (CELL - width(&letter)) / 2, (row as u32 * CELL) as i32 - ABOVE);
                 let kind = letter.bytes().find_map(|letter| CHARACTERS.iter().position(|&other| other == letter));
                 let marks = write(&mut picture, &letter, (left, top), ink).into_iter().zip(kind);
                 picture.marks.extend(marks.map(|(edges, kind)| Mark { edges, kind: kinds::of_character(kind) }));

@@ -103,7 +103,7 @@ pub fn measure_skills(
         if answer.text.trim() == motion.answer_text() {
             skills.motions += 1;
         } else {
-            wrong(&motion.text, &answer.text, &motion.answer_text());
+            wrong(&motion.text, &answer.text, motion.answer_text());
         }
     }
     Ok(skills)

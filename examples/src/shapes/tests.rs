@@ -145,7 +145,7 @@ fn an_example_is_the_same_on_every_platform() {
 }
 
 /// FNV-1a of 200 pictures and their text; changes with every change of what is drawn or said.
-const GOLDEN_EXAMPLES: u64 = 6_374_703_526_617_807_858;
+const GOLDEN_EXAMPLES: u64 = 1_353_043_296_821_884_210;
 
 /// Hue in degrees, saturation and value of a colour.
 fn hue([r, g, b]: [u8; 3]) -> (f64, f64, f64) {
