@@ -108,7 +108,7 @@ fn an_interrupted_run_ends_with_the_same_weights() {
                 dataset: &dataset,
                 workers,
                 until,
-                rate: 2e-3,
+                rate: 1e-2,
             };
             losses.extend(dispatch("cpu", run).unwrap());
         }
@@ -168,6 +168,7 @@ fn only_the_assistants_words_are_learned() {
 fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
     let folder = small_checkpoint();
     let mut dataset = dataset(folder.path());
+    let opening = dataset.tokenizer.encode("<|im_start|>assistant\n").unwrap();
     for skills in [[0, 1, 0, 0, 0], [0, 0, 0, 1, 0]] {
         dataset.stages[0].recipe = Recipe { skills, most_boxes: 1, ..Recipe::default() };
         let (mut heard, mut places) = (0, 0);
@@ -177,7 +178,15 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
             let shown = |row: u32| media.contains(&(row as usize));
             for target in &batch.early {
                 assert_eq!(target.weight == 1.0, shown(target.row), "what a picture shows counts whole");
-                heard += usize::from(!shown(target.row));
+            }
+            // Before every click that is learned, all rows from the end of what was typed on are to know the button.
+            let knows = |row: usize| batch.early.iter().any(|target| target.row as usize == row);
+            for reply in (opening.len()..batch.ids.len()).filter(|&row| batch.ids[..row].ends_with(&opening)) {
+                let learned = batch.targets.iter().any(|target| target.row as usize == reply - 1);
+                if learned && skills[3] > 0 {
+                    assert!((reply - opening.len() - 3..reply).all(knows), "batch {index}: {reply}");
+                    heard += 1;
+                }
             }
             for (position, &(row, numbers)) in batch.found.iter().enumerate() {
                 assert!(!shown(row) && numbers.iter().all(|&number| (number as usize) < PLACES));
@@ -190,16 +199,17 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
                 }
             }
         }
-        assert!(heard > 200 && places > 20, "{heard} {places}");
+        assert!((heard > 20 || skills[3] == 0) && places > 20, "{heard} {places}");
     }
 }
 
-/// Always the same three tokens, the second and third to be learned with these weights.
+/// Always the same three tokens, the second to be learned in even batches and the third in odd ones, with these weights.
 struct Weighted([f32; 2]);
 
 impl Dataset for Weighted {
-    fn batch(&self, _: u64) -> Result<Batch> {
+    fn batch(&self, index: u64) -> Result<Batch> {
         let Self([second, third]) = *self;
+        let (second, third) = if index.is_multiple_of(2) { (second, 0.0) } else { (0.0, third) };
         Batch::new(&[Example {
             ids: vec![5, 6, 7],
             positions: vec![[0; 3], [1; 3], [2; 3]],
@@ -253,7 +263,8 @@ fn labels_tell_places_in_the_steps_of_the_answers() {
     for index in 0..40 {
         let batch = dataset.batch(index).unwrap();
         assert_eq!(batch.patch_labels.len(), batch.grids.iter().map(|grid| grid.patches()).sum::<usize>());
-        words.extend(batch.early.iter().map(|target| dataset.tokenizer.decode(&[target.token])));
+        let shown = batch.early.iter().filter(|target| target.weight == 1.0);
+        words.extend(shown.map(|target| dataset.tokenizer.decode(&[target.token])));
         for token in batch.patch_labels.chunks_exact(4) {
             assert!(token.iter().any(|label| label.numbers.is_some()), "every token stands somewhere");
             for label in token {

@@ -43,19 +43,23 @@ struct Lessons {
     steps: u64,
     /// How often each skill comes.
     skills: [u32; 5],
-    /// Most objects to detect in a picture, and most of them that are asked for at once.
-    most: [usize; 2],
+    /// Most objects in a picture to detect in.
+    most_detected: usize,
+    /// Most objects that are asked for at once.
+    most_boxes: usize,
     /// How often it is thought.
     thinking: f64,
 }
 
-/// Places are learned first, then which object is meant, then the rest.
-const STAGES: [Lessons; 5] = [
-    Lessons { steps: 1_300, skills: [15, 85, 0, 0, 0], most: [1, 1], thinking: 0.3 },
-    Lessons { steps: 1_500, skills: [15, 85, 0, 0, 0], most: [2, 1], thinking: 0.3 },
-    Lessons { steps: 1_000, skills: [15, 85, 0, 0, 0], most: [4, 1], thinking: 0.3 },
-    Lessons { steps: 1_500, skills: [15, 45, 10, 20, 10], most: [5, 1], thinking: 0.3 },
-    Lessons { steps: 1, skills: [20, 38, 6, 32, 4], most: [5, 1], thinking: 0.4 },
+/// Places are learned first, then which object is meant, then the rest, and lists of boxes at last: where a list starts with the
+/// leftmost object of all, that is right too often for anything else to be looked for.
+const STAGES: [Lessons; 6] = [
+    Lessons { steps: 1_300, skills: [15, 85, 0, 0, 0], most_detected: 1, most_boxes: 1, thinking: 0.3 },
+    Lessons { steps: 1_500, skills: [15, 85, 0, 0, 0], most_detected: 2, most_boxes: 1, thinking: 0.3 },
+    Lessons { steps: 1_000, skills: [15, 85, 0, 0, 0], most_detected: 4, most_boxes: 1, thinking: 0.3 },
+    Lessons { steps: 1_500, skills: [15, 45, 10, 20, 10], most_detected: 5, most_boxes: 1, thinking: 0.3 },
+    Lessons { steps: 4_700, skills: [20, 38, 6, 32, 4], most_detected: 5, most_boxes: 1, thinking: 0.4 },
+    Lessons { steps: 1, skills: [24, 34, 10, 24, 8], most_detected: 5, most_boxes: 5, thinking: 0.4 },
 ];
 
 struct Arguments {
@@ -215,7 +219,7 @@ impl WithBackend for Training {
 }
 
 fn stage(lessons: Lessons) -> Stage {
-    let Lessons { steps, skills, most: [most_detected, most_boxes], thinking } = lessons;
+    let Lessons { steps, skills, most_detected, most_boxes, thinking } = lessons;
     Stage {
         batches: steps * BATCHES,
         recipe: Recipe { skills, most_detected, most_boxes, thinking, ..Recipe::default() },

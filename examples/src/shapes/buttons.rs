@@ -151,17 +151,17 @@ fn free_place(
     padding: (u32, u32),
     rng: &mut Random,
 ) -> Option<[u32; 4]> {
-    let free = |room: u32, size: u32, padding: u32| room.checked_sub(size + padding)?.checked_div(GRID);
+    let free = |room: u32, size: u32, padding: u32| Some(room.checked_sub(size + padding)? / GRID).filter(|&n| n > 0);
     let places = (free(room.0, size.0, padding.0)?, free(room.1, size.1, padding.1)?);
     (0..TRIES).find_map(|_| {
-        let mut start = |places: u32| (1 + rng.below(places.max(1) as usize) as u32) * GRID;
+        let mut start = |places: u32| (1 + rng.below(places as usize) as u32) * GRID;
         let (x, y) = (start(places.0), start(places.1));
         let [left, top] = [x - padding.0, y - padding.1];
         let [right, bottom] = [x + size.0 + padding.0, y + size.1 + padding.1];
         let apart = |([x1, y1, x2, y2], _): &([u32; 4], &str)| {
             right + GAP <= *x1 || x2 + GAP <= left || bottom + GAP <= *y1 || y2 + GAP <= top
         };
-        (right <= room.0 && bottom <= room.1 && placed.iter().all(apart)).then_some([left, top, right, bottom])
+        placed.iter().all(apart).then_some([left, top, right, bottom])
     })
 }
 

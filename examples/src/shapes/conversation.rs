@@ -79,7 +79,7 @@ pub struct Recipe {
     pub skills: [u32; 5],
     /// Most objects in a picture to detect in.
     pub most_detected: usize,
-    /// Most objects that are asked for at once where they are to be detected, as far as a scene has fewer of something.
+    /// Most objects that are asked for at once where they are to be detected.
     pub most_boxes: usize,
 }
 
@@ -97,9 +97,6 @@ impl Default for Recipe {
     }
 }
 
-/// How often another request is drawn that asks for fewer objects.
-const TRIES: usize = 20;
-
 /// A question, its answer, and what is thought before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ask {
@@ -115,7 +112,8 @@ pub(crate) struct Ask {
 pub struct Asked {
     /// Its names.
     pub names: Vec<String>,
-    /// Where the first of it is, in pixels of the picture that the model sees, where the answer says that.
+    /// Left, top, right and bottom of the first of it, for a click its middle twice, as the answer says them: in steps of seven
+    /// pixels of the picture that the model sees. `None` where the answer is no place.
     pub place: Option<[i64; 4]>,
 }
 
@@ -258,13 +256,7 @@ fn detections(scene: &Scene, picture: &Picture, count: usize, recipe: &Recipe, r
     let mut ask = || {
         let language = rng.pick(&Language::ALL);
         let thought = scene.caption(language, recipe.order);
-        let mut detection = Detection::random(scene, language, rng);
-        for _ in 0..TRIES {
-            if detection.objects.len() <= recipe.most_boxes {
-                break;
-            }
-            detection = Detection::random(scene, language, rng);
-        }
+        let detection = Detection::random(scene, language, recipe.most_boxes, rng);
         detection.ask(scene, picture, thought)
     };
     (0..count).map(|_| ask()).collect()
@@ -313,6 +305,8 @@ pub(crate) const TASK_SYSTEM: &str = "You are a helpful assistant.";
 /// What turns thinking off at the end of a user's message.
 pub(crate) const NO_THINK: &str = " /no_think";
 
+/// The end of a turn.
+pub(crate) const IM_END: &str = "<|im_end|>";
 /// What stands between thinking and answer.
 pub(crate) const ANSWER: &str = "\n</think>\n\n";
 

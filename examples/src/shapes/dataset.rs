@@ -8,7 +8,7 @@ use mimo_vl_core::prompt::Tokenizer;
 use mimo_vl_core::train::{Batch, Dataset, Example, PatchLabel, Target};
 
 use super::checkpoint::TOKEN_SIDE;
-use super::conversation::{ANSWER, Conversation, Media, Recipe, STEPS, Skill, in_steps};
+use super::conversation::{ANSWER, Conversation, IM_END, Media, NO_THINK, Recipe, STEPS, Skill, in_steps};
 use super::draw::Picture;
 use super::kinds;
 use super::random::Random;
@@ -20,7 +20,7 @@ const TEXT: [(u32, u32); 2] = [(196, 224), (112, 196)];
 const SCREEN: [(u32, u32); 2] = [(168, 196), (140, 196)];
 const FRAME: [(u32, u32); 2] = [(112, 168), (112, 168)];
 
-/// How much a row counts that is to know what was asked for; a word that a picture shows counts 1.
+/// How much a row counts that is to know what was asked for; each token of what a picture shows counts 1.
 const ASKED: f32 = 0.1;
 
 /// What some of the batches are made of.
@@ -105,7 +105,7 @@ impl ShapesDataset {
         };
         let (mut ids, mut weights) = (Vec::new(), Vec::new());
         let (mut early, mut found) = (Vec::new(), Vec::new());
-        let mut question = 0..0;
+        let mut heard = 0..0;
         for piece in conversation.pieces() {
             let piece_ids = self.tokenizer.encode(&piece.text)?;
             let weight = if piece.learn { 1.0 / (piece_ids.len() as f32).sqrt() } else { 0.0 };
@@ -113,25 +113,24 @@ impl ShapesDataset {
             let start = ids.len();
             ids.extend(piece_ids);
             if piece.learn {
-                let names = self.words(&piece.asked.names)?;
-                let inside = piece.asked.names.iter().map(|name| format!(" {name}")).collect::<Vec<_>>();
-                let inside = self.words(&inside)?;
-                let is_name = |id: &u32| names.contains(id) || inside.contains(id);
-                let after = ids[question].iter().rev().position(is_name).unwrap_or(0);
-                let heard = start - 1 - after..start - 1;
                 let said = piece.text.rsplit(ANSWER).next().unwrap_or(&piece.text);
                 let answer = ids.len() - self.tokenizer.encode(said)?.len();
-                let weight = ASKED / names.len().max(1) as f32;
-                let rows = heard.clone().chain(answer - 1..ids.len() - 1);
-                let target = |row| names.iter().map(move |&token| Target { row: row as u32, token, weight });
-                early.extend(rows.flat_map(target));
+                // The row that says the first token of an answer without thinking is among those that heard the question.
+                let first = if answer == start { answer } else { answer - 1 };
+                let tokens = self.words(&piece.asked.names)?;
+                let weight = ASKED / tokens.len().max(1) as f32;
+                let target = |row| tokens.iter().map(move |&token| Target { row: row as u32, token, weight });
+                early.extend(heard.clone().chain(first..ids.len() - 1).flat_map(target));
                 if let Some((edges, at)) = piece.asked.place.zip(said.find("\": [")) {
                     let before = answer + self.tokenizer.encode(&said[..at + 4])?.len();
                     let numbers = edges.map(|edge| place(edge as usize));
-                    found.extend(heard.chain(answer - 1..before).map(|row| (row as u32, numbers)));
+                    found.extend(heard.clone().chain(first..before).map(|row| (row as u32, numbers)));
                 }
             }
-            question = start..ids.len();
+            // From the last token of what the user typed on.
+            let typed = piece.text.rfind(IM_END).map_or("", |end| &piece.text[..end]);
+            let typed = typed.strip_suffix(NO_THINK).unwrap_or(typed);
+            heard = (start + self.tokenizer.encode(typed)?.len()).max(1) - 1..ids.len();
         }
         let before_media = ids.iter().position(|&id| id == pad).unwrap_or(0);
         let media = [(patches.grid, second_per_grid)];

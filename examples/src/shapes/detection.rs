@@ -36,6 +36,8 @@ const FORMS: [&[&str]; 2] = [
 ];
 /// How often a scene is searched for what it does not show.
 const ABSENT: f64 = 0.1;
+/// How often another request is drawn that asks for fewer objects.
+const TRIES: usize = 20;
 
 /// A request to detect objects, with those that it means.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,14 +53,25 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// A request about the scene, mostly for something that it shows.
-    pub fn random(scene: &Scene, language: Language, rng: &mut Random) -> Self {
-        let present = scene.objects.get(rng.below(scene.objects.len())).filter(|_| !rng.chance(ABSENT));
-        let (colour, shape) =
-            present.map_or_else(|| (rng.pick(&Colour::ALL), rng.pick(&Shape::ALL)), |o| (o.colour, o.shape));
-        let (by_colour, by_shape) =
-            [(false, false), (true, false), (false, true), (true, true)][rng.weighted(&[3, 2, 3, 3])];
-        let subject = Subject { colour: by_colour.then_some(colour), shape: by_shape.then_some(shape) };
+    /// A request about the scene, mostly for something that it shows, and for at most so many objects where it shows something
+    /// that there are so few of.
+    pub fn random(scene: &Scene, language: Language, most: usize, rng: &mut Random) -> Self {
+        let absent = rng.chance(ABSENT);
+        let mut draw = || {
+            let present = scene.objects.get(rng.below(scene.objects.len())).filter(|_| !absent);
+            let (colour, shape) =
+                present.map_or_else(|| (rng.pick(&Colour::ALL), rng.pick(&Shape::ALL)), |o| (o.colour, o.shape));
+            let (by_colour, by_shape) =
+                [(false, false), (true, false), (false, true), (true, true)][rng.weighted(&[3, 2, 3, 3])];
+            Subject { colour: by_colour.then_some(colour), shape: by_shape.then_some(shape) }
+        };
+        let mut subject = draw();
+        for _ in 0..TRIES {
+            if absent || scene.count(&subject) <= most {
+                break;
+            }
+            subject = draw();
+        }
         let (templates, forms) = match language {
             Language::English => (ENGLISH, FORMS[0]),
             Language::Chinese => (CHINESE, FORMS[1]),

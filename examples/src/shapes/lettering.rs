@@ -21,8 +21,8 @@ pub(crate) fn whole_tokens(side: u32) -> u32 {
     (side + token / 2) / token * token
 }
 
-/// Write a text with its upper left corner at `(left, top)`; what is above the picture must be without ink. Gives the edges of
-/// the ink of every letter.
+/// Write a text with its upper left corner at `(left, top)`, as far as it is in the picture. Gives the edges of the ink of every
+/// letter.
 pub(crate) fn write(picture: &mut Picture, text: &str, (left, top): (u32, i32), ink: [u8; 3]) -> Vec<[f64; 4]> {
     let mut start = left;
     let mut letters = Vec::new();
@@ -31,7 +31,8 @@ pub(crate) fn write(picture: &mut Picture, text: &str, (left, top): (u32, i32), 
         for row in 0..HEIGHT / SCALE {
             for column in (0..glyph.get_width() as u32).filter(|&column| glyph.get_pixel(column as usize, row as usize))
             {
-                let (x, y) = (start + column * SCALE, (row * SCALE).saturating_add_signed(top));
+                let Some(y) = (row * SCALE).checked_add_signed(top) else { continue };
+                let x = start + column * SCALE;
                 picture.fill([x, y, x + SCALE, y + SCALE], ink);
                 edges = [edges[0].min(x), edges[1].min(y), edges[2].max(x + SCALE), edges[3].max(y + SCALE)];
             }

@@ -70,7 +70,7 @@ pub fn measure_skills(
         let limits = Limits { width: (140, 196), height: (140, 196), ..Limits::default() };
         let scene = Scene::random(&mut rng, &limits);
         let picture = draw(&scene, &mut rng);
-        let detection = Detection::random(&scene, rng.pick(&Language::ALL), &mut rng);
+        let detection = Detection::random(&scene, rng.pick(&Language::ALL), scene.objects.len(), &mut rng);
         let answer = ask(about(picture.image()?, &detection.text))?;
         let before = skills.right_boxes;
         skills.add_boxes(&scene, &picture, &detection, &answer.regions);

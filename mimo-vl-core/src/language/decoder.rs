@@ -117,7 +117,8 @@ impl<B: Kernels> LanguageModel<B> {
         Ok(self.norm.forward(x))
     }
 
-    /// As [`forward`](Self::forward) without caches, after half of the layers, before the last one, and at the end.
+    /// As [`forward`](Self::forward) without caches: what there is after half of the layers and before the last one, and at the end,
+    /// where alone it is normalised. Each is `[rows, hidden]`.
     #[cfg(feature = "train")]
     pub(crate) fn forward_in_parts(
         &self,
@@ -127,7 +128,7 @@ impl<B: Kernels> LanguageModel<B> {
         cancel: &Cancel,
     ) -> Result<[Tensor<B, 2>; 3]> {
         let all = self.layers.len();
-        let (half, most) = (all / 2, all - 1);
+        let (half, most) = (all / 2, all.saturating_sub(1));
         let middle = self.run(0..half, x, positions, batch, &mut [], cancel)?;
         let late = self.run(half..most, middle.clone(), positions, batch, &mut [], cancel)?;
         let last = self.run(most..all, late.clone(), positions, batch, &mut [], cancel)?;

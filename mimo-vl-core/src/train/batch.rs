@@ -24,12 +24,14 @@ pub struct Example {
     pub ids: Vec<u32>,
     /// Temporal, height and width position of each token.
     pub positions: Vec<[u32; 3]>,
-    /// How much it counts that the model says each token; 0 is not learned.
+    /// How much it counts that the model says each token, 0 or more, relative to all of a step; 0 is not learned, and the first
+    /// token cannot be.
     pub weights: Vec<f32>,
     /// What the language model is to know after half of its layers, as tokens that it would say there: what a picture shows at
-    /// the row of an image token, what was asked for at the rows of an answer.
+    /// the row of an image token, what was asked for at the rows of a question or an answer.
     pub early: Vec<Target>,
-    /// What the language model is to have found before its last layer: rows, and four numbers such as those of labels.
+    /// What the language model is to have found before its last layer: rows, counted from the example's first token, and four
+    /// numbers such as those of labels.
     pub found: Vec<(u32, [u32; 4])>,
     /// Where the features of `patches` stand, in their order.
     pub slots: Vec<Slot>,
@@ -42,7 +44,7 @@ pub struct Example {
 /// A token to be learned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Target {
-    /// The row that is to say it.
+    /// The row that is to say it, from the example's first token, or in a batch from the batch's.
     pub row: u32,
     /// The token.
     pub token: u32,
@@ -90,11 +92,13 @@ impl Batch {
                 || example.slots.len() != example.patches.len()
                 || example.early.iter().any(|target| target.row as usize >= tokens)
                 || example.found.iter().any(|&(row, _)| row as usize >= tokens)
+                || example.weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0))
+                || example.early.iter().any(|target| !(target.weight.is_finite() && target.weight > 0.0))
                 || ![0, example.patches.iter().map(|media| media.grid.patches()).sum::<usize>()]
                     .contains(&example.patch_labels.len())
             {
                 return Err(Error::prompt(format!(
-                    "example {index}: ids, positions, weights, other targets or media do not fit each other"
+                    "example {index}: ids, positions, weights, other targets or media do not fit each other, or a weight is negative, not finite, or 0 for an early target"
                 )));
             }
             let start = index * len;
@@ -121,9 +125,11 @@ impl Batch {
         Ok(batch)
     }
 
-    /// The row of every media token, and the labels of its patches; nothing where patches are not labelled.
-    pub(super) fn tokens(&self) -> impl Iterator<Item = (u32, &[PatchLabel])> {
+    /// The row of every media token that has numbers to know, which of its patches they are of, and the numbers.
+    pub(super) fn numbered(&self) -> Vec<(u32, usize, [u32; 4])> {
         let rows = self.slots.iter().flat_map(|slot| slot.start..slot.start + slot.len);
-        rows.map(|row| row as u32).zip(self.patch_labels.chunks_exact(BLOCK))
+        let tokens = rows.zip(self.patch_labels.chunks_exact(BLOCK));
+        let patches = tokens.flat_map(|(row, block)| block.iter().enumerate().map(move |patch| (row as u32, patch)));
+        patches.filter_map(|(row, (place, label))| Some((row, place, label.numbers?))).collect()
     }
 }

@@ -114,8 +114,9 @@ impl<B: Kernels> Learner<B> {
         }
         let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, cancel)?;
         aside.extend(self.early_loss(middle.clone(), batch, amount, device)?);
-        aside.extend(self.number_loss(middle, batch, amount, device));
-        aside.extend(self.found_loss(late, batch, amount, device));
+        aside.extend(self.number_loss(middle, &batch.numbered(), amount.numbered, device)?);
+        let found: Vec<_> = batch.found.iter().map(|&(row, numbers)| (row, 0, numbers)).collect();
+        aside.extend(self.number_loss(late, &found, amount.found, device)?);
         let rows = ints(batch.targets.iter().map(|target| target.row).collect(), device);
         let logits = language.logits(hidden.select(0, rows));
         let said = ints(batch.targets.iter().map(|target| target.token).collect(), device);
@@ -166,48 +167,29 @@ impl<B: Kernels> Learner<B> {
         Ok(Some(weighted(scores, &batch.early, amount.early, device)))
     }
 
-    /// The mean over all numbers.
+    /// The mean over the numbers of `whole` rows, of which these are some: each with the place of a patch in its token, 0 where the
+    /// numbers are of no patch.
     fn number_loss(
         &self,
         hidden: Tensor<B, 2>,
-        batch: &Batch,
-        amount: Amount,
+        numbered: &[(u32, usize, [u32; NUMBERS])],
+        whole: usize,
         device: &B::Device,
-    ) -> Option<Tensor<B, 1>> {
-        let probe = self.numbers.as_ref()?;
-        let (mut rows, mut places, mut classes) = (Vec::new(), Vec::new(), Vec::new());
-        for (token, block) in batch.tokens() {
-            for (place, label) in block.iter().enumerate() {
-                let Some(numbers) = label.numbers else { continue };
-                places.push((rows.len() * BLOCK + place) as u32);
-                rows.push(token);
-                classes.extend(numbers);
-            }
+    ) -> Result<Option<Tensor<B, 1>>> {
+        let Some(probe) = self.numbers.as_ref().filter(|_| !numbered.is_empty()) else { return Ok(None) };
+        let told = probe.forward(hidden.select(0, ints(numbered.iter().map(|(row, ..)| *row).collect(), device)));
+        let [rows, width] = told.dims();
+        let places = numbered.iter().enumerate().map(|(index, (_, place, _))| (index * BLOCK + place) as u32);
+        let told = told.reshape([rows * BLOCK, width / BLOCK]).select(0, ints(places.collect(), device));
+        let classes = width / BLOCK / NUMBERS;
+        let numbers: Vec<u32> = numbered.iter().flat_map(|(.., numbers)| *numbers).collect();
+        if let Some(number) = numbers.iter().find(|&&number| number as usize >= classes) {
+            return Err(Error::prompt(format!(
+                "a number to be known is {number}, and there are {classes} classes of them"
+            )));
         }
-        if rows.is_empty() {
-            return None;
-        }
-        let count = rows.len();
-        let told = probe.forward(hidden.select(0, ints(rows, device)));
-        let width = told.dims()[1] / BLOCK;
-        let told = told.reshape([count * BLOCK, width]).select(0, ints(places, device));
-        Some(told_apart(told, classes, amount.numbered, device))
-    }
-
-    /// The mean over all numbers that are to be found, told as those of a token's first patch.
-    fn found_loss(
-        &self,
-        hidden: Tensor<B, 2>,
-        batch: &Batch,
-        amount: Amount,
-        device: &B::Device,
-    ) -> Option<Tensor<B, 1>> {
-        let probe = self.numbers.as_ref().filter(|_| !batch.found.is_empty())?;
-        let rows = batch.found.iter().map(|(row, _)| *row).collect();
-        let told = probe.forward(hidden.select(0, ints(rows, device)));
-        let width = told.dims()[1] / BLOCK;
-        let classes = batch.found.iter().flat_map(|(_, numbers)| *numbers).collect();
-        Some(told_apart(told.narrow(1, 0, width), classes, amount.found, device))
+        let scores = told.reshape([rows * NUMBERS, classes]);
+        Ok(Some(likelihood(scores, ints(numbers, device)).sum().neg().div_scalar((NUMBERS * whole.max(1)) as f64)))
     }
 }
 
@@ -218,17 +200,6 @@ impl<B: Kernels> Learner<B> {
 /// - result: `[rows]`
 fn likelihood<B: Kernels>(scores: Tensor<B, 2>, classes: Tensor<B, 1, Int>) -> Tensor<B, 1> {
     log_softmax(scores, 1).gather(1, classes.unsqueeze_dim(1)).squeeze_dim(1)
-}
-
-/// The negative log-likelihood of four numbers a row, as their share of the mean over `whole` rows.
-///
-/// # Shapes
-/// - `told`: `[rows, 4 · classes]`
-/// - `classes`: `[rows · 4]`
-fn told_apart<B: Kernels>(told: Tensor<B, 2>, classes: Vec<u32>, whole: usize, device: &B::Device) -> Tensor<B, 1> {
-    let [rows, width] = told.dims();
-    let scores = told.reshape([rows * NUMBERS, width / NUMBERS]);
-    likelihood(scores, ints(classes, device)).sum().neg().div_scalar((NUMBERS * whole.max(1)) as f64)
 }
 
 /// The negative log-likelihood of targets, as their share of what all of a step's targets count together.

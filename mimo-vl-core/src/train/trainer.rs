@@ -44,7 +44,7 @@ pub struct TrainOptions {
     pub workers: usize,
     /// Kinds of things that labelled patches show, 0 included; 0 leaves such labels out of account.
     pub patch_classes: usize,
-    /// The numbers of labels are below this; 0 leaves them out of account.
+    /// The numbers of labels, and those to be found, are below this; 0 leaves them out of account.
     pub number_classes: usize,
     /// AdamW's decay rates of the two moments.
     pub betas: [f32; 2],
@@ -79,7 +79,7 @@ pub struct StepReport {
     pub step: u64,
     /// Mean negative log-likelihood of the target tokens, by their weights.
     pub loss: f64,
-    /// What is learned beside the target tokens: the losses of patch labels and early targets.
+    /// What is learned beside the target tokens: the losses of patch labels, early targets and found numbers.
     pub aside: f64,
     /// Share of target tokens that were the model's first choice.
     pub accuracy: f64,
