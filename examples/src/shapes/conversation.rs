@@ -306,6 +306,7 @@ pub(crate) const TASK_SYSTEM: &str = "You are a helpful assistant.";
 pub(crate) const NO_THINK: &str = " /no_think";
 
 /// The end of a turn.
+#[cfg(feature = "train")]
 pub(crate) const IM_END: &str = "<|im_end|>";
 /// What stands between thinking and answer.
 pub(crate) const ANSWER: &str = "\n</think>\n\n";
