@@ -51,8 +51,8 @@ struct Lessons {
     thinking: f64,
 }
 
-/// Places are learned first, then which object is meant, then the rest, and lists of boxes at last: where a list starts with the
-/// leftmost object of all, that is right too often for anything else to be looked for.
+/// Places are learned first, then which object is meant, then the rest, and lists of boxes at last: a list often starts
+/// with the leftmost object of all, and to take that one is easier to learn than to look for what was asked.
 const STAGES: [Lessons; 6] = [
     Lessons { steps: 1_300, skills: [15, 85, 0, 0, 0], most_detected: 1, most_boxes: 1, thinking: 0.3 },
     Lessons { steps: 1_500, skills: [15, 85, 0, 0, 0], most_detected: 2, most_boxes: 1, thinking: 0.3 },

@@ -20,6 +20,18 @@ impl Subject {
     pub fn is(&self, object: &Object) -> bool {
         self.colour.is_none_or(|colour| colour == object.colour) && self.shape.is_none_or(|shape| shape == object.shape)
     }
+
+    /// What it is called, each part in the form that it has in an object's whole name.
+    fn name(&self, language: Language) -> String {
+        let shape = self.shape.map(|shape| shape.word(language));
+        let joint = if language == Language::English && shape.is_some() { " " } else { "" };
+        [self.colour.map_or("", |colour| colour.word(language)), joint, shape.unwrap_or("")].concat()
+    }
+
+    /// What it is called in either language; nothing for all objects.
+    pub(crate) fn names(&self) -> Vec<String> {
+        Language::ALL.map(|language| self.name(language)).into_iter().filter(|name| !name.is_empty()).collect()
+    }
 }
 
 /// What a question asks for.
@@ -97,6 +109,13 @@ impl Question {
             Answer::Shape(shape) => shape.word(self.language).into(),
             Answer::Has(has) => yes_or_no(has, self.language)[0].into(),
         }
+    }
+}
+
+impl Object {
+    /// Its colour and shape as one name.
+    pub(crate) fn name(&self, language: Language) -> String {
+        Subject { colour: Some(self.colour), shape: Some(self.shape) }.name(language)
     }
 }
 

@@ -1,6 +1,5 @@
 //! What the model thinks before it answers: every object in a fixed order.
 
-use super::kinds::named;
 use super::scene::{Object, Scene};
 use super::words::Language;
 
@@ -25,7 +24,6 @@ impl Scene {
             }),
         }
         let between = if language == Language::English { ", " } else { "，" };
-        let name = |object: &&Object| named(object, language);
-        objects.iter().map(name).collect::<Vec<_>>().join(between)
+        objects.iter().map(|object| object.name(language)).collect::<Vec<_>>().join(between)
     }
 }

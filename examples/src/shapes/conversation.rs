@@ -10,7 +10,6 @@ use super::caption::Order;
 use super::checkpoint::{LEAST_TOKENS, MOST_TOKENS, TOKEN_SIDE};
 use super::detection::Detection;
 use super::draw::{Picture, draw};
-use super::kinds::names;
 use super::motion::Motion;
 use super::random::Random;
 use super::reading::Reading;
@@ -218,14 +217,14 @@ impl Conversation {
     /// `<|image_pad|>` or `<|video_pad|>` stands for the picture or video, to be repeated once per token of it.
     pub fn pieces(&self) -> Vec<Piece> {
         let mut pieces = Vec::with_capacity(2 * self.turns.len());
-        let mut before = format!("<|im_start|>system\n{}<|im_end|>\n", self.system);
+        let mut before = format!("<|im_start|>system\n{}{IM_END}\n", self.system);
         let mut media = match self.media {
             Media::Picture(_) => "<|vision_start|><|image_pad|><|vision_end|>",
             Media::Motion(_) => "<|vision_start|><|video_pad|><|vision_end|>",
         };
         for turn in &self.turns {
             let suffix = if turn.no_think { NO_THINK } else { "" };
-            before += &format!("<|im_start|>user\n{media}{}{suffix}<|im_end|>\n<|im_start|>assistant\n", turn.question);
+            before += &format!("<|im_start|>user\n{media}{}{suffix}{IM_END}\n<|im_start|>assistant\n", turn.question);
             media = "";
             pieces.push(Piece {
                 text: std::mem::replace(&mut before, "\n".into()),
@@ -233,7 +232,7 @@ impl Conversation {
                 asked: Asked::default(),
             });
             pieces.push(Piece {
-                text: format!("{}<|im_end|>", turn.reply),
+                text: format!("{}{IM_END}", turn.reply),
                 learn: turn.learn,
                 asked: turn.asked.clone(),
             });
@@ -246,7 +245,7 @@ fn questions(scene: &Scene, count: usize, recipe: &Recipe, rng: &mut Random) -> 
     let ask = |question: Question| Ask {
         answer: question.answer_text(),
         thought: scene.caption(question.language, recipe.order),
-        asked: Asked { names: names(question.subject), place: None },
+        asked: Asked { names: question.subject.names(), place: None },
         question: question.text,
     };
     scene.questions(rng, count).into_iter().map(ask).collect()
@@ -306,7 +305,6 @@ pub(crate) const TASK_SYSTEM: &str = "You are a helpful assistant.";
 pub(crate) const NO_THINK: &str = " /no_think";
 
 /// The end of a turn.
-#[cfg(feature = "train")]
 pub(crate) const IM_END: &str = "<|im_end|>";
 /// What stands between thinking and answer.
 pub(crate) const ANSWER: &str = "\n</think>\n\n";

@@ -3,7 +3,6 @@
 use super::ask::Subject;
 use super::conversation::{Ask, Asked, resized};
 use super::draw::Picture;
-use super::kinds::{named, names};
 use super::phrases::worded;
 use super::random::Random;
 use super::scene::{Colour, Object, Scene, Shape};
@@ -88,7 +87,7 @@ impl Detection {
 
     /// The name that the answer gives to an object.
     pub fn label(&self, object: &Object) -> String {
-        named(object, self.language)
+        object.name(self.language)
     }
 
     /// The request and its answer about the scene as it was drawn; boxes are in pixels of the picture that the model sees.
@@ -101,7 +100,7 @@ impl Detection {
         let first = self.objects.first();
         let place = first.map(|&index| resized(picture, picture.marks[index].edges));
         let answer = format!("[{}]", boxes.collect::<Vec<_>>().join(", "));
-        Ask { question: self.text.clone(), answer, thought, asked: Asked { names: names(self.subject), place } }
+        Ask { question: self.text.clone(), answer, thought, asked: Asked { names: self.subject.names(), place } }
     }
 }
 

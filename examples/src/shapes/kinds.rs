@@ -1,10 +1,10 @@
 //! A number for every kind of thing that a picture can show, so that the tower can be taught where they are.
 
+#[cfg(feature = "train")]
 use super::ask::Subject;
 use super::buttons::WORDS;
 use super::reading::CHARACTERS;
 use super::scene::{Colour, Object, Shape};
-use super::words::Language;
 
 const OBJECTS: usize = Colour::ALL.len() * Shape::ALL.len();
 
@@ -31,24 +31,8 @@ pub(crate) fn said(kind: u32) -> Vec<String> {
     let Some(index) = (kind as usize).checked_sub(1) else { return Vec::new() };
     if index < OBJECTS {
         let (colour, shape) = (Colour::ALL[index / Shape::ALL.len()], Shape::ALL[index % Shape::ALL.len()]);
-        return names(Subject { colour: Some(colour), shape: Some(shape) });
+        return Subject { colour: Some(colour), shape: Some(shape) }.names();
     }
     let characters = CHARACTERS.iter().map(|&letter| char::from(letter).to_string());
     characters.chain(WORDS.concat().into_iter().map(String::from)).nth(index - OBJECTS).into_iter().collect()
-}
-
-/// What a subject is called in either language, each part in the form that it has in an object's whole name.
-pub(crate) fn names(subject: Subject) -> Vec<String> {
-    let name = |language| {
-        let shape = subject.shape.map(|shape| shape.word(language));
-        let joint = if language == Language::English && shape.is_some() { " " } else { "" };
-        [subject.colour.map_or("", |colour| colour.word(language)), joint, shape.unwrap_or("")].concat()
-    };
-    Language::ALL.map(name).into_iter().filter(|name| !name.is_empty()).collect()
-}
-
-/// A colour and a shape as one name.
-pub(crate) fn named(object: &Object, language: Language) -> String {
-    let joint = if language == Language::English { " " } else { "" };
-    [object.colour.word(language), object.shape.word(language)].join(joint)
 }

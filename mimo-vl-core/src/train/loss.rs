@@ -25,7 +25,8 @@ pub(super) struct Learner<B: Kernels> {
     /// things are long before answers do (compare Lin et al., "Focal Loss", 2017, for its balance).
     kinds: Option<Linear<B>>,
     /// Tells from what the language model has of a token after half of its layers the numbers of its patches, so that the other
-    /// half can say them. Where in the picture a token stands is known there only: to the vision tower all places are alike.
+    /// half can say them, and before the last layer those that are to have been found. Where in the picture a token stands is
+    /// known there only: to the vision tower all places are alike.
     numbers: Option<Linear<B>>,
 }
 
