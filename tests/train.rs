@@ -9,7 +9,7 @@ use mimo_vl_core::device::{WithBackend, dispatch};
 use mimo_vl_core::error::{Error, Result};
 use mimo_vl_core::kernels::Kernels;
 use mimo_vl_core::prompt::Tokenizer;
-use mimo_vl_core::train::{Batch, Dataset, Example, GrownSource, RandomSource, Schedule, TrainOptions, Trainer};
+use mimo_vl_core::train::{Batch, Dataset, Example, Found, GrownSource, RandomSource, Schedule, TrainOptions, Trainer};
 use mimo_vl_core::{Generate, Image, LoadOptions, Model, Prompt, Thinking, Weights};
 use mimo_vl_examples::shapes::{
     Dimensions, KINDS, PLACES, Recipe, ShapesDataset, Stage, build_tokenizer, write_checkpoint_files,
@@ -170,8 +170,8 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
     let mut dataset = dataset(folder.path());
     let opening = dataset.tokenizer.encode("<|im_start|>assistant\n").unwrap();
     for skills in [[0, 1, 0, 0, 0], [0, 0, 0, 1, 0]] {
-        dataset.stages[0].recipe = Recipe { skills, most_boxes: 1, ..Recipe::default() };
-        let (mut heard, mut places) = (0, 0);
+        dataset.stages[0].recipe = Recipe { skills, ..Recipe::default() };
+        let (mut heard, mut places, mut more) = (0, 0, 0);
         for index in 0..12 {
             let batch = dataset.batch(index).unwrap();
             let media: Vec<_> = batch.slots.iter().flat_map(|slot| slot.start..slot.start + slot.len).collect();
@@ -188,18 +188,29 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
                     heard += 1;
                 }
             }
-            for (position, &(row, numbers)) in batch.found.iter().enumerate() {
+            let spelled = |id: u32| dataset.tokenizer.decode(&[id]);
+            let found = |row: u32| batch.found.iter().find(|found| found.row == row).map(|found| found.numbers);
+            for &Found { row, numbers } in &batch.found {
                 assert!(!shown(row) && numbers.iter().all(|&number| (number as usize) < PLACES));
-                let spelled = |row: u32| dataset.tokenizer.decode(&[batch.ids[row as usize]]);
+            }
+            for target in &batch.targets {
+                let said = spelled(target.token);
                 // The last of the rows is that which is to say the first number.
-                if let (true, Ok(pixel)) = (spelled(row).ends_with('['), spelled(row + 1).parse::<u32>()) {
-                    assert_eq!(pixel, 7 * numbers[0]);
-                    assert!(batch.found.get(position + 1).is_none_or(|&(next, _)| next != row + 1));
+                let [key, opening] = [1, 0].map(|back| spelled(batch.ids[target.row as usize - back]));
+                if key.ends_with("\":") && opening.ends_with('[') {
+                    assert_eq!(found(target.row).map(|numbers| (7 * numbers[0]).to_string()), Some(said.clone()));
+                    assert_eq!(found(target.row + 1), None);
                     places += 1;
+                }
+                // A label is followed by another box.
+                if said.starts_with("\"},") {
+                    assert!(found(target.row).is_some() && found(target.row - 1).is_none(), "batch {index}");
+                    more += 1;
                 }
             }
         }
         assert!((heard > 20 || skills[3] == 0) && places > 20, "{heard} {places}");
+        assert!(more > 20 || skills[1] == 0, "{more}");
     }
 }
 

@@ -138,7 +138,7 @@ impl Buttons {
             format!("{word} [{x}, {y}]")
         };
         let thought: Vec<String> = self.words.iter().zip(&self.picture.marks).map(listed).collect();
-        let asked = Asked { names: vec![self.words[self.target].to_owned()], place: Some(place) };
+        let asked = Asked { names: vec![self.words[self.target].to_owned()], places: vec![place] };
         Ok(Ask { question, answer, thought: thought.join(", "), asked })
     }
 }

@@ -111,9 +111,9 @@ pub(crate) struct Ask {
 pub struct Asked {
     /// Its names.
     pub names: Vec<String>,
-    /// Left, top, right and bottom of the first of it, for a click its middle twice, as the answer says them: in steps of seven
-    /// pixels of the picture that the model sees. `None` where the answer is no place.
-    pub place: Option<[i64; 4]>,
+    /// Left, top, right and bottom of each of it, for a click its middle twice, as and in the order in which the answer says them:
+    /// in steps of seven pixels of the picture that the model sees. Empty where the answer names no place.
+    pub places: Vec<[i64; 4]>,
 }
 
 /// A question of the user and what the model should reply.
@@ -245,7 +245,7 @@ fn questions(scene: &Scene, count: usize, recipe: &Recipe, rng: &mut Random) -> 
     let ask = |question: Question| Ask {
         answer: question.answer_text(),
         thought: scene.caption(question.language, recipe.order),
-        asked: Asked { names: question.subject.names(), place: None },
+        asked: Asked { names: question.subject.names(), places: Vec::new() },
         question: question.text,
     };
     scene.questions(rng, count).into_iter().map(ask).collect()

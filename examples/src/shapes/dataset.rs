@@ -2,10 +2,10 @@
 
 use mimo_vl_core::config::{ModelConfig, PreprocessConfig};
 use mimo_vl_core::encode::encode;
-use mimo_vl_core::error::Result;
+use mimo_vl_core::error::{Error, Result};
 use mimo_vl_core::preprocess;
 use mimo_vl_core::prompt::Tokenizer;
-use mimo_vl_core::train::{Batch, Dataset, Example, PatchLabel, Target};
+use mimo_vl_core::train::{Batch, Dataset, Example, Found, PatchLabel, Target};
 
 use super::checkpoint::TOKEN_SIDE;
 use super::conversation::{ANSWER, Conversation, IM_END, Media, NO_THINK, Recipe, STEPS, Skill, in_steps};
@@ -121,11 +121,8 @@ impl ShapesDataset {
                 let weight = ASKED / tokens.len().max(1) as f32;
                 let target = |row| tokens.iter().map(move |&token| Target { row: row as u32, token, weight });
                 early.extend(heard.clone().chain(first..ids.len() - 1).flat_map(target));
-                if let Some((edges, at)) = piece.asked.place.zip(said.find("\": [")) {
-                    let before = answer + self.tokenizer.encode(&said[..at + 4])?.len();
-                    let numbers = edges.map(|edge| place(edge as usize));
-                    found.extend(heard.clone().chain(first..before).map(|row| (row as u32, numbers)));
-                }
+                let asked = heard.clone().chain(first..answer);
+                found.extend(self.found(said, &piece.asked.places, asked, answer)?);
             }
             // From the last token of what the user typed on.
             let typed = piece.text.rfind(IM_END).map_or("", |end| &piece.text[..end]);
@@ -138,7 +135,7 @@ impl ShapesDataset {
         let repeats = patches.grid.tokens() - 1;
         weights.splice(before_media..before_media, std::iter::repeat_n(0.0, repeats));
         early.iter_mut().for_each(|target| target.row += repeats as u32);
-        found.iter_mut().for_each(|(row, _)| *row += repeats as u32);
+        found.iter_mut().for_each(|found| found.row += repeats as u32);
         let [rows, columns] = [patches.grid.h, patches.grid.w];
         // Of the two frames of a step in time, the first is labelled.
         let labels = pictures.iter().step_by(2).map(|picture| self.labels(picture, [rows, columns]));
@@ -159,6 +156,30 @@ impl ShapesDataset {
             patches: vec![patches],
             patch_labels,
         })
+    }
+
+    /// The rows at which each place of an answer is to have been found, up to that which says its first number: of the first place
+    /// the rows at which it is asked for and those of the answer, which starts at `answer`; of another one those from the last token
+    /// of the label before it.
+    fn found(
+        &self,
+        said: &str,
+        places: &[[i64; 4]],
+        asked: impl Iterator<Item = usize> + Clone,
+        answer: usize,
+    ) -> Result<Vec<Found>> {
+        let row = |end: usize| Ok::<_, Error>(answer + self.tokenizer.encode(&said[..end])?.len());
+        let mut found = Vec::new();
+        for (edges, (at, opening)) in places.iter().zip(said.match_indices("\": [")) {
+            let numbers = edges.map(|edge| place(edge as usize));
+            let (asked, from) = match said[..at].rfind("\"}") {
+                Some(labelled) => (None, row(labelled)? - 1),
+                None => (Some(asked.clone()), answer),
+            };
+            let rows = asked.into_iter().flatten().chain(from..row(at + opening.len())?);
+            found.extend(rows.map(|row| Found { row: row as u32, numbers }));
+        }
+        Ok(found)
     }
 
     /// The tokens of all names.

@@ -92,15 +92,13 @@ impl Detection {
 
     /// The request and its answer about the scene as it was drawn; boxes are in pixels of the picture that the model sees.
     pub(crate) fn ask(&self, scene: &Scene, picture: &Picture, thought: String) -> Ask {
-        let boxes = self.objects.iter().map(|&index| {
-            let [left, top, right, bottom] = resized(picture, picture.marks[index].edges);
+        let places: Vec<_> = self.objects.iter().map(|&index| resized(picture, picture.marks[index].edges)).collect();
+        let boxes = self.objects.iter().zip(&places).map(|(&index, [left, top, right, bottom])| {
             let label = self.label(&scene.objects[index]);
             format!("{{\"bbox_2d\": [{left}, {top}, {right}, {bottom}], \"label\": \"{label}\"}}")
         });
-        let first = self.objects.first();
-        let place = first.map(|&index| resized(picture, picture.marks[index].edges));
         let answer = format!("[{}]", boxes.collect::<Vec<_>>().join(", "));
-        Ask { question: self.text.clone(), answer, thought, asked: Asked { names: self.subject.names(), place } }
+        Ask { question: self.text.clone(), answer, thought, asked: Asked { names: self.subject.names(), places } }
     }
 }
 

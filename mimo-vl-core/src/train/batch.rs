@@ -30,9 +30,8 @@ pub struct Example {
     /// What the language model is to know after half of its layers, as tokens that it would say there: what a picture shows at
     /// the row of an image token, what was asked for at the rows of a question or an answer.
     pub early: Vec<Target>,
-    /// What the language model is to have found before its last layer: rows, counted from the example's first token, and four
-    /// numbers such as those of labels.
-    pub found: Vec<(u32, [u32; 4])>,
+    /// What the language model is to have found before its last layer.
+    pub found: Vec<Found>,
     /// Where the features of `patches` stand, in their order.
     pub slots: Vec<Slot>,
     /// The media.
@@ -52,6 +51,15 @@ pub struct Target {
     pub weight: f32,
 }
 
+/// What is to have been found at a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The row, from the example's first token, or in a batch from the batch's.
+    pub row: u32,
+    /// Four numbers such as those of labels.
+    pub numbers: [u32; 4],
+}
+
 /// Several examples side by side, padded at the end to one length.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
@@ -68,7 +76,7 @@ pub struct Batch {
     /// What is to be known after half of the layers.
     pub early: Vec<Target>,
     /// What is to have been found before the last layer.
-    pub found: Vec<(u32, [u32; 4])>,
+    pub found: Vec<Found>,
     /// The patches of all media.
     pub pixels: Vec<u8>,
     /// The grids of all media.
@@ -91,7 +99,7 @@ impl Batch {
                 || example.weights.len() != tokens
                 || example.slots.len() != example.patches.len()
                 || example.early.iter().any(|target| target.row as usize >= tokens)
-                || example.found.iter().any(|&(row, _)| row as usize >= tokens)
+                || example.found.iter().any(|found| found.row as usize >= tokens)
                 || example.weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0))
                 || example.early.iter().any(|target| !(target.weight.is_finite() && target.weight > 0.0))
                 || ![0, example.patches.iter().map(|media| media.grid.patches()).sum::<usize>()]
@@ -108,7 +116,7 @@ impl Batch {
             let said = (start as u32..).zip(example.ids.iter().zip(&example.weights).skip(1));
             let targets = said.map(|(row, (&token, &weight))| Target { row, token, weight });
             batch.targets.extend(targets.filter(|target| target.weight > 0.0));
-            batch.found.extend(example.found.iter().map(|&(row, numbers)| (start as u32 + row, numbers)));
+            batch.found.extend(example.found.iter().map(|found| Found { row: start as u32 + found.row, ..*found }));
             batch.early.extend(example.early.iter().map(|target| Target { row: start as u32 + target.row, ..*target }));
             batch.patch_labels.extend_from_slice(&example.patch_labels);
             for (slot, patches) in example.slots.iter().zip(&example.patches) {

@@ -116,7 +116,7 @@ impl<B: Kernels> Learner<B> {
         let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, cancel)?;
         aside.extend(self.early_loss(middle.clone(), batch, amount, device)?);
         aside.extend(self.number_loss(middle, &batch.numbered(), amount.numbered, device)?);
-        let found: Vec<_> = batch.found.iter().map(|&(row, numbers)| (row, 0, numbers)).collect();
+        let found: Vec<_> = batch.found.iter().map(|found| (found.row, 0, found.numbers)).collect();
         aside.extend(self.number_loss(late, &found, amount.found, device)?);
         let rows = ints(batch.targets.iter().map(|target| target.row).collect(), device);
         let logits = language.logits(hidden.select(0, rows));
