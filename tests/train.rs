@@ -87,7 +87,7 @@ impl<D: Dataset> WithBackend for Run<'_, D> {
                 stop.cancel();
             }
         });
-        assert!(matches!(result, Ok(()) | Err(Error::Cancelled)), "{result:?}");
+        result.or_else(|error| if matches!(error, Error::Cancelled) { Ok(()) } else { Err(error) })?;
         trainer.save_weights(self.out)?;
         Ok(losses)
     }
@@ -263,6 +263,38 @@ fn an_example_whose_parts_do_not_fit_is_refused() {
         patch_labels: Vec::new(),
     };
     assert!(matches!(Batch::new(&[example]), Err(Error::Prompt { .. })));
+}
+
+/// Batches with something in them that the model has no class for.
+struct Spoiled<'a>(&'a ShapesDataset, fn(&mut Batch));
+
+impl Dataset for Spoiled<'_> {
+    fn batch(&self, index: u64) -> Result<Batch> {
+        let mut batch = self.0.batch(index)?;
+        self.1(&mut batch);
+        Ok(batch)
+    }
+}
+
+#[test]
+fn what_the_model_has_no_class_for_is_refused() {
+    let folder = small_checkpoint();
+    let mut dataset = dataset(folder.path());
+    dataset.stages[0].recipe.skills = [0, 1, 0, 0, 0];
+    let cases: [(fn(&mut Batch), &str); 4] = [
+        (|batch| batch.patch_labels[0].kind = KINDS as u32, "a patch is labelled"),
+        (|batch| batch.patch_labels[0].numbers = Some([PLACES as u32; 4]), "a number to be known"),
+        (|batch| batch.found[0].numbers[3] = PLACES as u32, "a number to be known"),
+        (|batch| batch.early[0].token = 1 << 20, "an early target is token 1048576"),
+    ];
+    for (spoil, message) in cases {
+        let dataset = Spoiled(&dataset, spoil);
+        let (state, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (folder, state, out) = (folder.path(), state.path(), out.path());
+        let run = Run { folder, state, out, dataset: &dataset, workers: 1, until: 1, rate: 1e-3 };
+        let error = dispatch("cpu", run).unwrap_err();
+        assert!(matches!(error, Error::Prompt { .. }) && error.to_string().contains(message), "{error}");
+    }
 }
 
 #[test]

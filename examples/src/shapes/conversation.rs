@@ -111,8 +111,9 @@ pub(crate) struct Ask {
 pub struct Asked {
     /// Its names.
     pub names: Vec<String>,
-    /// Left, top, right and bottom of each of it, for a click its middle twice, as and in the order in which the answer says them:
-    /// in steps of seven pixels of the picture that the model sees. Empty where the answer names no place.
+    /// Left, top, right and bottom of each of it, for a click its middle twice, as and in the order in which the answer says them;
+    /// of what moves, which no answer says, its middle at first and at last. In steps of seven pixels of the picture that the
+    /// model sees.
     pub places: Vec<[i64; 4]>,
 }
 
@@ -206,7 +207,7 @@ impl Conversation {
             }
             Skill::Motion { frames } => {
                 let motion = Motion::random(size, frames, &mut rng);
-                let ask = motion.ask();
+                let ask = motion.ask()?;
                 (Media::Motion(motion), vec![ask])
             }
         };

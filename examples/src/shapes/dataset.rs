@@ -23,6 +23,9 @@ const FRAME: [(u32, u32); 2] = [(112, 168), (112, 168)];
 /// How much a row counts that is to know what was asked for; each token of what a picture shows counts 1.
 const ASKED: f32 = 0.1;
 
+/// What stands before the first number of a place.
+const OPENING: &str = "\": [";
+
 /// What some of the batches are made of.
 #[derive(Debug, Clone)]
 pub struct Stage {
@@ -80,6 +83,15 @@ impl Dataset for ShapesDataset {
     }
 }
 
+/// A conversation as tokens, one for its media, and what is to be learned of them.
+#[derive(Default)]
+struct Script {
+    ids: Vec<u32>,
+    weights: Vec<f32>,
+    early: Vec<Target>,
+    found: Vec<Found>,
+}
+
 impl ShapesDataset {
     fn recipe(&self, batch: u64) -> &Recipe {
         let mut end = 0;
@@ -103,32 +115,7 @@ impl ShapesDataset {
                 (self.config.tokens.video, patches, second_per_grid, motion.frames.iter().collect())
             }
         };
-        let (mut ids, mut weights) = (Vec::new(), Vec::new());
-        let (mut early, mut found) = (Vec::new(), Vec::new());
-        let mut heard = 0..0;
-        for piece in conversation.pieces() {
-            let piece_ids = self.tokenizer.encode(&piece.text)?;
-            let weight = if piece.learn { 1.0 / (piece_ids.len() as f32).sqrt() } else { 0.0 };
-            weights.extend(std::iter::repeat_n(weight, piece_ids.len()));
-            let start = ids.len();
-            ids.extend(piece_ids);
-            if piece.learn {
-                let said = piece.text.rsplit(ANSWER).next().unwrap_or(&piece.text);
-                let answer = ids.len() - self.tokenizer.encode(said)?.len();
-                // The row that says the first token of an answer without thinking is among those that heard the question.
-                let first = if answer == start { answer } else { answer - 1 };
-                let tokens = self.words(&piece.asked.names)?;
-                let weight = ASKED / tokens.len().max(1) as f32;
-                let target = |row| tokens.iter().map(move |&token| Target { row: row as u32, token, weight });
-                early.extend(heard.clone().chain(first..ids.len() - 1).flat_map(target));
-                let asked = heard.clone().chain(first..answer);
-                found.extend(self.found(said, &piece.asked.places, asked, answer)?);
-            }
-            // From the last token of what the user typed on.
-            let typed = piece.text.rfind(IM_END).map_or("", |end| &piece.text[..end]);
-            let typed = typed.strip_suffix(NO_THINK).unwrap_or(typed);
-            heard = (start + self.tokenizer.encode(typed)?.len()).max(1) - 1..ids.len();
-        }
+        let Script { ids, mut weights, mut early, mut found } = self.script(conversation)?;
         let before_media = ids.iter().position(|&id| id == pad).unwrap_or(0);
         let media = [(patches.grid, second_per_grid)];
         let encoded = encode(&ids, &media, &self.config.tokens, self.config.vision.tokens_per_second)?;
@@ -158,9 +145,38 @@ impl ShapesDataset {
         })
     }
 
-    /// The rows at which each place of an answer is to have been found, up to that which says its first number: of the first place
-    /// the rows at which it is asked for and those of the answer, which starts at `answer`; of another one those from the last token
-    /// of the label before it.
+    fn script(&self, conversation: &Conversation) -> Result<Script> {
+        let Script { mut ids, mut weights, mut early, mut found } = Script::default();
+        let mut heard = 0..0;
+        for piece in conversation.pieces() {
+            let piece_ids = self.tokenizer.encode(&piece.text)?;
+            let weight = if piece.learn { 1.0 / (piece_ids.len() as f32).sqrt() } else { 0.0 };
+            weights.extend(std::iter::repeat_n(weight, piece_ids.len()));
+            let start = ids.len();
+            ids.extend(piece_ids);
+            if piece.learn {
+                let said = piece.text.rsplit(ANSWER).next().unwrap_or(&piece.text);
+                let answer = ids.len() - self.tokenizer.encode(said)?.len();
+                // The row that says the first token of an answer without thinking is among those that heard the question.
+                let first = if answer == start { answer } else { answer - 1 };
+                let tokens = self.words(&piece.asked.names)?;
+                let weight = ASKED / tokens.len().max(1) as f32;
+                let target = |row| tokens.iter().map(move |&token| Target { row: row as u32, token, weight });
+                early.extend(heard.clone().chain(first..ids.len() - 1).flat_map(target));
+                let asked = heard.clone().chain(first..answer);
+                found.extend(self.found(said, &piece.asked.places, asked, answer)?);
+            }
+            // From the last token of what the user typed on.
+            let typed = piece.text.rfind(IM_END).map_or("", |end| &piece.text[..end]);
+            let typed = typed.strip_suffix(NO_THINK).unwrap_or(typed);
+            heard = (start + self.tokenizer.encode(typed)?.len()).max(1) - 1..ids.len();
+        }
+        Ok(Script { ids, weights, early, found })
+    }
+
+    /// The rows at which each place is to have been found: of the first one those at which it is asked for, and those of the answer,
+    /// which starts at `answer`, up to that which says its first number; of another one those from the last token of the label
+    /// before it. Where the answer says no numbers, up to the row that says its first word.
     fn found(
         &self,
         said: &str,
@@ -170,13 +186,17 @@ impl ShapesDataset {
     ) -> Result<Vec<Found>> {
         let row = |end: usize| Ok::<_, Error>(answer + self.tokenizer.encode(&said[..end])?.len());
         let mut found = Vec::new();
-        for (edges, (at, opening)) in places.iter().zip(said.match_indices("\": [")) {
+        let mut openings: Vec<usize> = said.match_indices(OPENING).map(|(at, _)| at + OPENING.len()).collect();
+        if openings.is_empty() {
+            openings.push(0);
+        }
+        for (edges, end) in places.iter().zip(openings) {
             let numbers = edges.map(|edge| place(edge as usize));
-            let (asked, from) = match said[..at].rfind("\"}") {
+            let (asked, from) = match said[..end].rfind("\"}") {
                 Some(labelled) => (None, row(labelled)? - 1),
                 None => (Some(asked.clone()), answer),
             };
-            let rows = asked.into_iter().flatten().chain(from..row(at + opening.len())?);
+            let rows = asked.into_iter().flatten().chain(from..row(end)?);
             found.extend(rows.map(|row| Found { row: row as u32, numbers }));
         }
         Ok(found)

@@ -1,10 +1,13 @@
 //! "Which way does the circle move?": short videos.
 
+use mimo_vl_core::config::PreprocessConfig;
 use mimo_vl_core::gui::Direction;
+use mimo_vl_core::preprocess;
 use mimo_vl_core::{Result, Video};
 
 use super::ask::Subject;
-use super::conversation::{Ask, Asked};
+use super::checkpoint::TOKEN_SIDE;
+use super::conversation::{Ask, Asked, in_steps};
 use super::draw::{Picture, draw};
 use super::phrases::worded;
 use super::random::Random;
@@ -40,6 +43,8 @@ pub struct Motion {
     pub language: Language,
     /// Where the object moves.
     pub direction: Direction,
+    /// What moves, by what the question calls it.
+    subject: Subject,
     thought: String,
 }
 
@@ -78,7 +83,7 @@ impl Motion {
         let subject = Subject { colour: by.0.then_some(kind.0), shape: by.1.then_some(kind.1) };
         let templates = if language == Language::English { ENGLISH } else { CHINESE };
         let text = worded(templates, subject, language, rng);
-        Self { frames, fps, text, language, direction, thought: scene.caption(language, Default::default()) }
+        Self { frames, fps, text, language, direction, subject, thought: scene.caption(language, Default::default()) }
     }
 
     /// The frames as the library takes them, at the size that the model is trained on.
@@ -95,13 +100,24 @@ impl Motion {
         word(self.direction, self.language)
     }
 
-    pub(crate) fn ask(&self) -> Ask {
-        Ask {
-            question: self.text.clone(),
-            answer: self.answer_text().into(),
-            thought: self.thought.clone(),
-            asked: Asked::default(),
-        }
+    /// The middle of what moves in the first frame and in the last of those that each start a step in time, in steps of seven pixels
+    /// of the frames that the model sees.
+    fn way(&self) -> Result<[i64; 4]> {
+        let grid = preprocess::video_layout(&self.video()?, &PreprocessConfig::default())?.grid;
+        let first = &self.frames[0];
+        let last = self.frames.iter().step_by(2).next_back().unwrap_or(first);
+        let seen = [(grid.w, first.width), (grid.h, first.height)];
+        let scale = seen.map(|(patches, side)| (patches * TOKEN_SIDE / 2) as f64 / f64::from(side));
+        Ok(std::array::from_fn(|index| {
+            let edges = if index < 2 { first } else { last }.marks[0].edges;
+            in_steps((edges[index % 2] + edges[index % 2 + 2]) / 2.0 * scale[index % 2])
+        }))
+    }
+
+    pub(crate) fn ask(&self) -> Result<Ask> {
+        let asked = Asked { names: self.subject.names(), places: vec![self.way()?] };
+        let (question, answer, thought) = (self.text.clone(), self.answer_text().into(), self.thought.clone());
+        Ok(Ask { question, answer, thought, asked })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::checkpoint::TensorSource;
 use crate::config::TextConfig;
 use crate::error::Result;
 use crate::kernels::Kernels;
-use crate::nn::{Linear, RmsNorm, mrope_table, parameter};
+use crate::nn::{Linear, RmsNorm, RopeTable, mrope_table, parameter};
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 
@@ -110,7 +110,8 @@ impl<B: Kernels> LanguageModel<B> {
         caches: &mut [&mut Cache<B>],
         cancel: &Cancel,
     ) -> Result<Tensor<B, 2>> {
-        let x = self.run(0..self.layers.len(), x, positions, batch, caches, cancel)?;
+        let rope = self.rope(positions, &x.device());
+        let x = self.run(0..self.layers.len(), x, &rope, batch, caches, cancel)?;
         for cache in caches {
             cache.advance(positions.len() / batch);
         }
@@ -129,9 +130,10 @@ impl<B: Kernels> LanguageModel<B> {
     ) -> Result<[Tensor<B, 2>; 3]> {
         let all = self.layers.len();
         let (half, most) = (all / 2, all.saturating_sub(1));
-        let middle = self.run(0..half, x, positions, batch, &mut [], cancel)?;
-        let late = self.run(half..most, middle.clone(), positions, batch, &mut [], cancel)?;
-        let last = self.run(most..all, late.clone(), positions, batch, &mut [], cancel)?;
+        let rope = self.rope(positions, &x.device());
+        let middle = self.run(0..half, x, &rope, batch, &mut [], cancel)?;
+        let late = self.run(half..most, middle.clone(), &rope, batch, &mut [], cancel)?;
+        let last = self.run(most..all, late.clone(), &rope, batch, &mut [], cancel)?;
         Ok([middle, late, self.norm.forward(last)])
     }
 
@@ -141,24 +143,27 @@ impl<B: Kernels> LanguageModel<B> {
         self.norm.forward(hidden)
     }
 
+    fn rope(&self, positions: &[[u32; 3]], device: &B::Device) -> RopeTable<B> {
+        mrope_table(positions, self.rope_theta, self.mrope_section, self.heads, device)
+    }
+
     /// Some of the layers.
     fn run(
         &self,
         layers: Range<usize>,
         mut x: Tensor<B, 2>,
-        positions: &[[u32; 3]],
+        rope: &RopeTable<B>,
         batch: usize,
         caches: &mut [&mut Cache<B>],
         cancel: &Cancel,
     ) -> Result<Tensor<B, 2>> {
-        let rope = mrope_table(positions, self.rope_theta, self.mrope_section, self.heads, &x.device());
         for (index, layer) in self.layers.iter().enumerate().take(layers.end).skip(layers.start) {
             cancel.check()?;
             let of_layer = caches.iter_mut().map(|cache| {
                 let (layers, past) = cache.layers();
                 (&mut layers[index], past)
             });
-            x = layer.forward(x, batch, &rope, &mut of_layer.collect::<Vec<_>>());
+            x = layer.forward(x, batch, rope, &mut of_layer.collect::<Vec<_>>());
         }
         Ok(x)
     }

@@ -125,12 +125,15 @@ impl Batch {
                 batch.grids.push(patches.grid);
             }
         }
-        if !batch.patch_labels.is_empty()
-            && batch.patch_labels.len() != batch.grids.iter().map(Grid::patches).sum::<usize>()
-        {
+        if !batch.patch_labels.is_empty() && batch.patch_labels.len() != batch.patches() {
             return Err(Error::prompt("patches are labelled in some examples of a batch and not in others"));
         }
         Ok(batch)
+    }
+
+    /// The patches of all media.
+    pub(super) fn patches(&self) -> usize {
+        self.grids.iter().map(Grid::patches).sum()
     }
 
     /// The row of every media token that has numbers to know, which of its patches they are of, and the numbers.

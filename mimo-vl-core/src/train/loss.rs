@@ -110,7 +110,7 @@ impl<B: Kernels> Learner<B> {
         let mut aside = Vec::new();
         if !batch.grids.is_empty() {
             let features = self.model.features(&batch.pixels, &batch.grids, preprocess, device, cancel)?;
-            aside.extend(self.kind_loss(features.clone(), &batch.patch_labels, amount, device));
+            aside.extend(self.kind_loss(features.clone(), &batch.patch_labels, amount, device)?);
             x = splice(x, features, &batch.slots);
         }
         let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, cancel)?;
@@ -134,16 +134,20 @@ impl<B: Kernels> Learner<B> {
         labels: &[PatchLabel],
         amount: Amount,
         device: &B::Device,
-    ) -> Option<Tensor<B, 1>> {
-        let probe = self.kinds.as_ref().filter(|_| !labels.is_empty())?;
+    ) -> Result<Option<Tensor<B, 1>>> {
+        let Some(probe) = self.kinds.as_ref().filter(|_| !labels.is_empty()) else { return Ok(None) };
         let scores = probe.forward(features);
         let [tokens, width] = scores.dims();
-        let scores = scores.reshape([tokens * BLOCK, width / BLOCK]);
+        let classes = width / BLOCK;
+        if let Some(label) = labels.iter().find(|label| label.kind as usize >= classes) {
+            return Err(Error::prompt(format!("a patch is labelled {}, and there are {classes} classes", label.kind)));
+        }
+        let scores = scores.reshape([tokens * BLOCK, classes]);
         let (positive, negative) = (0.5 / amount.labelled.max(1) as f32, 2.0 / amount.unlabelled.max(1) as f32);
         let weight = |label: &PatchLabel| if label.kind > 0 { positive } else { negative };
         let weights = floats(labels.iter().map(weight).collect(), device);
         let kinds = labels.iter().map(|label| label.kind).collect();
-        Some((likelihood(scores, ints(kinds, device)) * weights).sum().neg())
+        Ok(Some((likelihood(scores, ints(kinds, device)) * weights).sum().neg()))
     }
 
     /// What the language model would say after half of its layers (compare Elhoushi et al., "LayerSkip", 2024): so what is there

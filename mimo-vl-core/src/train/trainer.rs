@@ -1,5 +1,6 @@
 //! The training loop: batches ahead in a thread, gradients of several batches at once, one optimiser step.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -221,17 +222,20 @@ impl<B: Kernels> Trainer<B> {
         })
     }
 
-    /// Loss and gradients of every batch, in order. A worker that is done takes the next batch, as they take different times.
+    /// Loss and gradients of every batch, in order. A worker that is done takes the next batch, the longest first, as they take
+    /// different times.
     fn parts(&self, batches: &[Batch], amount: Amount) -> Result<Vec<Part>> {
         if self.pools.is_empty() {
             return batches.iter().map(|batch| self.part(self.learner.clone(), batch, amount)).collect();
         }
+        let mut order: Vec<usize> = (0..batches.len()).collect();
+        order.sort_by_key(|&index| Reverse(batches[index].ids.len() + batches[index].patches()));
         let next = AtomicUsize::new(0);
         let work = |learner: &Learner<Autodiff<B>>, pool: &ThreadPool| {
             let mut done = Vec::new();
             while let Some((index, batch)) = {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                batches.get(index).map(|batch| (index, batch))
+                let index = order.get(next.fetch_add(1, Ordering::Relaxed));
+                index.map(|&index| (index, &batches[index]))
             } {
                 let part = pool.install(|| self.part(detached(learner), batch, amount));
                 if part.is_err() {
@@ -243,7 +247,7 @@ impl<B: Kernels> Trainer<B> {
         };
         let done = std::thread::scope(|scope| {
             let workers = self.pools.iter().map(|pool| {
-                let learner = self.learner.clone();
+                let (learner, work) = (self.learner.clone(), &work);
                 scope.spawn(move || work(&learner, pool))
             });
             let workers: Vec<_> = workers.collect();
