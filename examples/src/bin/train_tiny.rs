@@ -59,7 +59,7 @@ const STAGES: [Lessons; 6] = [
     Lessons { steps: 1_000, skills: [15, 85, 0, 0, 0], most_detected: 4, most_boxes: 1, thinking: 0.3 },
     Lessons { steps: 1_500, skills: [15, 45, 10, 20, 10], most_detected: 5, most_boxes: 1, thinking: 0.3 },
     Lessons { steps: 4_700, skills: [20, 38, 6, 32, 4], most_detected: 5, most_boxes: 1, thinking: 0.4 },
-    Lessons { steps: 1, skills: [40, 38, 6, 7, 9], most_detected: 5, most_boxes: 5, thinking: 0.4 },
+    Lessons { steps: 1, skills: [34, 44, 5, 6, 11], most_detected: 5, most_boxes: 5, thinking: 0.4 },
 ];
 
 struct Arguments {

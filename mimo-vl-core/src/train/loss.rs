@@ -50,10 +50,12 @@ pub(super) struct Amount {
     /// What early targets count together.
     early: f64,
     found: usize,
+    /// How much a step counts what is learned beside the tokens.
+    aside: f64,
 }
 
 impl Amount {
-    pub(super) fn of(batches: &[Batch]) -> Self {
+    pub(super) fn of(batches: &[Batch], aside: f64) -> Self {
         let labels = || batches.iter().flat_map(|batch| &batch.patch_labels);
         let weight = |targets: &Vec<Target>| targets.iter().map(|target| f64::from(target.weight)).sum::<f64>();
         Self {
@@ -64,6 +66,7 @@ impl Amount {
             numbered: labels().filter(|label| label.numbers.is_some()).count(),
             early: batches.iter().map(|batch| weight(&batch.early)).sum(),
             found: batches.iter().map(|batch| batch.found.len()).sum(),
+            aside,
         }
     }
 }
@@ -74,7 +77,7 @@ pub(super) struct Loss<B: Kernels> {
     pub(super) total: Tensor<B, 1>,
     /// The part of it that is the negative log-likelihood of the target tokens, by their weights, `[1]`.
     pub(super) tokens: Tensor<B, 1>,
-    /// The part of it that is of what is learned beside them, `[1]`.
+    /// What is learned beside them, before it is weighted, `[1]`.
     pub(super) aside: Tensor<B, 1>,
     /// Target tokens that were the model's first choice, `[1]`.
     pub(super) right: Tensor<B, 1, Int>,
@@ -124,7 +127,7 @@ impl<B: Kernels> Learner<B> {
         let right = logits.clone().argmax(1).squeeze_dim::<1>(1).equal(said).int().sum();
         let tokens = weighted(logits, &batch.targets, amount.weight, device);
         let aside = aside.into_iter().fold(tokens.zeros_like(), |sum, part| sum + part);
-        Ok(Loss { total: tokens.clone() + aside.clone(), tokens, aside, right })
+        Ok(Loss { total: tokens.clone() + aside.clone() * amount.aside, tokens, aside, right })
     }
 
     /// Labelled patches weigh 1/2 together and the others 2, each kind evenly.

@@ -80,7 +80,8 @@ pub struct StepReport {
     pub step: u64,
     /// Mean negative log-likelihood of the target tokens, by their weights.
     pub loss: f64,
-    /// What is learned beside the target tokens: the losses of patch labels, early targets and found numbers.
+    /// What is learned beside the target tokens: the losses of patch labels, early targets and found numbers. A step counts them
+    /// by its rate as a share of the peak: they show the way at first, and leave the end to the tokens.
     pub aside: f64,
     /// Share of target tokens that were the model's first choice.
     pub accuracy: f64,
@@ -191,7 +192,8 @@ impl<B: Kernels> Trainer<B> {
     /// [`Error::Internal`] when the loss or a gradient is no number; the weights are then as before.
     pub fn train(&mut self, batches: &[Batch]) -> Result<StepReport> {
         let started = Instant::now();
-        let amount = Amount::of(batches);
+        let rate = self.options.schedule.rate(self.step);
+        let amount = Amount::of(batches, rate / self.options.schedule.peak);
         let mut accumulator = GradientsAccumulator::new();
         let (mut loss, mut aside, mut right) = (0.0, 0.0, 0);
         for part in self.parts(batches, amount)? {
@@ -207,7 +209,6 @@ impl<B: Kernels> Trainer<B> {
         if !gradient_norm.is_finite() {
             return Err(Error::internal(format!("the gradients of step {} have the norm {gradient_norm}", self.step)));
         }
-        let rate = self.options.schedule.rate(self.step);
         self.learner = self.optimizer.step(rate, self.learner.clone(), grads);
         self.step += 1;
         Ok(StepReport {
