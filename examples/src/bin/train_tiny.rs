@@ -40,6 +40,7 @@ const BATCHES: u64 = 4;
 /// What comes in a stage of training.
 #[derive(Debug)]
 struct Lessons {
+    /// Steps; the last stage goes on to the end, whatever it says.
     steps: u64,
     /// How often each skill comes.
     skills: [u32; 5],
@@ -59,7 +60,7 @@ const STAGES: [Lessons; 6] = [
     Lessons { steps: 1_000, skills: [15, 85, 0, 0, 0], most_detected: 4, most_boxes: 1, thinking: 0.3 },
     Lessons { steps: 1_500, skills: [15, 45, 10, 20, 10], most_detected: 5, most_boxes: 1, thinking: 0.3 },
     Lessons { steps: 4_700, skills: [20, 38, 6, 32, 4], most_detected: 5, most_boxes: 1, thinking: 0.4 },
-    Lessons { steps: 1, skills: [34, 44, 5, 6, 11], most_detected: 5, most_boxes: 5, thinking: 0.4 },
+    Lessons { steps: 1, skills: [28, 52, 4, 5, 11], most_detected: 5, most_boxes: 5, thinking: 0.4 },
 ];
 
 struct Arguments {
@@ -262,7 +263,7 @@ fn progress_bar(steps: u64, done: u64) -> ProgressBar {
 #[derive(Default)]
 struct Means {
     loss: f64,
-    aside: f64,
+    auxiliary: f64,
     accuracy: f64,
     seconds: f64,
     weight: f64,
@@ -273,16 +274,17 @@ impl Means {
         let keep = 0.99;
         self.weight = keep * self.weight + 1.0;
         self.loss = keep * self.loss + report.loss;
-        self.aside = keep * self.aside + report.aside;
+        self.auxiliary = keep * self.auxiliary + report.auxiliary;
         self.accuracy = keep * self.accuracy + report.accuracy;
         self.seconds = keep * self.seconds + report.duration.as_secs_f64();
     }
 
     fn text(&self, report: &StepReport) -> String {
         let rate = self.weight * report.examples as f64 / self.seconds;
-        let [loss, aside, accuracy] = [self.loss, self.aside, 100.0 * self.accuracy].map(|sum| sum / self.weight);
+        let [loss, auxiliary, accuracy] =
+            [self.loss, self.auxiliary, 100.0 * self.accuracy].map(|sum| sum / self.weight);
         format!(
-            "loss {loss:.4} aside {aside:.4} tokens right {accuracy:.1}% {rate:.0} examples/s lr {:.1e}",
+            "loss {loss:.4} auxiliary {auxiliary:.4} tokens right {accuracy:.1}% {rate:.0} examples/s lr {:.1e}",
             report.rate
         )
     }

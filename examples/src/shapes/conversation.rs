@@ -112,8 +112,8 @@ pub struct Asked {
     /// Its names.
     pub names: Vec<String>,
     /// Left, top, right and bottom of each of it, for a click its middle twice, as and in the order in which the answer says them;
-    /// of what moves, which no answer says, its middle at first and at last. In steps of seven pixels of the picture that the
-    /// model sees.
+    /// of what moves, which no answer says, x and y of its middle at first and at last. In pixels of the picture that the model
+    /// sees, each a multiple of seven.
     pub places: Vec<[i64; 4]>,
 }
 
@@ -207,7 +207,7 @@ impl Conversation {
             }
             Skill::Motion { frames } => {
                 let motion = Motion::random(size, frames, &mut rng);
-                let ask = motion.ask()?;
+                let ask = motion.ask(&PreprocessConfig::default())?;
                 (Media::Motion(motion), vec![ask])
             }
         };

@@ -25,6 +25,8 @@ const ASKED: f32 = 0.1;
 
 /// What stands before the first number of a place.
 const OPENING: &str = "\": [";
+/// What stands behind the label of a box.
+const LABEL_END: &str = "\"}";
 
 /// What some of the batches are made of.
 #[derive(Debug, Clone)]
@@ -84,7 +86,6 @@ impl Dataset for ShapesDataset {
 }
 
 /// A conversation as tokens, one for its media, and what is to be learned of them.
-#[derive(Default)]
 struct Script {
     ids: Vec<u32>,
     weights: Vec<f32>,
@@ -146,7 +147,8 @@ impl ShapesDataset {
     }
 
     fn script(&self, conversation: &Conversation) -> Result<Script> {
-        let Script { mut ids, mut weights, mut early, mut found } = Script::default();
+        let (mut ids, mut weights) = (Vec::new(), Vec::new());
+        let (mut early, mut found) = (Vec::new(), Vec::new());
         let mut heard = 0..0;
         for piece in conversation.pieces() {
             let piece_ids = self.tokenizer.encode(&piece.text)?;
@@ -181,23 +183,19 @@ impl ShapesDataset {
         &self,
         said: &str,
         places: &[[i64; 4]],
-        asked: impl Iterator<Item = usize> + Clone,
+        asked: impl Iterator<Item = usize>,
         answer: usize,
     ) -> Result<Vec<Found>> {
+        let places: Vec<_> = places.iter().map(|edges| edges.map(|edge| place(edge as usize))).collect();
+        let at = |row: usize, numbers: [u32; 4]| Found { row: row as u32, numbers };
+        let mut found: Vec<_> = asked.flat_map(|row| places.first().map(|&numbers| at(row, numbers))).collect();
         let row = |end: usize| Ok::<_, Error>(answer + self.tokenizer.encode(&said[..end])?.len());
-        let mut found = Vec::new();
-        let mut openings: Vec<usize> = said.match_indices(OPENING).map(|(at, _)| at + OPENING.len()).collect();
-        if openings.is_empty() {
-            openings.push(0);
-        }
-        for (edges, end) in places.iter().zip(openings) {
-            let numbers = edges.map(|edge| place(edge as usize));
-            let (asked, from) = match said[..end].rfind("\"}") {
-                Some(labelled) => (None, row(labelled)? - 1),
-                None => (Some(asked.clone()), answer),
+        for (&numbers, (start, opening)) in places.iter().zip(said.match_indices(OPENING)) {
+            let from = match said[..start].rfind(LABEL_END) {
+                Some(end) => row(end)? - 1,
+                None => answer,
             };
-            let rows = asked.into_iter().flatten().chain(from..row(end)?);
-            found.extend(rows.map(|row| Found { row: row as u32, numbers }));
+            found.extend((from..row(start + opening.len())?).map(|row| at(row, numbers)));
         }
         Ok(found)
     }

@@ -100,12 +100,11 @@ impl Motion {
         word(self.direction, self.language)
     }
 
-    /// The middle of what moves in the first frame and in the last of those that each start a step in time, in steps of seven pixels
-    /// of the frames that the model sees.
-    fn way(&self) -> Result<[i64; 4]> {
-        let grid = preprocess::video_layout(&self.video()?, &PreprocessConfig::default())?.grid;
-        let first = &self.frames[0];
-        let last = self.frames.iter().step_by(2).next_back().unwrap_or(first);
+    /// The middle of what moves, x and y in the first frame and in the last of those that each start a step in time, in pixels of
+    /// the frames that the model sees, each a multiple of seven.
+    fn ends(&self, config: &PreprocessConfig) -> Result<[i64; 4]> {
+        let grid = preprocess::video_layout(&self.video()?, config)?.grid;
+        let (first, last) = (&self.frames[0], &self.frames[(self.frames.len() - 1) / 2 * 2]);
         let seen = [(grid.w, first.width), (grid.h, first.height)];
         let scale = seen.map(|(patches, side)| (patches * TOKEN_SIDE / 2) as f64 / f64::from(side));
         Ok(std::array::from_fn(|index| {
@@ -114,8 +113,8 @@ impl Motion {
         }))
     }
 
-    pub(crate) fn ask(&self) -> Result<Ask> {
-        let asked = Asked { names: self.subject.names(), places: vec![self.way()?] };
+    pub(crate) fn ask(&self, config: &PreprocessConfig) -> Result<Ask> {
+        let asked = Asked { names: self.subject.names(), places: vec![self.ends(config)?] };
         let (question, answer, thought) = (self.text.clone(), self.answer_text().into(), self.thought.clone());
         Ok(Ask { question, answer, thought, asked })
     }

@@ -453,6 +453,14 @@ fn what_moves_goes_where_the_answer_says() {
             Direction::Down => down >= 28.0 && across == 0.0,
         };
         assert!(expected, "{:?}: {across} {down}", motion.direction);
+        let [from_x, from_y, to_x, to_y] = motion.ask(&PreprocessConfig::default()).unwrap().asked.places[0];
+        let expected = match motion.direction {
+            Direction::Left => to_x < from_x && to_y == from_y,
+            Direction::Right => to_x > from_x && to_y == from_y,
+            Direction::Up => to_y < from_y && to_x == from_x,
+            Direction::Down => to_y > from_y && to_x == from_x,
+        };
+        assert!(expected, "{:?}: {from_x} {from_y} {to_x} {to_y}", motion.direction);
         // Nothing else moves, and the background stays.
         for frame in &motion.frames {
             assert_eq!(frame.marks.len(), motion.frames[0].marks.len());

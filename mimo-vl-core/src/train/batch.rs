@@ -10,9 +10,9 @@ pub(super) const BLOCK: usize = 4;
 /// What a patch shows, for training to tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct PatchLabel {
-    /// Its kind; 0 for nothing in particular.
+    /// Its kind, below `patch_classes` of the options; 0 for nothing in particular.
     pub kind: u32,
-    /// Four numbers that the language model is to know there, such as the places of the edges of what it shows; `None` for
+    /// Four numbers below `number_classes` that the language model is to know there, such as the places of the edges of what it shows; `None` for
     /// nothing to know.
     pub numbers: Option<[u32; 4]>,
 }
@@ -56,7 +56,7 @@ pub struct Target {
 pub struct Found {
     /// The row, from the example's first token, or in a batch from the batch's.
     pub row: u32,
-    /// Four numbers such as those of labels.
+    /// Four numbers below `number_classes` of the options.
     pub numbers: [u32; 4],
 }
 

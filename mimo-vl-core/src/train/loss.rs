@@ -37,7 +37,7 @@ pub(super) struct Labels {
     pub(super) numbers: usize,
 }
 
-/// How much there is to learn in a step, over all of its batches.
+/// How much there is to learn in a step, over all of its batches, and how much it counts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Amount {
     /// Tokens to be learned.
@@ -50,12 +50,12 @@ pub(super) struct Amount {
     /// What early targets count together.
     early: f64,
     found: usize,
-    /// How much a step counts what is learned beside the tokens.
-    aside: f64,
+    /// What the auxiliary losses are multiplied by.
+    auxiliary_weight: f64,
 }
 
 impl Amount {
-    pub(super) fn of(batches: &[Batch], aside: f64) -> Self {
+    pub(super) fn of(batches: &[Batch], auxiliary_weight: f64) -> Self {
         let labels = || batches.iter().flat_map(|batch| &batch.patch_labels);
         let weight = |targets: &Vec<Target>| targets.iter().map(|target| f64::from(target.weight)).sum::<f64>();
         Self {
@@ -66,7 +66,7 @@ impl Amount {
             numbered: labels().filter(|label| label.numbers.is_some()).count(),
             early: batches.iter().map(|batch| weight(&batch.early)).sum(),
             found: batches.iter().map(|batch| batch.found.len()).sum(),
-            aside,
+            auxiliary_weight,
         }
     }
 }
@@ -77,8 +77,8 @@ pub(super) struct Loss<B: Kernels> {
     pub(super) total: Tensor<B, 1>,
     /// The part of it that is the negative log-likelihood of the target tokens, by their weights, `[1]`.
     pub(super) tokens: Tensor<B, 1>,
-    /// What is learned beside them, before it is weighted, `[1]`.
-    pub(super) aside: Tensor<B, 1>,
+    /// The auxiliary losses together, before they are weighted, `[1]`.
+    pub(super) auxiliary: Tensor<B, 1>,
     /// Target tokens that were the model's first choice, `[1]`.
     pub(super) right: Tensor<B, 1, Int>,
 }
@@ -99,7 +99,7 @@ impl<B: Kernels> Learner<B> {
     }
 
     /// # Errors
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled).
+    /// [`Error::Cancelled`]; [`Error::Prompt`] when there is no class for a label, a number or an early target.
     pub(super) fn loss(
         &self,
         batch: &Batch,
@@ -110,24 +110,24 @@ impl<B: Kernels> Learner<B> {
     ) -> Result<Loss<B>> {
         let language = self.model.language();
         let mut x = language.embed(&batch.ids, device);
-        let mut aside = Vec::new();
+        let mut auxiliary = Vec::new();
         if !batch.grids.is_empty() {
             let features = self.model.features(&batch.pixels, &batch.grids, preprocess, device, cancel)?;
-            aside.extend(self.kind_loss(features.clone(), &batch.patch_labels, amount, device)?);
+            auxiliary.extend(self.kind_loss(features.clone(), &batch.patch_labels, amount, device)?);
             x = splice(x, features, &batch.slots);
         }
         let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, cancel)?;
-        aside.extend(self.early_loss(middle.clone(), batch, amount, device)?);
-        aside.extend(self.number_loss(middle, &batch.numbered(), amount.numbered, device)?);
+        auxiliary.extend(self.early_loss(middle.clone(), batch, amount, device)?);
+        auxiliary.extend(self.number_loss(middle, &batch.numbered(), amount.numbered, device)?);
         let found: Vec<_> = batch.found.iter().map(|found| (found.row, 0, found.numbers)).collect();
-        aside.extend(self.number_loss(late, &found, amount.found, device)?);
+        auxiliary.extend(self.number_loss(late, &found, amount.found, device)?);
         let rows = ints(batch.targets.iter().map(|target| target.row).collect(), device);
         let logits = language.logits(hidden.select(0, rows));
         let said = ints(batch.targets.iter().map(|target| target.token).collect(), device);
         let right = logits.clone().argmax(1).squeeze_dim::<1>(1).equal(said).int().sum();
         let tokens = weighted(logits, &batch.targets, amount.weight, device);
-        let aside = aside.into_iter().fold(tokens.zeros_like(), |sum, part| sum + part);
-        Ok(Loss { total: tokens.clone() + aside.clone() * amount.aside, tokens, aside, right })
+        let auxiliary = auxiliary.into_iter().fold(tokens.zeros_like(), |sum, part| sum + part);
+        Ok(Loss { total: tokens.clone() + auxiliary.clone() * amount.auxiliary_weight, tokens, auxiliary, right })
     }
 
     /// Labelled patches weigh 1/2 together and the others 2, each kind evenly.

@@ -80,9 +80,9 @@ pub struct StepReport {
     pub step: u64,
     /// Mean negative log-likelihood of the target tokens, by their weights.
     pub loss: f64,
-    /// What is learned beside the target tokens: the losses of patch labels, early targets and found numbers. A step counts them
-    /// by its rate as a share of the peak: they show the way at first, and leave the end to the tokens.
-    pub aside: f64,
+    /// Sum of the auxiliary losses, of patch labels, early targets and found numbers, each a mean. What is minimised has them
+    /// multiplied by [`Schedule::auxiliary_weight`].
+    pub auxiliary: f64,
     /// Share of target tokens that were the model's first choice.
     pub accuracy: f64,
     /// Joint norm of the gradients before clipping.
@@ -110,7 +110,7 @@ pub struct Trainer<B: Kernels> {
 /// What a worker gives back for one batch.
 struct Part {
     loss: f64,
-    aside: f64,
+    auxiliary: f64,
     right: i64,
     grads: GradientsParams,
 }
@@ -154,7 +154,7 @@ impl<B: Kernels> Trainer<B> {
     /// end, and when `cancel` is raised.
     ///
     /// # Errors
-    /// [`Error::Cancelled`]; [`Error::Io`] when the state cannot be saved; those of the dataset.
+    /// [`Error::Cancelled`]; [`Error::Io`] when the state cannot be saved; those of the dataset and of [`train`](Self::train).
     pub fn run(&mut self, dataset: &impl Dataset, cancel: &Cancel, mut on_step: impl FnMut(&StepReport)) -> Result<()> {
         let per_step = self.options.batches_per_step as u64;
         let (first, last) = (self.step * per_step, self.options.schedule.steps * per_step);
@@ -189,16 +189,16 @@ impl<B: Kernels> Trainer<B> {
     /// One optimiser step over `batches`.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the loss or a gradient is no number; the weights are then as before.
+    /// [`Error::Internal`] when the loss or a gradient is no number; [`Error::Prompt`] when there is no class for a label, a number
+    /// or an early target. The weights are then as before.
     pub fn train(&mut self, batches: &[Batch]) -> Result<StepReport> {
         let started = Instant::now();
-        let rate = self.options.schedule.rate(self.step);
-        let amount = Amount::of(batches, rate / self.options.schedule.peak);
+        let amount = Amount::of(batches, self.options.schedule.auxiliary_weight(self.step));
         let mut accumulator = GradientsAccumulator::new();
-        let (mut loss, mut aside, mut right) = (0.0, 0.0, 0);
+        let (mut loss, mut auxiliary, mut right) = (0.0, 0.0, 0);
         for part in self.parts(batches, amount)? {
             loss += part.loss;
-            aside += part.aside;
+            auxiliary += part.auxiliary;
             right += part.right;
             accumulator.accumulate(&self.learner, part.grads);
         }
@@ -209,12 +209,13 @@ impl<B: Kernels> Trainer<B> {
         if !gradient_norm.is_finite() {
             return Err(Error::internal(format!("the gradients of step {} have the norm {gradient_norm}", self.step)));
         }
+        let rate = self.options.schedule.rate(self.step);
         self.learner = self.optimizer.step(rate, self.learner.clone(), grads);
         self.step += 1;
         Ok(StepReport {
             step: self.step,
             loss,
-            aside,
+            auxiliary,
             accuracy: right as f64 / amount.targets.max(1) as f64,
             gradient_norm,
             rate,
@@ -234,11 +235,8 @@ impl<B: Kernels> Trainer<B> {
         let next = AtomicUsize::new(0);
         let work = |learner: &Learner<Autodiff<B>>, pool: &ThreadPool| {
             let mut done = Vec::new();
-            while let Some((index, batch)) = {
-                let index = order.get(next.fetch_add(1, Ordering::Relaxed));
-                index.map(|&index| (index, &batches[index]))
-            } {
-                let part = pool.install(|| self.part(detached(learner), batch, amount));
+            while let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let part = pool.install(|| self.part(detached(learner), &batches[index], amount));
                 if part.is_err() {
                     next.store(batches.len(), Ordering::Relaxed);
                 }
@@ -248,7 +246,7 @@ impl<B: Kernels> Trainer<B> {
         };
         let done = std::thread::scope(|scope| {
             let workers = self.pools.iter().map(|pool| {
-                let (learner, work) = (self.learner.clone(), &work);
+                let learner = self.learner.clone();
                 scope.spawn(move || work(&learner, pool))
             });
             let workers: Vec<_> = workers.collect();
@@ -265,8 +263,8 @@ impl<B: Kernels> Trainer<B> {
     fn part(&self, learner: Learner<Autodiff<B>>, batch: &Batch, amount: Amount) -> Result<Part> {
         let loss = learner.loss(batch, amount, &self.preprocess, &self.device, &Cancel::new())?;
         let (value, right) = (loss.tokens.into_scalar().elem(), loss.right.into_scalar().elem());
-        let aside = loss.aside.into_scalar().elem();
-        Ok(Part { loss: value, aside, right, grads: GradientsParams::from_grads(loss.total.backward(), &learner) })
+        let auxiliary = loss.auxiliary.into_scalar().elem();
+        Ok(Part { loss: value, auxiliary, right, grads: GradientsParams::from_grads(loss.total.backward(), &learner) })
     }
 
     fn save_state(&self) -> Result<()> {
