@@ -274,7 +274,9 @@ fn an_example_whose_parts_do_not_fit_is_refused() {
 }
 
 /// Batches with something in them that the model has no class for.
-struct Spoiled<'a>(&'a ShapesDataset, fn(&mut Batch));
+struct Spoiled<'a>(&'a ShapesDataset, Spoil);
+
+type Spoil = fn(&mut Batch);
 
 impl Dataset for Spoiled<'_> {
     fn batch(&self, index: u64) -> Result<Batch> {
@@ -291,7 +293,7 @@ fn what_the_model_has_no_class_for_is_refused() {
     let folder = small_checkpoint();
     let mut dataset = dataset(folder.path());
     dataset.stages[0].recipe.skills = [0, 1, 0, 0, 0];
-    let cases: [(fn(&mut Batch), &str); 4] = [
+    let cases: [(Spoil, &str); 4] = [
         (|batch| batch.patch_labels[0].kind = KINDS as u32, "a patch is labelled"),
         (|batch| batch.patch_labels[0].numbers = Some([PLACES as u32; 4]), "a number to be known"),
         (|batch| batch.found[0].numbers[3] = PLACES as u32, "a number to be known"),
