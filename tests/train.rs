@@ -169,10 +169,11 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
     let folder = small_checkpoint();
     let mut dataset = dataset(folder.path());
     let opening = dataset.tokenizer.encode("<|im_start|>assistant\n").unwrap();
-    let cases = [([0, 1, 0, 0, 0], [0, 21, 21]), ([0, 0, 0, 1, 0], [21, 21, 0]), ([0, 0, 0, 0, 1], [11, 0, 0])];
+    let cases =
+        [([0, 1, 0, 0, 0], [0, 21, 21, 84]), ([0, 0, 0, 1, 0], [21, 21, 0, 0]), ([0, 0, 0, 0, 1], [11, 0, 0, 0])];
     for (skills, least) in cases {
         dataset.stages[0].recipe = Recipe { skills, ..Recipe::default() };
-        let (mut heard, mut places, mut more) = (0, 0, 0);
+        let (mut heard, mut places, mut more, mut labels) = (0, 0, 0, 0);
         for index in 0..12 {
             let batch = dataset.batch(index).unwrap();
             let media: Vec<_> = batch.slots.iter().flat_map(|slot| slot.start..slot.start + slot.len).collect();
@@ -181,7 +182,9 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
                 assert_eq!(target.weight == 1.0, shown(target.row), "what a picture shows counts whole");
             }
             let spelled = |id: u32| dataset.tokenizer.decode(&[id]);
-            let found = |row: u32| batch.found.iter().find(|found| found.row == row).map(|found| found.numbers);
+            let at = |rows: &[Found], row: u32| rows.iter().find(|found| found.row == row).map(|found| found.numbers);
+            let (found, known) = (|row| at(&batch.found, row), |row| at(&batch.known, row));
+            let mut last = None;
             // Before every click and direction that is learned, all rows from the end of what was typed on are to know what is
             // asked for, and where it is.
             let knows =
@@ -208,7 +211,13 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
                     let numbers = if skills[1] > 0 { &numbers[..] } else { &numbers[..2] };
                     assert!(spoken.starts_with(&format!("{}]", numbers.join(", "))), "{spoken} {numbers:?}");
                     assert_eq!(found(target.row + 1), None);
+                    last = found(target.row);
                     places += 1;
+                }
+                // The rows that say a label know which box it is of.
+                if let Some(numbers) = known(target.row) {
+                    assert!(Some(numbers) == last && said.parse::<u32>().is_err(), "batch {index}: {said}");
+                    labels += 1;
                 }
                 // A label is followed by another box.
                 if said.starts_with("\"},") {
@@ -217,7 +226,7 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
                 }
             }
         }
-        let counted = [heard, places, more];
+        let counted = [heard, places, more, labels];
         assert!(counted.iter().zip(&least).all(|(count, least)| count >= least), "{skills:?}: {counted:?}");
     }
 }
@@ -234,6 +243,7 @@ impl Dataset for Weighted {
             positions: vec![[0; 3], [1; 3], [2; 3]],
             weights: vec![0.0, second, third],
             early: Vec::new(),
+            known: Vec::new(),
             found: Vec::new(),
             slots: Vec::new(),
             patches: Vec::new(),
@@ -265,6 +275,7 @@ fn an_example_whose_parts_do_not_fit_is_refused() {
         positions: vec![[0; 3]],
         weights: vec![0.0, 1.0],
         early: Vec::new(),
+        known: Vec::new(),
         found: Vec::new(),
         slots: Vec::new(),
         patches: Vec::new(),

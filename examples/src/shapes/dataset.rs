@@ -90,6 +90,7 @@ struct Script {
     ids: Vec<u32>,
     weights: Vec<f32>,
     early: Vec<Target>,
+    known: Vec<Found>,
     found: Vec<Found>,
 }
 
@@ -116,14 +117,14 @@ impl ShapesDataset {
                 (self.config.tokens.video, patches, second_per_grid, motion.frames.iter().collect())
             }
         };
-        let Script { ids, mut weights, mut early, mut found } = self.script(conversation)?;
+        let Script { ids, mut weights, mut early, mut known, mut found } = self.script(conversation)?;
         let before_media = ids.iter().position(|&id| id == pad).unwrap_or(0);
         let media = [(patches.grid, second_per_grid)];
         let encoded = encode(&ids, &media, &self.config.tokens, self.config.vision.tokens_per_second)?;
         let repeats = patches.grid.tokens() - 1;
         weights.splice(before_media..before_media, std::iter::repeat_n(0.0, repeats));
         early.iter_mut().for_each(|target| target.row += repeats as u32);
-        found.iter_mut().for_each(|found| found.row += repeats as u32);
+        known.iter_mut().chain(&mut found).for_each(|found| found.row += repeats as u32);
         let [rows, columns] = [patches.grid.h, patches.grid.w];
         // Of the two frames of a step in time, the first is labelled.
         let labels = pictures.iter().step_by(2).map(|picture| self.labels(picture, [rows, columns]));
@@ -139,6 +140,7 @@ impl ShapesDataset {
             positions: encoded.positions,
             weights,
             early,
+            known,
             found,
             slots: encoded.slots,
             patches: vec![patches],
@@ -148,7 +150,7 @@ impl ShapesDataset {
 
     fn script(&self, conversation: &Conversation) -> Result<Script> {
         let (mut ids, mut weights) = (Vec::new(), Vec::new());
-        let (mut early, mut found) = (Vec::new(), Vec::new());
+        let (mut early, mut known, mut found) = (Vec::new(), Vec::new(), Vec::new());
         let mut heard = 0..0;
         for piece in conversation.pieces() {
             let piece_ids = self.tokenizer.encode(&piece.text)?;
@@ -167,13 +169,14 @@ impl ShapesDataset {
                 early.extend(heard.clone().chain(first..ids.len() - 1).flat_map(target));
                 let asked = heard.clone().chain(first..answer);
                 found.extend(self.found(said, &piece.asked.places, asked, answer)?);
+                known.extend(self.known(said, &piece.asked.places, answer)?);
             }
             // From the last token of what the user typed on.
             let typed = piece.text.rfind(IM_END).map_or("", |end| &piece.text[..end]);
             let typed = typed.strip_suffix(NO_THINK).unwrap_or(typed);
             heard = (start + self.tokenizer.encode(typed)?.len()).max(1) - 1..ids.len();
         }
-        Ok(Script { ids, weights, early, found })
+        Ok(Script { ids, weights, early, known, found })
     }
 
     /// The rows at which each place is to have been found: of the first one those at which it is asked for, and those of the answer,
@@ -198,6 +201,21 @@ impl ShapesDataset {
             found.extend((from..row(start + opening.len())?).map(|row| at(row, numbers)));
         }
         Ok(found)
+    }
+
+    /// The rows that say the label of a box, each with the place of that box: what is there is looked up by it.
+    fn known(&self, said: &str, places: &[[i64; 4]], answer: usize) -> Result<Vec<Found>> {
+        let row = |end: usize| Ok::<_, Error>(answer + self.tokenizer.encode(&said[..end])?.len());
+        let mut known = Vec::new();
+        for (edges, (start, _)) in places.iter().zip(said.match_indices(OPENING)) {
+            let behind = |text: &str| said[start..].find(text).map(|at| start + at);
+            if let (Some(numbers_end), Some(label_end)) = (behind("], "), behind(LABEL_END)) {
+                let numbers = edges.map(|edge| place(edge as usize));
+                let rows = row(numbers_end)?..row(label_end)? - 1;
+                known.extend(rows.map(|row| Found { row: row as u32, numbers }));
+            }
+        }
+        Ok(known)
     }
 
     /// The tokens of all names.

@@ -30,6 +30,8 @@ pub struct Example {
     /// What the language model is to know after half of its layers, as tokens that it would say there: what a picture shows at
     /// the row of an image token, what was asked for at the rows of a question or an answer.
     pub early: Vec<Target>,
+    /// Numbers that the language model is to know after half of its layers, beside those of labels.
+    pub known: Vec<Found>,
     /// What the language model is to have found before its last layer.
     pub found: Vec<Found>,
     /// Where the features of `patches` stand, in their order.
@@ -51,7 +53,7 @@ pub struct Target {
     pub weight: f32,
 }
 
-/// What is to have been found at a row.
+/// Numbers that are to be known at a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     /// The row, from the example's first token, or in a batch from the batch's.
@@ -75,6 +77,8 @@ pub struct Batch {
     pub targets: Vec<Target>,
     /// What is to be known after half of the layers.
     pub early: Vec<Target>,
+    /// Numbers that are to be known after half of the layers, beside those of labels.
+    pub known: Vec<Found>,
     /// What is to have been found before the last layer.
     pub found: Vec<Found>,
     /// The patches of all media.
@@ -99,7 +103,7 @@ impl Batch {
                 || example.weights.len() != tokens
                 || example.slots.len() != example.patches.len()
                 || example.early.iter().any(|target| target.row as usize >= tokens)
-                || example.found.iter().any(|found| found.row as usize >= tokens)
+                || example.found.iter().chain(&example.known).any(|found| found.row as usize >= tokens)
                 || example.weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0))
                 || example.early.iter().any(|target| !(target.weight.is_finite() && target.weight > 0.0))
                 || ![0, example.patches.iter().map(|media| media.grid.patches()).sum::<usize>()]
@@ -116,7 +120,9 @@ impl Batch {
             let said = (start as u32..).zip(example.ids.iter().zip(&example.weights).skip(1));
             let targets = said.map(|(row, (&token, &weight))| Target { row, token, weight });
             batch.targets.extend(targets.filter(|target| target.weight > 0.0));
-            batch.found.extend(example.found.iter().map(|found| Found { row: start as u32 + found.row, ..*found }));
+            let moved = |found: &Found| Found { row: start as u32 + found.row, ..*found };
+            batch.found.extend(example.found.iter().map(moved));
+            batch.known.extend(example.known.iter().map(moved));
             batch.early.extend(example.early.iter().map(|target| Target { row: start as u32 + target.row, ..*target }));
             batch.patch_labels.extend_from_slice(&example.patch_labels);
             for (slot, patches) in example.slots.iter().zip(&example.patches) {

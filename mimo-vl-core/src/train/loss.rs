@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::batch::{BLOCK, Batch, PatchLabel, Target};
+use super::batch::{BLOCK, Batch, Found, PatchLabel, Target};
 use crate::cancel::Cancel;
 use crate::checkpoint::TensorSource;
 use crate::config::{ModelConfig, PreprocessConfig};
@@ -47,6 +47,7 @@ pub(super) struct Amount {
     labelled: usize,
     unlabelled: usize,
     numbered: usize,
+    known: usize,
     /// What early targets count together.
     early: f64,
     found: usize,
@@ -64,6 +65,7 @@ impl Amount {
             labelled: labels().filter(|label| label.kind > 0).count(),
             unlabelled: labels().filter(|label| label.kind == 0).count(),
             numbered: labels().filter(|label| label.numbers.is_some()).count(),
+            known: batches.iter().map(|batch| batch.known.len()).sum(),
             early: batches.iter().map(|batch| weight(&batch.early)).sum(),
             found: batches.iter().map(|batch| batch.found.len()).sum(),
             auxiliary_weight,
@@ -118,9 +120,10 @@ impl<B: Kernels> Learner<B> {
         }
         let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, cancel)?;
         auxiliary.extend(self.early_loss(middle.clone(), batch, amount, device)?);
-        auxiliary.extend(self.number_loss(middle, &batch.numbered(), amount.numbered, device)?);
-        let found: Vec<_> = batch.found.iter().map(|found| (found.row, 0, found.numbers)).collect();
-        auxiliary.extend(self.number_loss(late, &found, amount.found, device)?);
+        auxiliary.extend(self.number_loss(middle.clone(), &batch.numbered(), amount.numbered, device)?);
+        let of_rows = |rows: &[Found]| rows.iter().map(|found| (found.row, 0, found.numbers)).collect::<Vec<_>>();
+        auxiliary.extend(self.number_loss(middle, &of_rows(&batch.known), amount.known, device)?);
+        auxiliary.extend(self.number_loss(late, &of_rows(&batch.found), amount.found, device)?);
         let rows = ints(batch.targets.iter().map(|target| target.row).collect(), device);
         let logits = language.logits(hidden.select(0, rows));
         let said = ints(batch.targets.iter().map(|target| target.token).collect(), device);
