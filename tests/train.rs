@@ -9,7 +9,9 @@ use mimo_vl_core::device::{WithBackend, dispatch};
 use mimo_vl_core::error::{Error, Result};
 use mimo_vl_core::kernels::Kernels;
 use mimo_vl_core::prompt::Tokenizer;
-use mimo_vl_core::train::{Batch, Dataset, Example, Found, GrownSource, RandomSource, Schedule, TrainOptions, Trainer};
+use mimo_vl_core::train::{
+    Batch, Dataset, Example, GrownSource, NumberTarget, RandomSource, Schedule, TrainOptions, Trainer,
+};
 use mimo_vl_core::{Generate, Image, LoadOptions, Model, Prompt, Thinking, Weights};
 use mimo_vl_examples::shapes::{
     Dimensions, KINDS, PLACES, Recipe, ShapesDataset, Stage, build_tokenizer, write_checkpoint_files,
@@ -182,7 +184,8 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
                 assert_eq!(target.weight == 1.0, shown(target.row), "what a picture shows counts whole");
             }
             let spelled = |id: u32| dataset.tokenizer.decode(&[id]);
-            let at = |rows: &[Found], row: u32| rows.iter().find(|found| found.row == row).map(|found| found.numbers);
+            let at =
+                |rows: &[NumberTarget], row: u32| rows.iter().find(|found| found.row == row).map(|found| found.numbers);
             let (found, known) = (|row| at(&batch.found, row), |row| at(&batch.known, row));
             let mut last = None;
             // Before every click and direction that is learned, all rows from the end of what was typed on are to know what is
@@ -196,7 +199,7 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
                     heard += 1;
                 }
             }
-            for &Found { row, numbers } in &batch.found {
+            for &NumberTarget { row, numbers } in &batch.found {
                 assert!(!shown(row) && numbers.iter().all(|&number| (number as usize) < PLACES));
             }
             for target in &batch.targets {

@@ -5,7 +5,7 @@ use mimo_vl_core::encode::encode;
 use mimo_vl_core::error::{Error, Result};
 use mimo_vl_core::preprocess;
 use mimo_vl_core::prompt::Tokenizer;
-use mimo_vl_core::train::{Batch, Dataset, Example, Found, PatchLabel, Target};
+use mimo_vl_core::train::{Batch, Dataset, Example, NumberTarget, PatchLabel, Target};
 
 use super::checkpoint::TOKEN_SIDE;
 use super::conversation::{ANSWER, Conversation, IM_END, Media, NO_THINK, Recipe, STEPS, Skill, in_steps};
@@ -90,8 +90,8 @@ struct Script {
     ids: Vec<u32>,
     weights: Vec<f32>,
     early: Vec<Target>,
-    known: Vec<Found>,
-    found: Vec<Found>,
+    known: Vec<NumberTarget>,
+    found: Vec<NumberTarget>,
 }
 
 impl ShapesDataset {
@@ -124,7 +124,7 @@ impl ShapesDataset {
         let repeats = patches.grid.tokens() - 1;
         weights.splice(before_media..before_media, std::iter::repeat_n(0.0, repeats));
         early.iter_mut().for_each(|target| target.row += repeats as u32);
-        known.iter_mut().chain(&mut found).for_each(|found| found.row += repeats as u32);
+        known.iter_mut().chain(&mut found).for_each(|target| target.row += repeats as u32);
         let [rows, columns] = [patches.grid.h, patches.grid.w];
         // Of the two frames of a step in time, the first is labelled.
         let labels = pictures.iter().step_by(2).map(|picture| self.labels(picture, [rows, columns]));
@@ -168,8 +168,9 @@ impl ShapesDataset {
                 let target = |row| tokens.iter().map(move |&token| Target { row: row as u32, token, weight });
                 early.extend(heard.clone().chain(first..ids.len() - 1).flat_map(target));
                 let asked = heard.clone().chain(first..answer);
-                found.extend(self.found(said, &piece.asked.places, asked, answer)?);
-                known.extend(self.known(said, &piece.asked.places, answer)?);
+                let [here, sought] = self.places(said, &piece.asked.places, asked, answer)?;
+                known.extend(here);
+                found.extend(sought);
             }
             // From the last token of what the user typed on.
             let typed = piece.text.rfind(IM_END).map_or("", |end| &piece.text[..end]);
@@ -179,43 +180,33 @@ impl ShapesDataset {
         Ok(Script { ids, weights, early, known, found })
     }
 
-    /// The rows at which each place is to have been found: of the first one those at which it is asked for, and those of the answer,
-    /// which starts at `answer`, up to that which says its first number; of another one those from the last token of the label
-    /// before it. Where the answer says no numbers, up to the row that says its first word.
-    fn found(
+    /// What is to be known of places, and what is to have been found.
+    ///
+    /// A place is to be known at the rows that say the label of its box: what is there is looked up by it. It is to have been found
+    /// up to the row that says its first number, from the last token of the label before it on; the first one from where it is
+    /// asked for on, and in an answer that says no numbers there only. `answer` is where the answer starts.
+    fn places(
         &self,
         said: &str,
         places: &[[i64; 4]],
         asked: impl Iterator<Item = usize>,
         answer: usize,
-    ) -> Result<Vec<Found>> {
+    ) -> Result<[Vec<NumberTarget>; 2]> {
         let places: Vec<_> = places.iter().map(|edges| edges.map(|edge| place(edge as usize))).collect();
-        let at = |row: usize, numbers: [u32; 4]| Found { row: row as u32, numbers };
-        let mut found: Vec<_> = asked.flat_map(|row| places.first().map(|&numbers| at(row, numbers))).collect();
-        let row = |end: usize| Ok::<_, Error>(answer + self.tokenizer.encode(&said[..end])?.len());
-        for (&numbers, (start, opening)) in places.iter().zip(said.match_indices(OPENING)) {
-            let from = match said[..start].rfind(LABEL_END) {
-                Some(end) => row(end)? - 1,
-                None => answer,
-            };
-            found.extend((from..row(start + opening.len())?).map(|row| at(row, numbers)));
-        }
-        Ok(found)
-    }
-
-    /// The rows that say the label of a box, each with the place of that box: what is there is looked up by it.
-    fn known(&self, said: &str, places: &[[i64; 4]], answer: usize) -> Result<Vec<Found>> {
+        let at = |row: usize, numbers: [u32; 4]| NumberTarget { row: row as u32, numbers };
         let row = |end: usize| Ok::<_, Error>(answer + self.tokenizer.encode(&said[..end])?.len());
         let mut known = Vec::new();
-        for (edges, (start, _)) in places.iter().zip(said.match_indices(OPENING)) {
+        let mut found: Vec<_> = asked.flat_map(|row| places.first().map(|&numbers| at(row, numbers))).collect();
+        let mut from = answer;
+        for (&numbers, (start, opening)) in places.iter().zip(said.match_indices(OPENING)) {
+            found.extend((from..row(start + opening.len())?).map(|row| at(row, numbers)));
             let behind = |text: &str| said[start..].find(text).map(|at| start + at);
             if let (Some(numbers_end), Some(label_end)) = (behind("], "), behind(LABEL_END)) {
-                let numbers = edges.map(|edge| place(edge as usize));
-                let rows = row(numbers_end)?..row(label_end)? - 1;
-                known.extend(rows.map(|row| Found { row: row as u32, numbers }));
+                from = row(label_end)? - 1;
+                known.extend((row(numbers_end)?..from).map(|row| at(row, numbers)));
             }
         }
-        Ok(known)
+        Ok([known, found])
     }
 
     /// The tokens of all names.

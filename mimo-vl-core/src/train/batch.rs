@@ -12,8 +12,8 @@ pub(super) const BLOCK: usize = 4;
 pub struct PatchLabel {
     /// Its kind, below `patch_classes` of the options; 0 for nothing in particular.
     pub kind: u32,
-    /// Four numbers below `number_classes` that the language model is to know there, such as the places of the edges of what it shows; `None` for
-    /// nothing to know.
+    /// Four numbers below `number_classes` that the language model is to know there, such as the places of the edges of what it
+    /// shows; `None` for nothing to know.
     pub numbers: Option<[u32; 4]>,
 }
 
@@ -31,9 +31,9 @@ pub struct Example {
     /// the row of an image token, what was asked for at the rows of a question or an answer.
     pub early: Vec<Target>,
     /// Numbers that the language model is to know after half of its layers, beside those of labels.
-    pub known: Vec<Found>,
+    pub known: Vec<NumberTarget>,
     /// What the language model is to have found before its last layer.
-    pub found: Vec<Found>,
+    pub found: Vec<NumberTarget>,
     /// Where the features of `patches` stand, in their order.
     pub slots: Vec<Slot>,
     /// The media.
@@ -55,7 +55,7 @@ pub struct Target {
 
 /// Numbers that are to be known at a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
+pub struct NumberTarget {
     /// The row, from the example's first token, or in a batch from the batch's.
     pub row: u32,
     /// Four numbers below `number_classes` of the options.
@@ -78,9 +78,9 @@ pub struct Batch {
     /// What is to be known after half of the layers.
     pub early: Vec<Target>,
     /// Numbers that are to be known after half of the layers, beside those of labels.
-    pub known: Vec<Found>,
+    pub known: Vec<NumberTarget>,
     /// What is to have been found before the last layer.
-    pub found: Vec<Found>,
+    pub found: Vec<NumberTarget>,
     /// The patches of all media.
     pub pixels: Vec<u8>,
     /// The grids of all media.
@@ -103,7 +103,7 @@ impl Batch {
                 || example.weights.len() != tokens
                 || example.slots.len() != example.patches.len()
                 || example.early.iter().any(|target| target.row as usize >= tokens)
-                || example.found.iter().chain(&example.known).any(|found| found.row as usize >= tokens)
+                || example.found.iter().chain(&example.known).any(|target| target.row as usize >= tokens)
                 || example.weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0))
                 || example.early.iter().any(|target| !(target.weight.is_finite() && target.weight > 0.0))
                 || ![0, example.patches.iter().map(|media| media.grid.patches()).sum::<usize>()]
@@ -120,7 +120,7 @@ impl Batch {
             let said = (start as u32..).zip(example.ids.iter().zip(&example.weights).skip(1));
             let targets = said.map(|(row, (&token, &weight))| Target { row, token, weight });
             batch.targets.extend(targets.filter(|target| target.weight > 0.0));
-            let moved = |found: &Found| Found { row: start as u32 + found.row, ..*found };
+            let moved = |target: &NumberTarget| NumberTarget { row: start as u32 + target.row, ..*target };
             batch.found.extend(example.found.iter().map(moved));
             batch.known.extend(example.known.iter().map(moved));
             batch.early.extend(example.early.iter().map(|target| Target { row: start as u32 + target.row, ..*target }));

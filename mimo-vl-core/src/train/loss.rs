@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::batch::{BLOCK, Batch, Found, PatchLabel, Target};
+use super::batch::{BLOCK, Batch, NumberTarget, PatchLabel, Target};
 use crate::cancel::Cancel;
 use crate::checkpoint::TensorSource;
 use crate::config::{ModelConfig, PreprocessConfig};
@@ -121,7 +121,8 @@ impl<B: Kernels> Learner<B> {
         let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, cancel)?;
         auxiliary.extend(self.early_loss(middle.clone(), batch, amount, device)?);
         auxiliary.extend(self.number_loss(middle.clone(), &batch.numbered(), amount.numbered, device)?);
-        let of_rows = |rows: &[Found]| rows.iter().map(|found| (found.row, 0, found.numbers)).collect::<Vec<_>>();
+        let of_rows =
+            |rows: &[NumberTarget]| rows.iter().map(|target| (target.row, 0, target.numbers)).collect::<Vec<_>>();
         auxiliary.extend(self.number_loss(middle, &of_rows(&batch.known), amount.known, device)?);
         auxiliary.extend(self.number_loss(late, &of_rows(&batch.found), amount.found, device)?);
         let rows = ints(batch.targets.iter().map(|target| target.row).collect(), device);

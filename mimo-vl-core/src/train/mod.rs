@@ -9,7 +9,7 @@ mod save;
 mod schedule;
 mod trainer;
 
-pub use batch::{Batch, Example, Found, PatchLabel, Target};
+pub use batch::{Batch, Example, NumberTarget, PatchLabel, Target};
 pub use grown::GrownSource;
 pub use init::RandomSource;
 pub use schedule::Schedule;
