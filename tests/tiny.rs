@@ -40,10 +40,10 @@ fn it_detects_clicks_reads_and_follows() {
     let model = tiny(Weights::F32);
     for thinking in [Thinking::Off, Thinking::On] {
         let skills = measure_skills(&model, 5_150, 60, thinking, |_, _, _| {}).unwrap();
-        assert!(skills.mean_iou() >= 0.78 && skills.f1() >= 0.78, "{thinking:?}: {skills:?}");
-        assert!(skills.clicks >= 56 && skills.readings >= 56 && skills.motions >= 51, "{thinking:?}: {skills:?}");
+        assert!(skills.mean_iou() >= 0.78 && skills.f1() >= 0.9, "{thinking:?}: {skills:?}");
+        assert!(skills.clicks >= 57 && skills.readings >= 55 && skills.motions >= 56, "{thinking:?}: {skills:?}");
     }
 }
 
 /// Right answers of 200.
-const RIGHT: usize = 190;
+const RIGHT: usize = 194;

@@ -175,7 +175,7 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
         [([0, 1, 0, 0, 0], [0, 21, 21, 84]), ([0, 0, 0, 1, 0], [21, 21, 0, 0]), ([0, 0, 0, 0, 1], [11, 0, 0, 0])];
     for (skills, least) in cases {
         dataset.stages[0].recipe = Recipe { skills, ..Recipe::default() };
-        let (mut heard, mut places, mut more, mut labels) = (0, 0, 0, 0);
+        let (mut heard, mut places, mut more, mut labels, mut weighed) = (0, 0, 0, 0, [0; 2]);
         for index in 0..12 {
             let batch = dataset.batch(index).unwrap();
             let media: Vec<_> = batch.slots.iter().flat_map(|slot| slot.start..slot.start + slot.len).collect();
@@ -187,7 +187,7 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
             let at =
                 |rows: &[NumberTarget], row: u32| rows.iter().find(|found| found.row == row).map(|found| found.numbers);
             let (found, known) = (|row| at(&batch.found, row), |row| at(&batch.known, row));
-            let mut last = None;
+            let (mut last, mut weight) = (None, 0.0);
             // Before every click and direction that is learned, all rows from the end of what was typed on are to know what is
             // asked for, and where it is.
             let knows =
@@ -222,6 +222,16 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
                     assert!(Some(numbers) == last && said.parse::<u32>().is_err(), "batch {index}: {said}");
                     labels += 1;
                 }
+                // A label counts more than what stands before and behind it.
+                let starts = dataset.tokenizer.decode(&batch.ids[target.row as usize - 2..=target.row as usize]);
+                let [starts, ends] = [starts.ends_with("label\": \""), said.starts_with("\"}")];
+                if starts || ends {
+                    let [more, less] = if starts { [target.weight, weight] } else { [weight, target.weight] };
+                    assert_eq!(more, 4.0 * less, "batch {index}: {said}");
+                }
+                weighed[0] += usize::from(starts);
+                weighed[1] += usize::from(ends);
+                weight = target.weight;
                 // A label is followed by another box.
                 if said.starts_with("\"},") {
                     assert!(found(target.row).is_some() && found(target.row - 1).is_none(), "batch {index}");
@@ -231,6 +241,7 @@ fn what_is_asked_for_is_heard_and_found_between_the_question_and_the_place() {
         }
         let counted = [heard, places, more, labels];
         assert!(counted.iter().zip(&least).all(|(count, least)| count >= least), "{skills:?}: {counted:?}");
+        assert!(weighed[0] == weighed[1] && (weighed[0] > 0) == (skills[1] > 0), "{skills:?}: {weighed:?}");
     }
 }
 
@@ -307,10 +318,11 @@ fn what_the_model_has_no_class_for_is_refused() {
     let folder = small_checkpoint();
     let mut dataset = dataset(folder.path());
     dataset.stages[0].recipe.skills = [0, 1, 0, 0, 0];
-    let cases: [(Spoil, &str); 4] = [
+    let cases: [(Spoil, &str); 5] = [
         (|batch| batch.patch_labels[0].kind = KINDS as u32, "a patch is labelled"),
         (|batch| batch.patch_labels[0].numbers = Some([PLACES as u32; 4]), "a number to be known"),
         (|batch| batch.found[0].numbers[3] = PLACES as u32, "a number to be known"),
+        (|batch| batch.known[0].numbers[0] = PLACES as u32, "a number to be known"),
         (|batch| batch.early[0].token = 1 << 20, "an early target is token 1048576"),
     ];
     for (spoil, message) in cases {

@@ -63,6 +63,10 @@ impl Skill {
     }
 }
 
+/// How often all objects of a picture have one colour where several are asked for at once. A label says the colour first, and that
+/// mostly tells the shape too; here only the place does.
+const ONE_COLOUR: f64 = 0.5;
+
 /// What training conversations are made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
@@ -78,7 +82,7 @@ pub struct Recipe {
     pub skills: [u32; 5],
     /// Most objects in a picture to detect in.
     pub most_detected: usize,
-    /// Most objects that are asked for at once where they are to be detected.
+    /// Most objects that are asked for at once where they are to be detected. Above 1, half of these pictures have one colour.
     pub most_boxes: usize,
 }
 
@@ -175,17 +179,21 @@ impl Conversation {
         let size = (side(recipe.limits.width), side(recipe.limits.height));
         let mut system = SYSTEM;
         let (media, asks) = match skill {
-            Skill::Ask { turns } | Skill::Detect { turns } => {
-                let mut limits = recipe.limits.clone();
-                if matches!(skill, Skill::Detect { .. }) {
-                    limits.objects.1 = limits.objects.1.min(recipe.most_detected);
-                }
-                let scene = Scene::random(&mut rng, &limits);
+            Skill::Ask { turns } => {
+                let scene = Scene::random(&mut rng, &recipe.limits);
                 let picture = draw(&scene, &mut rng);
-                let asks = match skill {
-                    Skill::Ask { .. } => questions(&scene, turns, recipe, &mut rng),
-                    _ => detections(&scene, &picture, turns, recipe, &mut rng),
-                };
+                let asks = questions(&scene, turns, recipe, &mut rng);
+                (Media::Picture(picture), asks)
+            }
+            Skill::Detect { turns } => {
+                let mut limits = recipe.limits.clone();
+                limits.objects.1 = limits.objects.1.min(recipe.most_detected);
+                let mut scene = Scene::random(&mut rng, &limits);
+                if recipe.most_boxes > 1 && rng.chance(ONE_COLOUR) {
+                    scene.paint();
+                }
+                let picture = draw(&scene, &mut rng);
+                let asks = detections(&scene, &picture, turns, recipe, &mut rng);
                 (Media::Picture(picture), asks)
             }
             Skill::Read { lines } => {

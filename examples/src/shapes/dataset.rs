@@ -1,5 +1,7 @@
 //! Conversations as batches for the trainer.
 
+use std::ops::Range;
+
 use mimo_vl_core::config::{ModelConfig, PreprocessConfig};
 use mimo_vl_core::encode::encode;
 use mimo_vl_core::error::{Error, Result};
@@ -23,8 +25,13 @@ const FRAME: [(u32, u32); 2] = [(112, 168), (112, 168)];
 /// How much a row counts that is to know what was asked for; each token of what a picture shows counts 1.
 const ASKED: f32 = 0.1;
 
+/// How many times as much a token of a label counts as the other tokens of its reply.
+const LABEL_WEIGHT: f32 = 4.0;
+
 /// What stands before the first number of a place.
 const OPENING: &str = "\": [";
+/// What stands before the label of a box.
+const LABEL_START: &str = "\"label\": \"";
 /// What stands behind the label of a box.
 const LABEL_END: &str = "\"}";
 
@@ -39,7 +46,7 @@ pub struct Stage {
 
 /// Training conversations of one seed. The examples of a batch have one skill, one number of turns and one
 /// size in tokens, so that nothing is padded in the vision tower and little in the language model. A reply counts by the square
-/// root of its length: an answer of one word shall not vanish beside lists of boxes.
+/// root of its length, its labels more: an answer of one word shall not vanish beside lists of boxes.
 #[derive(Debug)]
 pub struct ShapesDataset {
     /// The seed of everything.
@@ -92,6 +99,17 @@ struct Script {
     early: Vec<Target>,
     known: Vec<NumberTarget>,
     found: Vec<NumberTarget>,
+}
+
+/// What there is to learn of the places that an answer says.
+struct Places {
+    /// A place is to be known at the rows that say the label of its box: what is there is looked up by it.
+    known: Vec<NumberTarget>,
+    /// A place is to have been found up to the row that says its first number, from the last token of the label before it on; the
+    /// first one from where it is asked for on, and in an answer that says no numbers there only.
+    found: Vec<NumberTarget>,
+    /// The tokens of every label.
+    labels: Vec<Range<usize>>,
 }
 
 impl ShapesDataset {
@@ -168,9 +186,12 @@ impl ShapesDataset {
                 let target = |row| tokens.iter().map(move |&token| Target { row: row as u32, token, weight });
                 early.extend(heard.clone().chain(first..ids.len() - 1).flat_map(target));
                 let asked = heard.clone().chain(first..answer);
-                let [here, sought] = self.places(said, &piece.asked.places, asked, answer)?;
-                known.extend(here);
-                found.extend(sought);
+                let places = self.places(said, &piece.asked.places, asked, answer)?;
+                for label in places.labels {
+                    weights[label].iter_mut().for_each(|weight| *weight *= LABEL_WEIGHT);
+                }
+                known.extend(places.known);
+                found.extend(places.found);
             }
             // From the last token of what the user typed on.
             let typed = piece.text.rfind(IM_END).map_or("", |end| &piece.text[..end]);
@@ -180,33 +201,33 @@ impl ShapesDataset {
         Ok(Script { ids, weights, early, known, found })
     }
 
-    /// What is to be known of places, and what is to have been found.
-    ///
-    /// A place is to be known at the rows that say the label of its box: what is there is looked up by it. It is to have been found
-    /// up to the row that says its first number, from the last token of the label before it on; the first one from where it is
-    /// asked for on, and in an answer that says no numbers there only. `answer` is where the answer starts.
+    /// Where an answer says places, which starts at `answer`, and what is to be known and found of them at `asked` and in it.
     fn places(
         &self,
         said: &str,
         places: &[[i64; 4]],
         asked: impl Iterator<Item = usize>,
         answer: usize,
-    ) -> Result<[Vec<NumberTarget>; 2]> {
+    ) -> Result<Places> {
         let places: Vec<_> = places.iter().map(|edges| edges.map(|edge| place(edge as usize))).collect();
         let at = |row: usize, numbers: [u32; 4]| NumberTarget { row: row as u32, numbers };
         let row = |end: usize| Ok::<_, Error>(answer + self.tokenizer.encode(&said[..end])?.len());
-        let mut known = Vec::new();
+        let (mut known, mut labels) = (Vec::new(), Vec::new());
         let mut found: Vec<_> = asked.flat_map(|row| places.first().map(|&numbers| at(row, numbers))).collect();
         let mut from = answer;
         for (&numbers, (start, opening)) in places.iter().zip(said.match_indices(OPENING)) {
             found.extend((from..row(start + opening.len())?).map(|row| at(row, numbers)));
             let behind = |text: &str| said[start..].find(text).map(|at| start + at);
-            if let (Some(numbers_end), Some(label_end)) = (behind("], "), behind(LABEL_END)) {
-                from = row(label_end)? - 1;
+            if let (Some(numbers_end), Some(label), Some(label_end)) =
+                (behind("], "), behind(LABEL_START), behind(LABEL_END))
+            {
+                let label = row(label + LABEL_START.len())?..row(label_end)?;
+                from = label.end - 1;
                 known.extend((row(numbers_end)?..from).map(|row| at(row, numbers)));
+                labels.push(label);
             }
         }
-        Ok([known, found])
+        Ok(Places { known, found, labels })
     }
 
     /// The tokens of all names.

@@ -115,6 +115,13 @@ impl Scene {
         scene
     }
 
+    /// Give all objects the colour of the first.
+    pub fn paint(&mut self) {
+        if let Some(&Object { colour, .. }) = self.objects.first() {
+            self.objects.iter_mut().for_each(|object| object.colour = colour);
+        }
+    }
+
     fn free_place(&self, rng: &mut Random, (smallest, largest): (u32, u32)) -> Option<(u32, u32, u32)> {
         let mut size = rng.within(smallest as i32, largest as i32) as u32;
         for attempt in 1..=TRIES {

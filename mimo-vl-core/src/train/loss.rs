@@ -121,10 +121,15 @@ impl<B: Kernels> Learner<B> {
         let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, cancel)?;
         auxiliary.extend(self.early_loss(middle.clone(), batch, amount, device)?);
         auxiliary.extend(self.number_loss(middle.clone(), &batch.numbered(), amount.numbered, device)?);
-        let of_rows =
-            |rows: &[NumberTarget]| rows.iter().map(|target| (target.row, 0, target.numbers)).collect::<Vec<_>>();
-        auxiliary.extend(self.number_loss(middle, &of_rows(&batch.known), amount.known, device)?);
-        auxiliary.extend(self.number_loss(late, &of_rows(&batch.found), amount.found, device)?);
+        let in_forms = |targets: &[NumberTarget], patches: usize| {
+            let of = |&NumberTarget { row, numbers }| (0..patches).map(move |patch| (row, patch, numbers));
+            targets.iter().flat_map(of).collect::<Vec<_>>()
+        };
+        // What these rows are to look up knows its numbers in the form of the one patch that shows the middle; which of the four
+        // that is, they cannot know.
+        let known = in_forms(&batch.known, BLOCK);
+        auxiliary.extend(self.number_loss(middle, &known, BLOCK * amount.known, device)?);
+        auxiliary.extend(self.number_loss(late, &in_forms(&batch.found, 1), amount.found, device)?);
         let rows = ints(batch.targets.iter().map(|target| target.row).collect(), device);
         let logits = language.logits(hidden.select(0, rows));
         let said = ints(batch.targets.iter().map(|target| target.token).collect(), device);
@@ -179,8 +184,8 @@ impl<B: Kernels> Learner<B> {
         Ok(Some(weighted(scores, &batch.early, amount.early, device)))
     }
 
-    /// The mean over the numbers of `whole` rows, of which these are some: each with the place of a patch in its token, 0 where the
-    /// numbers are of no patch.
+    /// The mean over the numbers of `whole` entries, of which these are some: each a row, the patch in whose form it is to know the
+    /// numbers, and the numbers.
     fn number_loss(
         &self,
         hidden: Tensor<B, 2>,
