@@ -25,7 +25,7 @@ use mimo_vl_examples::shapes::{
 };
 
 const USAGE: &str = "\
-train_tiny OUT [--from MODEL] [--device cpu] [--steps 16000] [--seed 1] [--state OUT/state] [--workers 2]
+train_tiny OUT [--from MODEL] [--device cpu] [--steps 22000] [--seed 1] [--state OUT/state] [--workers 2]
   OUT        the checkpoint directory to make
   --from     the checkpoint directory of an earlier model to start from
   --device   cpu, ndarray or cuda:0, as far as this build has it
@@ -129,7 +129,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> std::result::Result<Arg
         from: None,
         state: PathBuf::new(),
         device: "cpu".into(),
-        steps: 16_000,
+        steps: 22_000,
         seed: 1,
         workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
     };
