@@ -190,7 +190,7 @@ impl Conversation {
                 limits.objects.1 = limits.objects.1.min(recipe.most_detected);
                 let mut scene = Scene::random(&mut rng, &limits);
                 if recipe.most_boxes > 1 && rng.chance(ONE_COLOUR) {
-                    scene.paint();
+                    scene.use_one_colour();
                 }
                 let picture = draw(&scene, &mut rng);
                 let asks = detections(&scene, &picture, turns, recipe, &mut rng);

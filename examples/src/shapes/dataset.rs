@@ -102,7 +102,7 @@ struct Script {
 }
 
 /// What there is to learn of the places that an answer says.
-struct Places {
+struct PlaceTargets {
     /// A place is to be known at the rows that say the label of its box: what is there is looked up by it.
     known: Vec<NumberTarget>,
     /// A place is to have been found up to the row that says its first number, from the last token of the label before it on; the
@@ -186,12 +186,12 @@ impl ShapesDataset {
                 let target = |row| tokens.iter().map(move |&token| Target { row: row as u32, token, weight });
                 early.extend(heard.clone().chain(first..ids.len() - 1).flat_map(target));
                 let asked = heard.clone().chain(first..answer);
-                let places = self.places(said, &piece.asked.places, asked, answer)?;
-                for label in places.labels {
+                let targets = self.place_targets(said, &piece.asked.places, asked, answer)?;
+                for label in targets.labels {
                     weights[label].iter_mut().for_each(|weight| *weight *= LABEL_WEIGHT);
                 }
-                known.extend(places.known);
-                found.extend(places.found);
+                known.extend(targets.known);
+                found.extend(targets.found);
             }
             // From the last token of what the user typed on.
             let typed = piece.text.rfind(IM_END).map_or("", |end| &piece.text[..end]);
@@ -202,13 +202,13 @@ impl ShapesDataset {
     }
 
     /// Where an answer says places, which starts at `answer`, and what is to be known and found of them at `asked` and in it.
-    fn places(
+    fn place_targets(
         &self,
         said: &str,
         places: &[[i64; 4]],
         asked: impl Iterator<Item = usize>,
         answer: usize,
-    ) -> Result<Places> {
+    ) -> Result<PlaceTargets> {
         let places: Vec<_> = places.iter().map(|edges| edges.map(|edge| place(edge as usize))).collect();
         let at = |row: usize, numbers: [u32; 4]| NumberTarget { row: row as u32, numbers };
         let row = |end: usize| Ok::<_, Error>(answer + self.tokenizer.encode(&said[..end])?.len());
@@ -227,7 +227,7 @@ impl ShapesDataset {
                 labels.push(label);
             }
         }
-        Ok(Places { known, found, labels })
+        Ok(PlaceTargets { known, found, labels })
     }
 
     /// The tokens of all names.

@@ -116,7 +116,7 @@ impl Scene {
     }
 
     /// Give all objects the colour of the first.
-    pub fn paint(&mut self) {
+    pub fn use_one_colour(&mut self) {
         if let Some(&Object { colour, .. }) = self.objects.first() {
             self.objects.iter_mut().for_each(|object| object.colour = colour);
         }

@@ -30,7 +30,8 @@ pub struct Example {
     /// What the language model is to know after half of its layers, as tokens that it would say there: what a picture shows at
     /// the row of an image token, what was asked for at the rows of a question or an answer.
     pub early: Vec<Target>,
-    /// Numbers that the language model is to know after half of its layers, beside those of labels.
+    /// Numbers that the language model is to know after half of its layers, beside those of labels, as if each patch of a token
+    /// had them.
     pub known: Vec<NumberTarget>,
     /// What the language model is to have found before its last layer.
     pub found: Vec<NumberTarget>,
@@ -77,7 +78,7 @@ pub struct Batch {
     pub targets: Vec<Target>,
     /// What is to be known after half of the layers.
     pub early: Vec<Target>,
-    /// Numbers that are to be known after half of the layers, beside those of labels.
+    /// Numbers that are to be known after half of the layers, beside those of labels, as if each patch of a token had them.
     pub known: Vec<NumberTarget>,
     /// What is to have been found before the last layer.
     pub found: Vec<NumberTarget>,
