@@ -3,9 +3,8 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use mimo_vl_benches::{machine, noise, seconds};
-use mimo_vl_core::device::{WithBackend, dispatch};
-use mimo_vl_core::error::Result;
-use mimo_vl_core::kernels::{Kernels, Mask};
+use mimo_vl_core::Result;
+use mimo_vl_core::expert::{Kernels, Mask, WithBackend, dispatch};
 
 struct Attention;
 

@@ -28,7 +28,7 @@ int main(int count, char **arguments) {
     mimo_vl_load_options *how = mimo_vl_load_options_new();
     mimo_vl_model *model;
     mimo_vl_image *image;
-    check(mimo_vl_load_options_set_weights(how, MIMO_VL_WEIGHTS_INT8, NULL));
+    check(mimo_vl_load_options_set_weights(how, MIMO_VL_WEIGHT_FORMAT_INT8, NULL));
     check(mimo_vl_model_load(arguments[1], how, &model, NULL));
     check(mimo_vl_image_from_path(arguments[2], &image, NULL));
     mimo_vl_prompt *prompt = mimo_vl_prompt_new_user();
@@ -37,7 +37,7 @@ int main(int count, char **arguments) {
     check(mimo_vl_prompt_set_thinking(prompt, MIMO_VL_THINKING_OFF, NULL));
     mimo_vl_generate_options *options = mimo_vl_generate_options_new();
     mimo_vl_generate_options_set_max_tokens(options, (size_t)atoi(arguments[4]));
-    mimo_vl_generate_options_set_draft(options, 0);
+    mimo_vl_generate_options_set_num_draft_tokens(options, 0);
     for (int end = 5; end < count; end++) {
         mimo_vl_generate_options_set_logit_bias(options, (uint32_t)atoi(arguments[end]), -INFINITY);
     }

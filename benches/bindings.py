@@ -25,8 +25,8 @@ def main() -> None:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 21
     model = mimo_vl.Model.load(MODEL, weights="int8")
     # Tokens that end an answer are forbidden, and nothing is guessed ahead, so that each token is a step.
-    ends = {token: float("-inf") for token in model.stop_tokens}
-    options = {"max_tokens": TOKENS, "logit_bias": ends, "draft": 0, "thinking": False}
+    ends = {token: float("-inf") for token in model.eos_token_ids}
+    options = {"max_tokens": TOKENS, "logit_bias": ends, "num_draft_tokens": 0, "thinking": False}
     ratios, step = [], 0.0
     for _ in range(pairs + 1):
         with model.session() as session:

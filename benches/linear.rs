@@ -1,14 +1,15 @@
-//! Products with packed weights at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench linear`.
+//! Products with quantized weights at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench linear`.
 //!
 //! One row, as in decoding, against the speed of memory; many, as in prefill and the vision tower, against the peak
 //! of the instruction that multiplies bytes.
 #![allow(clippy::print_stdout, missing_docs)]
 
 use burn::tensor::{Tensor, TensorData};
-use mimo_vl_benches::{ceilings, machine, noise, seconds};
-use mimo_vl_core::device::{WithBackend, dispatch};
-use mimo_vl_core::error::Result;
-use mimo_vl_core::kernels::{Format, Kernels, Levels, Packed, cores, pack};
+use mimo_vl_benches::{machine, noise, roofline, seconds};
+use mimo_vl_core::Result;
+use mimo_vl_core::expert::{
+    Codebook, Kernels, QuantFormat, QuantizedWeight, WithBackend, cores, dispatch, quantize_matrix,
+};
 
 const SHAPES: [(&str, usize, usize); 7] = [
     ("qkv", 4096, 6144),
@@ -28,25 +29,26 @@ impl WithBackend for Linear {
     fn run<B: Kernels>(self, device: B::Device) -> Result<()> {
         let threads = cores();
         println!("{}", machine());
-        let peak = ceilings::byte_products(threads);
+        let peak = roofline::byte_products(threads);
         for (name, width, rows) in SHAPES {
             let weights = noise(1, width * 64);
-            for (levels, format) in [(Levels::Normal4, "int4"), (Levels::Linear8, "int8")] {
-                let format_of = Format { levels, group: 64 };
+            for (levels, format) in [(Codebook::Normal4, "int4"), (Codebook::Linear8, "int8")] {
+                let quant_format = QuantFormat { levels, group: 64 };
                 let read = |row: usize, to: &mut [f32]| to.copy_from_slice(&weights[row % 64 * width..][..width]);
-                let Ok((data, _)) = pack([rows, width], format_of, read) else { continue };
+                let Ok((data, _)) = quantize_matrix([rows, width], quant_format, read) else { continue };
                 // Several copies, so that no cache holds what one step has read.
-                let bytes = format_of.bytes(rows, width);
-                let copies: Vec<Packed<B>> =
-                    (0..(400_000_000 / bytes).clamp(1, 40)).map(|_| Packed::new(data.clone(), &device)).collect();
+                let bytes = quant_format.bytes(rows, width);
+                let copies: Vec<QuantizedWeight<B>> = (0..(400_000_000 / bytes).clamp(1, 40))
+                    .map(|_| QuantizedWeight::new(data.clone(), &device))
+                    .collect();
                 let mut next = 0;
                 for count in [1, 512] {
                     let x =
                         Tensor::<B, 2>::from_data(TensorData::new(noise(2, count * width), [count, width]), &device);
-                    let bandwidth = ceilings::read_bandwidth(threads);
+                    let bandwidth = roofline::read_bandwidth(threads);
                     let time = seconds(|| {
                         next = (next + 1) % copies.len();
-                        drop(B::linear_packed(x.clone(), &copies[next], None));
+                        drop(B::linear_quantized(x.clone(), &copies[next], None));
                     });
                     let (speed, unit, ceiling) = match count {
                         1 => (bytes as f64 / time, "GB/s", Some(bandwidth)),

@@ -2,5 +2,5 @@
 #![allow(missing_docs)]
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    mimo_vl_benches::seven::run(std::env::args().skip(1), &["vision"])
+    mimo_vl_benches::bench_7b_model::run(std::env::args().skip(1), &["vision"])
 }

@@ -111,7 +111,7 @@ enum mimo_vl_status
     /**
      * The time that the caller allowed is over; the session is as it was before the call.
      */
-    MIMO_VL_STATUS_DEADLINE = 12,
+    MIMO_VL_STATUS_TIMEOUT = 12,
     /**
      * What the model answered cannot be read as what was asked of it.
      */
@@ -156,7 +156,7 @@ enum mimo_vl_stop_reason
     /**
      * One of the caller's texts that end an answer appeared.
      */
-    MIMO_VL_STOP_REASON_STOP_TEXT = 4,
+    MIMO_VL_STOP_REASON_STOP_SEQUENCE = 4,
     /**
      * The answer went round in circles.
      */
@@ -164,7 +164,7 @@ enum mimo_vl_stop_reason
     /**
      * The time that the caller allowed is over.
      */
-    MIMO_VL_STOP_REASON_DEADLINE = 6,
+    MIMO_VL_STOP_REASON_TIMEOUT = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -357,7 +357,7 @@ typedef int32_t mimo_vl_grammar_kind;
 /**
  * The type in which keys and values of earlier tokens are kept.
  */
-enum mimo_vl_kv_cache
+enum mimo_vl_kv_cache_dtype
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -365,21 +365,21 @@ enum mimo_vl_kv_cache
     /**
      * 32-bit floats.
      */
-    MIMO_VL_KV_CACHE_F32 = 0,
+    MIMO_VL_KV_CACHE_DTYPE_F32 = 0,
     /**
      * 16-bit floats of IEEE 754.
      */
-    MIMO_VL_KV_CACHE_F16 = 1,
+    MIMO_VL_KV_CACHE_DTYPE_F16 = 1,
     /**
      * Eight bits.
      */
-    MIMO_VL_KV_CACHE_INT8 = 2,
+    MIMO_VL_KV_CACHE_DTYPE_INT8 = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum mimo_vl_kv_cache mimo_vl_kv_cache;
+typedef enum mimo_vl_kv_cache_dtype mimo_vl_kv_cache_dtype;
 #else
-typedef int32_t mimo_vl_kv_cache;
+typedef int32_t mimo_vl_kv_cache_dtype;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -625,7 +625,7 @@ typedef int32_t mimo_vl_thinking_style;
 /**
  * The type in which weights are kept.
  */
-enum mimo_vl_weights
+enum mimo_vl_weight_format
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -633,33 +633,33 @@ enum mimo_vl_weights
     /**
      * As the checkpoint has them.
      */
-    MIMO_VL_WEIGHTS_NATIVE = 0,
+    MIMO_VL_WEIGHT_FORMAT_NATIVE = 0,
     /**
      * 32-bit floats.
      */
-    MIMO_VL_WEIGHTS_F32 = 1,
+    MIMO_VL_WEIGHT_FORMAT_F32 = 1,
     /**
      * 16-bit floats of IEEE 754.
      */
-    MIMO_VL_WEIGHTS_F16 = 2,
+    MIMO_VL_WEIGHT_FORMAT_F16 = 2,
     /**
      * bfloat16.
      */
-    MIMO_VL_WEIGHTS_BF16 = 3,
+    MIMO_VL_WEIGHT_FORMAT_BF16 = 3,
     /**
      * Rounded to eight bits.
      */
-    MIMO_VL_WEIGHTS_INT8 = 4,
+    MIMO_VL_WEIGHT_FORMAT_INT8 = 4,
     /**
      * Rounded to four bits, the more delicate ones to eight.
      */
-    MIMO_VL_WEIGHTS_INT4 = 5,
+    MIMO_VL_WEIGHT_FORMAT_INT4 = 5,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum mimo_vl_weights mimo_vl_weights;
+typedef enum mimo_vl_weight_format mimo_vl_weight_format;
 #else
-typedef int32_t mimo_vl_weights;
+typedef int32_t mimo_vl_weight_format;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -681,7 +681,7 @@ typedef struct mimo_vl_batch mimo_vl_batch;
 /**
  * A handle that stops the work of the session it came from. It outlives the session safely.
  */
-typedef struct mimo_vl_cancel mimo_vl_cancel;
+typedef struct mimo_vl_cancel_token mimo_vl_cancel_token;
 
 /**
  * Why a call failed.
@@ -911,7 +911,7 @@ mimo_vl_status mimo_vl_load_options_set_device(struct mimo_vl_load_options *opti
                                                struct mimo_vl_error **error_out);
 
 /**
- * Set the type in which weights are kept; `weights` is one of mimo_vl_weights.
+ * Set the type in which weights are kept; `weights` is one of mimo_vl_weight_format.
  *
  * Errors: MIMO_VL_STATUS_OPTION for NULL options and for another number.
  */
@@ -920,12 +920,12 @@ mimo_vl_status mimo_vl_load_options_set_weights(struct mimo_vl_load_options *opt
                                                 struct mimo_vl_error **error_out);
 
 /**
- * Set the type in which keys and values of earlier tokens are kept; `kv_cache` is one of mimo_vl_kv_cache. Without it:
+ * Set the type in which keys and values of earlier tokens are kept; `kv_cache` is one of mimo_vl_kv_cache_dtype. Without it:
  * 16-bit floats for weights of four or eight bits, else 32-bit floats.
  *
  * Errors: MIMO_VL_STATUS_OPTION for NULL options and for another number.
  */
-mimo_vl_status mimo_vl_load_options_set_kv_cache(struct mimo_vl_load_options *options,
+mimo_vl_status mimo_vl_load_options_set_kv_cache_dtype(struct mimo_vl_load_options *options,
                                                  int32_t kv_cache,
                                                  struct mimo_vl_error **error_out);
 
@@ -1027,7 +1027,7 @@ void mimo_vl_generate_options_set_seed(struct mimo_vl_generate_options *options,
  * Set how many tokens are guessed at a time where the answer repeats what came before, from 0 for none to 7; the answer
  * is the same. Without it: 7 for a temperature of 0, else none. NULL options are ignored.
  */
-void mimo_vl_generate_options_set_draft(struct mimo_vl_generate_options *options,
+void mimo_vl_generate_options_set_num_draft_tokens(struct mimo_vl_generate_options *options,
                                         size_t tokens);
 
 /**
@@ -1051,7 +1051,7 @@ void mimo_vl_generate_options_set_typical_p(struct mimo_vl_generate_options *opt
 /**
  * End the answer with MIMO_VL_STOP_REASON_LOOP when its last so many tokens, at least 16, are one run again and again; 0 for off. NULL options are ignored.
  */
-void mimo_vl_generate_options_set_loop_tokens(struct mimo_vl_generate_options *options,
+void mimo_vl_generate_options_set_loop_window(struct mimo_vl_generate_options *options,
                                               size_t tokens);
 
 /**
@@ -1061,9 +1061,9 @@ void mimo_vl_generate_options_set_logprobs(struct mimo_vl_generate_options *opti
                                            bool on);
 
 /**
- * Allow the call so many seconds; then an answer that has begun ends with MIMO_VL_STOP_REASON_DEADLINE, and the call fails before that. 0 and less for no limit. NULL options are ignored.
+ * Allow the call so many seconds; then an answer that has begun ends with MIMO_VL_STOP_REASON_TIMEOUT, and the call fails before that. 0 and less for no limit. NULL options are ignored.
  */
-void mimo_vl_generate_options_set_deadline(struct mimo_vl_generate_options *options,
+void mimo_vl_generate_options_set_timeout(struct mimo_vl_generate_options *options,
                                            double seconds);
 
 /**
@@ -1075,7 +1075,7 @@ void mimo_vl_generate_options_set_best_of(struct mimo_vl_generate_options *optio
 /**
  * End the thinking after so many tokens. NULL options are ignored.
  */
-void mimo_vl_generate_options_set_thinking_tokens(struct mimo_vl_generate_options *options, size_t tokens);
+void mimo_vl_generate_options_set_thinking_budget(struct mimo_vl_generate_options *options, size_t tokens);
 
 /**
  * Keep the thinking in the conversation, so that later turns see it. NULL options are ignored.
@@ -1710,7 +1710,7 @@ const struct mimo_vl_region *mimo_vl_answer_region(const struct mimo_vl_answer *
  *
  * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
  */
-mimo_vl_status mimo_vl_answer_draw(const struct mimo_vl_answer *answer,
+mimo_vl_status mimo_vl_answer_draw_regions(const struct mimo_vl_answer *answer,
                                    size_t index,
                                    const struct mimo_vl_image *image,
                                    struct mimo_vl_image **image_out,
@@ -1910,12 +1910,12 @@ mimo_vl_status mimo_vl_session_reset(struct mimo_vl_session *session,
 
 /**
  * A handle with which any thread stops the answer that the session is giving; it may be asked for at any time, also
- * while another thread waits for an answer. Free it with mimo_vl_cancel_free, before or after the session.
+ * while another thread waits for an answer. Free it with mimo_vl_cancel_token_free, before or after the session.
  *
  * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
  */
 mimo_vl_status mimo_vl_session_cancel_handle(const struct mimo_vl_session *session,
-                                             struct mimo_vl_cancel **cancel_out,
+                                             struct mimo_vl_cancel_token **cancel_out,
                                              struct mimo_vl_error **error_out);
 
 /**
@@ -1982,12 +1982,12 @@ void mimo_vl_batch_remove(struct mimo_vl_batch *batch, size_t number);
 
 /**
  * A handle with which any thread ends everything: each question that is not over fails with
- * MIMO_VL_STATUS_CANCELLED. Free it with mimo_vl_cancel_free; the batch may be freed before.
+ * MIMO_VL_STATUS_CANCELLED. Free it with mimo_vl_cancel_token_free; the batch may be freed before.
  *
  * Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
  */
 mimo_vl_status mimo_vl_batch_cancel_handle(const struct mimo_vl_batch *batch,
-                                           struct mimo_vl_cancel **cancel_out,
+                                           struct mimo_vl_cancel_token **cancel_out,
                                            struct mimo_vl_error **error_out);
 
 /**
@@ -2186,7 +2186,7 @@ mimo_vl_status mimo_vl_task_set_instruction(struct mimo_vl_task *task,
  *
  * Errors: MIMO_VL_STATUS_OPTION for NULL arguments and for another number.
  */
-mimo_vl_status mimo_vl_task_offer(struct mimo_vl_task *task,
+mimo_vl_status mimo_vl_task_set_action_space(struct mimo_vl_task *task,
                                   const int32_t *names,
                                   size_t count,
                                   struct mimo_vl_error **error_out);
@@ -2264,7 +2264,7 @@ size_t mimo_vl_screen_at(const struct mimo_vl_screen *screens,
  *
  * Errors: MIMO_VL_STATUS_OPTION for NULL arguments, and when `zoom` is not a finite number from 1 on.
  */
-mimo_vl_status mimo_vl_image_closer(const struct mimo_vl_image *screenshot,
+mimo_vl_status mimo_vl_image_zoom_crop(const struct mimo_vl_image *screenshot,
                                     double x,
                                     double y,
                                     double zoom,
@@ -2298,12 +2298,12 @@ bool mimo_vl_box_contains(const double *edges,
  *
  * Threads: any number at a time. NULL is ignored.
  */
-void mimo_vl_cancel_cancel(const struct mimo_vl_cancel *cancel);
+void mimo_vl_cancel_token_cancel(const struct mimo_vl_cancel_token *cancel);
 
 /**
  * Free the handle, which stops nothing; NULL is ignored.
  */
-void mimo_vl_cancel_free(struct mimo_vl_cancel *cancel);
+void mimo_vl_cancel_token_free(struct mimo_vl_cancel_token *cancel);
 
 #ifdef __cplusplus
 }  // extern "C"

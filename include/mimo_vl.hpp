@@ -124,11 +124,11 @@ T *make_watched(const Progress &progress, Function function, Arguments... argume
 /* Stops the work of the session that it is of, from any thread. */
 class Cancel {
 public:
-    explicit Cancel(mimo_vl_cancel *handle) : handle_(handle) {}
-    void cancel() const noexcept { mimo_vl_cancel_cancel(handle_.get()); }
+    explicit Cancel(mimo_vl_cancel_token *handle) : handle_(handle) {}
+    void cancel() const noexcept { mimo_vl_cancel_token_cancel(handle_.get()); }
 
 private:
-    detail::Handle<mimo_vl_cancel, mimo_vl_cancel_free> handle_;
+    detail::Handle<mimo_vl_cancel_token, mimo_vl_cancel_token_free> handle_;
 };
 
 /* A decoded picture. */
@@ -163,8 +163,8 @@ public:
         return Image(detail::make<mimo_vl_image>(mimo_vl_image_crop, get(), left, top, width, height));
     }
     /* Around a point, `zoom` times smaller on each side, for a second look; places stay in pixels of the whole. */
-    Image closer(double x, double y, double zoom) const {
-        return Image(detail::make<mimo_vl_image>(mimo_vl_image_closer, get(), x, y, zoom));
+    Image zoom_crop(double x, double y, double zoom) const {
+        return Image(detail::make<mimo_vl_image>(mimo_vl_image_zoom_crop, get(), x, y, zoom));
     }
     Image &min_pixels(uint32_t pixels) { return mimo_vl_image_set_min_pixels(get(), pixels), *this; }
     Image &max_pixels(uint32_t pixels) { return mimo_vl_image_set_max_pixels(get(), pixels), *this; }
@@ -307,11 +307,11 @@ public:
     LoadOptions &device(const std::string &name) {
         return detail::run(mimo_vl_load_options_set_device, get(), name.c_str()), *this;
     }
-    LoadOptions &weights(mimo_vl_weights weights) {
+    LoadOptions &weights(mimo_vl_weight_format weights) {
         return detail::run(mimo_vl_load_options_set_weights, get(), static_cast<int32_t>(weights)), *this;
     }
-    LoadOptions &kv_cache(mimo_vl_kv_cache format) {
-        return detail::run(mimo_vl_load_options_set_kv_cache, get(), static_cast<int32_t>(format)), *this;
+    LoadOptions &kv_cache(mimo_vl_kv_cache_dtype format) {
+        return detail::run(mimo_vl_load_options_set_kv_cache_dtype, get(), static_cast<int32_t>(format)), *this;
     }
     LoadOptions &thinking_style(mimo_vl_thinking_style style) {
         return detail::run(mimo_vl_load_options_set_thinking_style, get(), static_cast<int32_t>(style)), *this;
@@ -468,7 +468,7 @@ public:
     }
     Task &offer(const std::vector<mimo_vl_action_kind> &actions) {
         std::vector<int32_t> names(actions.begin(), actions.end());
-        return detail::run(mimo_vl_task_offer, get(), names.data(), names.size()), *this;
+        return detail::run(mimo_vl_task_set_action_space, get(), names.data(), names.size()), *this;
     }
     Task &add_step(std::string_view explanation, const Action &action) {
         return detail::run(mimo_vl_task_add_step, get(), explanation.data(), explanation.size(), action.get()), *this;
@@ -505,7 +505,7 @@ public:
         return mimo_vl_generate_options_set_logit_bias(get(), id, bias), *this;
     }
     Generate &seed(uint64_t seed) { return mimo_vl_generate_options_set_seed(get(), seed), *this; }
-    Generate &draft(size_t tokens) { return mimo_vl_generate_options_set_draft(get(), tokens), *this; }
+    Generate &draft(size_t tokens) { return mimo_vl_generate_options_set_num_draft_tokens(get(), tokens), *this; }
     Generate &stop(std::string_view text) {
         return detail::run(mimo_vl_generate_options_add_stop, get(), text.data(), text.size()), *this;
     }
@@ -518,12 +518,12 @@ public:
         return detail::run(mimo_vl_generate_options_set_task, get(), static_cast<const mimo_vl_task *>(task.get())),
                *this;
     }
-    Generate &loop_tokens(size_t tokens) { return mimo_vl_generate_options_set_loop_tokens(get(), tokens), *this; }
+    Generate &loop_window(size_t tokens) { return mimo_vl_generate_options_set_loop_window(get(), tokens), *this; }
     Generate &logprobs(bool on = true) { return mimo_vl_generate_options_set_logprobs(get(), on), *this; }
-    Generate &deadline(double seconds) { return mimo_vl_generate_options_set_deadline(get(), seconds), *this; }
+    Generate &deadline(double seconds) { return mimo_vl_generate_options_set_timeout(get(), seconds), *this; }
     Generate &best_of(size_t answers) { return mimo_vl_generate_options_set_best_of(get(), answers), *this; }
-    Generate &thinking_tokens(size_t tokens) {
-        return mimo_vl_generate_options_set_thinking_tokens(get(), tokens), *this;
+    Generate &thinking_budget(size_t tokens) {
+        return mimo_vl_generate_options_set_thinking_budget(get(), tokens), *this;
     }
     Generate &keep_thinking(bool keep = true) {
         return mimo_vl_generate_options_set_keep_thinking(get(), keep), *this;
@@ -565,7 +565,7 @@ public:
     /* Points are in pixels of the last picture. */
     Action action() const { return Action(detail::make<mimo_vl_action>(mimo_vl_answer_action, get())); }
     Image draw(const Image &image, size_t index = 0) const {
-        return Image(detail::make<mimo_vl_image>(mimo_vl_answer_draw, get(), index, image.get()));
+        return Image(detail::make<mimo_vl_image>(mimo_vl_answer_draw_regions, get(), index, image.get()));
     }
     std::vector<float> logprobs() const {
         std::vector<float> logprobs(mimo_vl_answer_logprob_count(get()));
@@ -704,7 +704,7 @@ public:
     Session fork() const { return Session(detail::make<mimo_vl_session>(mimo_vl_session_fork, get())); }
     void save(const std::string &path) const { detail::run(mimo_vl_session_save, get(), path.c_str()); }
     void reset() { detail::run(mimo_vl_session_reset, get()); }
-    Cancel cancel_handle() const { return Cancel(detail::make<mimo_vl_cancel>(mimo_vl_session_cancel_handle, get())); }
+    Cancel cancel_handle() const { return Cancel(detail::make<mimo_vl_cancel_token>(mimo_vl_session_cancel_handle, get())); }
     mimo_vl_session *get() const noexcept { return handle_.get(); }
 
 private:
@@ -740,7 +740,7 @@ public:
     }
     void remove(size_t number) noexcept { mimo_vl_batch_remove(get(), number); }
     Cancel cancel_handle() const {
-        return Cancel(detail::make<mimo_vl_cancel>(mimo_vl_batch_cancel_handle,
+        return Cancel(detail::make<mimo_vl_cancel_token>(mimo_vl_batch_cancel_handle,
                                                    static_cast<const mimo_vl_batch *>(get())));
     }
     mimo_vl_batch *get() const noexcept { return handle_.get(); }

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mimo_vl_core::config::ModelConfig;
-use mimo_vl_core::model::{Engine, Features, Segment, Sequence};
-use mimo_vl_core::preprocess::Patches;
-use mimo_vl_core::{Answer, Cancel, Generate, Image, LoadOptions, Model, Prompt, Result, Session, ThinkingStyle};
+use mimo_vl_core::expert::{Engine, Features, Patches, PrefillInput, Sequence};
+use mimo_vl_core::{
+    Answer, CancelToken, GenerateOptions, Image, LoadOptions, Model, ModelConfig, Prompt, Result, Session,
+    ThinkingStyle,
+};
 
 use crate::fixture::checkpoint;
 
@@ -37,7 +38,7 @@ impl Engine for Scripted {
         &self.config
     }
 
-    fn encode_all(&self, patches: &[&Patches], cancel: &Cancel) -> Result<Vec<Features>> {
+    fn encode_all(&self, patches: &[&Patches], cancel: &CancelToken) -> Result<Vec<Features>> {
         cancel.check()?;
         let mut script = self.script.lock().unwrap();
         script.encoded += patches.len();
@@ -82,11 +83,17 @@ impl Sequence for Conversation {
         Box::new(Self { script: Arc::clone(script), vocabulary, len, asked })
     }
 
-    fn step(&mut self, id: u32, position: u32, cancel: &Cancel) -> Result<Vec<f32>> {
-        self.prefill(&Segment { ids: &[id], positions: &[[position; 3]], media: Vec::new() }, 1, true, cancel)
+    fn step(&mut self, id: u32, position: u32, cancel: &CancelToken) -> Result<Vec<f32>> {
+        self.prefill(&PrefillInput { ids: &[id], positions: &[[position; 3]], media: Vec::new() }, 1, true, cancel)
     }
 
-    fn prefill(&mut self, segment: &Segment<'_>, _chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>> {
+    fn prefill(
+        &mut self,
+        segment: &PrefillInput<'_>,
+        _chunk: usize,
+        all: bool,
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>> {
         cancel.check()?;
         let pause = {
             let mut script = self.script.lock().unwrap();
@@ -153,12 +160,12 @@ impl Actor {
     /// Say this from now on.
     pub fn says(&self, text: &str) {
         let mut ids = self.model.tokenizer().encode(text).unwrap();
-        ids.push(self.model.stop_tokens()[0]);
+        ids.push(self.model.eos_token_ids()[0]);
         self.script.lock().unwrap().ids = ids;
     }
 
     /// Ask about a picture of 280 × 140 pixels.
-    pub fn ask(&self, generate: &Generate) -> Answer {
+    pub fn ask(&self, generate: &GenerateOptions) -> Answer {
         self.session().ask(&Prompt::user().image(picture(280, 140)).text("Where?"), generate).unwrap()
     }
 
@@ -174,6 +181,6 @@ pub fn picture(width: u32, height: u32) -> Image {
 }
 
 /// Without guesses, which the script knows nothing of.
-pub fn one_at_a_time() -> Generate {
-    Generate::new().draft(0)
+pub fn one_at_a_time() -> GenerateOptions {
+    GenerateOptions::new().num_draft_tokens(0)
 }

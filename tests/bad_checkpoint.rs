@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use mimo_vl_core::error::{Error, ErrorCode};
-use mimo_vl_core::session::{LoadOptions, Model};
+use mimo_vl_core::{Error, ErrorCode, LoadOptions, Model};
 use mimo_vl_tests::checkpoints::{CheckpointCopy, INDEX, SHARDS, StoredTensor, tiny};
 use safetensors::Dtype;
 use serde_json::json;

@@ -3,16 +3,16 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mimo_vl_core::model::{Segment, Step};
+use mimo_vl_core::expert::{PrefillInput, Step};
 use mimo_vl_core::{
-    Answer, Batch, Cancel, ErrorCode, Event, Generate, LoadOptions, Model, Prompt, StopReason, Weights,
+    Answer, Batch, CancelToken, ErrorCode, Event, GenerateOptions, LoadOptions, Model, Prompt, StopReason, WeightFormat,
 };
 use mimo_vl_tests::fixture::{checkpoint, model, picture, short, video};
 
 /// Answers that never end by themselves.
-fn endless() -> Generate {
-    let ends = model().stop_tokens().iter();
-    ends.fold(Generate::new().temperature(1.5), |generate, &id| generate.logit_bias(id, f32::NEG_INFINITY))
+fn endless() -> GenerateOptions {
+    let ends = model().eos_token_ids().iter();
+    ends.fold(GenerateOptions::new().temperature(1.5), |generate, &id| generate.logit_bias(id, f32::NEG_INFINITY))
 }
 
 /// Everything that a batch says, by question: the events' text, and how it ended.
@@ -33,7 +33,7 @@ fn run(batch: &mut Batch, count: usize) -> Vec<(String, Option<Result<StopReason
 
 #[test]
 fn a_batch_answers_as_sessions_alone_do() {
-    let prompts: Vec<(Prompt, Generate)> = (0..11_u32)
+    let prompts: Vec<(Prompt, GenerateOptions)> = (0..11_u32)
         .map(|index| {
             let prompt = match index % 3 {
                 0 => Prompt::user().image(picture(index, 60 + 20 * index, 80)).text("What?"),
@@ -42,7 +42,11 @@ fn a_batch_answers_as_sessions_alone_do() {
             };
             (
                 prompt,
-                Generate::new().max_tokens(3 + 2 * index as usize).temperature(1.5).seed(index.into()).logprobs(20),
+                GenerateOptions::new()
+                    .max_tokens(3 + 2 * index as usize)
+                    .temperature(1.5)
+                    .seed(index.into())
+                    .logprobs(20),
             )
         })
         .collect();
@@ -70,14 +74,14 @@ fn a_batch_answers_as_sessions_alone_do() {
 
 #[test]
 fn a_step_together_has_the_logits_of_steps_alone() {
-    let cancel = Cancel::new();
-    for weights in [Weights::F32, Weights::Int8, Weights::Int4] {
+    let cancel = CancelToken::new();
+    for weights in [WeightFormat::F32, WeightFormat::Int8, WeightFormat::Int4] {
         let model = Model::load(checkpoint(), &LoadOptions::new().weights(weights)).unwrap();
         let text = |index: u32| model.tokenizer().encode(&"a few words ".repeat(1 + index as usize)).unwrap();
         let begun = |index| {
             let (ids, mut sequence) = (text(index), model.engine().sequence());
             let positions: Vec<[u32; 3]> = (0..ids.len() as u32).map(|position| [position; 3]).collect();
-            let segment = Segment { ids: &ids, positions: &positions, media: Vec::new() };
+            let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
             sequence.extend(&segment, &cancel).unwrap();
             (ids[0], ids.len() as u32, sequence)
         };
@@ -85,7 +89,7 @@ fn a_step_together_has_the_logits_of_steps_alone() {
         let steps = sequences.iter_mut();
         let steps =
             steps.map(|(id, position, sequence)| Step { sequence: &mut **sequence, id: *id, position: *position });
-        let together = model.engine().step_together(&mut steps.collect::<Vec<_>>(), &cancel).unwrap();
+        let together = model.engine().decode_batch(&mut steps.collect::<Vec<_>>(), &cancel).unwrap();
         for (index, row) in together.iter().enumerate() {
             let (id, position, mut sequence) = begun(index as u32);
             let alone = sequence.step(id, position, &cancel).unwrap();
@@ -100,7 +104,7 @@ fn a_step_together_has_the_logits_of_steps_alone() {
 #[test]
 fn one_question_is_stopped_while_it_is_taken_in() {
     let mut batch = model().batch(2);
-    let handle: Arc<OnceLock<Cancel>> = Arc::default();
+    let handle: Arc<OnceLock<CancelToken>> = Arc::default();
     let mut session = model().session();
     let own = handle.clone();
     session.on_progress(move |_, _, _| own.get().unwrap().cancel());
@@ -146,12 +150,12 @@ fn a_bad_question_harms_no_other() {
     batch.add(&Prompt::user(), &short());
     batch.add(&good(), &short().temperature(-1.0));
     let removed = batch.add(&good(), &short());
-    batch.add(&good(), &short().deadline(Duration::ZERO));
+    batch.add(&good(), &short().timeout(Duration::ZERO));
     batch.remove(removed);
     let said = run(&mut batch, 5);
     let ends: Vec<_> = said.into_iter().map(|(_, end)| end).collect();
     assert!(matches!(ends[0], Some(Ok(_))));
-    let codes = [ErrorCode::Prompt, ErrorCode::Option, ErrorCode::Deadline].map(|code| Some(Err(code)));
+    let codes = [ErrorCode::Prompt, ErrorCode::Option, ErrorCode::Timeout].map(|code| Some(Err(code)));
     assert_eq!([ends[1], ends[2], ends[4]], codes);
     assert_eq!(ends[3], None);
 }
@@ -176,16 +180,16 @@ fn conversations_go_on_in_a_batch() {
     let question = Prompt::user().text("And then?");
     let expected = session.fork().ask(&question, &short().temperature(1.5)).unwrap();
     let mut batch = model().batch(3);
-    batch.add(&question, &short().deadline(Duration::from_millis(1)).max_tokens(1000));
+    batch.add(&question, &short().timeout(Duration::from_millis(1)).max_tokens(1000));
     batch.add_to(session, &question, &short().temperature(1.5));
     batch.add(&Prompt::user().text("What?"), &endless().stop("e").max_tokens(1000));
-    let other = Model::load(checkpoint(), &LoadOptions::new().weights(Weights::Int8)).unwrap();
+    let other = Model::load(checkpoint(), &LoadOptions::new().weights(WeightFormat::Int8)).unwrap();
     batch.add_to(other.session(), &question, &short());
     let said = run(&mut batch, 4);
     let answer = batch.answer(1).unwrap();
     assert_eq!(answer.ids, expected.ids);
     assert!(answer.timings.cached_tokens > 0);
-    assert!(matches!(said[0].1, Some(Ok(StopReason::Deadline) | Err(ErrorCode::Deadline))), "{:?}", said[0].1);
-    assert_eq!((said[2].1, said[2].0.contains('e')), (Some(Ok(StopReason::StopText)), false));
+    assert!(matches!(said[0].1, Some(Ok(StopReason::Timeout) | Err(ErrorCode::Timeout))), "{:?}", said[0].1);
+    assert_eq!((said[2].1, said[2].0.contains('e')), (Some(Ok(StopReason::StopSequence)), false));
     assert_eq!(said[3].1, Some(Err(ErrorCode::Option)), "a session of another model");
 }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use mimo_vl_core::{Generate, Image, LoadOptions, Model, Prompt, Thinking};
+use mimo_vl_core::{GenerateOptions, Image, LoadOptions, Model, Prompt, Thinking};
 use mimo_vl_tests::source::{read, root};
 
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror", "-pedantic", "-g"];
@@ -77,7 +77,7 @@ fn expected_answer() -> String {
     let model = Model::load(checkpoint(), &LoadOptions::new()).unwrap();
     let image = Image::open(picture()).unwrap();
     let prompt = Prompt::user().image(image).text("What is in the picture?").thinking(Thinking::Off);
-    model.session().ask(&prompt, &Generate::new().max_tokens(12)).unwrap().text
+    model.session().ask(&prompt, &GenerateOptions::new().max_tokens(12)).unwrap().text
 }
 
 /// A checkpoint that lacks the tensors of a layer.

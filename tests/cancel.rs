@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mimo_vl_core::{Cancel, Error, ErrorCode, Event, Generate, Image, Prompt, Session, StopReason, Watch};
+use mimo_vl_core::{
+    CancelToken, Error, ErrorCode, Event, GenerateOptions, Image, Prompt, Session, StopReason, TaskControl,
+};
 use mimo_vl_tests::fixture::{drawn, messages, model, picture, short, text_of};
 
 /// Ask a second question with `interrupt`, which must fail or break off, and check that nothing of it is left.
@@ -60,7 +62,7 @@ fn cancel_from_another_thread_ends_an_answer() {
         });
         // An answer takes many milliseconds; only one that happens to end at once can get through.
         let cancelled = (0..20).any(|seed| {
-            let generate = Generate::new().max_tokens(2000).temperature(2.0).seed(seed);
+            let generate = GenerateOptions::new().max_tokens(2000).temperature(2.0).seed(seed);
             matches!(session.ask(&Prompt::user().text("Count."), &generate), Err(Error::Cancelled))
         });
         done.store(true, Ordering::Relaxed);
@@ -93,20 +95,20 @@ fn opening_a_picture_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
     std::fs::write(&path, picture(1, 4000, 4000).to_png().unwrap()).unwrap();
-    let whole = Image::open_watched(&path, Watch::new()).unwrap();
+    let whole = Image::open_watched(&path, TaskControl::new()).unwrap();
     assert_eq!(whole.pixels(), Image::open(&path).unwrap().pixels());
-    let (cancel, late) = (Cancel::new(), Instant::now() + Duration::from_millis(2));
-    let timed = Image::open_watched(&path, Watch::new().deadline(late));
-    assert!(matches!(timed, Err(Error::Deadline)), "{timed:?}");
+    let (cancel, late) = (CancelToken::new(), Instant::now() + Duration::from_millis(2));
+    let timed = Image::open_watched(&path, TaskControl::new().deadline(late));
+    assert!(matches!(timed, Err(Error::Timeout)), "{timed:?}");
     let raised = cancel.clone();
     let raising = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(1));
         raised.cancel();
     });
-    let stopped = Image::open_watched(&path, Watch::new().cancel(&cancel));
+    let stopped = Image::open_watched(&path, TaskControl::new().cancel(&cancel));
     assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
     raising.join().unwrap();
-    assert!(matches!(Image::open_watched(&path, Watch::new().cancel(&cancel)), Err(Error::Cancelled)));
-    let missing = Image::open_watched(folder.path().join("b.png"), Watch::new());
+    assert!(matches!(Image::open_watched(&path, TaskControl::new().cancel(&cancel)), Err(Error::Cancelled)));
+    let missing = Image::open_watched(folder.path().join("b.png"), TaskControl::new());
     assert!(matches!(missing, Err(Error::Io { .. })), "{missing:?}");
 }

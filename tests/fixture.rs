@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use mimo_vl_core::{Generate, Image, LoadOptions, Message, Model, Part, Session, Video, Weights};
+use mimo_vl_core::{GenerateOptions, Image, LoadOptions, Message, Model, Part, Session, Video, WeightFormat};
 
 /// The small checkpoint with random weights.
 pub fn checkpoint() -> PathBuf {
@@ -13,16 +13,16 @@ pub fn checkpoint() -> PathBuf {
 /// Its model, as stored in f32.
 pub fn model() -> &'static Model {
     static MODEL: OnceLock<Model> = OnceLock::new();
-    MODEL.get_or_init(|| Model::load(checkpoint(), &LoadOptions::new().weights(Weights::F32)).unwrap())
+    MODEL.get_or_init(|| Model::load(checkpoint(), &LoadOptions::new().weights(WeightFormat::F32)).unwrap())
 }
 
 /// A short greedy answer.
-pub fn short() -> Generate {
-    Generate::new().max_tokens(12)
+pub fn short() -> GenerateOptions {
+    GenerateOptions::new().max_tokens(12)
 }
 
-/// Sampling at a high temperature: the tokens depend on all logits, not on the largest alone.
-pub fn drawn(seed: u64) -> Generate {
+/// FrameSampling at a high temperature: the tokens depend on all logits, not on the largest alone.
+pub fn drawn(seed: u64) -> GenerateOptions {
     short().temperature(1.5).seed(seed)
 }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mimo_vl_core::checkpoint::{Checkpoint, TensorSource, Weights};
-use mimo_vl_core::config::{ModelConfig, PreprocessConfig, Texts};
-use mimo_vl_core::device::{WithBackend, dispatch};
-use mimo_vl_core::kernels::{Kernels, Levels};
-use mimo_vl_core::prompt::Tokenizer;
-use mimo_vl_core::{Error, Generate, Image, LoadOptions, Model, Prompt, Result, Thinking};
+use mimo_vl_core::expert::{
+    Checkpoint, CheckpointFiles, Codebook, Kernels, PreprocessConfig, TensorSource, Tokenizer, WithBackend, dispatch,
+};
+use mimo_vl_core::{
+    Error, GenerateOptions, Image, LoadOptions, Model, ModelConfig, Prompt, Result, Thinking, WeightFormat,
+};
 use mimo_vl_examples::parity::relative_error;
 use mimo_vl_tests::checkpoints::CheckpointCopy;
 use safetensors::tensor::TensorView;
@@ -48,7 +48,7 @@ impl WithBackend for AllValues {
 
     fn run<B: Kernels>(self, device: B::Device) -> Result<Self::Output> {
         let checkpoint = Checkpoint::open_gguf(data())?.unwrap();
-        let source = checkpoint.source::<B>(Weights::F32, &device);
+        let source = checkpoint.source::<B>(WeightFormat::F32, &device);
         let read = |(name, Expected { shape, .. }): (String, Expected)| {
             let data = match *shape.as_slice() {
                 [a] => source.tensor(&name, [a])?.into_data(),
@@ -101,19 +101,19 @@ fn prompt() -> Prompt {
 
 /// The features of a picture, and the logits of a few tokens after it.
 fn outputs(model: &Model) -> (Vec<f32>, Vec<f32>) {
-    use mimo_vl_core::model::Segment;
+    use mimo_vl_core::expert::PrefillInput;
     let image = Image::from_rgb(112, 140, 112 * 3, &[77; 112 * 140 * 3]).unwrap();
-    let patches = mimo_vl_core::preprocess::image(&image, model.preprocess_config()).unwrap();
-    let cancel = mimo_vl_core::Cancel::new();
+    let patches = mimo_vl_core::expert::preprocess_image(&image, model.preprocess_config()).unwrap();
+    let cancel = mimo_vl_core::CancelToken::new();
     let features = model.engine().encode(&patches, &cancel).unwrap().values;
     let ids: Vec<u32> = (0..40).map(|index| index * 11 % 480).collect();
     let positions: Vec<[u32; 3]> = (0..40).map(|position| [position; 3]).collect();
-    let segment = Segment { ids: &ids, positions: &positions, media: Vec::new() };
+    let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
     let logits = model.engine().sequence().prefill(&segment, 64, true, &cancel).unwrap();
     (features, logits)
 }
 
-fn with(weights: Weights) -> LoadOptions {
+fn with(weights: WeightFormat) -> LoadOptions {
     LoadOptions::new().weights(weights)
 }
 
@@ -129,7 +129,7 @@ fn weights_are_those_that_gguf_dequantises() {
 #[test]
 fn configuration_and_tokenizer_are_those_of_the_hub() {
     let checkpoint = Checkpoint::open_gguf(data()).unwrap().unwrap();
-    let texts = Texts::new(checkpoint.directory(), checkpoint.texts().to_vec());
+    let texts = CheckpointFiles::new(checkpoint.directory(), checkpoint.texts().to_vec());
     assert_eq!(ModelConfig::load(texts.clone()).unwrap(), ModelConfig::load(data().join("hub")).unwrap());
     assert_eq!(PreprocessConfig::load(texts.clone()).unwrap(), PreprocessConfig::default());
     let (own, hub) = (Tokenizer::load(texts).unwrap(), Tokenizer::load(data().join("hub")).unwrap());
@@ -143,7 +143,7 @@ fn configuration_and_tokenizer_are_those_of_the_hub() {
         assert_eq!(own.decode(&own.encode(text).unwrap()), hub.decode(&hub.encode(text).unwrap()), "{text:?}");
     }
     let model = Model::load(data(), &LoadOptions::new()).unwrap();
-    assert_eq!(Some(model.stop_tokens()[0]), hub.token_id("<|endoftext|>").min(hub.token_id("<|im_end|>")));
+    assert_eq!(Some(model.eos_token_ids()[0]), hub.token_id("<|endoftext|>").min(hub.token_id("<|im_end|>")));
 }
 
 #[test]
@@ -151,23 +151,23 @@ fn outputs_are_those_of_the_same_weights_in_safetensors() {
     let hub = in_hub_layout();
     let whole = Model::load(hub.path(), &LoadOptions::new()).unwrap();
     let (features, logits) = outputs(&whole);
-    let given = outputs(&Model::load(data(), &with(Weights::F32)).unwrap());
+    let given = outputs(&Model::load(data(), &with(WeightFormat::F32)).unwrap());
     assert_eq!(given, (features.clone(), logits.clone()), "the same f32 weights");
-    for (weights, bar) in [(Weights::Native, 0.03), (Weights::Int8, 0.03), (Weights::Int4, 0.3)] {
+    for (weights, bar) in [(WeightFormat::Native, 0.03), (WeightFormat::Int8, 0.03), (WeightFormat::Int4, 0.3)] {
         let given = outputs(&Model::load(data(), &with(weights)).unwrap());
         let errors = (relative_error(&given.0, &features), relative_error(&given.1, &logits));
         assert!(errors.0 < 0.03 && errors.1 < bar, "{weights:?}: {errors:?}");
         assert!(errors.1 > 1e-5, "{weights:?} has rounded something: {errors:?}");
     }
-    let ask = |model: &Model| model.session().ask(&prompt(), &Generate::new().max_tokens(6)).unwrap().text;
-    assert_eq!(ask(&Model::load(data().join(LANGUAGE), &with(Weights::F32)).unwrap()), ask(&whole));
+    let ask = |model: &Model| model.session().ask(&prompt(), &GenerateOptions::new().max_tokens(6)).unwrap().text;
+    assert_eq!(ask(&Model::load(data().join(LANGUAGE), &with(WeightFormat::F32)).unwrap()), ask(&whole));
 }
 
-/// How some products are packed: their formats, and whether they are exactly the stored weights.
-struct Products(Weights);
+/// How some products are quantized: their formats, and whether they are exactly the stored weights.
+struct Products(WeightFormat);
 
 impl WithBackend for Products {
-    type Output = Vec<Option<(Levels, bool)>>;
+    type Output = Vec<Option<(Codebook, bool)>>;
 
     fn run<B: Kernels>(self, device: B::Device) -> Result<Self::Output> {
         let checkpoint = Checkpoint::open_gguf(data())?.unwrap();
@@ -175,10 +175,10 @@ impl WithBackend for Products {
         let product = |names: &[&str]| {
             let parts: Vec<(&str, usize)> = names.iter().map(|name| (*name, expected()[*name].shape[0])).collect();
             let width = expected()[names[0]].shape[1];
-            let packed = source.packed(&parts, width)?;
-            Ok(packed.map(|packed| {
+            let quantized = source.quantized(&parts, width)?;
+            Ok(quantized.map(|quantized| {
                 let stored: Vec<f32> = names.iter().flat_map(|name| values[*name].clone()).collect();
-                (packed.format().levels, packed.unpack().into_data().into_vec::<f32>().unwrap() == stored)
+                (quantized.format().levels, quantized.unpack().into_data().into_vec::<f32>().unwrap() == stored)
             }))
         };
         let layer = |layer: usize, parts: &[&str]| {
@@ -199,22 +199,22 @@ impl WithBackend for Products {
 
 #[test]
 fn blocks_stay_as_they_are_where_a_format_has_them() {
-    use Levels::{Linear4, Linear8, Normal4};
+    use Codebook::{Linear4, Linear8, Normal4};
     let products = |weights| dispatch("cpu", Products(weights)).unwrap();
     let four = Some((Linear4, true));
     let eight = |exact| Some((Linear8, exact));
     // Q4_0, Q8_0, Q4_K with Q6_K, BF16, F16 with Q4_0, Q8_0.
-    assert_eq!(products(Weights::Native), [four, eight(true), eight(false), None, None, eight(true)]);
-    assert_eq!(products(Weights::Int8), [four, eight(true), eight(false), eight(false), None, eight(true)]);
+    assert_eq!(products(WeightFormat::Native), [four, eight(true), eight(false), None, None, eight(true)]);
+    assert_eq!(products(WeightFormat::Int8), [four, eight(true), eight(false), eight(false), None, eight(true)]);
     let rounded = Some((Normal4, false));
-    assert_eq!(products(Weights::Int4), [four, rounded, rounded, rounded, None, eight(true)]);
-    assert_eq!(products(Weights::F32), [None; 6]);
+    assert_eq!(products(WeightFormat::Int4), [four, rounded, rounded, rounded, None, eight(true)]);
+    assert_eq!(products(WeightFormat::F32), [None; 6]);
 }
 
 #[cfg(feature = "ndarray")]
 #[test]
 fn the_plain_backend_reads_them_too() {
-    let expected = outputs(&Model::load(data(), &with(Weights::F32)).unwrap());
+    let expected = outputs(&Model::load(data(), &with(WeightFormat::F32)).unwrap());
     let given = outputs(&Model::load(data(), &LoadOptions::new().device("ndarray")).unwrap());
     assert!(relative_error(&given.1, &expected.1) < 0.03);
 }

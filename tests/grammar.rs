@@ -1,11 +1,11 @@
 //! Answers that keep to a grammar, with a model that would say anything.
 
 use mimo_vl_core::gui::{Action, ActionKind, Task};
-use mimo_vl_core::{Answer, Error, Generate, Grammar, Prompt, StopReason, Thinking};
+use mimo_vl_core::{Answer, Error, GenerateOptions, Grammar, Prompt, StopReason, Thinking};
 use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
 
 /// A model that says whatever comes into its head.
-fn chatter(seed: u64) -> Generate {
+fn chatter(seed: u64) -> GenerateOptions {
     one_at_a_time().temperature(30.0).seed(seed)
 }
 
@@ -61,7 +61,7 @@ fn every_grammar_holds_whatever_the_model_says() {
 fn a_grammar_begins_after_the_thinking() {
     let actor = Actor::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
     let grammar = || Grammar::JsonSchema(r#"{"enum": ["yes", "no"]}"#.to_owned());
-    let ask = |thinking, generate: Generate| {
+    let ask = |thinking, generate: GenerateOptions| {
         let prompt = Prompt::user().image(picture(28, 28)).text("?").thinking(thinking);
         actor.session().ask(&prompt, &generate.grammar(grammar())).unwrap()
     };

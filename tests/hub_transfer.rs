@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 use loopback::{
     Asked, Hub, Said, WEIGHTS, assert_hub, assert_whole, blob, etag, folder, get, noise, options, server, weights,
 };
-use mimo_vl_core::hub::download;
-use mimo_vl_core::{Cancel, Error, Watch};
+use mimo_vl_core::{CancelToken, Error, TaskControl, snapshot_download};
 
 #[test]
 fn the_rest_is_fetched_after_a_cut() {
@@ -147,7 +146,7 @@ fn threads_fetch_each_file_once() {
 #[test]
 fn as_a_process() {
     if let Some((address, cache)) = env::var("HUB_TEST_ADDRESS").ok().zip(env::var("HUB_TEST_CACHE").ok()) {
-        download("o/n", &options(&address, Path::new(&cache)), Watch::new()).unwrap();
+        snapshot_download("o/n", &options(&address, Path::new(&cache)), TaskControl::new()).unwrap();
     }
 }
 
@@ -171,14 +170,14 @@ fn processes_fetch_each_file_once() {
 #[test]
 fn what_was_there_when_it_was_cancelled_is_used() {
     let (server, cache) = (weights(|_, _, said| Said { pause: Duration::from_millis(5), ..said }), folder());
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let progress = |done: u64, of: u64| {
         if done > of / 2 {
             cancel.cancel();
         }
     };
-    let watch = Watch::new().cancel(&cancel).progress(&progress);
-    let stopped = download("o/n", &options(&server.address, cache.path()), watch);
+    let watch = TaskControl::new().cancel(&cancel).progress(&progress);
+    let stopped = snapshot_download("o/n", &options(&server.address, cache.path()), watch);
     assert!(matches!(stopped, Err(Error::Cancelled)));
     let partial = format!("{}.incomplete", etag(WEIGHTS, &Hub::new().files[WEIGHTS]));
     let length = fs::metadata(blob(cache.path(), &partial)).unwrap().len();
@@ -189,7 +188,7 @@ fn what_was_there_when_it_was_cancelled_is_used() {
 
 #[test]
 fn a_wait_can_be_cancelled() {
-    let (server, cache, cancel) = (weights(|_, _, said| Said { stall: Some(0), ..said }), folder(), Cancel::new());
+    let (server, cache, cancel) = (weights(|_, _, said| Said { stall: Some(0), ..said }), folder(), CancelToken::new());
     let options = options(&server.address, cache.path()).rehearse(BTreeMap::new(), Duration::from_secs(30));
     let start = Instant::now();
     thread::scope(|scope| {
@@ -197,7 +196,7 @@ fn a_wait_can_be_cancelled() {
             thread::sleep(Duration::from_millis(300));
             cancel.cancel();
         });
-        let stopped = download("o/n", &options, Watch::new().cancel(&cancel));
+        let stopped = snapshot_download("o/n", &options, TaskControl::new().cancel(&cancel));
         assert!(matches!(stopped, Err(Error::Cancelled)));
     });
     assert!(start.elapsed() < Duration::from_secs(5));
@@ -233,10 +232,10 @@ fn progress_reaches_the_total() {
         last.set((done, of));
     };
     let options = options(&server.address, cache.path());
-    download("o/n", &options, Watch::new().progress(&progress)).unwrap();
+    snapshot_download("o/n", &options, TaskControl::new().progress(&progress)).unwrap();
     assert_eq!(last.get(), (total, total));
     assert!(seen.borrow().len() > 6 && seen.borrow().is_sorted());
     // What is there counts as done.
-    download("o/n", &options, Watch::new().progress(&progress)).unwrap();
+    snapshot_download("o/n", &options, TaskControl::new().progress(&progress)).unwrap();
     assert_eq!(last.get(), (total, total));
 }

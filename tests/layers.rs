@@ -23,7 +23,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("encode", &["config", "prompt", "preprocess"]),
     ("vision", &["config", "checkpoint", "kernels", "nn", "preprocess"]),
     ("projector", &["config", "checkpoint", "kernels", "nn"]),
-    ("splice", &["config", "nn", "encode"]),
+    ("merge_embeddings", &["config", "nn", "encode"]),
     ("language", &["config", "checkpoint", "kernels", "nn"]),
     (
         "model",
@@ -37,7 +37,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "encode",
             "vision",
             "projector",
-            "splice",
+            "merge_embeddings",
             "language",
         ],
     ),
@@ -65,7 +65,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "encode",
             "vision",
             "projector",
-            "splice",
+            "merge_embeddings",
             "language",
             "model",
         ],
@@ -304,7 +304,7 @@ fn each_kind_of_violation_is_caught() {
         ("prompt/mod.rs", "use burn::tensor::Tensor;", "never touches a tensor"),
         ("encode.rs", "let x = std::fs::read(path);", "open files"),
         ("encode.rs", "let x = File::open(path);", "open files"),
-        ("error.rs", "use crate::cancel::Cancel;", "may not name `cancel`"),
+        ("error.rs", "use crate::cancel::CancelToken;", "may not name `cancel`"),
         ("nn/mlp.rs", "use mimo_vl_core::error;", "the crate names itself"),
         ("helper.rs", "", "missing from the table"),
     ];
@@ -319,7 +319,7 @@ fn what_the_rules_allow_is_not_reported() {
     let cases: &[(&str, &str)] = &[
         (
             "vision/blocks.rs",
-            "use crate::{error::Result, nn::{Linear, attention}, cancel::Cancel};\nuse super::window;",
+            "use crate::{error::Result, nn::{Linear, attention}, cancel::CancelToken};\nuse super::window;",
         ),
         ("vision/mod.rs", "// crate::language\n/* crate::model */ fn f() { g(\"crate::session\", 'c'); }"),
         ("vision/mod.rs", "pub(super) fn f() {} pub(crate) fn g() {} mod inner { use super::f; }"),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mimo_vl_core::{Error, ErrorCode, Generate, LoadOptions, Model, Prompt};
+use mimo_vl_core::{Error, ErrorCode, GenerateOptions, LoadOptions, Model, Prompt};
 use safetensors::SafeTensors;
 
 fn checkpoint() -> PathBuf {
@@ -61,16 +61,16 @@ fn an_internal_error_closes_the_session() {
     bytes[place..place + 2].copy_from_slice(&0x7FC0_u16.to_le_bytes());
     std::fs::write(&shard, bytes).unwrap();
 
-    // Weights that are not a number give logits that are not either.
+    // WeightFormat that are not a number give logits that are not either.
     let broken = Model::load(directory.path(), &LoadOptions::new()).unwrap();
     let mut session = broken.session();
-    let mut reason = || match session.ask(&Prompt::user().text("What?"), &Generate::new()) {
+    let mut reason = || match session.ask(&Prompt::user().text("What?"), &GenerateOptions::new()) {
         Err(Error::Internal { reason }) => reason,
         other => panic!("{other:?}"),
     };
     assert!(reason().contains("NaN"));
     assert!(reason().contains("open a new one"));
-    let fresh = broken.session().ask(&Prompt::user().text("What?"), &Generate::new());
+    let fresh = broken.session().ask(&Prompt::user().text("What?"), &GenerateOptions::new());
     assert!(matches!(fresh, Err(Error::Internal { reason }) if reason.contains("NaN")), "the model itself stays open");
 }
 

@@ -4,8 +4,7 @@
 
 use std::fs;
 
-use mimo_vl_core::checkpoint::Weights;
-use mimo_vl_core::session::{LoadOptions, Model};
+use mimo_vl_core::{LoadOptions, Model, WeightFormat};
 use mimo_vl_examples::parity::{
     Case, Row, TENSOR_BAR, Tally, Verdict, compare, prompt_logits, relative_error, worst_error,
 };
@@ -13,7 +12,7 @@ use mimo_vl_tests::checkpoints::{CheckpointCopy, StoredTensor, tiny};
 use safetensors::Dtype;
 
 /// Logits with weights rounded to bf16 against those with the f32 weights that they were rounded from, over all tokens.
-/// Rounding changes each weight by at most one part in 512; random weights let that grow to 2e-2 here, and in the
+/// RoundingError changes each weight by at most one part in 512; random weights let that grow to 2e-2 here, and in the
 /// reference's implementation as well.
 const BF16_BAR: f64 = 4e-2;
 
@@ -32,7 +31,7 @@ fn failed(rows: &[Row]) -> Vec<(&str, &str)> {
 }
 
 fn agrees_with_the_reference(device: &str) {
-    let (tally, rows) = compared(&tiny(), &LoadOptions::new().device(device).weights(Weights::F32));
+    let (tally, rows) = compared(&tiny(), &LoadOptions::new().device(device).weights(WeightFormat::F32));
     let report: Vec<String> = rows.iter().map(Row::to_string).collect();
     // Nine stages of text; three more with pictures, and two less where a JPEG may change the answer.
     assert_eq!(tally, Tally { passed: 9 + 12 + 12 + 10, failed: 0 }, "{}", report.join("\n"));
@@ -78,7 +77,7 @@ fn wrong_expected_values_fail_their_stage() {
     });
     checkpoint.edit("cases/video-image/messages.json", |case| case["max_pixels"] = (6 * 784).into());
     checkpoint.edit("cases/jpeg/expected.json", |expected| expected["rope_delta"] = 7.into());
-    let (tally, rows) = compared(checkpoint.path(), &LoadOptions::new().weights(Weights::F32));
+    let (tally, rows) = compared(checkpoint.path(), &LoadOptions::new().weights(WeightFormat::F32));
     let failed = failed(&rows);
     assert_eq!(tally.failed, failed.len());
     for stage in [
@@ -127,7 +126,7 @@ fn case(name: &str) -> Case {
 }
 
 /// The logits of a conversation with three pictures.
-fn logits(checkpoint: &std::path::Path, weights: Weights) -> Vec<f32> {
+fn logits(checkpoint: &std::path::Path, weights: WeightFormat) -> Vec<f32> {
     let model = Model::load(checkpoint, &LoadOptions::new().weights(weights)).unwrap();
     prompt_logits(&model, &case(PICTURES), usize::MAX).unwrap()
 }
@@ -146,7 +145,7 @@ fn stored_as(tensors: &[StoredTensor], dtype: Dtype, store: impl Fn(f32) -> Vec<
 fn one_file_equals_shards() {
     let checkpoint = CheckpointCopy::new();
     checkpoint.replace_weights(&checkpoint.tensors());
-    assert_eq!(logits(checkpoint.path(), Weights::Native), logits(&tiny(), Weights::Native));
+    assert_eq!(logits(checkpoint.path(), WeightFormat::Native), logits(&tiny(), WeightFormat::Native));
 }
 
 #[test]
@@ -162,13 +161,13 @@ fn both_families_of_names_are_the_same_model() {
     }
     assert_eq!(tensors.iter().filter(|tensor| !tensor.name.starts_with("model.")).count(), 1, "lm_head keeps its name");
     checkpoint.replace_weights(&tensors);
-    assert_eq!(logits(checkpoint.path(), Weights::Native), logits(&tiny(), Weights::Native));
+    assert_eq!(logits(checkpoint.path(), WeightFormat::Native), logits(&tiny(), WeightFormat::Native));
 }
 
 #[test]
 fn weights_may_stay_in_bf16() {
     let vocab = case(PICTURES).expected.vocab;
-    let error = worst_error(&logits(&tiny(), Weights::Native), &logits(&tiny(), Weights::F32), vocab);
+    let error = worst_error(&logits(&tiny(), WeightFormat::Native), &logits(&tiny(), WeightFormat::F32), vocab);
     assert!(error <= TENSOR_BAR, "{error:e}");
 }
 
@@ -178,8 +177,8 @@ fn f16_weights_lose_only_what_f16_cannot_hold() {
     let tensors = stored_as(&checkpoint.tensors(), Dtype::F16, |value| f16_bits(value).to_le_bytes().to_vec());
     checkpoint.replace_weights(&tensors);
     let vocab = case(PICTURES).expected.vocab;
-    let expected = logits(&tiny(), Weights::F32);
-    for weights in [Weights::Native, Weights::F32] {
+    let expected = logits(&tiny(), WeightFormat::F32);
+    for weights in [WeightFormat::Native, WeightFormat::F32] {
         let error = worst_error(&logits(checkpoint.path(), weights), &expected, vocab);
         assert!(error <= TENSOR_BAR, "{weights:?}: {error:e}");
     }
@@ -199,9 +198,9 @@ fn bf16_weights_stay_close_to_f32_weights() {
         (tensor.bytes, tensor.dtype) = (values.flat_map(f32::to_le_bytes).collect(), Dtype::F32);
     }
     checkpoint.replace_weights(&noisy);
-    let exact = logits(checkpoint.path(), Weights::Native);
-    assert_eq!(exact, logits(checkpoint.path(), Weights::F32), "f32 weights are taken as they are");
-    let rounded = logits(checkpoint.path(), Weights::Bf16);
+    let exact = logits(checkpoint.path(), WeightFormat::Native);
+    assert_eq!(exact, logits(checkpoint.path(), WeightFormat::F32), "f32 weights are taken as they are");
+    let rounded = logits(checkpoint.path(), WeightFormat::Bf16);
     let error = relative_error(&rounded, &exact);
     assert!(error <= BF16_BAR, "{error:e}");
     assert!(error > TENSOR_BAR, "{error:e}: nothing was rounded");
@@ -212,7 +211,7 @@ fn bf16_weights_stay_close_to_f32_weights() {
     }
     let stored = CheckpointCopy::new();
     stored.replace_weights(&noisy);
-    assert_eq!(rounded, logits(stored.path(), Weights::Native), "rounded while loading or before");
+    assert_eq!(rounded, logits(stored.path(), WeightFormat::Native), "rounded while loading or before");
 }
 
 /// An f32 value as bf16, rounded to the nearest, of two equally near to the even one.

@@ -10,8 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use build::{Build, COLOURED, RECTANGLES, encrypted, pages};
-use mimo_vl_core::pdf::{PdfOptions, PdfPage, from_bytes, open, open_watched};
-use mimo_vl_core::{Cancel, Error, Image, PlannedPart, Prompt, Result, Video, Watch};
+use mimo_vl_core::{
+    CancelToken, Error, Image, PdfOptions, PdfPage, PlannedPart, Prompt, Result, TaskControl, Video, open_pdf,
+    open_pdf_bytes, open_pdf_watched,
+};
 use mimo_vl_tests::actor::{Actor, one_at_a_time};
 
 const WHITE: [u8; 3] = [255; 3];
@@ -19,7 +21,7 @@ const RED: [u8; 3] = [255, 0, 0];
 const BLUE: [u8; 3] = [0, 0, 255];
 
 fn read(bytes: Vec<u8>, options: &PdfOptions) -> Result<Vec<PdfPage>> {
-    from_bytes(bytes, options, Watch::new())
+    open_pdf_bytes(bytes, options, TaskControl::new())
 }
 
 fn only(bytes: Vec<u8>, options: &PdfOptions) -> PdfPage {
@@ -275,29 +277,30 @@ fn reading_is_watched_and_stopped() {
     std::fs::write(&path, pages(&[COLOURED; 3])).unwrap();
     let seen = RefCell::new(Vec::new());
     let progress = |done, of| seen.borrow_mut().push((done, of));
-    let read = open_watched(&path, &PdfOptions::new(), Watch::new().progress(&progress)).unwrap();
+    let read = open_pdf_watched(&path, &PdfOptions::new(), TaskControl::new().progress(&progress)).unwrap();
     assert_eq!((read.len(), seen.take()), (3, vec![(0, 3), (1, 3), (2, 3), (3, 3)]));
-    assert_eq!(open(&path, &PdfOptions::new()).unwrap().len(), 3);
+    assert_eq!(open_pdf(&path, &PdfOptions::new()).unwrap().len(), 3);
 
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let stopping = |done, of| {
         progress(done, of);
         if done == 1 {
             cancel.cancel();
         }
     };
-    let stopped = open_watched(&path, &PdfOptions::new(), Watch::new().cancel(&cancel).progress(&stopping));
+    let stopped = open_pdf_watched(&path, &PdfOptions::new(), TaskControl::new().cancel(&cancel).progress(&stopping));
     assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
     assert_eq!(seen.take(), [(0, 3), (1, 3)]);
-    let stopped = open_watched(&path, &PdfOptions::new(), Watch::new().cancel(&cancel).progress(&progress));
+    let stopped = open_pdf_watched(&path, &PdfOptions::new(), TaskControl::new().cancel(&cancel).progress(&progress));
     assert!(matches!(stopped, Err(Error::Cancelled)) && seen.take().is_empty(), "{stopped:?}");
 }
 
 #[test]
 fn an_endless_page_is_left_behind() {
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let (reading, started) = (cancel.clone(), Instant::now());
-    let read = thread::spawn(move || from_bytes(endless(), &PdfOptions::new(), Watch::new().cancel(&reading)));
+    let read =
+        thread::spawn(move || open_pdf_bytes(endless(), &PdfOptions::new(), TaskControl::new().cancel(&reading)));
     thread::sleep(Duration::from_millis(300));
     assert!(!read.is_finished());
     cancel.cancel();

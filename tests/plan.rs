@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mimo_vl_core::{
-    Budget, Error, Generate, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Session, Stage, Thinking, Video,
-    Weights,
+    Budget, Error, GenerateOptions, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Session, Stage, Thinking,
+    Video, WeightFormat,
 };
 use mimo_vl_tests::fixture::{checkpoint, model, picture, short, video};
 
@@ -102,11 +102,11 @@ fn budgets_make_pictures_smaller_or_fail_by_name() {
 
 #[test]
 fn a_small_context_is_part_of_the_plan() {
-    let options = LoadOptions::new().weights(Weights::F32).max_context(300);
+    let options = LoadOptions::new().weights(WeightFormat::F32).max_context(300);
     let model = Model::load(checkpoint(), &options).unwrap();
     let session = model.session();
     let large = Prompt::user().image(picture(1, 400, 400)).text("What?");
-    let plan = session.plan(&large, &Generate::new().max_tokens(1000)).unwrap();
+    let plan = session.plan(&large, &GenerateOptions::new().max_tokens(1000)).unwrap();
     assert!(plan.fits && plan.prompt_tokens + plan.answer_tokens == 300);
     let prompt = Prompt::user().image(picture(1, 400, 400)).image(picture(2, 400, 400)).text("What?");
     let beyond = session.plan(&prompt, &short()).unwrap();
@@ -136,7 +136,7 @@ fn videos_are_made_smaller_too() {
 fn what_stopped_an_earlier_call_does_not_stop_a_plan() {
     let mut session = model().session();
     let prompt = Prompt::user().image(picture(1, 100, 80)).text("What?");
-    assert!(session.ask(&prompt, &short().deadline(Duration::ZERO)).is_err());
+    assert!(session.ask(&prompt, &short().timeout(Duration::ZERO)).is_err());
     assert!(session.plan(&prompt, &short()).is_ok());
     session.cancel().cancel();
     assert!(session.fit(&prompt, &short(), Budget::new()).is_ok());

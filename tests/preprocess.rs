@@ -6,10 +6,11 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
-use mimo_vl_core::config::PreprocessConfig;
-use mimo_vl_core::error::{Error, ErrorCode};
-use mimo_vl_core::preprocess::{self, Bicubic, Grid, Sampling, smart_resize};
-use mimo_vl_core::prompt::{Image, Video};
+use mimo_vl_core::expert::{
+    Bicubic, Grid, Patches, PreprocessConfig, frame_pixels, preprocess_image, preprocess_video, resize, sample_frames,
+    smart_resize,
+};
+use mimo_vl_core::{Error, ErrorCode, FrameSampling, Image, Video};
 use serde_json::Value;
 
 fn data() -> PathBuf {
@@ -54,7 +55,7 @@ fn encode(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     bytes
 }
 
-fn refused(result: mimo_vl_core::error::Result<Image>, reason: &str) {
+fn refused(result: mimo_vl_core::Result<Image>, reason: &str) {
     let error = result.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Image, "{error}");
     assert!(error.to_string().contains(reason), "{error}");
@@ -94,13 +95,13 @@ fn resize_gives_the_bytes_of_pillow() {
         let (expected, new_size) = pixels(expected);
         // On so small a picture the coarser weights round to the same bytes; the patches of whole pictures and
         // frames below tell the two apart.
-        for bicubic in [Bicubic::Picture, Bicubic::Frame] {
-            assert_eq!(preprocess::resize(&source, size, new_size, bicubic).unwrap(), expected, "{new_size:?}");
+        for bicubic in [Bicubic::Pillow, Bicubic::Torchvision] {
+            assert_eq!(resize(&source, size, new_size, bicubic).unwrap(), expected, "{new_size:?}");
         }
     }
-    assert_eq!(preprocess::resize(&source, size, size, Bicubic::Picture).unwrap(), source);
-    assert!(preprocess::resize(&source, (size.0 + 1, size.1), size, Bicubic::Picture).is_err());
-    assert!(preprocess::resize(&source, size, (0, 5), Bicubic::Frame).is_err());
+    assert_eq!(resize(&source, size, size, Bicubic::Pillow).unwrap(), source);
+    assert!(resize(&source, (size.0 + 1, size.1), size, Bicubic::Pillow).is_err());
+    assert!(resize(&source, size, (0, 5), Bicubic::Torchvision).is_err());
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn patches_come_in_merge_blocks_with_colour_frame_row_column_inside() {
     let (height, width) = (56, 84);
     let picture = texture(width, height);
     let image = Image::from_rgb(width, height, 84 * 3, &picture).unwrap().min_pixels(1);
-    let patches = preprocess::image(&image, &PreprocessConfig::default()).unwrap();
+    let patches = preprocess_image(&image, &PreprocessConfig::default()).unwrap();
     let grid = patches.grid;
     assert_eq!(vec![grid.t, grid.h, grid.w], numbers(&order["grid"]));
     assert_eq!(grid.tokens(), 6);
@@ -138,13 +139,13 @@ fn patches_equal_those_of_the_reference() {
         let patches = if let Some(frames) = case["frames"].as_array() {
             let video = Video::from_frames(frames.iter().map(open).collect(), case["fps"].as_f64().unwrap()).unwrap();
             let [min, max] = ["min_pixels", "max_pixels"].map(|field| number(&case[field]) as u32);
-            let patches = preprocess::video(&video.min_pixels(min).max_pixels(max), &config).unwrap();
+            let patches = preprocess_video(&video.min_pixels(min).max_pixels(max), &config).unwrap();
             assert_eq!(patches.second_per_grid, Some(1.6));
             patches
         } else if case["image"].is_string() {
-            preprocess::image(&open(&case["image"]), &config).unwrap()
+            preprocess_image(&open(&case["image"]), &config).unwrap()
         } else {
-            let patches = preprocess::image(&open(&case["jpeg"]), &config).unwrap();
+            let patches = preprocess_image(&open(&case["jpeg"]), &config).unwrap();
             // Decoders of JPEG may differ in the last bit; the sum of a patch of 1176 values hardly moves.
             let sums = patches.pixels.chunks(1176).map(|patch| patch.iter().map(|&byte| usize::from(byte)).sum());
             for (sum, expected) in sums.zip(numbers(&case["sums"])) {
@@ -170,7 +171,7 @@ fn odd_videos_repeat_the_last_frame() {
     let frame = |shade: u8| Image::from_rgb(56, 56, 56 * 3, &vec![shade; 56 * 56 * 3]).unwrap();
     let video = |shades: &[u8]| {
         let video = Video::from_frames(shades.iter().map(|&shade| frame(shade)).collect(), 2.0).unwrap();
-        preprocess::video(&video.min_pixels(784).max_pixels(3136), &config).unwrap()
+        preprocess_video(&video.min_pixels(784).max_pixels(3136), &config).unwrap()
     };
     let odd = video(&[10, 20, 30]);
     assert_eq!(odd.grid, Grid { t: 2, h: 4, w: 4 });
@@ -186,13 +187,13 @@ fn video_frames_share_a_budget_unless_limits_are_stated() {
     let frame = Image::from_rgb(1280, 720, 1280 * 3, &vec![90; 1280 * 720 * 3]).unwrap();
     let video = Video::from_frames(vec![frame; 2], 2.0).unwrap();
     let size = |video: &Video| {
-        let grid = preprocess::video(video, &config).unwrap().grid;
+        let grid = preprocess_video(video, &config).unwrap().grid;
         (grid.h * 14, grid.w * 14)
     };
     assert_eq!(size(&video), (560, 1008));
     assert_eq!(size(&video.clone().max_pixels(60 * 784)), (140, 280));
     assert_eq!(size(&video.clone().min_pixels(1 << 20)), (784, 1372));
-    let error = preprocess::video(&video.min_pixels(2000).max_pixels(1000), &config).unwrap_err();
+    let error = preprocess_video(&video.min_pixels(2000).max_pixels(1000), &config).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Image);
 }
 
@@ -201,12 +202,12 @@ fn frames_are_sampled_as_the_reference_does() {
     let mut errors = 0;
     for case in vectors()["video"].as_array().unwrap() {
         let wish = &case["ele"];
-        let mut sampling = Sampling::new();
+        let mut sampling = FrameSampling::new();
         sampling.fps = wish["fps"].as_f64();
         sampling.frames = wish["nframes"].as_u64().map(|count| count as usize);
         sampling.min_frames = wish["min_frames"].as_u64().map(|count| count as usize);
         sampling.max_frames = wish["max_frames"].as_u64().map(|count| count as usize);
-        let sampled = preprocess::sample_frames(number(&case["total"]), case["video_fps"].as_f64().unwrap(), &sampling);
+        let sampled = sample_frames(number(&case["total"]), case["video_fps"].as_f64().unwrap(), &sampling);
         if case["err"].is_string() {
             assert_eq!(sampled.unwrap_err().code(), ErrorCode::Option, "{case}");
             errors += 1;
@@ -222,7 +223,7 @@ fn frames_are_sampled_as_the_reference_does() {
         let seconds = case["second_per_grid"].as_f64().unwrap();
         assert!((sampled.second_per_grid() / seconds - 1.0).abs() < 1e-15, "{case}");
         for (budget, name) in [(128_000.0 * 784.0 * 0.9, "default"), (16384.0 * 784.0, "mimo_eval")] {
-            let max = preprocess::frame_pixels(count, budget);
+            let max = frame_pixels(count, budget);
             assert_eq!(max, case[format!("max_pixels_{name}")].as_f64().unwrap(), "{case}");
             let size = smart_resize(720, 1280, 28, 128 * 784, max as usize).unwrap();
             assert_eq!(vec![size.0, size.1], numbers(&case[format!("size720p_{name}")]), "{case}");
@@ -235,25 +236,25 @@ fn frames_are_sampled_as_the_reference_does() {
 
 #[test]
 fn a_stretch_of_a_video_is_sampled_and_bad_wishes_are_refused() {
-    let stretch = Sampling::new().start(1.01).end(3.0).frames(4);
-    let sampled = preprocess::sample_frames(100, 10.0, &stretch).unwrap();
+    let stretch = FrameSampling::new().start(1.01).end(3.0).frames(4);
+    let sampled = sample_frames(100, 10.0, &stretch).unwrap();
     assert_eq!(sampled.indices, [11, 17, 24, 30]);
     assert_eq!(sampled.fps, 2.0);
-    let all = preprocess::sample_frames(10, 10.0, &Sampling::new().min_frames(usize::MAX)).unwrap();
+    let all = sample_frames(10, 10.0, &FrameSampling::new().min_frames(usize::MAX)).unwrap();
     assert_eq!(all.indices.len(), 10, "there are no more than the video has");
     for (total, fps, sampling) in [
-        (0, 10.0, Sampling::new()),
-        (10, 0.0, Sampling::new()),
-        (10, f64::NAN, Sampling::new()),
-        (10, f64::INFINITY, Sampling::new()),
-        (10, 10.0, Sampling::new().fps(-1.0)),
-        (10, 10.0, Sampling::new().start(f64::NAN)),
-        (10, 10.0, Sampling::new().start(0.5).end(0.5)),
-        (10, 10.0, Sampling::new().start(99.0)),
-        (10, 10.0, Sampling::new().frames(usize::MAX)),
-        (10, 10.0, Sampling::new().max_frames(1)),
+        (0, 10.0, FrameSampling::new()),
+        (10, 0.0, FrameSampling::new()),
+        (10, f64::NAN, FrameSampling::new()),
+        (10, f64::INFINITY, FrameSampling::new()),
+        (10, 10.0, FrameSampling::new().fps(-1.0)),
+        (10, 10.0, FrameSampling::new().start(f64::NAN)),
+        (10, 10.0, FrameSampling::new().start(0.5).end(0.5)),
+        (10, 10.0, FrameSampling::new().start(99.0)),
+        (10, 10.0, FrameSampling::new().frames(usize::MAX)),
+        (10, 10.0, FrameSampling::new().max_frames(1)),
     ] {
-        let error = preprocess::sample_frames(total, fps, &sampling).unwrap_err();
+        let error = sample_frames(total, fps, &sampling).unwrap_err();
         assert_eq!(error.code(), ErrorCode::Option, "{sampling:?}: {error}");
     }
 }
@@ -287,7 +288,7 @@ fn exif_orientation_is_applied_and_kept() {
         let seen: String = places.iter().map(|&(x, y)| letter(&image.pixels()[(y * width + x) * 3..][..3])).collect();
         assert_eq!(seen, shown, "orientation {orientation}");
 
-        let transform = preprocess::image(&image, &PreprocessConfig::default()).unwrap().transform;
+        let transform = preprocess_image(&image, &PreprocessConfig::default()).unwrap().transform;
         assert_eq!(transform.original, (width, height));
         assert_eq!(transform.orientation, orientation);
         let (x, y) = transform.to_model(width as f64, height as f64);
@@ -449,17 +450,17 @@ fn raw_pixels_are_checked_and_copied_without_their_gaps() {
 fn long_strips_and_contradicting_limits_are_refused() {
     let config = PreprocessConfig::default();
     let strip = Image::from_rgb(201, 1, 603, &[9; 603]).unwrap();
-    let error = preprocess::image(&strip, &config).unwrap_err();
+    let error = preprocess_image(&strip, &config).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Image);
     assert!(error.to_string().contains("200"), "{error}");
     let image = Image::from_rgb(20, 20, 60, &[9; 1200]).unwrap();
     for limits in [image.clone().min_pixels(2000).max_pixels(1000), image.clone().max_pixels(0)] {
-        let error = preprocess::image(&limits, &config).unwrap_err();
+        let error = preprocess_image(&limits, &config).unwrap_err();
         assert_eq!(error.code(), ErrorCode::Image);
         assert!(error.to_string().contains("max_pixels"), "{error}");
     }
     // One stated limit wins over a default that contradicts it.
-    let grid = |image: &Image| preprocess::image(image, &config).unwrap().grid;
+    let grid = |image: &Image| preprocess_image(image, &config).unwrap().grid;
     assert_eq!(grid(&image.clone().max_pixels(800)), Grid { t: 1, h: 2, w: 2 });
     assert_eq!(grid(&image.min_pixels(20_000)), Grid { t: 1, h: 12, w: 12 });
 }
@@ -467,21 +468,21 @@ fn long_strips_and_contradicting_limits_are_refused() {
 #[test]
 fn media_of_too_many_tokens_are_refused_before_they_take_memory() {
     let mut config = PreprocessConfig::default();
-    let too_many = |patches: mimo_vl_core::error::Result<preprocess::Patches>| match patches {
+    let too_many = |patches: mimo_vl_core::Result<Patches>| match patches {
         Err(Error::ContextTooLong { tokens, .. }) => tokens,
         other => panic!("{other:?}"),
     };
     let image = Image::from_rgb(20, 20, 60, &[9; 1200]).unwrap();
-    assert!(too_many(preprocess::image(&image.clone().min_pixels(u32::MAX), &config)) > 5_000_000);
+    assert!(too_many(preprocess_image(&image.clone().min_pixels(u32::MAX), &config)) > 5_000_000);
     let video = Video::from_frames(vec![image.clone(); 10_000], 2.0).unwrap();
-    assert_eq!(too_many(preprocess::video(&video, &config)), 5000 * 12 * 12);
+    assert_eq!(too_many(preprocess_video(&video, &config)), 5000 * 12 * 12);
     let large = Image::from_rgb(5100, 5100, 15_300, &vec![9; 78_030_000]).unwrap().max_pixels(u32::MAX);
-    assert_eq!(too_many(preprocess::image(&large, &config)), 182 * 182);
+    assert_eq!(too_many(preprocess_image(&large, &config)), 182 * 182);
     let image = image.min_pixels(4 * 784).max_pixels(4 * 784);
     config.max_tokens = 4;
-    assert_eq!(preprocess::image(&image, &config).unwrap().grid.tokens(), 4);
+    assert_eq!(preprocess_image(&image, &config).unwrap().grid.tokens(), 4);
     config.max_tokens = 3;
-    assert_eq!(too_many(preprocess::image(&image, &config)), 4);
+    assert_eq!(too_many(preprocess_image(&image, &config)), 4);
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn logprobs_and_confidence_are_the_models() {
     actor.script.lock().unwrap().lead = 6.0;
     let answer = actor.ask(&one_at_a_time().logprobs(2).logit_bias(3, -1.0));
     assert_eq!(answer.logprobs.len(), answer.tokens);
-    let never = actor.model.never_tokens().len();
+    let never = actor.model.suppressed_tokens().len();
     let others = actor.model.config().text.vocab_size - never - 1;
     let expected = 6.0 - (6.0_f64.exp() + others as f64).ln();
     for (token, id) in answer.logprobs.iter().zip(&answer.ids) {

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mimo_vl_core::draw::draw;
-use mimo_vl_core::gui::{Action, closer};
+use mimo_vl_core::gui::{Action, zoom_crop};
 use mimo_vl_core::{
-    Answer, Error, Event, Image, LoadOptions, Part, Place, PlannedPart, Prompt, Region, StopReason, Thinking,
-    ThinkingStyle, Video,
+    Answer, Error, Event, Geometry, Image, LoadOptions, Part, PlannedPart, Prompt, Region, StopReason, Thinking,
+    ThinkingStyle, Video, draw_regions,
 };
 use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
 
@@ -63,7 +62,7 @@ fn what_lies_outside_or_the_wrong_way_round_is_flagged() {
     assert_eq!((edges(turned), turned.as_box().unwrap().clamped), ([100.0, 50.0, 200.0, 100.0], true));
     let flags: Vec<_> = points.points().iter().map(|point| (point.pixels, point.clamped)).collect();
     assert_eq!(flags, [([5.0, 6.0], false), ([280.0, 140.0], true)]);
-    assert!(matches!(points.place, Place::Points(_)) && points.as_box().is_none());
+    assert!(matches!(points.geometry, Geometry::Points(_)) && points.as_box().is_none());
 }
 
 /// A JPEG file of this size with that EXIF orientation: grey, with a red part (left, top, right, bottom).
@@ -175,7 +174,7 @@ fn boxes_in_videos_are_in_the_frames_pixels() {
     let answer = actor.session().ask(&prompt, &one_at_a_time()).unwrap();
     let region = &answer.regions[0];
     assert_eq!((region.image, edges(region)), (1, [28.0, 56.0, 140.0, 112.0]));
-    let drawn = draw(&video.frames()[0], &answer.regions).unwrap();
+    let drawn = draw_regions(&video.frames()[0], &answer.regions).unwrap();
     let at = |x: usize, y: usize| &drawn.pixels()[3 * (y * 560 + x)..][..3];
     assert!(at(28, 80) != [90; 3] && at(80, 56) != [90; 3] && at(80, 90) == [90; 3]);
 }
@@ -195,8 +194,8 @@ fn actions_are_in_the_screenshots_pixels() {
     assert_eq!(whole.1, Action::Drag { start: [112.0, 56.0], end: [560.0, 560.0] });
     assert_eq!(whole.0, Action::Drag { start: [28.0, 14.0], end: [140.0, 140.0] });
     // A second look at the part from (280, 140) to (840, 420), at half its size.
-    let closer = act(closer(&screenshot, [560.0, 280.0], 2.0).unwrap().max_pixels(280 * 140));
-    assert_eq!(closer.1, Action::Drag { start: [336.0, 168.0], end: [560.0, 420.0] });
+    let zoom_crop = act(zoom_crop(&screenshot, [560.0, 280.0], 2.0).unwrap().max_pixels(280 * 140));
+    assert_eq!(zoom_crop.1, Action::Drag { start: [336.0, 168.0], end: [560.0, 420.0] });
 }
 
 #[test]
@@ -235,7 +234,7 @@ fn regions_are_drawn_with_their_names() {
     );
     let image = picture(1120, 560).max_pixels(280 * 140);
     let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time()).unwrap();
-    let drawn = draw(&image, &answer.regions).unwrap();
+    let drawn = draw_regions(&image, &answer.regions).unwrap();
     assert_eq!((drawn.width(), drawn.height()), (1120, 560));
     let at = |x: u32, y: u32| {
         let start = 3 * (y * 1120 + x) as usize;
@@ -254,7 +253,7 @@ fn regions_are_drawn_with_their_names() {
     let named = |name: &str| {
         let actor = Actor::new(&format!("[{{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"{name}\"}}]"));
         let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time()).unwrap();
-        draw(&image, &answer.regions).unwrap().pixels().to_vec()
+        draw_regions(&image, &answer.regions).unwrap().pixels().to_vec()
     };
     let looks = ["cat", "cat 猫", "cat 狗", "cat \u{FFFD}"].map(named);
     for (index, look) in looks.iter().enumerate() {
@@ -263,7 +262,7 @@ fn regions_are_drawn_with_their_names() {
     let png = drawn.to_png().unwrap();
     assert_eq!(Image::from_bytes(&png).unwrap().pixels(), drawn.pixels());
     // A part of the picture gets what lies in it.
-    let part = draw(&image.crop(100, 200, 500, 300).unwrap(), &answer.regions).unwrap();
+    let part = draw_regions(&image.crop(100, 200, 500, 300).unwrap(), &answer.regions).unwrap();
     let start = 3 * (100 * 500 + 12) as usize;
     assert_eq!(&part.pixels()[start..start + 3], colour);
     if let Ok(folder) = std::env::var("MIMO_VL_LOOK") {
@@ -278,7 +277,7 @@ fn thinking_is_ended_by_a_budget() {
     let actor = Actor::new("<think>\none two three four five six seven eight nine ten");
     let free = actor.ask(&one_at_a_time());
     assert_eq!((free.text.as_str(), free.complete), ("", true));
-    let bounded = actor.ask(&one_at_a_time().thinking_tokens(6));
+    let bounded = actor.ask(&one_at_a_time().thinking_budget(6));
     let thinking = bounded.thinking.unwrap();
     assert!(free.thinking.unwrap().starts_with(&thinking), "{thinking}");
     // The script goes on where it was, which is an answer now.
@@ -288,11 +287,11 @@ fn thinking_is_ended_by_a_budget() {
     let opening = actor.model.tokenizer().encode("<think>").unwrap().len();
     for most in [2, 6, 9] {
         // The token that ends the opening tag is the first of the thinking.
-        assert_eq!(end(&actor.ask(&one_at_a_time().thinking_tokens(most))), opening - 1 + most);
+        assert_eq!(end(&actor.ask(&one_at_a_time().thinking_budget(most))), opening - 1 + most);
     }
     let prefilled = Actor::styled("one two three four five six seven eight nine ten", ThinkingStyle::Prefill);
     let prompt = Prompt::user().text("?").thinking(Thinking::On);
-    let answer = prefilled.session().ask(&prompt, &one_at_a_time().thinking_tokens(5)).unwrap();
+    let answer = prefilled.session().ask(&prompt, &one_at_a_time().thinking_budget(5)).unwrap();
     assert_eq!(end(&answer), 5, "the prompt has opened the thinking");
 }
 
@@ -350,7 +349,7 @@ fn thinking_is_kept_only_when_asked_for() {
 fn stop_texts_end_the_answer_across_tokens() {
     let actor = Actor::new("<think>\nEND\n</think>\n\none two END three");
     let answer = actor.ask(&one_at_a_time().stop("two EN").stop("three"));
-    assert_eq!((answer.text.as_str(), answer.stop, answer.complete), ("one ", StopReason::StopText, true));
+    assert_eq!((answer.text.as_str(), answer.stop, answer.complete), ("one ", StopReason::StopSequence, true));
     assert_eq!(answer.thinking.as_deref(), Some("END"));
     let mut session = actor.session();
     session.ask(&Prompt::user().text("?"), &one_at_a_time().stop("two")).unwrap();
@@ -362,7 +361,7 @@ fn stop_texts_end_the_answer_across_tokens() {
 #[test]
 fn circles_are_noticed() {
     let actor = Actor::new(&"round and ".repeat(40));
-    let answer = actor.ask(&one_at_a_time().loop_tokens(24));
+    let answer = actor.ask(&one_at_a_time().loop_window(24));
     assert_eq!((answer.stop, answer.tokens, answer.complete), (StopReason::Loop, 24, false));
     assert_eq!(actor.ask(&one_at_a_time()).stop, StopReason::EndOfText);
 }
@@ -378,7 +377,7 @@ fn an_answer_that_was_cut_at_once_is_not_the_best() {
     let actor = Actor::new("one two three four five six");
     actor.script.lock().unwrap().lead = 4.0;
     actor.script.lock().unwrap().pause = Duration::from_millis(30);
-    let generate = one_at_a_time().temperature(1.0).max_tokens(6).best_of(40).deadline(Duration::from_millis(800));
+    let generate = one_at_a_time().temperature(1.0).max_tokens(6).best_of(40).timeout(Duration::from_millis(800));
     let mut session = actor.session();
     let answer = session.ask(&Prompt::user().text("?"), &generate).unwrap();
     assert!(!answer.ids.is_empty() || answer.stop == StopReason::EndOfText, "{answer:?}");
@@ -390,13 +389,13 @@ fn an_answer_that_was_cut_at_once_is_not_the_best() {
 fn deadlines_end_answers_and_fail_what_comes_before() {
     let actor = Actor::new("one two three four five six seven eight nine ten");
     actor.script.lock().unwrap().pause = Duration::from_millis(60);
-    let answer = actor.ask(&one_at_a_time().deadline(Duration::from_millis(600)));
-    assert_eq!((answer.stop, answer.complete), (StopReason::Deadline, false));
+    let answer = actor.ask(&one_at_a_time().timeout(Duration::from_millis(600)));
+    assert_eq!((answer.stop, answer.complete), (StopReason::Timeout, false));
     assert!(answer.tokens > 0 && "one two three four five six seven eight nine ten".starts_with(&answer.text));
     let mut session = actor.session();
     let prompt = Prompt::user().image(picture(28, 28)).text("?");
-    let late = session.ask(&prompt, &one_at_a_time().deadline(Duration::ZERO));
-    assert!(matches!(late, Err(Error::Deadline)), "{late:?}");
+    let late = session.ask(&prompt, &one_at_a_time().timeout(Duration::ZERO));
+    assert!(matches!(late, Err(Error::Timeout)), "{late:?}");
     assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
     let again = session.ask(&prompt, &one_at_a_time().max_tokens(1)).unwrap();
     assert_eq!(again.stop, StopReason::MaxTokens, "the deadline was that of the call before");

@@ -5,8 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mimo_vl_core::serve::{ServeOptions, Server};
-use mimo_vl_core::{Cancel, Error, Model, Result, StopReason, ThinkingStyle};
+use mimo_vl_core::{CancelToken, Error, Model, Result, ServeOptions, Server, StopReason, ThinkingStyle};
 use mimo_vl_tests::actor::Actor;
 use mimo_vl_tests::fixture::{checkpoint, checkpoint_with_tools, model};
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 /// A server on a free port of this machine, stopped when it is dropped.
 struct Site {
     address: SocketAddr,
-    cancel: Cancel,
+    cancel: CancelToken,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
@@ -26,7 +25,7 @@ impl Site {
     fn of(model: Model, change: impl FnOnce(ServeOptions) -> ServeOptions) -> Self {
         let options = change(ServeOptions::new().address("127.0.0.1:0").name("tiny").max_tokens(64));
         let server = Server::bind(model, options).unwrap();
-        let (address, cancel) = (server.address(), Cancel::new());
+        let (address, cancel) = (server.address(), CancelToken::new());
         let stop = cancel.clone();
         Self { address, cancel, thread: Some(std::thread::spawn(move || server.run(&stop))) }
     }
@@ -128,8 +127,10 @@ fn answers_are_those_of_a_session() {
     let model = model().clone();
     let image = mimo_vl_core::Image::from_bytes(&picture()).unwrap();
     let prompt = mimo_vl_core::Prompt::user().image(image).text("what?");
-    let expected =
-        model.session().ask(&prompt, &mimo_vl_core::Generate::new().max_tokens(12).temperature(20.0).seed(1)).unwrap();
+    let expected = model
+        .session()
+        .ask(&prompt, &mimo_vl_core::GenerateOptions::new().max_tokens(12).temperature(20.0).seed(1))
+        .unwrap();
     assert!(expected.tokens > 0);
     let mut body = about(&data(&picture()));
     for (key, value) in [("max_tokens", json!(12)), ("temperature", json!(20.0)), ("seed", json!(1))] {

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use mimo_vl_core::encode::{Encoded, encode};
-use mimo_vl_core::model::{Features, Segment};
-use mimo_vl_core::preprocess;
+use mimo_vl_core::expert::{Features, ModelInput, PrefillInput, build_input, preprocess_image, preprocess_video};
 use mimo_vl_core::{
-    Answer, Cancel, Error, ErrorCode, Event, Generate, Grammar, Image, KvCache, LoadOptions, Message, Model, Part,
-    Prompt, Role, Session, StopReason, Thinking, ThinkingStyle, Weights,
+    Answer, CancelToken, Error, ErrorCode, Event, GenerateOptions, Grammar, Image, KvCacheDtype, LoadOptions, Message,
+    Model, Part, Prompt, Role, Session, StopReason, Thinking, ThinkingStyle, WeightFormat,
 };
 use mimo_vl_tests::fixture::{checkpoint, drawn, messages, model, picture, short, text_of, video};
 
@@ -15,33 +13,33 @@ use mimo_vl_tests::fixture::{checkpoint, drawn, messages, model, picture, short,
 const BAR: f64 = 2e-5;
 
 /// Tokens and positions of a conversation that ends with an open answer, and the features of its media.
-fn encoded(model: &Model, messages: &[Message]) -> (Encoded, Vec<Features>) {
+fn encoded(model: &Model, messages: &[Message]) -> (ModelInput, Vec<Features>) {
     let config = model.preprocess_config();
     let parts = messages.iter().flat_map(|message| &message.parts);
     let patches: Vec<_> = parts
         .filter_map(|part| match part {
-            Part::Image(image) => Some(preprocess::image(image, config).unwrap()),
-            Part::Video(video) => Some(preprocess::video(video, config).unwrap()),
+            Part::Image(image) => Some(preprocess_image(image, config).unwrap()),
+            Part::Video(video) => Some(preprocess_video(video, config).unwrap()),
             _ => None,
         })
         .collect();
     let ids = model.template().encode(model.tokenizer(), messages, true).unwrap();
     let grids: Vec<_> = patches.iter().map(|patches| (patches.grid, patches.second_per_grid)).collect();
     let config = model.config();
-    let encoded = encode(&ids, &grids, &config.tokens, config.vision.tokens_per_second).unwrap();
-    let features = patches.iter().map(|patches| model.engine().encode(patches, &Cancel::new()).unwrap());
+    let encoded = build_input(&ids, &grids, &config.tokens, config.vision.tokens_per_second).unwrap();
+    let features = patches.iter().map(|patches| model.engine().encode(patches, &CancelToken::new()).unwrap());
     (encoded, features.collect())
 }
 
 /// The part of a conversation from token `start` on.
-fn segment<'a>(encoded: &'a Encoded, features: &'a [Features], start: usize) -> Segment<'a> {
+fn segment<'a>(encoded: &'a ModelInput, features: &'a [Features], start: usize) -> PrefillInput<'a> {
     let slots = encoded.slots.iter().filter(|slot| slot.start >= start);
     let media = slots.map(|slot| {
         let mut moved = slot.clone();
         moved.start -= start;
         (moved, &features[slot.media])
     });
-    Segment { ids: &encoded.ids[start..], positions: &encoded.positions[start..], media: media.collect() }
+    PrefillInput { ids: &encoded.ids[start..], positions: &encoded.positions[start..], media: media.collect() }
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f64 {
@@ -67,7 +65,7 @@ fn chunked_prefill_equals_whole_prefill() {
     let (encoded, features) = encoded(model, &long_conversation());
     let whole = segment(&encoded, &features, 0);
     let vocab = model.config().text.vocab_size;
-    let run = |chunk| model.engine().sequence().prefill(&whole, chunk, true, &Cancel::new()).unwrap();
+    let run = |chunk| model.engine().sequence().prefill(&whole, chunk, true, &CancelToken::new()).unwrap();
     let expected = run(encoded.ids.len());
     assert_eq!(expected.len(), encoded.ids.len() * vocab);
     for chunk in [1, 7, 64] {
@@ -80,7 +78,7 @@ fn chunked_prefill_equals_whole_prefill() {
 fn a_truncated_cache_goes_on_like_a_fresh_one() {
     let model = model();
     let (encoded, features) = encoded(model, &long_conversation());
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let expected = model.engine().sequence().extend(&segment(&encoded, &features, 0), &cancel).unwrap();
     let cuts = encoded.slots.iter().flat_map(|slot| [slot.start, slot.start + slot.len]);
     for cut in cuts {
@@ -99,7 +97,7 @@ fn three_turns_have_the_logits_of_a_cold_run() {
     let mut all = long_conversation();
     all.push(Message::new(Role::Assistant).text("It moves."));
     all.push(Message::new(Role::User).text("Which of the two was it?"));
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let mut warm = model.engine().sequence();
     let mut held: Vec<u32> = Vec::new();
     for turn in [1, 3, 5] {
@@ -119,7 +117,7 @@ fn check_turns(prompts: &[Prompt]) {
     let mut session = model().session();
     for (turn, prompt) in prompts.iter().enumerate() {
         let mut whole = messages(&session);
-        whole.extend(prompt.turn(ThinkingStyle::Slash).unwrap().0);
+        whole.extend(prompt.resolve(ThinkingStyle::Slash).unwrap().0);
         let generate = drawn(turn as u64).logprobs(20);
         let warm = session.ask(prompt, &generate).unwrap();
         let cold = model().session().ask(&Prompt::from_messages(whole), &generate).unwrap();
@@ -210,7 +208,7 @@ fn a_system_message_replaces_the_earlier_one() {
 
 #[test]
 fn same_seed_same_answer() {
-    let ask = |generate: &Generate| {
+    let ask = |generate: &GenerateOptions| {
         let prompt = Prompt::user().image(picture(1, 100, 80)).text("Describe the picture.");
         model().session().ask(&prompt, generate).unwrap().ids
     };
@@ -241,24 +239,26 @@ fn stream_and_ask_agree() {
     assert_eq!(thinking, answer.thinking.clone().unwrap_or_default());
     assert_eq!(ends, [answer.stop]);
     assert_eq!((answer.ids.len(), answer.tokens), (answer.tokens, asked.tokens));
-    assert!(!answer.ids.iter().any(|id| model().never_tokens().contains(id)));
+    assert!(!answer.ids.iter().any(|id| model().suppressed_tokens().contains(id)));
     assert_eq!(text_of(&messages(&session)[1]), answer.text);
 }
 
 #[test]
 fn guesses_ahead_change_nothing_but_the_time() {
-    for (weights, cache) in
-        [(Weights::F32, KvCache::F32), (Weights::Int4, KvCache::F16), (Weights::Int8, KvCache::Int8)]
-    {
-        let model = Model::load(checkpoint(), &LoadOptions::new().weights(weights).kv_cache(cache)).unwrap();
+    for (weights, cache) in [
+        (WeightFormat::F32, KvCacheDtype::F32),
+        (WeightFormat::Int4, KvCacheDtype::F16),
+        (WeightFormat::Int8, KvCacheDtype::Int8),
+    ] {
+        let model = Model::load(checkpoint(), &LoadOptions::new().weights(weights).kv_cache_dtype(cache)).unwrap();
         let (mut drafted, mut accepted) = (0, 0);
         for seed in 0..6 {
             let prompt =
                 Prompt::user().image(picture(seed, 90, 90)).text(format!("1 2 3 4 5 6 7 8, 1 2 3 4 5 6 7 8, {seed}"));
             let penalty = if seed == 5 { 1.05 } else { 1.0 };
-            let greedy = Generate::new().max_tokens(60 + seed as usize).repetition_penalty(penalty);
+            let greedy = GenerateOptions::new().max_tokens(60 + seed as usize).repetition_penalty(penalty);
             for generate in [greedy.clone(), greedy.temperature(0.05).seed(seed.into())] {
-                let ask = |draft| model.session().ask(&prompt, &generate.clone().draft(draft)).unwrap();
+                let ask = |draft| model.session().ask(&prompt, &generate.clone().num_draft_tokens(draft)).unwrap();
                 let (single, guessed) = (ask(0), ask(7));
                 assert_eq!((single.ids, single.stop), (guessed.ids, guessed.stop), "{weights:?} {seed} {generate:?}");
                 assert_eq!((single.timings.steps, single.timings.drafted), (guessed.timings.steps, 0));
@@ -272,18 +272,18 @@ fn guesses_ahead_change_nothing_but_the_time() {
 
 #[test]
 fn pictures_in_one_pass_have_the_features_that_each_has_alone() {
-    let cancel = Cancel::new();
-    for weights in [Weights::F32, Weights::Int4] {
+    let cancel = CancelToken::new();
+    for weights in [WeightFormat::F32, WeightFormat::Int4] {
         let model = Model::load(checkpoint(), &LoadOptions::new().weights(weights)).unwrap();
         let config = model.preprocess_config();
         let mut patches: Vec<_> = [(90, 90), (224, 120), (60, 300), (90, 90)]
             .iter()
             .enumerate()
-            .map(|(seed, &(width, height))| preprocess::image(&picture(seed as u32, width, height), config).unwrap())
+            .map(|(seed, &(width, height))| preprocess_image(&picture(seed as u32, width, height), config).unwrap())
             .collect();
-        patches.push(preprocess::video(&video(), config).unwrap());
+        patches.push(preprocess_video(&video(), config).unwrap());
         // More patches than one pass takes.
-        patches.extend((5..8).map(|seed| preprocess::image(&picture(seed, 900, 900), config).unwrap()));
+        patches.extend((5..8).map(|seed| preprocess_image(&picture(seed, 900, 900), config).unwrap()));
         let together = model.engine().encode_all(&patches.iter().collect::<Vec<_>>(), &cancel).unwrap();
         assert_eq!(together.len(), patches.len());
         for (patches, together) in patches.iter().zip(&together) {
@@ -302,7 +302,7 @@ fn a_conversation_goes_on_after_guesses() {
         let mut session = model().session();
         let (mut ids, mut drafted) = (Vec::new(), 0);
         for turn in turns {
-            let generate = Generate::new().max_tokens(30).draft(draft);
+            let generate = GenerateOptions::new().max_tokens(30).num_draft_tokens(draft);
             let mut stream = session.stream(&Prompt::user().text(turn), &generate).unwrap();
             // Stopped in the middle, with guesses in the cache that were not read yet.
             (0..9).for_each(|_| drop(stream.next()));
@@ -321,13 +321,13 @@ fn a_conversation_goes_on_after_guesses() {
 #[test]
 fn limits_end_the_answer() {
     let prompt = Prompt::user().text("How many circles are there?");
-    let answer = model().session().ask(&prompt, &Generate::new().max_tokens(3)).unwrap();
+    let answer = model().session().ask(&prompt, &GenerateOptions::new().max_tokens(3)).unwrap();
     assert_eq!((answer.tokens, answer.stop, answer.timings.steps), (3, StopReason::MaxTokens, 2));
 
     let limit = answer.prompt_tokens + 5;
     let small = Model::load(checkpoint(), &LoadOptions::new().max_context(limit)).unwrap();
     let mut session = small.session();
-    let answer = session.ask(&prompt, &Generate::new()).unwrap();
+    let answer = session.ask(&prompt, &GenerateOptions::new()).unwrap();
     assert_eq!((answer.tokens, answer.stop), (5, StopReason::ContextFull));
     assert_eq!(small.max_context(), limit);
 
@@ -357,7 +357,7 @@ fn a_typed_media_token_stays_text() {
 #[test]
 fn prompts_that_cannot_be_asked_are_typed_errors() {
     let mut session = model().session();
-    let mut code = |prompt: Prompt, generate: Generate| session.ask(&prompt, &generate).unwrap_err().code();
+    let mut code = |prompt: Prompt, generate: GenerateOptions| session.ask(&prompt, &generate).unwrap_err().code();
     assert_eq!(code(Prompt::user(), short()), ErrorCode::Prompt);
     assert_eq!(code(Prompt::user().text(" "), short()), ErrorCode::Prompt);
     assert_eq!(code(Prompt::from_messages(Vec::new()), short()), ErrorCode::Prompt);
@@ -365,7 +365,7 @@ fn prompts_that_cannot_be_asked_are_typed_errors() {
     assert_eq!(code(Prompt::user().image(thin).text("What?"), short()), ErrorCode::Image);
     let asked = || Prompt::user().text("What?");
     assert_eq!(code(asked(), short().temperature(-1.0)), ErrorCode::Option);
-    assert_eq!(code(asked(), Generate::new().max_tokens(0)), ErrorCode::Option);
+    assert_eq!(code(asked(), GenerateOptions::new().max_tokens(0)), ErrorCode::Option);
     assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
     assert!(session.ask(&asked(), &short()).is_ok());
 }
@@ -427,9 +427,9 @@ fn forks_go_their_own_ways() {
 fn guesses_change_nothing_within_a_grammar() {
     let schema = r#"{"type": "object", "properties": {"colours": {"type": "array", "items": {"enum": ["red", "green", "blue"]},
         "minItems": 3, "maxItems": 5}, "notes": {"type": "string", "maxLength": 12}}, "required": ["colours", "notes"]}"#;
-    let generate = Generate::new().max_tokens(120).grammar(Grammar::JsonSchema(schema.to_owned()));
+    let generate = GenerateOptions::new().max_tokens(120).grammar(Grammar::JsonSchema(schema.to_owned()));
     let prompt = Prompt::user().image(picture(1, 100, 80)).text("Which colours?").thinking(Thinking::Off);
-    let ask = |draft| model().session().ask(&prompt, &generate.clone().draft(draft)).unwrap();
+    let ask = |draft| model().session().ask(&prompt, &generate.clone().num_draft_tokens(draft)).unwrap();
     let (alone, guessed) = (ask(0), ask(7));
     assert_eq!(alone.ids, guessed.ids);
     assert!(alone.complete && guessed.timings.accepted > 0, "{:?}", guessed.timings);

@@ -5,15 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use mimo_vl_core::answer::{AnswerParser, Event};
-use mimo_vl_core::config::{ModelConfig, SpecialTokens};
-use mimo_vl_core::encode::{Encoded, encode};
-use mimo_vl_core::error::Error;
-use mimo_vl_core::preprocess::Grid;
-use mimo_vl_core::prompt::{
-    ChatTemplate, Image, Message, Part, Prompt, Role, Thinking, ThinkingStyle, Tokenizer, ToolCall, Video,
+use mimo_vl_core::expert::{
+    AnswerParser, ChatTemplate, Grid, MediaTokenIds, ModelInput, Sampler, Tokenizer, build_input,
 };
-use mimo_vl_core::sampling::{Generate, Sampler};
+use mimo_vl_core::{
+    Error, Event, GenerateOptions, Image, Message, ModelConfig, Part, Prompt, Role, Thinking, ThinkingStyle, ToolCall,
+    Video,
+};
 use serde_json::Value;
 
 const TOKENS_PER_SECOND: f64 = 2.0;
@@ -34,7 +32,7 @@ fn tokenizer() -> Tokenizer {
     Tokenizer::load(data("text")).unwrap()
 }
 
-fn tokens() -> SpecialTokens {
+fn tokens() -> MediaTokenIds {
     ModelConfig::load(data("text")).unwrap().tokens
 }
 
@@ -131,10 +129,10 @@ fn tools_are_written_as_the_reference_writes_them() {
 #[test]
 fn no_think_ends_the_users_turn() {
     let prompt = Prompt::user().thinking(Thinking::Off).image(picture()).text("Describe the image.");
-    let text = template().render(&prompt.turn(ThinkingStyle::Slash).unwrap().0, true).unwrap();
+    let text = template().render(&prompt.resolve(ThinkingStyle::Slash).unwrap().0, true).unwrap();
     assert_eq!(text, json("templates.json")["image_no_think"]["mm"].as_str().unwrap());
     let prompt = Prompt::user().text("Look: ").image(picture()).thinking(Thinking::Off);
-    let text = template().render(&prompt.turn(ThinkingStyle::Slash).unwrap().0, true).unwrap();
+    let text = template().render(&prompt.resolve(ThinkingStyle::Slash).unwrap().0, true).unwrap();
     assert!(
         text.ends_with(
             "Look: <|vision_start|><|image_pad|><|vision_end|> /no_think<|im_end|>\n<|im_start|>assistant\n"
@@ -192,17 +190,17 @@ fn conversations_become_the_references_ids_and_positions() {
         assert_eq!(ids, tokenizer.encode(&prompt).unwrap(), "{name}");
         let media = case["media"].as_array().unwrap().iter();
         let grids: Vec<_> = media.map(|media| (grid(&media["grid"]), media["seconds"].as_f64())).collect();
-        let encoded = encode(&ids, &grids, &tokens, TOKENS_PER_SECOND).unwrap();
+        let encoded = build_input(&ids, &grids, &tokens, TOKENS_PER_SECOND).unwrap();
         assert_eq!(encoded.ids, numbers::<u32>(&case["input_ids"]), "{name}");
         assert_eq!(encoded.positions, positions(&case["position_ids"]), "{name}");
-        assert_eq!(encoded.delta, case["rope_delta"].as_i64().unwrap(), "{name}");
+        assert_eq!(encoded.rope_delta, case["rope_delta"].as_i64().unwrap(), "{name}");
         let answer = tokenizer.decode(&numbers::<u32>(&case["greedy_ids"]));
         assert_eq!(answer, case["text"].as_str().unwrap(), "{name}");
     }
 }
 
 /// Ids with one token for each picture or video, and the grids, of a case of `rope_and_windows.json`.
-fn rope_case(case: &Value, tokens: &SpecialTokens) -> (Vec<u32>, Vec<(Grid, Option<f64>)>) {
+fn rope_case(case: &Value, tokens: &MediaTokenIds) -> (Vec<u32>, Vec<(Grid, Option<f64>)>) {
     let (mut ids, mut grids) = (Vec::new(), Vec::new());
     for part in case["parts"].as_array().unwrap() {
         match part.as_u64() {
@@ -230,12 +228,12 @@ fn positions_are_the_references() {
     let mut compared = 0;
     for (name, case) in json("rope_and_windows.json")["rope_index"].as_object().unwrap() {
         let (ids, grids) = rope_case(case, &tokens);
-        let encoded = encode(&ids, &grids, &tokens, TOKENS_PER_SECOND).unwrap();
+        let encoded = build_input(&ids, &grids, &tokens, TOKENS_PER_SECOND).unwrap();
         assert_eq!(encoded.ids.len(), encoded.positions.len(), "{name}");
         match with_fractions.iter().find(|(fraction, _, _)| fraction == name) {
             None => {
                 assert_eq!(encoded.positions, positions(&case["pos"]), "{name}");
-                assert_eq!(encoded.delta, case["delta"].as_i64().unwrap(), "{name}");
+                assert_eq!(encoded.rope_delta, case["delta"].as_i64().unwrap(), "{name}");
             }
             Some((_, starts, delta)) => {
                 let slot = &encoded.slots[0];
@@ -250,7 +248,7 @@ fn positions_are_the_references() {
                 let last = starts.last().unwrap();
                 let after: Vec<_> = encoded.positions[slot.start + slot.len..].to_vec();
                 assert_eq!(after, (last + 1..=last + 4).map(|next| [next; 3]).collect::<Vec<_>>(), "{name}");
-                assert_eq!(encoded.delta, *delta, "{name}");
+                assert_eq!(encoded.rope_delta, *delta, "{name}");
             }
         }
         compared += 1;
@@ -262,7 +260,8 @@ fn positions_are_the_references() {
 fn slots_say_where_the_features_go() {
     let tokens = tokens();
     let grids = [(Grid { t: 1, h: 4, w: 6 }, None), (Grid { t: 3, h: 2, w: 2 }, Some(0.1))];
-    let Encoded { ids, slots, .. } = encode(&[1, tokens.image, 1, 1, tokens.video], &grids, &tokens, 2.0).unwrap();
+    let ModelInput { ids, slots, .. } =
+        build_input(&[1, tokens.image, 1, 1, tokens.video], &grids, &tokens, 2.0).unwrap();
     let slots: Vec<_> = slots.iter().map(|slot| (slot.media, slot.start, slot.len)).collect();
     assert_eq!(slots, [(0, 1, 6), (1, 9, 3)]);
     let (image, video) = (tokens.image, tokens.video);
@@ -273,7 +272,7 @@ fn slots_say_where_the_features_go() {
 fn media_that_do_not_fit_the_text_are_errors() {
     let tokens = tokens();
     let (image, video) = (Grid { t: 1, h: 4, w: 4 }, Grid { t: 2, h: 4, w: 4 });
-    let encode = |ids: &[u32], grids: &[(Grid, Option<f64>)]| encode(ids, grids, &tokens, TOKENS_PER_SECOND);
+    let encode = |ids: &[u32], grids: &[(Grid, Option<f64>)]| build_input(ids, grids, &tokens, TOKENS_PER_SECOND);
     let prompt_errors = [
         encode(&[], &[]),
         encode(&[1, tokens.image], &[]),
@@ -473,9 +472,9 @@ fn tokenizers_that_cannot_be_used_are_named() {
 #[test]
 fn prompts_without_a_question_are_errors() {
     for prompt in [Prompt::user(), Prompt::user().text("  "), Prompt::user().system("You are kind.")] {
-        assert!(matches!(prompt.turn(ThinkingStyle::Slash), Err(Error::Prompt { .. })), "{prompt:?}");
+        assert!(matches!(prompt.resolve(ThinkingStyle::Slash), Err(Error::Prompt { .. })), "{prompt:?}");
     }
-    let turn = Prompt::user().image(picture()).turn(ThinkingStyle::Slash).unwrap().0;
+    let turn = Prompt::user().image(picture()).resolve(ThinkingStyle::Slash).unwrap().0;
     assert!(matches!(turn[0].parts[..], [Part::Image(_)]));
     assert!(matches!(template().render(&[], true), Err(Error::Prompt { .. })));
     assert!(matches!(template().encode(&tokenizer(), &[], true), Err(Error::Prompt { .. })));
@@ -485,7 +484,7 @@ fn prompts_without_a_question_are_errors() {
 fn media_tokens_are_never_drawn() {
     let tokens = tokens();
     let never = [tokens.image, tokens.video];
-    for options in [Generate::new(), Generate::new().temperature(1.0).top_p(0.9).seed(3)] {
+    for options in [GenerateOptions::new(), GenerateOptions::new().temperature(1.0).top_p(0.9).seed(3)] {
         let mut sampler = Sampler::new(&options, &never).unwrap();
         for _ in 0..50 {
             let mut logits = vec![0.0; tokenizer().vocab_size()];
@@ -495,6 +494,6 @@ fn media_tokens_are_never_drawn() {
             assert!(!never.contains(&sampler.sample(&mut logits, &[], 0, |_| Ok(())).unwrap().id));
         }
     }
-    let wrong = Sampler::new(&Generate::new().top_p(2.0), &never);
+    let wrong = Sampler::new(&GenerateOptions::new().top_p(2.0), &never);
     assert!(matches!(wrong, Err(Error::Option { option: "top_p", .. })));
 }

@@ -48,7 +48,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-core/src/kernels/cpu/exp.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/isa.rs", "what the kernels ask of an instruction set"),
     ("mimo-vl-core/src/kernels/cpu/mod.rs", "runs kernels at the level that was detected"),
-    ("mimo-vl-core/src/kernels/cpu/packed.rs", "compiled for instructions that the processor is known to have"),
+    ("mimo-vl-core/src/kernels/cpu/quantized.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/pool.rs", "lends an operation to the threads for as long as it lasts"),
     ("mimo-vl-core/src/kernels/cpu/portable.rs", "the level that every processor has"),
     ("mimo-vl-core/src/kernels/cpu/round.rs", "compiled for instructions that the processor is known to have"),

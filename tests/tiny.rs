@@ -3,41 +3,41 @@
 //! 1,000 are measured by `eval_tiny`; here fewer guard against a defect. The bounds lie far enough below the
 //! measured accuracy that a fixed seed passes or fails for good.
 
-use mimo_vl_core::{LoadOptions, Model, Thinking, Weights};
+use mimo_vl_core::{LoadOptions, Model, Thinking, WeightFormat};
 use mimo_vl_examples::shapes::{Accuracy, measure, measure_skills};
 use mimo_vl_examples::tiny_model;
 
-fn tiny(weights: Weights) -> Model {
+fn tiny(weights: WeightFormat) -> Model {
     Model::load(tiny_model(), &LoadOptions::new().weights(weights)).unwrap()
 }
 
-fn accuracy(weights: Weights, thinking: Thinking) -> Accuracy {
+fn accuracy(weights: WeightFormat, thinking: Thinking) -> Accuracy {
     measure(&tiny(weights), 5_150, 200, thinking, |_, _, _| {}).unwrap()
 }
 
 #[test]
 fn answers_are_right_without_thinking() {
-    let accuracy = accuracy(Weights::F32, Thinking::Off);
+    let accuracy = accuracy(WeightFormat::F32, Thinking::Off);
     assert!(accuracy.right >= RIGHT, "{} of 200 right: {:?}", accuracy.right, accuracy.kinds);
     assert!(accuracy.obeyed >= 199, "{} of 200 did not think", accuracy.obeyed);
 }
 
 #[test]
 fn answers_are_right_with_thinking() {
-    let accuracy = accuracy(Weights::F32, Thinking::On);
+    let accuracy = accuracy(WeightFormat::F32, Thinking::On);
     assert!(accuracy.right >= RIGHT, "{} of 200 right: {:?}", accuracy.right, accuracy.kinds);
     assert!(accuracy.obeyed >= 199, "{} of 200 thought", accuracy.obeyed);
 }
 
 #[test]
 fn four_bits_keep_the_answers() {
-    let accuracy = accuracy(Weights::Int4, Thinking::On);
+    let accuracy = accuracy(WeightFormat::Int4, Thinking::On);
     assert!(accuracy.right >= RIGHT, "{} of 200 right: {:?}", accuracy.right, accuracy.kinds);
 }
 
 #[test]
 fn it_detects_clicks_reads_and_follows() {
-    let model = tiny(Weights::F32);
+    let model = tiny(WeightFormat::F32);
     for thinking in [Thinking::Off, Thinking::On] {
         let skills = measure_skills(&model, 5_150, 60, thinking, |_, _, _| {}).unwrap();
         assert!(skills.mean_iou() >= 0.78 && skills.f1() >= 0.9, "{thinking:?}: {skills:?}");

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use mimo_vl_core::prompt::{Message, Role};
-use mimo_vl_core::{Error, Part, Prompt, Thinking, ThinkingStyle, ToolCall};
+use mimo_vl_core::{Error, Message, Part, Prompt, Role, Thinking, ThinkingStyle, ToolCall};
 use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
 use mimo_vl_tests::fixture::checkpoint_with_tools;
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{ThreadId, current};
 
-use mimo_vl_core::{Generate, Grammar, Image, Prompt, Thinking};
+use mimo_vl_core::{GenerateOptions, Grammar, Image, Prompt, Thinking};
 use mimo_vl_tests::actor::{Actor, one_at_a_time};
 use mimo_vl_tests::fixture::{checkpoint, model};
 use tracing::span::{Attributes, Id, Record};
@@ -43,7 +43,7 @@ fn every_stage_has_a_span_and_masks_are_made_while_the_model_runs() {
     tracing::subscriber::set_global_default(Notes(AtomicU64::new(1))).unwrap();
     let picture: PathBuf = checkpoint().join("cases/two-images-turns/a.png");
     let prompt = Prompt::user().image(Image::open(&picture).unwrap()).text("?");
-    let answer = model().session().ask(&prompt, &Generate::new().max_tokens(4)).unwrap();
+    let answer = model().session().ask(&prompt, &GenerateOptions::new().max_tokens(4)).unwrap();
     let names: Vec<&str> = seen().into_iter().map(|(name, _)| name).collect();
     for stage in ["image", "load", "preprocess", "encode", "prefill", "decode"] {
         assert!(names.contains(&stage), "{stage} in {names:?}");

@@ -2,17 +2,13 @@
 
 use std::path::Path;
 
-use mimo_vl_core::cancel::Cancel;
-use mimo_vl_core::checkpoint::Checkpoint;
-use mimo_vl_core::config::{ModelConfig, PreprocessConfig};
-use mimo_vl_core::device::{WithBackend, dispatch};
-use mimo_vl_core::error::{Error, Result};
-use mimo_vl_core::kernels::Kernels;
-use mimo_vl_core::prompt::Tokenizer;
+use mimo_vl_core::expert::{Checkpoint, Kernels, PreprocessConfig, Tokenizer, WithBackend, dispatch};
 use mimo_vl_core::train::{
-    Batch, Dataset, Example, GrownSource, NumberTarget, RandomSource, Schedule, TrainOptions, Trainer,
+    Batch, Dataset, Example, ExpandedSource, NumberTarget, RandomSource, Schedule, TrainOptions, Trainer,
 };
-use mimo_vl_core::{Generate, Image, LoadOptions, Model, Prompt, Thinking, Weights};
+use mimo_vl_core::{
+    CancelToken, Error, GenerateOptions, Image, LoadOptions, Model, ModelConfig, Prompt, Result, Thinking, WeightFormat,
+};
 use mimo_vl_examples::shapes::{
     Dimensions, KINDS, PLACES, Recipe, ShapesDataset, Stage, build_tokenizer, write_checkpoint_files,
 };
@@ -81,7 +77,7 @@ impl<D: Dataset> WithBackend for Run<'_, D> {
             save_every: 100,
         };
         let mut trainer = Trainer::<B>::new(&source, &config, options, PreprocessConfig::load(self.folder)?, device)?;
-        let (cancel, mut losses) = (Cancel::new(), Vec::new());
+        let (cancel, mut losses) = (CancelToken::new(), Vec::new());
         let stop = cancel.clone();
         let result = trainer.run(self.dataset, &cancel, |report| {
             losses.push(report.loss);
@@ -374,7 +370,7 @@ impl WithBackend for Grow<'_> {
         let words = config.text.vocab_size as u32;
         let tokens: Vec<(u32, u32)> = (0..words).map(|token| (token, token)).collect();
         let random = RandomSource { seed: 5, embedding_std: 0.2, depth: 3, device: device.clone() };
-        let source = GrownSource::new(&earlier, &earlier_config, &tokens, random, &device);
+        let source = ExpandedSource::new(&earlier, &earlier_config, &tokens, random, &device);
         let state = tempfile::tempdir().unwrap();
         let options = TrainOptions {
             schedule: Schedule { peak: 1e-3, last: 1e-4, warmup: 1, steps: 1 },
@@ -417,11 +413,11 @@ fn a_grown_model_does_what_the_smaller_one_did() {
     std::fs::write(&path, config.to_string()).unwrap();
     dispatch("cpu", Grow { from: small.path(), to: large.path() }).unwrap();
     let said = |folder: &Path| {
-        let model = Model::load(folder, &LoadOptions::new().weights(Weights::F32)).unwrap();
+        let model = Model::load(folder, &LoadOptions::new().weights(WeightFormat::F32)).unwrap();
         let image =
             Image::from_rgb(140, 140, 420, &(0..140 * 420).map(|at| (at % 251) as u8).collect::<Vec<_>>()).unwrap();
         let prompt = Prompt::user().image(image).text("How many circles are there?").thinking(Thinking::Off);
-        let answer = model.session().ask(&prompt, &Generate::new().max_tokens(8).logprobs(0)).unwrap();
+        let answer = model.session().ask(&prompt, &GenerateOptions::new().max_tokens(8).logprobs(0)).unwrap();
         answer.logprobs.iter().map(|token| (token.id, token.logprob)).collect::<Vec<_>>()
     };
     let (small, large) = (said(small.path()), said(large.path()));

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use mimo_vl_core::preprocess::{self, Sampling};
-use mimo_vl_core::{Cancel, Error, Image, Result, Video, VideoOptions, Watch};
+use mimo_vl_core::expert::preprocess_video;
+use mimo_vl_core::{CancelToken, Error, FrameSampling, Image, Result, TaskControl, Video, VideoOptions};
 use tempfile::TempDir;
 
 /// Frames whose grey tells their number, without loss.
@@ -39,7 +39,7 @@ fn numbers(video: &Video) -> Vec<usize> {
     video.frames().iter().map(|frame| number(frame.pixels()[0])).collect()
 }
 
-fn open(path: &Path, sampling: Sampling) -> Result<Video> {
+fn open(path: &Path, sampling: FrameSampling) -> Result<Video> {
     Video::open(path, &VideoOptions::new().sampling(sampling))
 }
 
@@ -47,16 +47,16 @@ fn open(path: &Path, sampling: Sampling) -> Result<Video> {
 fn the_frames_of_the_reference_are_taken() {
     let folder = TempDir::new().unwrap();
     let path = numbered(&folder, "numbered.mkv", &[]);
-    let video = open(&path, Sampling::new()).unwrap();
+    let video = open(&path, FrameSampling::new()).unwrap();
     // 40 frames in four seconds, two a second.
     assert_eq!(numbers(&video), [0, 6, 11, 17, 22, 28, 33, 39]);
     assert_eq!(video.fps(), 2.0);
     let expected: Vec<f64> = [0, 6, 11, 17, 22, 28, 33, 39].iter().map(|n| f64::from(*n) / 10.0).collect();
     assert_eq!(video.timestamps(), expected);
-    let some = open(&path, Sampling::new().frames(4).start(1.0).end(2.0)).unwrap();
+    let some = open(&path, FrameSampling::new().frames(4).start(1.0).end(2.0)).unwrap();
     assert_eq!((numbers(&some), some.fps()), (vec![10, 13, 17, 20], 4.0 / 11.0 * 10.0));
     assert_eq!(some.timestamps(), [1.0, 1.3, 1.7, 2.0]);
-    let all = open(&path, Sampling::new().fps(10.0)).unwrap();
+    let all = open(&path, FrameSampling::new().fps(10.0)).unwrap();
     assert_eq!(numbers(&all), (0..40).collect::<Vec<_>>());
 }
 
@@ -66,7 +66,7 @@ fn frames_of_a_decoder_are_made_small_as_they_come() {
     let options = VideoOptions::new().max_pixels(300_000);
     let told = Cell::new((0, 0));
     let note = |done, of| told.set((done, of));
-    let watch = Watch::new().progress(&note);
+    let watch = TaskControl::new().progress(&note);
     let video = Video::from_decoder((0..5).map(frame), 5, 2.5, &options, watch).unwrap();
     assert_eq!((video.frames().len(), video.fps(), told.get()), (5, 2.5, (5, 5)));
     let first = &video.frames()[0];
@@ -79,7 +79,7 @@ fn frames_of_a_decoder_are_made_small_as_they_come() {
         assert!(matches!(video.clone().timed(times), Err(Error::Option { option: "times", .. })));
     }
     let refused = |frames: Vec<Result<Image>>, count, said: &str| {
-        let error = Video::from_decoder(frames, count, 2.0, &options, Watch::new()).unwrap_err().to_string();
+        let error = Video::from_decoder(frames, count, 2.0, &options, TaskControl::new()).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     };
     refused(vec![frame(0), frame(1)], 3, "ends early: 2 of its 3 frames");
@@ -88,17 +88,17 @@ fn frames_of_a_decoder_are_made_small_as_they_come() {
     refused(vec![frame(0), Image::open("none.png")], 2, "none.png");
     refused(vec![], 0, "from 1 to");
     refused(vec![frame(0)], usize::MAX, "from 1 to");
-    let error = Video::from_decoder([frame(0)], 1, f64::NAN, &options, Watch::new()).unwrap_err();
+    let error = Video::from_decoder([frame(0)], 1, f64::NAN, &options, TaskControl::new()).unwrap_err();
     assert!(matches!(error, Error::Option { option: "fps", .. }), "{error:?}");
     // A stop is seen after each frame.
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let mut given = 0;
     let frames = std::iter::from_fn(|| {
         given += 1;
         cancel.cancel();
         Some(frame(0))
     });
-    let stopped = Video::from_decoder(frames.take(9), 9, 2.0, &options, Watch::new().cancel(&cancel));
+    let stopped = Video::from_decoder(frames.take(9), 9, 2.0, &options, TaskControl::new().cancel(&cancel));
     assert!(matches!(stopped, Err(Error::Cancelled)));
     assert_eq!(given, 1);
 }
@@ -111,15 +111,15 @@ fn frames_have_the_size_that_the_model_sees() {
     let video = Video::open(&path, &VideoOptions::new().max_pixels(300_000)).unwrap();
     let frame = &video.frames()[0];
     assert_eq!((frame.width(), frame.height(), frame.part(), frame.whole()), (728, 392, (1280, 720), (1280, 720)));
-    let patches = preprocess::video(&video, &Default::default()).unwrap();
+    let patches = preprocess_video(&video, &Default::default()).unwrap();
     assert_eq!(patches.transform.resized, (728, 392), "nothing is left to resize");
     assert_eq!(patches.transform.to_original(364.0, 196.0), (640.0, 360.0), "boxes stay in the file's pixels");
     assert_eq!(patches.second_per_grid, Some(1.0));
     let small = Video::open(&path, &VideoOptions::new().total_pixels(1)).unwrap();
-    let patches = preprocess::video(&small, &Default::default()).unwrap();
+    let patches = preprocess_video(&small, &Default::default()).unwrap();
     assert_eq!(patches.transform.resized, (small.frames()[0].width() as usize, small.frames()[0].height() as usize));
     let lowered = Video::open(&path, &VideoOptions::new()).unwrap().total_pixels(1);
-    let patches = preprocess::video(&lowered, &Default::default()).unwrap();
+    let patches = preprocess_video(&lowered, &Default::default()).unwrap();
     assert!(patches.transform.resized.0 < lowered.frames()[0].width() as usize, "a limit that is set later holds too");
     let both = Video::open(&path, &VideoOptions::new().total_pixels(1).max_pixels(4_000_000)).unwrap();
     assert_eq!(both.frames()[0].width(), small.frames()[0].width(), "the budget holds whatever a frame may have");
@@ -132,7 +132,7 @@ fn variable_rates_keep_their_times() {
     let folder = TempDir::new().unwrap();
     let dropped = ["-vf", "select='not(eq(mod(n,4),1))',setpts=PTS+3/TB", "-fps_mode", "vfr"];
     let path = numbered(&folder, "variable.mkv", &dropped);
-    let video = open(&path, Sampling::new().fps(100.0)).unwrap();
+    let video = open(&path, FrameSampling::new().fps(100.0)).unwrap();
     let left: Vec<usize> = (0..40).filter(|n| n % 4 != 1).collect();
     assert_eq!(numbers(&video), left);
     for (time, number) in video.timestamps().iter().zip(left) {
@@ -148,7 +148,7 @@ fn frames_are_turned_as_the_file_says() {
     let lying = make(&folder, "lying.mov", &["-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p"]);
     let words = ["-i", lying.to_str().unwrap(), "-c", "copy", "-metadata:s:v:0", "rotate=90"];
     let path = make(&folder, "turned.mov", &words);
-    let frame = &open(&path, Sampling::new()).unwrap().frames()[0].clone();
+    let frame = &open(&path, FrameSampling::new()).unwrap().frames()[0].clone();
     assert_eq!((frame.part(), frame.width() < frame.height()), ((112, 224), true));
 }
 
@@ -156,13 +156,13 @@ fn frames_are_turned_as_the_file_says() {
 fn names_are_names_of_files() {
     let folder = TempDir::new().unwrap();
     let path = numbered(&folder, "concat:a|b -i 视频.mkv", &[]);
-    assert_eq!(open(&path, Sampling::new().frames(2)).unwrap().frames().len(), 2);
+    assert_eq!(open(&path, FrameSampling::new().frames(2)).unwrap().frames().len(), 2);
 }
 
 #[test]
 fn files_that_are_no_use_are_typed_errors() {
     let folder = TempDir::new().unwrap();
-    let missing = open(&folder.path().join("none.mp4"), Sampling::new());
+    let missing = open(&folder.path().join("none.mp4"), FrameSampling::new());
     assert!(matches!(missing, Err(Error::Io { .. })), "{missing:?}");
     let reason = |path: &Path, options: &VideoOptions| match Video::open(path, options) {
         Err(Error::Image { what, reason }) => {
@@ -206,7 +206,7 @@ fn damaged_files_are_typed_errors() {
     for keep in [bytes.len() / 2, bytes.len() * 3 / 4, 100] {
         let cut = folder.path().join("cut.mp4");
         std::fs::write(&cut, &bytes[..keep]).unwrap();
-        let opened = open(&cut, Sampling::new());
+        let opened = open(&cut, FrameSampling::new());
         assert!(matches!(opened, Err(Error::Image { .. })), "{keep} of {}: {opened:?}", bytes.len());
     }
 }
@@ -215,10 +215,13 @@ fn damaged_files_are_typed_errors() {
 fn short_videos_are_typed_errors() {
     let folder = TempDir::new().unwrap();
     let one = numbered(&folder, "one.mkv", &["-frames:v", "1"]);
-    assert!(matches!(open(&one, Sampling::new()), Err(Error::Option { option: "frames", .. })));
+    assert!(matches!(open(&one, FrameSampling::new()), Err(Error::Option { option: "frames", .. })));
     let path = numbered(&folder, "some.mkv", &[]);
-    assert!(matches!(open(&path, Sampling::new().frames(100)), Err(Error::Option { option: "frames", .. })));
-    assert!(matches!(open(&path, Sampling::new().start(3.0).end(1.0)), Err(Error::Option { option: "start", .. })));
+    assert!(matches!(open(&path, FrameSampling::new().frames(100)), Err(Error::Option { option: "frames", .. })));
+    assert!(matches!(
+        open(&path, FrameSampling::new().start(3.0).end(1.0)),
+        Err(Error::Option { option: "start", .. })
+    ));
 }
 
 #[test]
@@ -227,27 +230,27 @@ fn reading_is_watched_and_stopped() {
     let path = numbered(&folder, "watched.mkv", &[]);
     let last = Cell::new((0, 0));
     let progress = |done, of| last.set((done, of));
-    Video::open_watched(&path, &VideoOptions::new(), Watch::new().progress(&progress)).unwrap();
+    Video::open_watched(&path, &VideoOptions::new(), TaskControl::new().progress(&progress)).unwrap();
     assert_eq!(last.get(), (8, 8));
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let stop_after_three = |done, _| {
         if done == 3 {
             cancel.cancel();
         }
     };
-    let watch = Watch::new().cancel(&cancel).progress(&stop_after_three);
+    let watch = TaskControl::new().cancel(&cancel).progress(&stop_after_three);
     assert!(matches!(Video::open_watched(&path, &VideoOptions::new(), watch), Err(Error::Cancelled)));
-    let late = Watch::new().deadline(Instant::now());
-    assert!(matches!(Video::open_watched(&path, &VideoOptions::new(), late), Err(Error::Deadline)));
+    let late = TaskControl::new().deadline(Instant::now());
+    assert!(matches!(Video::open_watched(&path, &VideoOptions::new(), late), Err(Error::Timeout)));
     // A program that never answers is stopped too.
-    let (cancel, start) = (Cancel::new(), Instant::now());
+    let (cancel, start) = (CancelToken::new(), Instant::now());
     let opened = std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(100));
             cancel.cancel();
         });
         let options = VideoOptions::new().ffprobe(program("stuck.sh"));
-        Video::open_watched(&path, &options, Watch::new().cancel(&cancel))
+        Video::open_watched(&path, &options, TaskControl::new().cancel(&cancel))
     });
     assert!(matches!(opened, Err(Error::Cancelled)), "{opened:?}");
     assert!(start.elapsed() < Duration::from_secs(30));
@@ -258,13 +261,13 @@ fn a_list_of_files_is_no_video() {
     let folder = TempDir::new().unwrap();
     numbered(&folder, "a.mkv", &[]);
     make(&folder, "a.ts", &["-f", "lavfi", "-i", "testsrc=duration=2", "-c:v", "mpeg2video"]);
-    open(&folder.path().join("a.ts"), Sampling::new()).unwrap();
+    open(&folder.path().join("a.ts"), FrameSampling::new()).unwrap();
     for (name, list) in [
         ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:2,\na.ts\n#EXT-X-ENDLIST\n"),
         ("list.ffconcat", "ffconcat version 1.0\nfile a.mkv\n"),
     ] {
         let path = folder.path().join(name);
         std::fs::write(&path, list).unwrap();
-        assert!(matches!(open(&path, Sampling::new()), Err(Error::Image { .. })), "{name}");
+        assert!(matches!(open(&path, FrameSampling::new()), Err(Error::Image { .. })), "{name}");
     }
 }

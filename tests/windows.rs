@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use mimo_vl_core::preprocess::Grid;
-use mimo_vl_core::vision::window_order;
+use mimo_vl_core::expert::{Grid, window_order};
 use serde_json::Value;
 
 /// Tokens along a window's side: 112 pixels, 28 for each token.

@@ -1,10 +1,10 @@
-//! What the measurements share: medians, the machine's name, and its ceilings.
+//! What the measurements share: medians, the machine's name, and its roofline.
 
 #![allow(clippy::print_stdout)]
 
-pub mod ceilings;
+pub mod bench_7b_model;
 pub mod checkpoint;
-pub mod seven;
+pub mod roofline;
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub fn machine() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown processor");
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    let level = mimo_vl_core::kernels::Level::current().name();
+    let level = mimo_vl_core::expert::SimdLevel::current().name();
     format!("{}, {cores} cores, {level}", name.trim_start_matches([' ', '\t', ':']))
 }
 

@@ -22,8 +22,8 @@ QUESTION = "How many circles are there?"
 # Answers made by hand.
 
 
-def located(*pixels: float) -> mimo_vl.Located:
-    return mimo_vl.Located(pixels=pixels, normalized=pixels, model=pixels, page=None, clamped=False)
+def located(*pixels: float) -> mimo_vl.Coordinates:
+    return mimo_vl.Coordinates(pixels=pixels, normalized=pixels, model=pixels, page=None, clamped=False)
 
 
 def box(image: int, *pixels: float) -> mimo_vl.Region:

@@ -72,7 +72,7 @@ def complete(job: Job) -> None:
     job.folder, job.model = job.folder.resolve(strict=True), job.model.resolve(strict=True)
     job.out = (job.out or Path(f"{job.folder.name}.jsonl")).resolve()
     try:
-        job.form = json.dumps(json.loads(job.schema.read_bytes())) if job.schema else None
+        job.response_format = json.dumps(json.loads(job.schema.read_bytes())) if job.schema else None
     except ValueError as error:
         raise Refused(f"{job.schema} is not JSON: {error}") from None
     job.question = job.question or f"Answer with JSON that follows this schema: {job.form}"

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use mimo_vl_core::answer::time_span;
 use mimo_vl_core::score::{anls, choice, contains, count, exact, iou, relaxed, time_iou};
-use mimo_vl_core::{Answer, Error, Image, Prompt, Region, Result, Thinking, Video, VideoOptions};
+use mimo_vl_core::{Answer, Error, Image, Prompt, Region, Result, Thinking, Video, VideoOptions, time_span};
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 /// A handle that stops the work it was given to. Clones share one flag.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<Flag>);
+pub struct CancelToken(Arc<Flag>);
 
 /// A stage of a question that tells how far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ struct Flag {
     raised: AtomicBool,
     deadline: Mutex<Option<Instant>>,
     /// What stops this work, too.
-    parent: Option<Cancel>,
+    parent: Option<CancelToken>,
     progress: Mutex<Option<Progress>>,
     #[cfg(test)]
     checks: AtomicUsize,
@@ -45,7 +45,7 @@ impl fmt::Debug for Flag {
     }
 }
 
-impl Cancel {
+impl CancelToken {
     /// A flag that is not raised.
     pub fn new() -> Self {
         Self::default()
@@ -71,7 +71,7 @@ impl Cancel {
         self.0.raised.store(false, Ordering::Relaxed);
     }
 
-    /// Let the work end with [`Error::Deadline`] at its first check after `deadline`.
+    /// Let the work end with [`Error::Timeout`] at its first check after `deadline`.
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
         *self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
     }
@@ -97,7 +97,7 @@ impl Cancel {
     /// Pass unless a stop was asked for, or the time is over.
     ///
     /// # Errors
-    /// [`Error::Cancelled`], [`Error::Deadline`].
+    /// [`Error::Cancelled`], [`Error::Timeout`].
     pub fn check(&self) -> Result<()> {
         #[cfg(test)]
         self.count();
@@ -132,13 +132,13 @@ impl Cancel {
 
 /// What long work reports to, and asks whether to go on. By default nobody watches.
 #[derive(Clone, Copy, Default)]
-pub struct Watch<'a> {
-    cancel: Option<&'a Cancel>,
+pub struct TaskControl<'a> {
+    cancel: Option<&'a CancelToken>,
     deadline: Option<Instant>,
     progress: Option<&'a dyn Fn(u64, u64)>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> TaskControl<'a> {
     /// Nobody watches.
     pub fn new() -> Self {
         Self::default()
@@ -146,12 +146,12 @@ impl<'a> Watch<'a> {
 
     /// Stop with [`Error::Cancelled`] when this flag is raised.
     #[must_use]
-    pub fn cancel(mut self, cancel: &'a Cancel) -> Self {
+    pub fn cancel(mut self, cancel: &'a CancelToken) -> Self {
         self.cancel = Some(cancel);
         self
     }
 
-    /// Stop with [`Error::Deadline`] at this time.
+    /// Stop with [`Error::Timeout`] at this time.
     #[must_use]
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
@@ -166,8 +166,8 @@ impl<'a> Watch<'a> {
     }
 
     /// The flag that stops the work; one that nobody raises where there is none.
-    pub(crate) fn flag(&self) -> Cancel {
-        let flag = self.cancel.map(Cancel::child).unwrap_or_default();
+    pub(crate) fn flag(&self) -> CancelToken {
+        let flag = self.cancel.map(CancelToken::child).unwrap_or_default();
         flag.set_deadline(self.deadline);
         flag
     }
@@ -177,17 +177,20 @@ impl<'a> Watch<'a> {
         if let Some(progress) = self.progress {
             progress(done, of);
         }
-        self.cancel.map_or(Ok(()), Cancel::check)?;
+        self.cancel.map_or(Ok(()), CancelToken::check)?;
         in_time(self.deadline)
     }
 }
 
 fn in_time(deadline: Option<Instant>) -> Result<()> {
-    if deadline.is_some_and(|deadline| Instant::now() >= deadline) { Err(Error::Deadline) } else { Ok(()) }
+    if deadline.is_some_and(|deadline| Instant::now() >= deadline) { Err(Error::Timeout) } else { Ok(()) }
 }
 
-impl fmt::Debug for Watch<'_> {
+impl fmt::Debug for TaskControl<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("cancel", &self.cancel).field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("TaskControl")
+            .field("cancel", &self.cancel)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }

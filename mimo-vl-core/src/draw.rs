@@ -2,9 +2,9 @@
 
 use unifont::get_glyph;
 
-use crate::answer::{Place, Region};
+use crate::answer::{Geometry, Region};
 use crate::error::{Error, Result};
-use crate::prompt::Image;
+use crate::media::Image;
 
 /// Colours that are told apart easily (Okabe and Ito, "Color Universal Design", 2008), without black.
 const COLOURS: [[u8; 3]; 7] =
@@ -24,7 +24,7 @@ const SIDE: usize = 400;
 ///
 /// # Errors
 /// [`Error::Internal`] for a defect of this library.
-pub fn draw(image: &Image, regions: &[Region]) -> Result<Image> {
+pub fn draw_regions(image: &Image, regions: &[Region]) -> Result<Image> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let scale = (width.min(height) / SIDE).max(1);
     let mut canvas = Canvas { pixels: image.pixels().to_vec(), width, height };
@@ -38,14 +38,14 @@ pub fn draw(image: &Image, regions: &[Region]) -> Result<Image> {
             ((at - f64::from(start)) * size as f64 / f64::from(part)).round() as i64
         };
         let local = |x, y| (place(x, offset.0, width, part.0), place(y, offset.1, height, part.1));
-        match &region.place {
-            Place::Box(located) => {
+        match &region.geometry {
+            Geometry::Box(located) => {
                 let [x1, y1, x2, y2] = located.pixels;
                 let (from, to) = (local(x1, y1), local(x2, y2));
                 canvas.frame(from, to, 2 * scale as i64, colour);
                 canvas.label(name, from, to.1, scale, colour);
             }
-            Place::Points(points) => {
+            Geometry::Points(points) => {
                 for point in points {
                     let (x, y) = local(point.pixels[0], point.pixels[1]);
                     let radius = 5 * scale as i64;

@@ -92,7 +92,7 @@ pub enum Error {
     /// The time that the caller allowed was over before the answer began, or before a file was read. A session is as it was
     /// before the call.
     #[error("the deadline passed before the work was done")]
-    Deadline,
+    Timeout,
     /// A checkpoint cannot be had from a model hub.
     #[error("{what}: {reason}")]
     Hub {
@@ -143,7 +143,7 @@ pub enum ErrorCode {
     /// There is not enough free memory.
     Memory = 11,
     /// The time that the caller allowed is over.
-    Deadline = 12,
+    Timeout = 12,
     /// The answer cannot be read as what was asked for.
     Answer = 13,
     /// A checkpoint cannot be had from a model hub.
@@ -164,7 +164,7 @@ impl Error {
             Self::Device { .. } => ErrorCode::Device,
             Self::Memory { .. } => ErrorCode::Memory,
             Self::Cancelled => ErrorCode::Cancelled,
-            Self::Deadline => ErrorCode::Deadline,
+            Self::Timeout => ErrorCode::Timeout,
             Self::Answer { .. } => ErrorCode::Answer,
             Self::Hub { .. } => ErrorCode::Hub,
             Self::Internal { .. } => ErrorCode::Internal,

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::sync::OnceLock;
 
-use mimo_vl_core::device;
+use mimo_vl_core::available_devices;
 
 use crate::boundary;
 
@@ -36,6 +36,6 @@ pub extern "C" fn mimo_vl_version() -> *const c_char {
 pub extern "C" fn mimo_vl_devices() -> *const c_char {
     static DEVICES: OnceLock<CString> = OnceLock::new();
     boundary::infallible(c"".as_ptr(), || {
-        DEVICES.get_or_init(|| CString::new(device::available().join(" ")).unwrap_or_default()).as_ptr()
+        DEVICES.get_or_init(|| CString::new(available_devices().join(" ")).unwrap_or_default()).as_ptr()
     })
 }

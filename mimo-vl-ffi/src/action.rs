@@ -3,8 +3,7 @@
 use std::ffi::c_char;
 use std::fmt;
 
-use mimo_vl_core::error::Result;
-use mimo_vl_core::gui;
+use mimo_vl_core::{Result, gui};
 
 use crate::answer::Answer;
 use crate::error::{ErrorObject, Status};
@@ -295,7 +294,7 @@ pub unsafe extern "C" fn mimo_vl_task_set_instruction(
 ///
 /// Errors: MIMO_VL_STATUS_OPTION for NULL arguments and for another number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_task_offer(
+pub unsafe extern "C" fn mimo_vl_task_set_action_space(
     task: *mut Task,
     names: *const i32,
     count: usize,

@@ -15,7 +15,7 @@ pub struct Answer {
     text: Text,
     thinking: Option<Text>,
     regions: Vec<Region>,
-    pub(crate) answer: mimo_vl_core::session::Answer,
+    pub(crate) answer: mimo_vl_core::Answer,
 }
 
 /// Why an answer ended.
@@ -31,11 +31,11 @@ pub enum StopReason {
     /// The conversation fills the context.
     ContextFull = 3,
     /// One of the caller's texts that end an answer appeared.
-    StopText = 4,
+    StopSequence = 4,
     /// The answer went round in circles.
     Loop = 5,
     /// The time that the caller allowed is over.
-    Deadline = 6,
+    Timeout = 6,
 }
 
 /// A part of the work whose time is measured.
@@ -53,7 +53,7 @@ pub enum Stage {
     /// The tokens of the answer.
     Decode = 4,
     /// Choosing the tokens of the answer.
-    Sampling = 5,
+    FrameSampling = 5,
     /// Reading and decoding the files of the question's pictures, videos and pages, before it was asked.
     Media = 6,
 }
@@ -63,7 +63,7 @@ pub enum Stage {
 #[repr(i32)]
 pub enum Memory {
     /// The model's weights.
-    Weights = 0,
+    WeightFormat = 0,
     /// Keys and values of the tokens so far, as they are allocated.
     Cache = 1,
     /// The pixels of the conversation's pictures and videos.
@@ -73,7 +73,7 @@ pub enum Memory {
 }
 
 impl Answer {
-    pub(crate) fn new(answer: mimo_vl_core::session::Answer) -> Self {
+    pub(crate) fn new(answer: mimo_vl_core::Answer) -> Self {
         Self {
             text: Text::new(answer.text.as_str()),
             thinking: answer.thinking.as_deref().map(Text::new),
@@ -88,7 +88,7 @@ impl Answer {
         const ENCODE: i32 = Stage::Encode as i32;
         const PREFILL: i32 = Stage::Prefill as i32;
         const DECODE: i32 = Stage::Decode as i32;
-        const SAMPLING: i32 = Stage::Sampling as i32;
+        const SAMPLING: i32 = Stage::FrameSampling as i32;
         const MEDIA: i32 = Stage::Media as i32;
         let timings = &self.answer.timings;
         match stage {
@@ -134,12 +134,12 @@ pub unsafe extern "C" fn mimo_vl_answer_stop_reason(answer: *const Answer) -> St
     boundary::infallible(StopReason::Cancelled, || {
         // SAFETY: NULL or a living answer, by the header's rules.
         match unsafe { answer.as_ref() }.map(|answer| answer.answer.stop) {
-            Some(mimo_vl_core::answer::StopReason::EndOfText) => StopReason::EndOfText,
-            Some(mimo_vl_core::answer::StopReason::MaxTokens) => StopReason::MaxTokens,
-            Some(mimo_vl_core::answer::StopReason::ContextFull) => StopReason::ContextFull,
-            Some(mimo_vl_core::answer::StopReason::StopText) => StopReason::StopText,
-            Some(mimo_vl_core::answer::StopReason::Loop) => StopReason::Loop,
-            Some(mimo_vl_core::answer::StopReason::Deadline) => StopReason::Deadline,
+            Some(mimo_vl_core::StopReason::EndOfText) => StopReason::EndOfText,
+            Some(mimo_vl_core::StopReason::MaxTokens) => StopReason::MaxTokens,
+            Some(mimo_vl_core::StopReason::ContextFull) => StopReason::ContextFull,
+            Some(mimo_vl_core::StopReason::StopSequence) => StopReason::StopSequence,
+            Some(mimo_vl_core::StopReason::Loop) => StopReason::Loop,
+            Some(mimo_vl_core::StopReason::Timeout) => StopReason::Timeout,
             _ => StopReason::Cancelled,
         }
     })
@@ -207,7 +207,7 @@ pub unsafe extern "C" fn mimo_vl_answer_region(answer: *const Answer, index: usi
 ///
 /// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_answer_draw(
+pub unsafe extern "C" fn mimo_vl_answer_draw_regions(
     answer: *const Answer,
     index: usize,
     image: *const Image,
@@ -219,7 +219,7 @@ pub unsafe extern "C" fn mimo_vl_answer_draw(
         boundary::making(image_out, "image_out", error_out, || {
             let regions = &pointer::borrow(answer, "answer")?.answer.regions;
             let there: Vec<_> = regions.iter().filter(|region| region.image == index).cloned().collect();
-            Ok(Image(mimo_vl_core::draw::draw(&pointer::borrow(image, "image")?.0, &there)?))
+            Ok(Image(mimo_vl_core::draw_regions(&pointer::borrow(image, "image")?.0, &there)?))
         })
     }
 }
@@ -261,7 +261,7 @@ pub unsafe extern "C" fn mimo_vl_answer_field_confidence(
 /// Bytes that the session took after the answer; `what` is one of mimo_vl_memory. 0 for NULL and for another number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_bytes(answer: *const Answer, what: i32) -> u64 {
-    const WEIGHTS: i32 = Memory::Weights as i32;
+    const WEIGHTS: i32 = Memory::WeightFormat as i32;
     const CACHE: i32 = Memory::Cache as i32;
     const PIXELS: i32 = Memory::Pixels as i32;
     const FEATURES: i32 = Memory::Features as i32;

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::ptr;
 
-use mimo_vl_core::answer::Event;
+use mimo_vl_core::Event;
 
 use crate::answer::Answer;
-use crate::cancel::Cancel;
+use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
 use crate::model::Model;
 use crate::options::{GenerateOptions, generate};
@@ -18,7 +18,7 @@ use crate::{boundary, pointer};
 
 /// Several questions that are answered at once, each in a conversation of its own. It keeps the model alive.
 pub struct Batch {
-    batch: mimo_vl_core::session::Batch,
+    batch: mimo_vl_core::Batch,
     /// The text of the last event, which C may still read.
     text: Text,
     /// The region of the last event, which C may still read.
@@ -165,19 +165,19 @@ pub unsafe extern "C" fn mimo_vl_batch_remove(batch: *mut Batch, number: usize) 
 }
 
 /// A handle with which any thread ends everything: each question that is not over fails with
-/// MIMO_VL_STATUS_CANCELLED. Free it with mimo_vl_cancel_free; the batch may be freed before.
+/// MIMO_VL_STATUS_CANCELLED. Free it with mimo_vl_cancel_token_free; the batch may be freed before.
 ///
 /// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_batch_cancel_handle(
     batch: *const Batch,
-    cancel_out: *mut *mut Cancel,
+    cancel_out: *mut *mut CancelToken,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         boundary::making(cancel_out, "cancel_out", error_out, || {
-            Ok(Cancel(pointer::borrow(batch, "batch")?.batch.cancel()))
+            Ok(CancelToken(pointer::borrow(batch, "batch")?.batch.cancel()))
         })
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use mimo_vl_core::error::{Error, Result};
+use mimo_vl_core::{Error, Result};
 
 use crate::error::{ErrorObject, Status};
 use crate::pointer;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mimo_vl_core::error::{Error, ErrorCode};
+use mimo_vl_core::{Error, ErrorCode};
 
 use crate::text::{EMPTY, Str, Text, put};
 use crate::{boundary, pointer};
@@ -37,7 +37,7 @@ pub enum Status {
     /// There is not enough free memory.
     Memory = 11,
     /// The time that the caller allowed is over; the session is as it was before the call.
-    Deadline = 12,
+    Timeout = 12,
     /// What the model answered cannot be read as what was asked of it.
     Answer = 13,
     /// A checkpoint cannot be had from a model hub.
@@ -57,7 +57,7 @@ impl Status {
             ErrorCode::Device => Self::Device,
             ErrorCode::Cancelled => Self::Cancelled,
             ErrorCode::Memory => Self::Memory,
-            ErrorCode::Deadline => Self::Deadline,
+            ErrorCode::Timeout => Self::Timeout,
             ErrorCode::Answer => Self::Answer,
             ErrorCode::Hub => Self::Hub,
             // `ErrorCode` may grow; the test below fails when it has grown without this list.
@@ -137,7 +137,7 @@ mod tests {
             ErrorCode::Cancelled,
             ErrorCode::Internal,
             ErrorCode::Memory,
-            ErrorCode::Deadline,
+            ErrorCode::Timeout,
             ErrorCode::Answer,
             ErrorCode::Hub,
         ];

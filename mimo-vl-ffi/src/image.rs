@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mimo_vl_core::error::Error;
+use mimo_vl_core::Error;
 
 use crate::callback::{ReleaseCallback, UserData};
 use crate::error::{ErrorObject, Status};
@@ -12,7 +12,7 @@ use crate::{boundary, pointer};
 
 /// A decoded picture. Prompts that it was added to keep what they need of it.
 #[derive(Debug)]
-pub struct Image(pub(crate) mimo_vl_core::prompt::Image);
+pub struct Image(pub(crate) mimo_vl_core::Image);
 
 /// Open an image file: PNG, JPEG, GIF, WebP, BMP or TIFF. Its EXIF orientation is applied, and transparency is laid on
 /// white. Free the image with mimo_vl_image_free.
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn mimo_vl_image_from_path(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         boundary::making(image_out, "image_out", error_out, || {
-            Ok(Image(mimo_vl_core::prompt::Image::open(pointer::path(path, "path")?)?))
+            Ok(Image(mimo_vl_core::Image::open(pointer::path(path, "path")?)?))
         })
     }
 }
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn mimo_vl_image_from_bytes(
     // SAFETY: the arguments keep the header's rules, and `data` points to `len` bytes.
     unsafe {
         boundary::making(image_out, "image_out", error_out, || {
-            Ok(Image(mimo_vl_core::prompt::Image::from_bytes(pointer::bytes(data, len, "data")?)?))
+            Ok(Image(mimo_vl_core::Image::from_bytes(pointer::bytes(data, len, "data")?)?))
         })
     }
 }
@@ -112,10 +112,10 @@ pub unsafe extern "C" fn mimo_vl_image_from_pixels(
         boundary::making(image_out, "image_out", error_out, || {
             let pixels = pointer::bytes(pixels, len, "pixels")?;
             Ok(Image(match format {
-                RGB => mimo_vl_core::prompt::Image::from_rgb(width, height, stride, pixels)?,
-                BGR => mimo_vl_core::prompt::Image::from_bgr(width, height, stride, pixels)?,
-                RGBA => mimo_vl_core::prompt::Image::from_rgba(width, height, stride, pixels)?,
-                BGRA => mimo_vl_core::prompt::Image::from_bgra(width, height, stride, pixels)?,
+                RGB => mimo_vl_core::Image::from_rgb(width, height, stride, pixels)?,
+                BGR => mimo_vl_core::Image::from_bgr(width, height, stride, pixels)?,
+                RGBA => mimo_vl_core::Image::from_rgba(width, height, stride, pixels)?,
+                BGRA => mimo_vl_core::Image::from_bgra(width, height, stride, pixels)?,
                 other => return Err(pointer::refuse("format", format!("{other} is none of mimo_vl_pixel_format"))),
             }))
         })
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn mimo_vl_image_lend_rgb(
             let release = release.ok_or_else(|| pointer::null("release"))?;
             let kept = Arc::new(AtomicBool::new(false));
             let lent = Lent { pixels, release, data: UserData(user_data), kept: kept.clone() };
-            let image = mimo_vl_core::prompt::Image::keep_rgb(width, height, lent)?;
+            let image = mimo_vl_core::Image::keep_rgb(width, height, lent)?;
             kept.store(true, Ordering::Relaxed);
             Ok(Image(image))
         })

@@ -2,20 +2,19 @@
 
 use std::ffi::c_char;
 
-use mimo_vl_core::error::Result;
-use mimo_vl_core::hub::HubOptions;
+use mimo_vl_core::{HubOptions, Result};
 
 use crate::error::{ErrorObject, Status};
 use crate::{boundary, pointer};
 
 /// How a model is loaded.
 #[derive(Debug)]
-pub struct LoadOptions(pub(crate) mimo_vl_core::session::LoadOptions);
+pub struct LoadOptions(pub(crate) mimo_vl_core::LoadOptions);
 
 /// The type in which weights are kept.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
-pub enum Weights {
+pub enum WeightFormat {
     /// As the checkpoint has them.
     Native = 0,
     /// 32-bit floats.
@@ -30,28 +29,28 @@ pub enum Weights {
     Int4 = 5,
 }
 
-fn weights_format(weights: i32) -> Result<mimo_vl_core::checkpoint::Weights> {
-    const NATIVE: i32 = Weights::Native as i32;
-    const F32: i32 = Weights::F32 as i32;
-    const F16: i32 = Weights::F16 as i32;
-    const BF16: i32 = Weights::Bf16 as i32;
-    const INT8: i32 = Weights::Int8 as i32;
-    const INT4: i32 = Weights::Int4 as i32;
+fn weights_format(weights: i32) -> Result<mimo_vl_core::WeightFormat> {
+    const NATIVE: i32 = WeightFormat::Native as i32;
+    const F32: i32 = WeightFormat::F32 as i32;
+    const F16: i32 = WeightFormat::F16 as i32;
+    const BF16: i32 = WeightFormat::Bf16 as i32;
+    const INT8: i32 = WeightFormat::Int8 as i32;
+    const INT4: i32 = WeightFormat::Int4 as i32;
     match weights {
-        NATIVE => Ok(mimo_vl_core::checkpoint::Weights::Native),
-        F32 => Ok(mimo_vl_core::checkpoint::Weights::F32),
-        F16 => Ok(mimo_vl_core::checkpoint::Weights::F16),
-        BF16 => Ok(mimo_vl_core::checkpoint::Weights::Bf16),
-        INT8 => Ok(mimo_vl_core::checkpoint::Weights::Int8),
-        INT4 => Ok(mimo_vl_core::checkpoint::Weights::Int4),
-        other => Err(pointer::refuse("weights", format!("{other} is none of mimo_vl_weights"))),
+        NATIVE => Ok(mimo_vl_core::WeightFormat::Native),
+        F32 => Ok(mimo_vl_core::WeightFormat::F32),
+        F16 => Ok(mimo_vl_core::WeightFormat::F16),
+        BF16 => Ok(mimo_vl_core::WeightFormat::Bf16),
+        INT8 => Ok(mimo_vl_core::WeightFormat::Int8),
+        INT4 => Ok(mimo_vl_core::WeightFormat::Int4),
+        other => Err(pointer::refuse("weights", format!("{other} is none of mimo_vl_weight_format"))),
     }
 }
 
 /// The type in which keys and values of earlier tokens are kept.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
-pub enum KvCache {
+pub enum KvCacheDtype {
     /// 32-bit floats.
     F32 = 0,
     /// 16-bit floats of IEEE 754.
@@ -60,22 +59,22 @@ pub enum KvCache {
     Int8 = 2,
 }
 
-fn kv_cache_format(kind: i32) -> Result<mimo_vl_core::KvCache> {
-    const F32: i32 = KvCache::F32 as i32;
-    const F16: i32 = KvCache::F16 as i32;
-    const INT8: i32 = KvCache::Int8 as i32;
+fn kv_cache_format(kind: i32) -> Result<mimo_vl_core::KvCacheDtype> {
+    const F32: i32 = KvCacheDtype::F32 as i32;
+    const F16: i32 = KvCacheDtype::F16 as i32;
+    const INT8: i32 = KvCacheDtype::Int8 as i32;
     match kind {
-        F32 => Ok(mimo_vl_core::KvCache::F32),
-        F16 => Ok(mimo_vl_core::KvCache::F16),
-        INT8 => Ok(mimo_vl_core::KvCache::Int8),
-        other => Err(pointer::refuse("kv_cache", format!("{other} is none of mimo_vl_kv_cache"))),
+        F32 => Ok(mimo_vl_core::KvCacheDtype::F32),
+        F16 => Ok(mimo_vl_core::KvCacheDtype::F16),
+        INT8 => Ok(mimo_vl_core::KvCacheDtype::Int8),
+        other => Err(pointer::refuse("kv_cache_dtype", format!("{other} is none of mimo_vl_kv_cache_dtype"))),
     }
 }
 
 /// Options with the defaults: the CPU, weights as the checkpoint has them. Free them with mimo_vl_load_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_load_options_new() -> *mut LoadOptions {
-    boundary::infallible(std::ptr::null_mut(), || pointer::own(LoadOptions(mimo_vl_core::session::LoadOptions::new())))
+    boundary::infallible(std::ptr::null_mut(), || pointer::own(LoadOptions(mimo_vl_core::LoadOptions::new())))
 }
 
 /// Set the device by name: "cpu", "ndarray" or "cuda:0". Whether it exists shows when a model is loaded.
@@ -97,7 +96,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_device(
     }
 }
 
-/// Set the type in which weights are kept; `weights` is one of mimo_vl_weights.
+/// Set the type in which weights are kept; `weights` is one of mimo_vl_weight_format.
 ///
 /// Errors: MIMO_VL_STATUS_OPTION for NULL options and for another number.
 #[unsafe(no_mangle)]
@@ -116,21 +115,21 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_weights(
     }
 }
 
-/// Set the type in which keys and values of earlier tokens are kept; `kv_cache` is one of mimo_vl_kv_cache. Without it:
+/// Set the type in which keys and values of earlier tokens are kept; `kv_cache_dtype` is one of mimo_vl_kv_cache_dtype. Without it:
 /// 16-bit floats for weights of four or eight bits, else 32-bit floats.
 ///
 /// Errors: MIMO_VL_STATUS_OPTION for NULL options and for another number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_load_options_set_kv_cache(
+pub unsafe extern "C" fn mimo_vl_load_options_set_kv_cache_dtype(
     options: *mut LoadOptions,
-    kv_cache: i32,
+    kv_cache_dtype: i32,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         boundary::fallible(error_out, || {
             let options = pointer::borrow_mut(options, "options")?;
-            options.0 = options.0.clone().kv_cache(kv_cache_format(kv_cache)?);
+            options.0 = options.0.clone().kv_cache_dtype(kv_cache_format(kv_cache_dtype)?);
             Ok(())
         })
     }

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
-use mimo_vl_core::cancel::Watch;
+use mimo_vl_core::TaskControl;
 
 use crate::callback::ProgressCallback;
 use crate::error::{ErrorObject, Status};
@@ -15,7 +15,7 @@ use crate::{boundary, pointer};
 
 /// A loaded checkpoint, from which sessions are started.
 pub struct Model {
-    pub(crate) model: mimo_vl_core::session::Model,
+    pub(crate) model: mimo_vl_core::Model,
     device: Text,
 }
 
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn mimo_vl_model_load_watched(
         boundary::making(model_out, "model_out", error_out, || {
             let path = pointer::path(path, "path")?;
             let options = options.as_ref().map(|options| options.0.clone()).unwrap_or_default();
-            let load = |watch: Watch<'_>| mimo_vl_core::session::Model::load_watched(path, &options, watch);
+            let load = |watch: TaskControl<'_>| mimo_vl_core::Model::load_watched(path, &options, watch);
             let model = watched(progress, user_data, load)?;
             let device = Text::new(model.device());
             Ok(Model { model, device })
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn mimo_vl_model_load_watched(
 
 /// What the vision tower made of a picture.
 #[derive(Debug)]
-pub struct Features(mimo_vl_core::model::Features);
+pub struct Features(mimo_vl_core::expert::Features);
 
 /// Compute what the vision tower and the projector make of a picture: a row of numbers for each of its tokens. Free it with
 /// mimo_vl_features_free.
@@ -83,8 +83,8 @@ pub unsafe extern "C" fn mimo_vl_model_features(
         boundary::making(features_out, "features_out", error_out, || {
             let model = &pointer::borrow(model, "model")?.model;
             let image = &pointer::borrow(image, "image")?.0;
-            let patches = mimo_vl_core::preprocess::image(image, model.preprocess_config())?;
-            Ok(Features(model.engine().encode(&patches, &mimo_vl_core::cancel::Cancel::new())?))
+            let patches = mimo_vl_core::expert::preprocess_image(image, model.preprocess_config())?;
+            Ok(Features(model.engine().encode(&patches, &mimo_vl_core::CancelToken::new())?))
         })
     }
 }

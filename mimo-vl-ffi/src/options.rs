@@ -3,27 +3,27 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use mimo_vl_core::sampling::{Generate, Grammar};
+use mimo_vl_core::Grammar;
 
 use crate::error::{ErrorObject, Status};
 use crate::{boundary, pointer};
 
 /// How an answer is generated. Values are checked when a question is asked.
 #[derive(Debug)]
-pub struct GenerateOptions(pub(crate) Generate);
+pub struct GenerateOptions(pub(crate) mimo_vl_core::GenerateOptions);
 
 /// Options with the defaults: always the likeliest token, at most 4096 of them. Free them with
 /// mimo_vl_generate_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_generate_options_new() -> *mut GenerateOptions {
-    boundary::infallible(std::ptr::null_mut(), || pointer::own(GenerateOptions(Generate::new())))
+    boundary::infallible(std::ptr::null_mut(), || pointer::own(GenerateOptions(mimo_vl_core::GenerateOptions::new())))
 }
 
 /// The caller's options, or the defaults for null.
 ///
 /// # Safety
 /// `options` is null or points to living options.
-pub(crate) unsafe fn generate(options: *const GenerateOptions) -> Generate {
+pub(crate) unsafe fn generate(options: *const GenerateOptions) -> mimo_vl_core::GenerateOptions {
     // SAFETY: passed on to the caller.
     unsafe { options.as_ref() }.map(|options| options.0.clone()).unwrap_or_default()
 }
@@ -32,7 +32,10 @@ pub(crate) unsafe fn generate(options: *const GenerateOptions) -> Generate {
 ///
 /// # Safety
 /// `options` is null or points to living options that nobody else uses during the call.
-unsafe fn change(options: *mut GenerateOptions, step: impl FnOnce(Generate) -> Generate) {
+unsafe fn change(
+    options: *mut GenerateOptions,
+    step: impl FnOnce(mimo_vl_core::GenerateOptions) -> mimo_vl_core::GenerateOptions,
+) {
     boundary::infallible((), || {
         // SAFETY: passed on to the caller.
         if let Some(options) = unsafe { options.as_mut() } {
@@ -94,9 +97,9 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_seed(options: *mut Generat
 /// Set how many tokens are guessed at a time where the answer repeats what came before, from 0 for none to 7; the answer
 /// is the same. Without it: 7 for a temperature of 0, else none. NULL options are ignored.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_draft(options: *mut GenerateOptions, tokens: usize) {
+pub unsafe extern "C" fn mimo_vl_generate_options_set_num_draft_tokens(options: *mut GenerateOptions, tokens: usize) {
     // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.draft(tokens)) };
+    unsafe { change(options, |generate| generate.num_draft_tokens(tokens)) };
 }
 
 /// Take this from a token's logit for each time that it occurred in the answer; from -2 to 2, 0 for off. NULL options are ignored.
@@ -122,9 +125,9 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_typical_p(options: *mut Ge
 
 /// End the answer with MIMO_VL_STOP_REASON_LOOP when its last so many tokens, at least 16, are one run again and again; 0 for off. NULL options are ignored.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_loop_tokens(options: *mut GenerateOptions, tokens: usize) {
+pub unsafe extern "C" fn mimo_vl_generate_options_set_loop_window(options: *mut GenerateOptions, tokens: usize) {
     // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.loop_tokens(tokens)) };
+    unsafe { change(options, |generate| generate.loop_window(tokens)) };
 }
 
 /// Give the logprob of every token of the answer; `on` false for off. Regions get their confidence from them. NULL options are ignored.
@@ -139,13 +142,13 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_logprobs(options: *mut Gen
     };
 }
 
-/// Allow the call so many seconds; then an answer that has begun ends with MIMO_VL_STOP_REASON_DEADLINE, and the call fails before that. 0 and less for no limit. NULL options are ignored.
+/// Allow the call so many seconds; then an answer that has begun ends with MIMO_VL_STOP_REASON_TIMEOUT, and the call fails before that. 0 and less for no limit. NULL options are ignored.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_deadline(options: *mut GenerateOptions, seconds: f64) {
+pub unsafe extern "C" fn mimo_vl_generate_options_set_timeout(options: *mut GenerateOptions, seconds: f64) {
     // SAFETY: the argument keeps the header's rules.
     unsafe {
         change(options, |mut generate| {
-            generate.deadline = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
+            generate.timeout = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
             generate
         });
     };
@@ -160,9 +163,9 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_best_of(options: *mut Gene
 
 /// End the thinking after so many tokens. NULL options are ignored.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_thinking_tokens(options: *mut GenerateOptions, tokens: usize) {
+pub unsafe extern "C" fn mimo_vl_generate_options_set_thinking_budget(options: *mut GenerateOptions, tokens: usize) {
     // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.thinking_tokens(tokens)) };
+    unsafe { change(options, |generate| generate.thinking_budget(tokens)) };
 }
 
 /// Keep the thinking in the conversation, so that later turns see it. NULL options are ignored.

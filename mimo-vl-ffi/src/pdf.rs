@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use mimo_vl_core::pdf::{PdfOptions as CoreOptions, PdfPage, open_watched};
+use mimo_vl_core::{PdfOptions as CoreOptions, PdfPage, open_pdf_watched};
 
 use crate::callback::ProgressCallback;
 use crate::error::{ErrorObject, Status};
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn mimo_vl_pdf_from_path(
         boundary::making(pdf_out, "pdf_out", error_out, || {
             let path = pointer::path(path, "path")?;
             let options = options.as_ref().map(|options| options.0.clone()).unwrap_or_default();
-            watched(progress, user_data, |watch| open_watched(path, &options, watch)).map(Pdf)
+            watched(progress, user_data, |watch| open_pdf_watched(path, &options, watch)).map(Pdf)
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What a question will take.
 
-use mimo_vl_core::session::{Budget, PlannedPart};
+use mimo_vl_core::{Budget, PlannedPart};
 
 use crate::boundary;
 use crate::error::{ErrorObject, Status};
@@ -11,7 +11,7 @@ use crate::session::{Lease, Session};
 
 /// What a question will take, before anything of it is computed.
 #[derive(Debug)]
-pub struct Plan(mimo_vl_core::session::Plan);
+pub struct Plan(mimo_vl_core::Plan);
 
 /// Tell what a question will take. `options` may be NULL for the defaults. Free the plan with mimo_vl_plan_free.
 ///

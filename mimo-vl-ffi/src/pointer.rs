@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 use std::path::Path;
 use std::slice;
 
-use mimo_vl_core::error::{Error, Result};
+use mimo_vl_core::{Error, Result};
 
 /// The error for an argument that must not be null.
 pub(crate) fn null(argument: &'static str) -> Error {

@@ -3,8 +3,7 @@
 use std::ffi::c_char;
 use std::mem;
 
-use mimo_vl_core::error::Result;
-use mimo_vl_core::prompt::Message;
+use mimo_vl_core::{Message, Result};
 
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
@@ -14,7 +13,7 @@ use crate::{boundary, pointer};
 /// What one question adds to the conversation: text and pictures in the order in which they were added. One prompt
 /// can be asked any number of times.
 #[derive(Debug)]
-pub struct Prompt(pub(crate) mimo_vl_core::prompt::Prompt);
+pub struct Prompt(pub(crate) mimo_vl_core::Prompt);
 
 /// Whether the model thinks before it answers.
 #[derive(Debug, Clone, Copy)]
@@ -40,29 +39,29 @@ pub enum Role {
     Assistant = 2,
 }
 
-fn role(number: i32) -> Result<mimo_vl_core::prompt::Role> {
+fn role(number: i32) -> Result<mimo_vl_core::Role> {
     const SYSTEM: i32 = Role::System as i32;
     const USER: i32 = Role::User as i32;
     const ASSISTANT: i32 = Role::Assistant as i32;
     match number {
-        SYSTEM => Ok(mimo_vl_core::prompt::Role::System),
-        USER => Ok(mimo_vl_core::prompt::Role::User),
-        ASSISTANT => Ok(mimo_vl_core::prompt::Role::Assistant),
+        SYSTEM => Ok(mimo_vl_core::Role::System),
+        USER => Ok(mimo_vl_core::Role::User),
+        ASSISTANT => Ok(mimo_vl_core::Role::Assistant),
         other => Err(pointer::refuse("role", format!("{other} is none of mimo_vl_role"))),
     }
 }
 
 impl Prompt {
     /// Apply one step of the core's builder, which takes and gives the prompt by value.
-    fn change(&mut self, step: impl FnOnce(mimo_vl_core::prompt::Prompt) -> mimo_vl_core::prompt::Prompt) {
-        self.0 = step(mem::replace(&mut self.0, mimo_vl_core::prompt::Prompt::user()));
+    fn change(&mut self, step: impl FnOnce(mimo_vl_core::Prompt) -> mimo_vl_core::Prompt) {
+        self.0 = step(mem::replace(&mut self.0, mimo_vl_core::Prompt::user()));
     }
 }
 
 /// An empty prompt of the user. Free it with mimo_vl_prompt_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_prompt_new_user() -> *mut Prompt {
-    boundary::infallible(std::ptr::null_mut(), || pointer::own(Prompt(mimo_vl_core::prompt::Prompt::user())))
+    boundary::infallible(std::ptr::null_mut(), || pointer::own(Prompt(mimo_vl_core::Prompt::user())))
 }
 
 /// Say in `len` bytes of UTF-8 at `text` how the model is to behave, in place of what was said before about that, in
@@ -109,7 +108,7 @@ pub unsafe extern "C" fn mimo_vl_prompt_begin_message(
                     messages.clear();
                 }
                 messages.push(next);
-                mimo_vl_core::prompt::Prompt::from_messages(messages).thinking(prompt.chosen_thinking())
+                mimo_vl_core::Prompt::from_messages(messages).thinking(prompt.chosen_thinking())
             });
             Ok(())
         })
@@ -198,14 +197,14 @@ pub unsafe extern "C" fn mimo_vl_prompt_set_thinking(
     }
 }
 
-fn mode(thinking: i32) -> Result<mimo_vl_core::prompt::Thinking> {
+fn mode(thinking: i32) -> Result<mimo_vl_core::Thinking> {
     const AUTO: i32 = Thinking::Auto as i32;
     const ON: i32 = Thinking::On as i32;
     const OFF: i32 = Thinking::Off as i32;
     match thinking {
-        AUTO => Ok(mimo_vl_core::prompt::Thinking::Auto),
-        ON => Ok(mimo_vl_core::prompt::Thinking::On),
-        OFF => Ok(mimo_vl_core::prompt::Thinking::Off),
+        AUTO => Ok(mimo_vl_core::Thinking::Auto),
+        ON => Ok(mimo_vl_core::Thinking::On),
+        OFF => Ok(mimo_vl_core::Thinking::Off),
         other => Err(pointer::refuse("thinking", format!("{other} is none of mimo_vl_thinking"))),
     }
 }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use mimo_vl_core::answer::{Located, Place};
+use mimo_vl_core::{Coordinates, Geometry};
 
 use crate::boundary;
 use crate::text::{EMPTY, Str, Text, put};
 
 /// A box, or one or several points, with its name.
 pub struct Region {
-    region: mimo_vl_core::answer::Region,
+    region: mimo_vl_core::Region,
     label: Option<Text>,
     text: Option<Text>,
 }
@@ -21,7 +21,7 @@ impl fmt::Debug for Region {
 }
 
 impl Region {
-    pub(crate) fn new(region: mimo_vl_core::answer::Region) -> Self {
+    pub(crate) fn new(region: mimo_vl_core::Region) -> Self {
         let text = |text: &Option<String>| text.as_deref().map(Text::new);
         Self { label: text(&region.label), text: text(&region.text), region }
     }
@@ -41,7 +41,7 @@ pub enum Frame {
     Page = 3,
 }
 
-fn coordinates<const N: usize>(located: &Located<N>, frame: i32) -> Option<[f64; N]> {
+fn coordinates<const N: usize>(located: &Coordinates<N>, frame: i32) -> Option<[f64; N]> {
     const PIXELS: i32 = Frame::Pixels as i32;
     const NORMALIZED: i32 = Frame::Normalized as i32;
     const MODEL: i32 = Frame::Model as i32;
@@ -136,9 +136,9 @@ pub unsafe extern "C" fn mimo_vl_region_point(
 pub unsafe extern "C" fn mimo_vl_region_clamped(region: *const Region) -> bool {
     boundary::infallible(false, || {
         // SAFETY: NULL or a living region, by the header's rules.
-        match unsafe { region.as_ref() }.map(|region| &region.region.place) {
-            Some(Place::Box(located)) => located.clamped,
-            Some(Place::Points(points)) => points.iter().any(|point| point.clamped),
+        match unsafe { region.as_ref() }.map(|region| &region.region.geometry) {
+            Some(Geometry::Box(located)) => located.clamped,
+            Some(Geometry::Points(points)) => points.iter().any(|point| point.clamped),
             _ => false,
         }
     })

@@ -1,4 +1,4 @@
-//! From the pixels of a screenshot to a desktop, and a closer look.
+//! From the pixels of a screenshot to a desktop, and a zoom_crop look.
 
 use crate::action::Action;
 use crate::error::{ErrorObject, Status};
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn mimo_vl_screen_at(screens: *const Screen, count: usize,
 ///
 /// Errors: MIMO_VL_STATUS_OPTION for NULL arguments, and when `zoom` is not a finite number from 1 on.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_image_closer(
+pub unsafe extern "C" fn mimo_vl_image_zoom_crop(
     screenshot: *const Image,
     x: f64,
     y: f64,
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn mimo_vl_image_closer(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         boundary::making(image_out, "image_out", error_out, || {
-            Ok(Image(mimo_vl_core::gui::closer(&pointer::borrow(screenshot, "screenshot")?.0, [x, y], zoom)?))
+            Ok(Image(mimo_vl_core::gui::zoom_crop(&pointer::borrow(screenshot, "screenshot")?.0, [x, y], zoom)?))
         })
     }
 }

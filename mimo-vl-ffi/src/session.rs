@@ -5,11 +5,11 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mimo_vl_core::error::{Error, Result};
+use mimo_vl_core::{Error, Result};
 
 use crate::answer::{Answer, Stage};
 use crate::callback::{EventCallback, MIMO_VL_CONTINUE, MIMO_VL_STOP, StageCallback, UserData};
-use crate::cancel::Cancel;
+use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
 use crate::model::Model;
 use crate::options::{GenerateOptions, generate};
@@ -20,7 +20,7 @@ use crate::{boundary, pointer};
 /// A conversation with a model: it remembers the questions and answers so far. It keeps the model alive.
 pub struct Session {
     seat: Arc<Seat>,
-    cancel: mimo_vl_core::cancel::Cancel,
+    cancel: mimo_vl_core::CancelToken,
 }
 
 /// Where the core's session waits for work. A stream that is open holds the seat's session and the seat itself, so the
@@ -28,14 +28,14 @@ pub struct Session {
 struct Seat(Mutex<State>);
 
 enum State {
-    Idle(Box<mimo_vl_core::session::Session>),
+    Idle(Box<mimo_vl_core::Session>),
     Busy,
     /// The session was given up because of a panic.
     Broken,
 }
 
 impl Session {
-    fn new(session: mimo_vl_core::session::Session) -> Self {
+    fn new(session: mimo_vl_core::Session) -> Self {
         let cancel = session.cancel();
         Self { seat: Arc::new(Seat(Mutex::new(State::Idle(Box::new(session))))), cancel }
     }
@@ -51,7 +51,7 @@ impl Seat {
 /// The right to use a session; the session returns to its seat when this is dropped.
 pub(crate) struct Lease {
     /// Gone only while this is dropped.
-    session: Option<Box<mimo_vl_core::session::Session>>,
+    session: Option<Box<mimo_vl_core::Session>>,
     seat: Arc<Seat>,
 }
 
@@ -73,7 +73,7 @@ impl Lease {
 }
 
 impl Deref for Lease {
-    type Target = mimo_vl_core::session::Session;
+    type Target = mimo_vl_core::Session;
 
     fn deref(&self) -> &Self::Target {
         self.session.as_ref().expect("there until the drop")
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn mimo_vl_session_set_progress(
             Lease::take(session)?.on_progress(move |stage, done, of| {
                 let data = data;
                 let stage = match stage {
-                    mimo_vl_core::cancel::Stage::Encode => Stage::Encode,
+                    mimo_vl_core::Stage::Encode => Stage::Encode,
                     _ => Stage::Prefill,
                 };
                 if let Some(tell) = callback {
@@ -317,19 +317,19 @@ pub unsafe extern "C" fn mimo_vl_session_reset(session: *mut Session, error_out:
 }
 
 /// A handle with which any thread stops the answer that the session is giving; it may be asked for at any time, also
-/// while another thread waits for an answer. Free it with mimo_vl_cancel_free, before or after the session.
+/// while another thread waits for an answer. Free it with mimo_vl_cancel_token_free, before or after the session.
 ///
 /// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_cancel_handle(
     session: *const Session,
-    cancel_out: *mut *mut Cancel,
+    cancel_out: *mut *mut CancelToken,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         boundary::making(cancel_out, "cancel_out", error_out, || {
-            Ok(Cancel(pointer::borrow(session, "session")?.cancel.clone()))
+            Ok(CancelToken(pointer::borrow(session, "session")?.cancel.clone()))
         })
     }
 }
@@ -347,13 +347,13 @@ mod tests {
 
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use mimo_vl_core::session::LoadOptions;
+    use mimo_vl_core::LoadOptions;
 
     use super::*;
 
     fn session() -> Session {
         let checkpoint = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny");
-        let model = mimo_vl_core::session::Model::load(checkpoint, &LoadOptions::new()).unwrap();
+        let model = mimo_vl_core::Model::load(checkpoint, &LoadOptions::new()).unwrap();
         Session::new(model.session())
     }
 

@@ -3,10 +3,7 @@
 use std::fmt;
 use std::ptr;
 
-use mimo_vl_core::answer::Event;
-use mimo_vl_core::error::{Error, Result};
-use mimo_vl_core::prompt::Prompt;
-use mimo_vl_core::sampling::Generate;
+use mimo_vl_core::{Error, Event, GenerateOptions, Prompt, Result};
 
 use crate::answer::Answer;
 use crate::error::{ErrorObject, Status};
@@ -18,7 +15,7 @@ use crate::{boundary, pointer};
 /// An answer that is being written.
 pub struct Stream {
     /// Gone when the stream has been finished, or has failed.
-    running: Option<mimo_vl_core::session::Stream<Lease>>,
+    running: Option<mimo_vl_core::Stream<Lease>>,
     ended: bool,
     /// The text of the last event, which C may still read.
     text: Text,
@@ -42,8 +39,8 @@ pub enum EventKind {
 
 impl Stream {
     /// Put a question to the session of `lease`.
-    pub(crate) fn start(lease: Lease, prompt: &Prompt, generate: &Generate) -> Result<Self> {
-        let running = mimo_vl_core::session::Stream::start(lease, prompt, generate)?;
+    pub(crate) fn start(lease: Lease, prompt: &Prompt, generate: &GenerateOptions) -> Result<Self> {
+        let running = mimo_vl_core::Stream::start(lease, prompt, generate)?;
         Ok(Self { running: Some(running), ended: false, text: Text::new(""), region: None })
     }
 
@@ -124,7 +121,7 @@ impl fmt::Debug for Stream {
 }
 
 /// Wait for the next event and put its kind into `*kind_out` and its text into `*text_out`, which lives until the next
-/// call with this stream. Texts are whole UTF-8 characters; together they are the answer. After
+/// call with this stream. CheckpointFiles are whole UTF-8 characters; together they are the answer. After
 /// MIMO_VL_EVENT_KIND_END, whose text is empty, every further call gives it again.
 ///
 /// After an error the stream is good for mimo_vl_stream_free only, and the conversation is as it was before the

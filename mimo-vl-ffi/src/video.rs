@@ -2,8 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use mimo_vl_core::cancel::Watch;
-use mimo_vl_core::error::Error;
+use mimo_vl_core::{Error, TaskControl};
 
 use crate::callback::{MIMO_VL_CONTINUE, ProgressCallback};
 use crate::error::{ErrorObject, Status};
@@ -12,24 +11,24 @@ use crate::{boundary, pointer};
 
 /// Frames of a video. Prompts that it was added to keep what they need of it.
 #[derive(Debug)]
-pub struct Video(pub(crate) mimo_vl_core::prompt::Video);
+pub struct Video(pub(crate) mimo_vl_core::Video);
 
 /// Which frames of a video file are taken, and how large they are.
 #[derive(Debug)]
-pub struct VideoOptions(mimo_vl_core::video::VideoOptions);
+pub struct VideoOptions(mimo_vl_core::VideoOptions);
 
 /// Options with the defaults: 2 frames a second, at least 4 and at most 768, of the whole video. Free them with
 /// mimo_vl_video_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_video_options_new() -> *mut VideoOptions {
-    boundary::infallible(std::ptr::null_mut(), || pointer::own(VideoOptions(mimo_vl_core::video::VideoOptions::new())))
+    boundary::infallible(std::ptr::null_mut(), || pointer::own(VideoOptions(mimo_vl_core::VideoOptions::new())))
 }
 
 /// Change options that C lends; null is ignored.
 ///
 /// # Safety
 /// `options` is null or points to living options that nobody else uses during the call.
-unsafe fn change(options: *mut VideoOptions, step: impl FnOnce(&mut mimo_vl_core::video::VideoOptions)) {
+unsafe fn change(options: *mut VideoOptions, step: impl FnOnce(&mut mimo_vl_core::VideoOptions)) {
     boundary::infallible((), || {
         // SAFETY: passed on to the caller.
         if let Some(options) = unsafe { options.as_mut() } {
@@ -117,8 +116,7 @@ pub unsafe extern "C" fn mimo_vl_video_from_path(
         boundary::making(video_out, "video_out", error_out, || {
             let path = pointer::path(path, "path")?;
             let options = options.as_ref().map(|options| options.0.clone()).unwrap_or_default();
-            watched(progress, user_data, |watch| mimo_vl_core::prompt::Video::open_watched(path, &options, watch))
-                .map(Video)
+            watched(progress, user_data, |watch| mimo_vl_core::Video::open_watched(path, &options, watch)).map(Video)
         })
     }
 }
@@ -130,17 +128,17 @@ pub unsafe extern "C" fn mimo_vl_video_from_path(
 pub(crate) unsafe fn watched<T>(
     progress: ProgressCallback,
     user_data: *mut c_void,
-    work: impl FnOnce(Watch<'_>) -> Result<T, Error>,
+    work: impl FnOnce(TaskControl<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let Some(callback) = progress else { return work(Watch::new()) };
-    let cancel = mimo_vl_core::cancel::Cancel::new();
+    let Some(callback) = progress else { return work(TaskControl::new()) };
+    let cancel = mimo_vl_core::CancelToken::new();
     let tell = |done, of| {
         // SAFETY: the caller vouches for the function and its data.
         if unsafe { callback(user_data, done, of) } != MIMO_VL_CONTINUE {
             cancel.cancel();
         }
     };
-    work(Watch::new().cancel(&cancel).progress(&tell))
+    work(TaskControl::new().cancel(&cancel).progress(&tell))
 }
 
 /// Make a video of frames, `fps` of which make one second: `count` images at `frames`, all of one size, which may be freed
@@ -162,7 +160,7 @@ pub unsafe extern "C" fn mimo_vl_video_from_frames(
             let images = pointer::list(frames, count, "frames")?;
             let images = images.iter().map(|&frame| Ok(pointer::borrow(frame, "frames")?.0.clone()));
             let images = images.collect::<Result<Vec<_>, Error>>()?;
-            Ok(Video(mimo_vl_core::prompt::Video::from_frames(images, fps)?))
+            Ok(Video(mimo_vl_core::Video::from_frames(images, fps)?))
         })
     }
 }

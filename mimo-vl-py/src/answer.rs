@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use mimo_vl_core::answer::{Event, Located, Place, Region, StopReason};
 use mimo_vl_core::gui::Action;
-use mimo_vl_core::session::{Answer, Plan, PlannedPart};
+use mimo_vl_core::{Answer, Coordinates, Event, Geometry, Plan, PlannedPart, Region, StopReason};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -88,9 +87,9 @@ impl Characters {
 /// `mimo_vl.Region`.
 fn region<'py>(py: Python<'py>, region: &Region) -> PyResult<Bound<'py, PyAny>> {
     let (mut edges, mut points) = (None, Vec::new());
-    match &region.place {
-        Place::Box(place) => edges = Some(located(py, place)?),
-        Place::Points(places) => {
+    match &region.geometry {
+        Geometry::Box(place) => edges = Some(located(py, place)?),
+        Geometry::Points(places) => {
             points = places.iter().map(|place| located(py, place)).collect::<PyResult<_>>()?;
         }
         _ => {}
@@ -107,12 +106,12 @@ fn region<'py>(py: Python<'py>, region: &Region) -> PyResult<Bound<'py, PyAny>> 
     ))
 }
 
-/// `mimo_vl.Located`.
-fn located<'py, const N: usize>(py: Python<'py>, place: &Located<N>) -> PyResult<Bound<'py, PyAny>> {
+/// `mimo_vl.Coordinates`.
+fn located<'py, const N: usize>(py: Python<'py>, place: &Coordinates<N>) -> PyResult<Bound<'py, PyAny>> {
     let tuple = |numbers: [f64; N]| PyTuple::new(py, numbers);
     let page = place.page.map(tuple).transpose()?;
     let (pixels, normalized, model) = (tuple(place.pixels)?, tuple(place.normalized)?, tuple(place.model)?);
-    class!(py, "Located")?.call1((pixels, normalized, model, page, place.clamped))
+    class!(py, "Coordinates")?.call1((pixels, normalized, model, page, place.clamped))
 }
 
 /// The answer as a `mimo_vl.Action` in pixels of the last picture, or None where it is none.
@@ -153,9 +152,9 @@ fn stop_reason<'py>(py: Python<'py>, reason: StopReason) -> PyResult<Bound<'py, 
         StopReason::MaxTokens => "max_tokens",
         StopReason::Cancelled => "cancelled",
         StopReason::ContextFull => "context_full",
-        StopReason::StopText => "stop_text",
+        StopReason::StopSequence => "stop_sequence",
         StopReason::Loop => "loop",
-        StopReason::Deadline => "deadline",
+        StopReason::Timeout => "timeout",
         other => return Err(PyNotImplementedError::new_err(format!("an answer ended by {other:?}"))),
     };
     class!(py, "StopReason")?.call1((name,))

@@ -1,6 +1,6 @@
 //! Errors of the core as Python exceptions.
 
-use mimo_vl_core::error::Error;
+use mimo_vl_core::Error;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 

@@ -1,8 +1,7 @@
 //! `mimo_vl.Task`.
 
-use mimo_vl_core::error::Error;
 use mimo_vl_core::gui::{self, Action, ActionKind};
-use mimo_vl_core::sampling::Grammar;
+use mimo_vl_core::{Error, Grammar};
 use pyo3::prelude::*;
 
 use crate::error::{OrRaise, exception};

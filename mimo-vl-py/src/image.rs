@@ -1,11 +1,8 @@
 //! `mimo_vl.Image`.
 
-use mimo_vl_core::answer::RegionParser;
-use mimo_vl_core::config::PreprocessConfig;
-use mimo_vl_core::error::Error;
-use mimo_vl_core::gui::closer;
-use mimo_vl_core::preprocess::{self, Bicubic, image_layout};
-use mimo_vl_core::prompt;
+use mimo_vl_core::Error;
+use mimo_vl_core::expert::{self, Bicubic, PreprocessConfig, RegionParser, image_layout};
+use mimo_vl_core::gui::zoom_crop;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -23,7 +20,7 @@ const LONGEST: u32 = 16_384;
 /// picture; one token covers 28x28 = 784 pixels.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Image {
-    image: prompt::Image,
+    image: mimo_vl_core::Image,
     min_pixels: Option<u32>,
     max_pixels: Option<u32>,
 }
@@ -31,7 +28,7 @@ pub(crate) struct Image {
 impl Image {
     fn new(
         py: Python<'_>,
-        mut image: prompt::Image,
+        mut image: mimo_vl_core::Image,
         min_pixels: Option<i64>,
         max_pixels: Option<i64>,
     ) -> PyResult<Self> {
@@ -47,12 +44,12 @@ impl Image {
     }
 
     /// A picture of the core's.
-    pub(crate) fn of(image: prompt::Image) -> Self {
+    pub(crate) fn of(image: mimo_vl_core::Image) -> Self {
         Self { image, min_pixels: None, max_pixels: None }
     }
 
     /// The core's picture; its clones share the pixels.
-    pub(crate) fn core(&self) -> prompt::Image {
+    pub(crate) fn core(&self) -> mimo_vl_core::Image {
         self.image.clone()
     }
 }
@@ -130,8 +127,8 @@ impl Image {
 
     /// The part around (x, y) that is `zoom` times smaller on each side, for a second look at what is small; boxes and points stay
     /// in pixels of the whole picture. At the edges the part is moved inwards.
-    fn closer(&self, py: Python<'_>, x: f64, y: f64, zoom: f64) -> PyResult<Self> {
-        let image = closer(&self.image, [x, y], zoom).or_raise(py)?;
+    fn zoom_crop(&self, py: Python<'_>, x: f64, y: f64, zoom: f64) -> PyResult<Self> {
+        let image = zoom_crop(&self.image, [x, y], zoom).or_raise(py)?;
         Ok(Self { image, min_pixels: self.min_pixels, max_pixels: self.max_pixels })
     }
 
@@ -144,8 +141,8 @@ impl Image {
             }
             let image = &self.image;
             let [from, to] = [(image.height(), image.width()), (height, width)].map(|(h, w)| (h as usize, w as usize));
-            let pixels = preprocess::resize(image.pixels(), from, to, Bicubic::Picture)?;
-            prompt::Image::from_rgb(width, height, 3 * to.1, &pixels)
+            let pixels = expert::resize(image.pixels(), from, to, Bicubic::Pillow)?;
+            mimo_vl_core::Image::from_rgb(width, height, 3 * to.1, &pixels)
         };
         Ok(Self::of(py.detach(resized).or_raise(py)?))
     }
@@ -208,7 +205,7 @@ pub(crate) fn draw(py: Python<'_>, image: &Bound<'_, PyAny>, regions: &Bound<'_,
         let json: String = py.import("json")?.call_method1("dumps", (found,))?.extract()?;
         drawn.extend(parser.push(&json).into_iter().map(|(region, _)| region));
     }
-    let image = py.detach(|| mimo_vl_core::draw::draw(&image, &drawn)).or_raise(py)?;
+    let image = py.detach(|| mimo_vl_core::draw_regions(&image, &drawn)).or_raise(py)?;
     Ok(Image::of(image))
 }
 
@@ -223,11 +220,11 @@ pub(crate) fn smart_resize(
     min_pixels: usize,
     max_pixels: usize,
 ) -> PyResult<(usize, usize)> {
-    preprocess::smart_resize(height, width, factor, min_pixels, max_pixels).or_raise(py)
+    expert::smart_resize(height, width, factor, min_pixels, max_pixels).or_raise(py)
 }
 
 /// A `mimo_vl.Image`, or anything that can become one.
-pub(crate) fn as_image(source: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+pub(crate) fn as_image(source: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     match source.cast::<Image>() {
         Ok(image) => Ok(image.get().core()),
         Err(_) => pixels::from_any(source),

@@ -4,9 +4,9 @@
 //! released, and looks for signals meanwhile.
 
 mod answer;
-mod continuation;
 mod dlpack;
 mod error;
+mod generate;
 mod gui;
 mod image;
 mod log;
@@ -20,8 +20,8 @@ mod server;
 mod session;
 mod slot;
 mod stream;
+mod stream_state;
 mod text;
-mod turn;
 mod video;
 mod worker;
 

@@ -3,22 +3,18 @@
 use std::path::PathBuf;
 use std::sync::mpsc;
 
-use mimo_vl_core::cancel::Cancel;
-use mimo_vl_core::error::Error;
-use mimo_vl_core::hub::HubOptions;
-use mimo_vl_core::preprocess;
-use mimo_vl_core::prompt::Prompt;
-use mimo_vl_core::session::{self, LoadOptions};
+use mimo_vl_core::expert::preprocess_image;
+use mimo_vl_core::{CancelToken, Error, HubOptions, LoadOptions, Prompt};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::answer;
-use crate::continuation;
 use crate::error::{OrRaise, exception, no_pickle};
+use crate::generate;
 use crate::image::as_image;
 use crate::processor::{Medium, Processor};
-use crate::prompt::{generate, prompt, unsigned};
+use crate::prompt::{generate_options, prompt, unsigned};
 use crate::session::Session;
 use crate::text;
 use crate::worker::{self, followed, watched};
@@ -30,7 +26,7 @@ const CHOOSING: [&str; 8] =
 /// A loaded checkpoint. Any number of sessions, on any threads, share its weights.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Model {
-    model: session::Model,
+    model: mimo_vl_core::Model,
 }
 
 #[pymethods]
@@ -44,12 +40,12 @@ impl Model {
     /// Without a path: mimo-vl-tiny, a small model that comes with the package. `device` is "cpu", "ndarray" or
     /// "cuda:0". `weights` is the type that weights have in memory: "native", the one in the files, "f32", "f16", "bf16",
     /// or, rounded, "int8" or "int4". `max_context` bounds the tokens of a conversation, and with them its memory.
-    /// `kv_cache` is the type of keys and values of earlier tokens: "f32", "f16" or "int8". `threads` is the number of
+    /// `kv_cache_dtype` is the type of keys and values of earlier tokens: "f32", "f16" or "int8". `threads` is the number of
     /// threads on the CPU. `feature_cache` bounds the bytes of pictures' features that are kept for all sessions.
     /// `thinking_style` is how the checkpoint is told to think: "slash", "tag" or "prefill". `progress` is called with the bytes that are done and those there are.
     #[staticmethod]
     #[pyo3(signature = (
-        path=None, *, device="cpu", weights="native", max_context=None, kv_cache=None, threads=None, feature_cache=None,
+        path=None, *, device="cpu", weights="native", max_context=None, kv_cache_dtype=None, threads=None, feature_cache=None,
         thinking_style=None, revision=None, token=None, endpoint=None, cache=None, offline=None, progress=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
@@ -59,7 +55,7 @@ impl Model {
         #[pyo3(from_py_with = device_name)] device: &str,
         #[pyo3(from_py_with = weights_name)] weights: &str,
         max_context: Option<i64>,
-        kv_cache: Option<&Bound<'_, PyAny>>,
+        kv_cache_dtype: Option<&Bound<'_, PyAny>>,
         threads: Option<i64>,
         feature_cache: Option<i64>,
         thinking_style: Option<&Bound<'_, PyAny>>,
@@ -79,9 +75,9 @@ impl Model {
         if let Some(tokens) = unsigned(py, "max_context", max_context)? {
             options = options.max_context(tokens);
         }
-        if let Some(kind) = kv_cache {
-            let kind = name(kind, "kv_cache")?.parse().map_err(|error| exception(py, &error))?;
-            options = options.kv_cache(kind);
+        if let Some(kind) = kv_cache_dtype {
+            let kind = name(kind, "kv_cache_dtype")?.parse().map_err(|error| exception(py, &error))?;
+            options = options.kv_cache_dtype(kind);
         }
         if let Some(threads) = unsigned(py, "threads", threads)? {
             options = options.threads(threads);
@@ -97,7 +93,7 @@ impl Model {
         (hub.revision, hub.token, hub.endpoint, hub.offline) = (revision, token, endpoint, offline);
         hub.cache = cache.map(text::path).transpose()?;
         options = options.hub(hub);
-        let model = watched(py, progress, move |watch| session::Model::load_watched(path, &options, watch))?;
+        let model = watched(py, progress, move |watch| mimo_vl_core::Model::load_watched(path, &options, watch))?;
         Ok(Self { model })
     }
 
@@ -107,8 +103,8 @@ impl Model {
         let py = image.py();
         let (image, model) = (as_image(image)?, self.model.clone());
         let features = watched(py, None, move |_| {
-            let patches = preprocess::image(&image, model.preprocess_config())?;
-            model.engine().encode(&patches, &Cancel::new())
+            let patches = preprocess_image(&image, model.preprocess_config())?;
+            model.engine().encode(&patches, &CancelToken::new())
         })?;
         let bytes: Vec<u8> = features.values.iter().flat_map(|value| value.to_ne_bytes()).collect();
         let rows = features.values.len() / features.width.max(1);
@@ -134,7 +130,7 @@ impl Model {
         thinking: Option<bool>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let generate = generate(py, options)?;
+        let generate = generate_options(py, options)?;
         let most: usize = unsigned(py, "most", Some(most))?.unwrap_or(1);
         let mut batch = self.model.batch(most);
         let prompts = prompts.try_iter()?.map(|parts| prompt(&parts?, system, thinking));
@@ -164,8 +160,8 @@ impl Model {
 
     /// The tokens that end an answer.
     #[getter]
-    fn stop_tokens(&self) -> Vec<u32> {
-        self.model.stop_tokens().to_vec()
+    fn eos_token_ids(&self) -> Vec<u32> {
+        self.model.eos_token_ids().to_vec()
     }
 
     /// Continue prompts, each its token ids with one for each picture or video, and the patches of these; those of a video
@@ -186,13 +182,13 @@ impl Model {
                 return Err(PyTypeError::new_err(format!("argument '{key}': there is no such option")));
             }
         }
-        let options = generate(py, options)?;
+        let options = generate_options(py, options)?;
         let prompts = prompts.into_iter().map(|(ids, media)| {
             let media = media.into_iter().map(|(patches, seconds)| (patches.get().core(), seconds));
-            continuation::Prompt { ids, media: media.collect() }
+            generate::Prompt { ids, media: media.collect() }
         });
         let (prompts, model): (Vec<_>, _) = (prompts.collect(), self.model.clone());
-        followed(py, each, move |cancel, each| continuation::write(&model, &prompts, &options, &ends, cancel, &**each))
+        followed(py, each, move |cancel, each| generate::write(&model, &prompts, &options, &ends, cancel, &**each))
     }
 
     /// Open a conversation. It is a context manager that gives the memory back at its end.
@@ -229,7 +225,7 @@ impl Model {
 
 impl Model {
     /// The core's model; its clones share the weights.
-    pub(crate) fn core(&self) -> session::Model {
+    pub(crate) fn core(&self) -> mimo_vl_core::Model {
         self.model.clone()
     }
 }
@@ -251,7 +247,8 @@ pub(crate) fn quantize(
     let options = LoadOptions::new().weights(weights.parse().map_err(|error| exception(py, &error))?);
     let (source, target) = (text::path(source)?, text::path(target)?);
     let prompts: Vec<_> = questions.into_iter().flatten().map(|question| Prompt::user().text(question)).collect();
-    let receipt = watched(py, progress, move |watch| session::quantize(&source, &target, &options, &prompts, watch))?;
+    let receipt =
+        watched(py, progress, move |watch| mimo_vl_core::quantize(&source, &target, &options, &prompts, watch))?;
     let internal = |error: serde_json::Error| exception(py, &Error::Internal { reason: error.to_string() });
     serde_json::to_string(&receipt).map_err(internal)
 }

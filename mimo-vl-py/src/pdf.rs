@@ -1,6 +1,6 @@
 //! `mimo_vl.open_pdf` and its pages.
 
-use mimo_vl_core::pdf::{self, PdfOptions};
+use mimo_vl_core::{PdfOptions, open_pdf_bytes, open_pdf_watched};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -13,7 +13,7 @@ use crate::worker::watched;
 /// A page of a PDF file as a picture. Points of the page have their origin mostly at the bottom left corner, with y upwards.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct PdfPage {
-    page: pdf::PdfPage,
+    page: mimo_vl_core::PdfPage,
 }
 
 #[pymethods]
@@ -100,11 +100,11 @@ pub(crate) fn open_pdf(
     let pages = match source.cast::<PyBytes>() {
         Ok(bytes) => {
             let bytes = bytes.as_bytes().to_vec();
-            watched(py, progress, move |watch| pdf::from_bytes(bytes, &options, watch))?
+            watched(py, progress, move |watch| open_pdf_bytes(bytes, &options, watch))?
         }
         Err(_) => {
             let path = text::path(source)?;
-            watched(py, progress, move |watch| pdf::open_watched(path, &options, watch))?
+            watched(py, progress, move |watch| open_pdf_watched(path, &options, watch))?
         }
     };
     Ok(pages.into_iter().map(|page| PdfPage { page }).collect())

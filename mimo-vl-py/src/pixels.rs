@@ -1,7 +1,6 @@
 //! Pictures as other Python libraries hold them, by their looks: nothing is imported, so nothing is required.
 
-use mimo_vl_core::error::{Error, Result};
-use mimo_vl_core::prompt;
+use mimo_vl_core::{Error, Result};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
@@ -14,14 +13,14 @@ const ACCEPTED: &str = "an image is a pathlib.Path, the bytes of an image file, 
                         an array of uint8 of shape (height, width, 3 or 4)";
 
 /// Open the image file at `path`.
-pub(crate) fn from_path(path: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+pub(crate) fn from_path(path: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     let py = path.py();
     let path = text::path(path)?;
-    py.detach(|| prompt::Image::open(&path)).or_raise(py)
+    py.detach(|| mimo_vl_core::Image::open(&path)).or_raise(py)
 }
 
 /// Decode the image file that `data`, any flat buffer of bytes, holds.
-pub(crate) fn from_encoded(data: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+pub(crate) fn from_encoded(data: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     let py = data.py();
     let bytes = match data.cast::<PyBytes>() {
         Ok(bytes) => bytes.clone(),
@@ -34,11 +33,11 @@ pub(crate) fn from_encoded(data: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
         }
     };
     let bytes = bytes.as_bytes();
-    py.detach(|| prompt::Image::from_bytes(bytes)).or_raise(py)
+    py.detach(|| mimo_vl_core::Image::from_bytes(bytes)).or_raise(py)
 }
 
 /// Copy the pixels of `array`: uint8, shape `(height, width, 3 or 4)`, any strides.
-pub(crate) fn from_array(array: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+pub(crate) fn from_array(array: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     if is_tensor(array)? {
         return from_tensor(array);
     }
@@ -61,7 +60,7 @@ fn is_tensor(source: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// Copy the pixels of a tensor of another library: uint8, shape `(height, width, 3 or 4)`.
-fn from_tensor(tensor: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+fn from_tensor(tensor: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     let (shape, rows) = dlpack::bytes(tensor)?;
     match shape[..] {
         [height, width, channels @ (3 | 4)] => raw(tensor.py(), width, height, channels, &rows),
@@ -70,7 +69,7 @@ fn from_tensor(tensor: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
 }
 
 /// Copy the pixels of a PIL image of any 8-bit mode; transparency is laid on white.
-pub(crate) fn from_pil(image: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+pub(crate) fn from_pil(image: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     let mode: String = image.getattr("mode")?.extract()?;
     if mode.starts_with('I') || mode.starts_with('F') {
         let reason = format!("a PIL image of mode {mode} has no range that is known: convert it to L or RGB first");
@@ -86,7 +85,7 @@ pub(crate) fn from_pil(image: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
 }
 
 /// The picture that `source` is, whatever it is; a `str` is none, because in a prompt it is text.
-pub(crate) fn from_any(source: &Bound<'_, PyAny>) -> PyResult<prompt::Image> {
+pub(crate) fn from_any(source: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     if source.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err(
             "a str is text; for the image file at that path use pathlib.Path(...) or mimo_vl.Image.open(...)",
@@ -124,8 +123,8 @@ fn buffer<'py>(source: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyMemoryView>>
     }
 }
 
-fn raw(py: Python<'_>, width: usize, height: usize, channels: usize, rows: &[u8]) -> PyResult<prompt::Image> {
-    let make = || -> Result<prompt::Image> {
+fn raw(py: Python<'_>, width: usize, height: usize, channels: usize, rows: &[u8]) -> PyResult<mimo_vl_core::Image> {
+    let make = || -> Result<mimo_vl_core::Image> {
         let side = |side: usize| {
             u32::try_from(side).map_err(|_| Error::Image {
                 what: format!("image of {width}x{height} raw pixels"),
@@ -134,8 +133,8 @@ fn raw(py: Python<'_>, width: usize, height: usize, channels: usize, rows: &[u8]
         };
         let (columns, lines) = (side(width)?, side(height)?);
         match channels {
-            4 => prompt::Image::from_rgba(columns, lines, 4 * width, rows),
-            _ => prompt::Image::from_rgb(columns, lines, 3 * width, rows),
+            4 => mimo_vl_core::Image::from_rgba(columns, lines, 4 * width, rows),
+            _ => mimo_vl_core::Image::from_rgb(columns, lines, 3 * width, rows),
         }
     };
     py.detach(make).or_raise(py)

@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mimo_vl_core::checkpoint::Checkpoint;
-use mimo_vl_core::config::{PreprocessConfig, Texts};
-use mimo_vl_core::error::Error;
-use mimo_vl_core::hub::{self, HubOptions};
-use mimo_vl_core::preprocess::{self, Grid};
-use mimo_vl_core::prompt::{ChatTemplate, Tokenizer};
-use mimo_vl_core::session::Model;
+use mimo_vl_core::expert::{
+    self, ChatTemplate, Checkpoint, CheckpointFiles, Grid, PreprocessConfig, Tokenizer, is_repo_id, preprocess_image,
+    preprocess_video,
+};
+use mimo_vl_core::{Error, HubOptions, Model, snapshot_download};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
@@ -24,7 +22,7 @@ use crate::worker::watched;
 /// The patches of one picture or video.
 #[pyclass(frozen, module = "mimo_vl._native")]
 pub(crate) struct Patches {
-    patches: Arc<preprocess::Patches>,
+    patches: Arc<expert::Patches>,
     config: PreprocessConfig,
 }
 
@@ -33,7 +31,7 @@ pub(crate) type Medium<'py> = (Bound<'py, Patches>, Option<f64>);
 
 impl Patches {
     /// The core's patches, shared.
-    pub(crate) fn core(&self) -> Arc<preprocess::Patches> {
+    pub(crate) fn core(&self) -> Arc<expert::Patches> {
         Arc::clone(&self.patches)
     }
 }
@@ -87,7 +85,7 @@ impl Processor {
         }
     }
 
-    fn patches(&self, patches: preprocess::Patches) -> Patches {
+    fn patches(&self, patches: expert::Patches) -> Patches {
         Patches { patches: Arc::new(patches), config: self.config.clone() }
     }
 }
@@ -111,12 +109,12 @@ impl Processor {
         (options.revision, options.token, options.offline) = (revision, token, offline);
         options.cache = cache.map(text::path).transpose()?;
         watched(py, None, move |watch| {
-            let id = path.to_str().filter(|id| !path.exists() && hub::is_id(id));
-            let fetched = id.map(|id| hub::download(id, &options, watch)).transpose()?;
+            let id = path.to_str().filter(|id| !path.exists() && is_repo_id(id));
+            let fetched = id.map(|id| snapshot_download(id, &options, watch)).transpose()?;
             let path = fetched.unwrap_or(path);
             let gguf = Checkpoint::open_gguf(&path)?;
             let path = gguf.as_ref().map_or(path, |gguf| gguf.directory().to_path_buf());
-            let texts = Texts::new(&path, gguf.map(|gguf| gguf.texts().to_vec()).unwrap_or_default());
+            let texts = CheckpointFiles::new(&path, gguf.map(|gguf| gguf.texts().to_vec()).unwrap_or_default());
             Ok(Self {
                 path,
                 tokenizer: Tokenizer::load(texts.clone())?,
@@ -163,7 +161,7 @@ impl Processor {
         let py = media.py();
         if let Ok(video) = media.cast::<Video>() {
             let video = video.get().core();
-            return Ok(self.patches(py.detach(|| preprocess::video(&video, &self.config)).or_raise(py)?));
+            return Ok(self.patches(py.detach(|| preprocess_video(&video, &self.config)).or_raise(py)?));
         }
         let mut image = as_image(media)?;
         if let Some(pixels) = unsigned(py, "min_pixels", min_pixels)? {
@@ -172,7 +170,7 @@ impl Processor {
         if let Some(pixels) = unsigned(py, "max_pixels", max_pixels)? {
             image = image.max_pixels(pixels);
         }
-        Ok(self.patches(py.detach(|| preprocess::image(&image, &self.config)).or_raise(py)?))
+        Ok(self.patches(py.detach(|| preprocess_image(&image, &self.config)).or_raise(py)?))
     }
 
     /// Patches that others have cut: their normalised values, [patches, 1176], as a buffer of float32 or of its bytes.
@@ -187,7 +185,7 @@ impl Processor {
         let patches = py.detach(|| {
             let values: Vec<f32> = bytes.as_chunks().0.iter().copied().map(f32::from_ne_bytes).collect();
             let (t, h, w) = grid;
-            preprocess::Patches::from_values(&values, Grid { t, h, w }, &self.config)
+            expert::Patches::from_values(&values, Grid { t, h, w }, &self.config)
         });
         Ok(self.patches(patches.or_raise(py)?))
     }

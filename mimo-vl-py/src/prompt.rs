@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use mimo_vl_core::error::Error;
-use mimo_vl_core::prompt::{self, Message, Part, Role, Thinking};
-use mimo_vl_core::sampling::{Generate, Grammar};
+use mimo_vl_core::{Error, GenerateOptions, Grammar, Message, Part, Role, Thinking};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
@@ -19,11 +17,11 @@ use crate::video::Video;
 /// parts.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Prompt {
-    prompt: prompt::Prompt,
+    prompt: mimo_vl_core::Prompt,
 }
 
 impl Prompt {
-    pub(crate) fn of(prompt: prompt::Prompt) -> Self {
+    pub(crate) fn of(prompt: mimo_vl_core::Prompt) -> Self {
         Self { prompt }
     }
 }
@@ -48,7 +46,7 @@ impl Prompt {
             made.parts = parts(&message.get_item("content")?, &format!("{place}.content"))?;
             said.push(made);
         }
-        Ok(Self { prompt: prompt::Prompt::from_messages(said) })
+        Ok(Self { prompt: mimo_vl_core::Prompt::from_messages(said) })
     }
 
     fn __repr__(&self) -> String {
@@ -65,13 +63,13 @@ pub(crate) fn prompt(
     asked: &Bound<'_, PyAny>,
     system: Option<&Bound<'_, PyString>>,
     thinking: Option<bool>,
-) -> PyResult<prompt::Prompt> {
+) -> PyResult<mimo_vl_core::Prompt> {
     let mut prompt = match asked.cast::<Prompt>() {
         Ok(whole) => whole.get().prompt.clone(),
         Err(_) => {
             let mut message = Message::new(Role::User);
             message.parts = parts(asked, "parts")?;
-            prompt::Prompt::from_messages(vec![message])
+            mimo_vl_core::Prompt::from_messages(vec![message])
         }
     };
     if let Some(system) = system {
@@ -122,8 +120,8 @@ fn in_part(py: Python<'_>, place: &str, error: PyErr) -> PyErr {
 
 /// The core's options, from keyword arguments; None leaves the core's default. Ranges are checked by the core, beyond what its
 /// types cannot hold.
-pub(crate) fn generate(py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Generate> {
-    let mut generate = Generate::new();
+pub(crate) fn generate_options(py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<GenerateOptions> {
+    let mut generate = GenerateOptions::new();
     for (key, value) in options.into_iter().flatten().filter(|(_, value)| !value.is_none()) {
         let key: String = key.extract()?;
         set(&mut generate, &key, &value).map_err(|error| match error.is_instance_of::<PyTypeError>(py) {
@@ -134,7 +132,7 @@ pub(crate) fn generate(py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> P
     Ok(generate)
 }
 
-fn set(generate: &mut Generate, key: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+fn set(generate: &mut GenerateOptions, key: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = value.py();
     let refused = |option, reason: String| exception(py, &Error::Option { option, reason });
     match key {
@@ -153,19 +151,19 @@ fn set(generate: &mut Generate, key: &str, value: &Bound<'_, PyAny>) -> PyResult
             }
         }
         "seed" => generate.seed = whole(value, "seed")?,
-        "draft" => generate.draft = Some(whole(value, "draft")?),
+        "num_draft_tokens" => generate.num_draft_tokens = Some(whole(value, "num_draft_tokens")?),
         "stop" => generate.stop = texts(value, "stop")?,
-        "loop_tokens" => generate.loop_tokens = whole(value, "loop_tokens")?,
+        "loop_window" => generate.loop_window = whole(value, "loop_window")?,
         "logprobs" => generate.logprobs = Some(whole(value, "logprobs")?),
-        "deadline" => {
+        "timeout" => {
             let seconds: f64 = value.extract()?;
             let time = Duration::try_from_secs_f64(seconds);
-            generate.deadline = Some(time.map_err(|error| refused("deadline", format!("{seconds}: {error}")))?);
+            generate.timeout = Some(time.map_err(|error| refused("timeout", format!("{seconds}: {error}")))?);
         }
         "best_of" => generate.best_of = whole(value, "best_of")?,
-        "thinking_tokens" => generate.thinking_tokens = Some(whole(value, "thinking_tokens")?),
+        "thinking_budget" => generate.thinking_budget = Some(whole(value, "thinking_budget")?),
         "keep_thinking" => generate.keep_thinking = value.extract()?,
-        "schema" | "regex" | "lark" | "choices" | "form" => {
+        "schema" | "regex" | "lark" | "choices" | "response_format" => {
             if generate.grammar.is_some() {
                 return Err(refused("grammar", format!("{key} and another form of the answer are given")));
             }
@@ -191,7 +189,7 @@ fn grammar(key: &str, value: &Bound<'_, PyAny>) -> PyResult<Grammar> {
             "action" => Grammar::Action,
             other => {
                 let reason = format!("{other:?} is none of boxes, points, action");
-                return Err(exception(py, &Error::Option { option: "form", reason }));
+                return Err(exception(py, &Error::Option { option: "response_format", reason }));
             }
         },
     })

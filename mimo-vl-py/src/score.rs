@@ -1,7 +1,7 @@
 //! Scores of answers, for `mimo_vl.score`.
 
-use mimo_vl_core::answer::{field, time_span};
-use mimo_vl_core::score;
+use mimo_vl_core::expert::field;
+use mimo_vl_core::{score, time_span};
 use pyo3::prelude::*;
 
 use crate::answer::Characters;

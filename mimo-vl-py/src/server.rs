@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use mimo_vl_core::cancel::Cancel;
-use mimo_vl_core::error::{Error, Result};
-use mimo_vl_core::serve::{self, ServeOptions};
+use mimo_vl_core::{CancelToken, Error, Result, ServeOptions};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -20,7 +18,7 @@ use crate::text;
 use crate::worker::{contain, lock, spawn, wait};
 
 enum State {
-    Bound(Box<serve::Server>),
+    Bound(Box<mimo_vl_core::Server>),
     Running(Receiver<Result<()>>),
     Over,
 }
@@ -35,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Server {
     state: Mutex<State>,
     address: SocketAddr,
-    cancel: Cancel,
+    cancel: CancelToken,
     /// Whether a thread serves.
     serving: Arc<AtomicBool>,
 }
@@ -95,12 +93,12 @@ impl Server {
             }
         }
         let model = model.core();
-        let server = py.detach(move || serve::Server::bind(model, options)).or_raise(py)?;
+        let server = py.detach(move || mimo_vl_core::Server::bind(model, options)).or_raise(py)?;
         let address = server.address();
         Ok(Self {
             state: Mutex::new(State::Bound(Box::new(server))),
             address,
-            cancel: Cancel::new(),
+            cancel: CancelToken::new(),
             serving: Arc::default(),
         })
     }

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use mimo_vl_core::session::{self, Budget};
+use mimo_vl_core::Budget;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::answer;
 use crate::error::{OrRaise, no_pickle};
-use crate::prompt::{Prompt, generate, prompt, unsigned};
+use crate::prompt::{Prompt, generate_options, prompt, unsigned};
 use crate::slot::Slot;
 use crate::stream::Stream;
+use crate::stream_state::start;
 use crate::text;
-use crate::turn::start;
 use crate::worker::{Tell, interruptible};
 
 /// A conversation. Each turn continues the ones before it.
@@ -25,7 +25,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(session: session::Session) -> Self {
+    pub(crate) fn new(session: mimo_vl_core::Session) -> Self {
         Self { slot: Arc::new(Slot::new(session)) }
     }
 }
@@ -53,7 +53,7 @@ impl Session {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let prompt = prompt(parts, system, thinking)?;
-        let generate = generate(py, options)?;
+        let generate = generate_options(py, options)?;
         let mut lease = self.slot.lend(py, None)?;
         let answer = if generate.best_of > 1 {
             interruptible(py, &self.slot, None, move |_: &Tell<()>| lease.ask(&prompt, &generate))?
@@ -83,7 +83,7 @@ impl Session {
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Stream> {
         let prompt = prompt(parts, system, thinking)?;
-        let generate = generate(py, options)?;
+        let generate = generate_options(py, options)?;
         Stream::start(py, &self.slot, prompt, generate, progress)
     }
 
@@ -124,7 +124,7 @@ impl Session {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let prompt = prompt(parts, system, thinking)?;
-        let generate = generate(py, options)?;
+        let generate = generate_options(py, options)?;
         let plan = self.slot.with(py, move |session| session.plan(&prompt, &generate))?.or_raise(py)?;
         answer::plan(py, &plan)
     }
@@ -146,7 +146,7 @@ impl Session {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<(Prompt, Bound<'py, PyAny>)> {
         let prompt = prompt(parts, system, thinking)?;
-        let generate = generate(py, options)?;
+        let generate = generate_options(py, options)?;
         let mut budget = Budget::new().lower_pixels(lower_pixels);
         if let Some(tokens) = unsigned(py, "tokens", tokens)? {
             budget = budget.tokens(tokens);
@@ -185,7 +185,7 @@ impl Session {
 
     /// Forget the conversation.
     fn reset(&self, py: Python<'_>) -> PyResult<()> {
-        self.slot.with(py, session::Session::reset)
+        self.slot.with(py, mimo_vl_core::Session::reset)
     }
 
     /// Stop what is under way, and give the memory back. Further calls are a RuntimeError.

@@ -3,20 +3,19 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use mimo_vl_core::cancel::{Cancel, Stage};
-use mimo_vl_core::session::Session;
+use mimo_vl_core::{CancelToken, Session, Stage};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::error::exception;
-use crate::turn::Turn;
+use crate::stream_state::Turn;
 use crate::worker::{POLL, Tell, contain, lock};
 
 /// The place of a core session, which is either here or lent to the one call that uses it.
 pub(crate) struct Slot {
     state: Mutex<State>,
     changed: Condvar,
-    cancel: Cancel,
+    cancel: CancelToken,
 }
 
 enum State {

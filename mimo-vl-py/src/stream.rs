@@ -5,16 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mimo_vl_core::prompt::Prompt;
-use mimo_vl_core::sampling::Generate;
-use mimo_vl_core::session::Answer;
+use mimo_vl_core::{Answer, GenerateOptions, Prompt};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::answer;
 use crate::error::{OrRaise, no_pickle};
 use crate::slot::Slot;
-use crate::turn::{Running, Step, Turn};
+use crate::stream_state::{Running, Step, Turn};
 use crate::worker::{Tell, contain, interruptible, lock};
 
 /// Longest step of a stream whose steps are done on the thread that asks for them, where no signal is noticed meanwhile. A
@@ -44,7 +42,7 @@ impl Stream {
         py: Python<'_>,
         slot: &Arc<Slot>,
         prompt: Prompt,
-        generate: Generate,
+        generate: GenerateOptions,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let turn = Arc::new(Turn::default());

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use mimo_vl_core::error::Error;
+use mimo_vl_core::Error;
 use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;

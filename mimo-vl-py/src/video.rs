@@ -1,7 +1,6 @@
 //! `mimo_vl.Video`.
 
-use mimo_vl_core::prompt;
-use mimo_vl_core::video::VideoOptions;
+use mimo_vl_core::VideoOptions;
 use pyo3::prelude::*;
 
 use crate::error::{OrRaise, no_pickle};
@@ -13,12 +12,12 @@ use crate::worker::watched;
 /// Frames of a video, of equal size.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Video {
-    video: prompt::Video,
+    video: mimo_vl_core::Video,
 }
 
 impl Video {
     /// The core's video; its clones share the pixels.
-    pub(crate) fn core(&self) -> prompt::Video {
+    pub(crate) fn core(&self) -> mimo_vl_core::Video {
         self.video.clone()
     }
 }
@@ -35,7 +34,7 @@ impl Video {
         max_pixels: Option<i64>,
     ) -> PyResult<Self> {
         let images = frames.try_iter()?.map(|frame| as_image(&frame?)).collect::<PyResult<Vec<_>>>()?;
-        let mut video = prompt::Video::from_frames(images, fps).or_raise(frames.py())?;
+        let mut video = mimo_vl_core::Video::from_frames(images, fps).or_raise(frames.py())?;
         if let Some(pixels) = unsigned(frames.py(), "min_pixels", min_pixels)? {
             video = video.min_pixels(pixels);
         }
@@ -76,7 +75,7 @@ impl Video {
         options.total_pixels = unsigned(py, "total_pixels", total_pixels)?;
         options.max_pixels = unsigned(py, "max_pixels", max_pixels)?;
         let path = text::path(path)?;
-        let video = watched(py, progress, move |watch| prompt::Video::open_watched(path, &options, watch))?;
+        let video = watched(py, progress, move |watch| mimo_vl_core::Video::open_watched(path, &options, watch))?;
         Ok(Self { video })
     }
 

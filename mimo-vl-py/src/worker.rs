@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use mimo_vl_core::cancel::{Cancel, Watch};
-use mimo_vl_core::error::Error;
+use mimo_vl_core::{CancelToken, Error, TaskControl};
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 
@@ -72,9 +71,11 @@ pub(crate) fn wait<T: Send>(py: Python<'_>, slot: Option<&Slot>, messages: &mut 
 pub(crate) fn watched<T: Send + 'static>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
-    work: impl FnOnce(Watch<'_>) -> Result<T, Error> + Send + 'static,
+    work: impl FnOnce(TaskControl<'_>) -> Result<T, Error> + Send + 'static,
 ) -> PyResult<T> {
-    followed(py, progress, |cancel, tell| work(Watch::new().cancel(cancel).progress(&|done, of| tell((done, of)))))
+    followed(py, progress, |cancel, tell| {
+        work(TaskControl::new().cancel(cancel).progress(&|done, of| tell((done, of))))
+    })
 }
 
 /// Do long work on a thread of its own, which tells `each`, a Python function, what comes of it. What a signal handler or the
@@ -82,13 +83,13 @@ pub(crate) fn watched<T: Send + 'static>(
 pub(crate) fn followed<M, T>(
     py: Python<'_>,
     each: Option<&Bound<'_, PyAny>>,
-    work: impl FnOnce(&Cancel, &Tell<M>) -> Result<T, Error> + Send + 'static,
+    work: impl FnOnce(&CancelToken, &Tell<M>) -> Result<T, Error> + Send + 'static,
 ) -> PyResult<T>
 where
     M: for<'py> PyCallArgs<'py> + Send + 'static,
     T: Send + 'static,
 {
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let flag = cancel.clone();
     let mut messages = begin(py, each.is_some(), move |tell| work(&flag, tell))?;
     follow(py, each, None, &mut messages).inspect_err(|_| cancel.cancel())?.or_raise(py)

@@ -84,8 +84,8 @@ def test_an_end_is_part_of_the_answer(processor: Any, loaded: Any, cases: list[C
     assert (second, third) == (cases[1].greedy[:9], cases[2].greedy[:9])
 
 
-@pytest.mark.parametrize("form", [np.array, lambda values: np.asarray(values).tolist()])
-def test_pixel_values_of_others(processor: Any, loaded: Any, cases: list[Case], form: Any) -> None:
+@pytest.mark.parametrize("response_format", [np.array, lambda values: np.asarray(values).tolist()])
+def test_pixel_values_of_others(processor: Any, loaded: Any, cases: list[Case], response_format: Any) -> None:
     case = cases[2]
     inputs = prepared(processor, [case])
     for name in ("pixel_values", "pixel_values_videos"):
@@ -213,8 +213,8 @@ def test_devices(checkpoint: pathlib.Path) -> None:
 
 
 def test_what_the_native_model_refuses(model: mimo_vl.Model) -> None:
-    with pytest.raises(TypeError, match="draft"):
-        model.continue_ids([([1], [])], ends=[], draft=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="num_draft_tokens"):
+        model.continue_ids([([1], [])], ends=[], num_draft_tokens=1)  # type: ignore[call-arg]
     with pytest.raises(mimo_vl.PromptError, match="token 99999"):
         model.continue_ids([([99999], [])], ends=[])
     with pytest.raises(mimo_vl.PromptError, match="no tokens"):

@@ -48,7 +48,7 @@ def test_pdf(tmp_path: pathlib.Path, session: mimo_vl.Session) -> None:
         session.reset()
         answer = session.ask(
             [page.image, "Where?"],
-            form="boxes",
+            response_format="boxes",
             thinking=False,
             logprobs=1,
             temperature=9.0,
@@ -82,8 +82,8 @@ def test_pdf(tmp_path: pathlib.Path, session: mimo_vl.Session) -> None:
 
 
 def test_tasks(model: mimo_vl.Model, session: mimo_vl.Session, picture: pathlib.Path) -> None:
-    task = mimo_vl.Task("Turn on dark mode", instruction="Open the settings", offer=["click", "press", "finished"])
-    answer = session.ask(task.prompt(model, picture), form=task, max_tokens=200, thinking=False)
+    task = mimo_vl.Task("Turn on dark mode", instruction="Open the settings", action_space=["click", "press", "finished"])
+    answer = session.ask(task.prompt(model, picture), response_format=task, max_tokens=200, thinking=False)
     assert answer.action is not None and answer.action.name in ("click", "press", "finished")
     # Every kind of action goes to the model and back.
     actions = [
@@ -102,7 +102,7 @@ def test_tasks(model: mimo_vl.Model, session: mimo_vl.Session, picture: pathlib.
     planned = session.plan(task.prompt(model, picture))
     assert planned.prompt_tokens > session.plan(mimo_vl.Task("x").prompt(model, picture)).prompt_tokens
     with pytest.raises(mimo_vl.OptionError, match="fly"):
-        mimo_vl.Task("x", offer=["fly"])
+        mimo_vl.Task("x", action_space=["fly"])
     with pytest.raises(mimo_vl.AnswerError):
         task.step("", mimo_vl.Action("fly"))
 
@@ -122,10 +122,10 @@ def test_screens(picture: pathlib.Path) -> None:
     assert drag.map(screens[1].to_desktop).end_point == (1540, -80)
     assert mimo_vl.Action("wait").map(screens[1].to_desktop).scroll_as_drag(1, 1) == mimo_vl.Action("wait")
     image = mimo_vl.Image.open(picture)
-    part = image.closer(0, 0, 2)
+    part = image.zoom_crop(0, 0, 2)
     assert (part.width, part.tobytes()[:3]) == (round(image.width / 2), image.tobytes()[:3])
     with pytest.raises(mimo_vl.OptionError, match="zoom"):
-        image.closer(0, 0, 0.5)
+        image.zoom_crop(0, 0, 0.5)
 
 
 def test_whole_conversations(model: mimo_vl.Model, picture: pathlib.Path) -> None:

@@ -139,8 +139,8 @@ def test_unknown_device(checkpoint: pathlib.Path, device: str) -> None:
         ("repetition_penalty", 0.0),
         ("seed", -1),
         ("seed", 2**64),
-        ("draft", 8),
-        ("draft", -1),
+        ("num_draft_tokens", 8),
+        ("num_draft_tokens", -1),
     ],
 )
 def test_option_out_of_range(session: mimo_vl.Session, option: str, value: Any) -> None:
@@ -156,7 +156,7 @@ def test_option_of_load_out_of_range(checkpoint: pathlib.Path, picture: pathlib.
         {"weights": "int3"},
         {"max_context": 0},
         {"max_context": -1},
-        {"kv_cache": "bf16"},
+        {"kv_cache_dtype": "bf16"},
         {"threads": 0},
         {"threads": -1},
     ]
@@ -188,7 +188,7 @@ def test_invalid_text(session: mimo_vl.Session, call: str) -> None:
 
 
 def test_invalid_names(checkpoint: pathlib.Path) -> None:
-    for option in ("device", "weights", "kv_cache"):
+    for option in ("device", "weights", "kv_cache_dtype"):
         names: dict[str, Any] = {option: "\udcff"}
         with pytest.raises(mimo_vl.OptionError, match=f"{option}: .*surrogates"):
             mimo_vl.Model.load(checkpoint, **names)

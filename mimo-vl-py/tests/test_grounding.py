@@ -18,9 +18,9 @@ def test_boxes_are_typed_and_drawn(model: mimo_vl.Model, picture: pathlib.Path) 
     found: list[mimo_vl.Region] = []
     for seed in range(4):
         with model.session() as session, session.stream(
-            [image, QUESTION], thinking=False, form="boxes", temperature=20.0, seed=seed, max_tokens=200, logprobs=1
+            [image, QUESTION], thinking=False, response_format="boxes", temperature=20.0, seed=seed, max_tokens=200, logprobs=1
         ) as stream:
-            streamed = [event.region for event in stream if isinstance(event, mimo_vl.Found)]
+            streamed = [event.region for event in stream if isinstance(event, mimo_vl.RegionEvent)]
             answer = stream.answer
         assert answer is not None and answer.complete
         assert streamed == list(answer.regions)
@@ -44,10 +44,10 @@ def test_boxes_are_typed_and_drawn(model: mimo_vl.Model, picture: pathlib.Path) 
 
 
 def test_points_and_actions(session: mimo_vl.Session, picture: pathlib.Path) -> None:
-    points = session.ask([picture, QUESTION], thinking=False, form="points", temperature=20.0, seed=3, max_tokens=200)
+    points = session.ask([picture, QUESTION], thinking=False, response_format="points", temperature=20.0, seed=3, max_tokens=200)
     assert all(region.box is None and len(region.points) == 1 for region in points.regions)
     session.reset()
-    answer = session.ask([picture, QUESTION], thinking=False, form="action", max_tokens=300)
+    answer = session.ask([picture, QUESTION], thinking=False, response_format="action", max_tokens=300)
     assert answer.action is not None and answer.action.name in answer.text
     assert session.ask("And now?", max_tokens=4).action is None
 
@@ -56,7 +56,7 @@ def test_a_part_of_a_picture_is_named_in_the_whole(model: mimo_vl.Model, picture
     whole = mimo_vl.Image.open(picture)
     part = whole.crop(whole.width // 2, 0, whole.width - whole.width // 2, whole.height)
     with model.session() as session:
-        answer = session.ask([part, QUESTION], thinking=False, form="boxes", temperature=20.0, seed=1, max_tokens=200)
+        answer = session.ask([part, QUESTION], thinking=False, response_format="boxes", temperature=20.0, seed=1, max_tokens=200)
     for region in answer.regions:
         assert region.box is not None and region.box.pixels[0] >= whole.width // 2
     with pytest.raises(mimo_vl.ImageError, match="part"):
@@ -93,14 +93,14 @@ def test_other_forms(session: mimo_vl.Session) -> None:
     ("options", "word"),
     [
         ({"choices": ["a"], "regex": "b"}, "form of the answer"),
-        ({"form": "circles"}, "circles"),
-        ({"form": "boxes"}, "picture"),
+        ({"response_format": "circles"}, "circles"),
+        ({"response_format": "boxes"}, "picture"),
         ({"regex": "("}, "grammar"),
         ({"schema": "{"}, "JSON"),
-        ({"deadline": -1.0}, "deadline"),
-        ({"deadline": math.nan}, "deadline"),
+        ({"timeout": -1.0}, "timeout"),
+        ({"timeout": math.nan}, "timeout"),
         ({"best_of": 0}, "best_of"),
-        ({"loop_tokens": 3}, "loop_tokens"),
+        ({"loop_window": 3}, "loop_window"),
         ({"logit_bias": {1 << 30: 1.0}}, "logit_bias"),
         ({"logprobs": -1}, "logprobs"),
         ({"typical_p": 0.0}, "typical_p"),
@@ -128,6 +128,6 @@ def test_more_options(model: mimo_vl.Model) -> None:
     middle = text[len(text) // 2 :][:2]
     with model.session() as session:
         stopped = session.ask(QUESTION, thinking=False, max_tokens=24, stop=middle)
-    assert stopped.stop_reason == mimo_vl.StopReason.STOP_TEXT and middle not in stopped.text
-    with model.session() as session, pytest.raises(mimo_vl.DeadlineError):
-        session.ask(QUESTION, deadline=1e-9)
+    assert stopped.stop_reason == mimo_vl.StopReason.STOP_SEQUENCE and middle not in stopped.text
+    with model.session() as session, pytest.raises(mimo_vl.TimedOutError):
+        session.ask(QUESTION, timeout=1e-9)

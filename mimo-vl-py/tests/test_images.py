@@ -66,9 +66,9 @@ def expected(model: mimo_vl.Model, picture: pathlib.Path) -> str:
         return session.ask([picture, "What is it?"], max_tokens=16).text
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("response_format", FORMS)
 def test_same_picture_same_answer(
-    session: mimo_vl.Session, picture: pathlib.Path, expected: str, form: str
+    session: mimo_vl.Session, picture: pathlib.Path, expected: str, response_format: str
 ) -> None:
     image = FORMS[form](picture)
     assert session.ask([image, "What is it?"], max_tokens=16).text == expected

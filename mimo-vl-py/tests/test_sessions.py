@@ -58,7 +58,7 @@ def test_options_reach_the_model(model: mimo_vl.Model) -> None:
 
     greedy = ask()
     assert ask(temperature=0.0, seed=5) == greedy
-    assert ask(draft=0) == ask(draft=7) == greedy
+    assert ask(num_draft_tokens=0) == ask(num_draft_tokens=7) == greedy
     assert ask(temperature=2.0, seed=1) == ask(temperature=2.0, seed=1)
     assert ask(temperature=2.0, seed=1) != ask(temperature=2.0, seed=2)
     assert ask(temperature=2.0, top_k=1) == greedy
@@ -174,7 +174,7 @@ def test_model(model: mimo_vl.Model, checkpoint: pathlib.Path) -> None:
     assert repr(model) == f'<mimo_vl.Model "{checkpoint}" on cpu>'
     assert mimo_vl.Model.load(str(checkpoint), weights="f32", max_context=64).max_context == 64
     assert model.max_context > 64
-    small = mimo_vl.Model.load(checkpoint, weights="f32", kv_cache="int8", threads=1)
+    small = mimo_vl.Model.load(checkpoint, weights="f32", kv_cache_dtype="int8", threads=1)
     assert small.session().ask(QUESTION, max_tokens=1).tokens == 1
 
 

@@ -169,7 +169,7 @@ static void streams_end_early(const mimo_vl_model *model) {
 }
 
 static void *cancel_it(void *cancel) {
-    mimo_vl_cancel_cancel(cancel);
+    mimo_vl_cancel_token_cancel(cancel);
     return NULL;
 }
 
@@ -179,7 +179,7 @@ static void another_thread_cancels(const mimo_vl_model *model) {
     mimo_vl_prompt *prompt = ask_about(NULL);
     mimo_vl_generate_options *options = at_most(2000);
     mimo_vl_generate_options *few = at_most(4);
-    mimo_vl_cancel *cancel;
+    mimo_vl_cancel_token *cancel;
     mimo_vl_stream *stream;
     mimo_vl_answer *answer;
     mimo_vl_event_kind kind;
@@ -203,11 +203,11 @@ static void another_thread_cancels(const mimo_vl_model *model) {
     CHECK(answer == NULL);
 
     /* The next question is not affected, and the handle outlives its session. */
-    mimo_vl_cancel_cancel(cancel);
+    mimo_vl_cancel_token_cancel(cancel);
     OK(mimo_vl_session_ask(session, prompt, few, &answer, &error));
     mimo_vl_session_free(session);
-    mimo_vl_cancel_cancel(cancel);
-    mimo_vl_cancel_free(cancel);
+    mimo_vl_cancel_token_cancel(cancel);
+    mimo_vl_cancel_token_free(cancel);
     mimo_vl_answer_free(answer);
     mimo_vl_stream_free(stream);
     mimo_vl_prompt_free(prompt);
@@ -274,8 +274,8 @@ static void options_of_loading_count(void) {
     mimo_vl_model *model;
     mimo_vl_str device;
     OK(mimo_vl_load_options_set_device(options, "cpu", &error));
-    OK(mimo_vl_load_options_set_weights(options, MIMO_VL_WEIGHTS_F32, &error));
-    OK(mimo_vl_load_options_set_kv_cache(options, MIMO_VL_KV_CACHE_INT8, &error));
+    OK(mimo_vl_load_options_set_weights(options, MIMO_VL_WEIGHT_FORMAT_F32, &error));
+    OK(mimo_vl_load_options_set_kv_cache_dtype(options, MIMO_VL_KV_CACHE_DTYPE_INT8, &error));
     mimo_vl_load_options_set_threads(options, 1);
     mimo_vl_load_options_set_max_context(options, 4);
     OK(mimo_vl_model_load(checkpoint, options, &model, &error));

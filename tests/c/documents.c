@@ -157,15 +157,15 @@ static void questions_are_answered_together(const mimo_vl_model *model, const mi
     }
 
     /* A handle ends all of them, also when the batch is gone. */
-    mimo_vl_cancel *cancel;
+    mimo_vl_cancel_token *cancel;
     OK(mimo_vl_batch_cancel_handle(batch, &cancel, &error));
     OK(mimo_vl_batch_add(batch, prompt, options, &number, &error));
-    mimo_vl_cancel_cancel(cancel);
+    mimo_vl_cancel_token_cancel(cancel);
     FAILS(mimo_vl_batch_next(batch, &number, &kind, NULL, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
     CHECK(number == 4);
     mimo_vl_batch_free(batch);
-    mimo_vl_cancel_cancel(cancel);
-    mimo_vl_cancel_free(cancel);
+    mimo_vl_cancel_token_cancel(cancel);
+    mimo_vl_cancel_token_free(cancel);
 
     FAILS(mimo_vl_batch_new(NULL, 1, &batch, &error), MIMO_VL_STATUS_OPTION, "model");
     CHECK(batch == NULL);

@@ -81,12 +81,12 @@ static size_t regions_are_found(const mimo_vl_model *model, const mimo_vl_image 
     CHECK(!isnan(mimo_vl_answer_field_confidence(answer, "/0", 2)) == (streamed > 0));
     CHECK(isnan(mimo_vl_answer_field_confidence(answer, "/none", 5)));
     CHECK(isnan(mimo_vl_answer_field_confidence(answer, NULL, 3)));
-    OK(mimo_vl_answer_draw(answer, 0, image, &drawn, &error));
+    OK(mimo_vl_answer_draw_regions(answer, 0, image, &drawn, &error));
     size_t bytes = 3 * (size_t)mimo_vl_image_width(image) * mimo_vl_image_height(image);
     bool differs = memcmp(mimo_vl_image_pixels(drawn), mimo_vl_image_pixels(image), bytes) != 0;
     CHECK(differs == (streamed > 0));
     mimo_vl_image_free(drawn);
-    OK(mimo_vl_answer_draw(answer, 1, image, &drawn, &error));
+    OK(mimo_vl_answer_draw_regions(answer, 1, image, &drawn, &error));
     CHECK(memcmp(mimo_vl_image_pixels(drawn), mimo_vl_image_pixels(image), bytes) == 0);
     mimo_vl_image_free(drawn);
     mimo_vl_answer_free(answer);
@@ -182,11 +182,11 @@ static void screens_have_their_own_units(const mimo_vl_image *image) {
     static const mimo_vl_screen FLAT = {0, 0, 9, 9, 0};
     CHECK(!mimo_vl_screen_to_desktop(&FLAT, 0, 0, point) && mimo_vl_screen_at(&FLAT, 1, 0, 0) == 1);
     CHECK(mimo_vl_box_contains(EDGES, 3, 2) && !mimo_vl_box_contains(EDGES, 3.1, 2) && !mimo_vl_box_contains(NULL, 0, 0));
-    OK(mimo_vl_image_closer(image, 0, 0, 2, &part, &error));
+    OK(mimo_vl_image_zoom_crop(image, 0, 0, 2, &part, &error));
     CHECK(mimo_vl_image_width(part) == (mimo_vl_image_width(image) + 1) / 2);
     CHECK(memcmp(mimo_vl_image_pixels(part), mimo_vl_image_pixels(image), 3 * (size_t)mimo_vl_image_width(part)) == 0);
     mimo_vl_image_free(part);
-    FAILS(mimo_vl_image_closer(image, 0, 0, 0.5, &part, &error), MIMO_VL_STATUS_OPTION, "zoom");
+    FAILS(mimo_vl_image_zoom_crop(image, 0, 0, 0.5, &part, &error), MIMO_VL_STATUS_OPTION, "zoom");
 }
 
 static void a_task_takes_steps(const mimo_vl_model *model, const mimo_vl_image *image) {
@@ -200,8 +200,8 @@ static void a_task_takes_steps(const mimo_vl_model *model, const mimo_vl_image *
     mimo_vl_generate_options *options = at_most(100);
     double point[2];
     OK(mimo_vl_task_new("Pay", 3, &task, &error));
-    FAILS(mimo_vl_task_offer(task, UNKNOWN, 1, &error), MIMO_VL_STATUS_OPTION, "12");
-    OK(mimo_vl_task_offer(task, OFFERED, 2, &error));
+    FAILS(mimo_vl_task_set_action_space(task, UNKNOWN, 1, &error), MIMO_VL_STATUS_OPTION, "12");
+    OK(mimo_vl_task_set_action_space(task, OFFERED, 2, &error));
     OK(mimo_vl_task_set_instruction(task, "Click it.", 9, &error));
     OK(mimo_vl_generate_options_set_task(options, task, &error));
     for (int step = 0; step < 2; step++) {

@@ -22,9 +22,9 @@ static void bad_loads_are_refused(void) {
     FAILS(mimo_vl_load_options_set_device(NULL, "cpu", &error), MIMO_VL_STATUS_OPTION, "options");
     FAILS(mimo_vl_load_options_set_device(options, "cp\xff", &error), MIMO_VL_STATUS_OPTION, "UTF-8");
     FAILS(mimo_vl_load_options_set_weights(options, 99, &error), MIMO_VL_STATUS_OPTION, "weights");
-    FAILS(mimo_vl_load_options_set_weights(NULL, MIMO_VL_WEIGHTS_F32, &error), MIMO_VL_STATUS_OPTION, "options");
-    FAILS(mimo_vl_load_options_set_kv_cache(options, 3, &error), MIMO_VL_STATUS_OPTION, "kv_cache");
-    FAILS(mimo_vl_load_options_set_kv_cache(NULL, MIMO_VL_KV_CACHE_F16, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_weights(NULL, MIMO_VL_WEIGHT_FORMAT_F32, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_kv_cache_dtype(options, 3, &error), MIMO_VL_STATUS_OPTION, "kv_cache");
+    FAILS(mimo_vl_load_options_set_kv_cache_dtype(NULL, MIMO_VL_KV_CACHE_DTYPE_F16, &error), MIMO_VL_STATUS_OPTION, "options");
     FAILS(mimo_vl_load_options_set_thinking_style(options, 3, &error), MIMO_VL_STATUS_OPTION, "thinking_style");
     FAILS(mimo_vl_load_options_set_thinking_style(NULL, MIMO_VL_THINKING_STYLE_TAG, &error), MIMO_VL_STATUS_OPTION, "options");
     OK(mimo_vl_load_options_set_thinking_style(options, MIMO_VL_THINKING_STYLE_PREFILL, &error));
@@ -96,9 +96,9 @@ static void bad_prompts_are_refused(const mimo_vl_model *model) {
     mimo_vl_generate_options_set_min_p(options, 0.05f);
     mimo_vl_generate_options_set_repetition_penalty(options, 1.1f);
     mimo_vl_generate_options_set_seed(options, 7);
-    mimo_vl_generate_options_set_draft(options, 8);
+    mimo_vl_generate_options_set_num_draft_tokens(options, 8);
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "draft");
-    mimo_vl_generate_options_set_draft(options, 3);
+    mimo_vl_generate_options_set_num_draft_tokens(options, 3);
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     mimo_vl_answer_free(answer);
     mimo_vl_session_free(session);
@@ -123,7 +123,7 @@ static void bad_prompts_are_refused(const mimo_vl_model *model) {
 
 static void null_handles_do_no_harm(void) {
     mimo_vl_error *error = NULL;
-    mimo_vl_cancel *cancel;
+    mimo_vl_cancel_token *cancel;
     mimo_vl_answer *answer;
     mimo_vl_event_kind kind;
     mimo_vl_str text;
@@ -150,10 +150,10 @@ static void null_handles_do_no_harm(void) {
     mimo_vl_image_set_max_pixels(NULL, 1);
     mimo_vl_load_options_set_max_context(NULL, 1);
     mimo_vl_load_options_set_threads(NULL, 1);
-    mimo_vl_generate_options_set_draft(NULL, 1);
+    mimo_vl_generate_options_set_num_draft_tokens(NULL, 1);
     mimo_vl_generate_options_set_max_tokens(NULL, 1);
     mimo_vl_generate_options_set_seed(NULL, 1);
-    mimo_vl_cancel_cancel(NULL);
+    mimo_vl_cancel_token_cancel(NULL);
     mimo_vl_error_free(NULL);
     mimo_vl_load_options_free(NULL);
     mimo_vl_generate_options_free(NULL);
@@ -163,7 +163,7 @@ static void null_handles_do_no_harm(void) {
     mimo_vl_session_free(NULL);
     mimo_vl_stream_free(NULL);
     mimo_vl_answer_free(NULL);
-    mimo_vl_cancel_free(NULL);
+    mimo_vl_cancel_token_free(NULL);
 }
 
 static void bad_checkpoints_are_refused(const char *broken, bool hub) {

@@ -179,9 +179,9 @@ static void options_reach_the_answer(const mimo_vl_model *model) {
     mimo_vl_generate_options_set_typical_p(options, 0.0f);
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "typical_p");
     mimo_vl_generate_options_set_typical_p(options, 0.9f);
-    mimo_vl_generate_options_set_loop_tokens(options, 3);
-    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "loop_tokens");
-    mimo_vl_generate_options_set_loop_tokens(options, 64);
+    mimo_vl_generate_options_set_loop_window(options, 3);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "loop_window");
+    mimo_vl_generate_options_set_loop_window(options, 64);
     mimo_vl_generate_options_set_best_of(options, 2);
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "best_of");
     mimo_vl_generate_options_set_temperature(options, 1.0f);
@@ -192,7 +192,7 @@ static void options_reach_the_answer(const mimo_vl_model *model) {
     options = at_most(8);
     mimo_vl_generate_options_set_best_of(options, 2);
     mimo_vl_generate_options_set_temperature(options, 1.0f);
-    mimo_vl_generate_options_set_thinking_tokens(options, 4);
+    mimo_vl_generate_options_set_thinking_budget(options, 4);
     mimo_vl_generate_options_set_keep_thinking(options, true);
     OK(mimo_vl_generate_options_add_stop(options, "never said", strlen("never said"), &error));
     FAILS(mimo_vl_generate_options_add_stop(options, NULL, 1, &error), MIMO_VL_STATUS_OPTION, "text");
@@ -201,9 +201,9 @@ static void options_reach_the_answer(const mimo_vl_model *model) {
     CHECK(mimo_vl_answer_logprob_count(answer) == mimo_vl_answer_tokens(answer));
     mimo_vl_answer_free(answer);
     mimo_vl_generate_options_set_logprobs(options, false);
-    mimo_vl_generate_options_set_deadline(options, 1e-9);
-    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_DEADLINE, "deadline");
-    mimo_vl_generate_options_set_deadline(options, 0.0);
+    mimo_vl_generate_options_set_timeout(options, 1e-9);
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_TIMEOUT, "deadline");
+    mimo_vl_generate_options_set_timeout(options, 0.0);
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     CHECK(mimo_vl_answer_logprob_count(answer) == 0 && mimo_vl_answer_logprob(answer, 0) != mimo_vl_answer_logprob(answer, 0));
     mimo_vl_answer_free(answer);
@@ -366,7 +366,7 @@ static void null_is_harmless(void) {
     CHECK(mimo_vl_answer_region(NULL, 0) == NULL && mimo_vl_stream_region(NULL) == NULL);
     CHECK(!mimo_vl_region_label(NULL, NULL) && mimo_vl_region_image(NULL) == 0 && !mimo_vl_region_clamped(NULL));
     mimo_vl_video_options_set_fps(NULL, 1.0);
-    mimo_vl_generate_options_set_deadline(NULL, 1.0);
+    mimo_vl_generate_options_set_timeout(NULL, 1.0);
     mimo_vl_load_options_set_feature_cache(NULL, 0);
     mimo_vl_plan_free(NULL);
     mimo_vl_video_free(NULL);

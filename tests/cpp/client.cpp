@@ -104,7 +104,7 @@ static void boxes_and_actions_are_typed(const Model &model, const Image &image) 
     const mimo_vl_screen screen{100, 0, 200, 100, 2};
     CHECK(to_pixels(screen, to_desktop(screen, {20, 30})) == (std::array<double, 2>{20, 30}));
     CHECK(screen_at({screen}, {150, 10}) == 0 && !screen_at({screen}, {0, 0}) && contains({0, 0, 2, 2}, {1, 2}));
-    CHECK(image.closer(0, 0, 1).width() == image.width());
+    CHECK(image.zoom_crop(0, 0, 1).width() == image.width());
     fails([] { Action::parse("no"); }, MIMO_VL_STATUS_ANSWER, "action");
 }
 
@@ -218,7 +218,7 @@ int main(int count, char **arguments) {
     fails([] { Model("no/such/folder"); }, MIMO_VL_STATUS_IO, "no/such/folder");
     fails([] { Image::open("no/such.png"); }, MIMO_VL_STATUS_IO, "no/such.png");
     LoadOptions options;
-    options.device("cpu").weights(MIMO_VL_WEIGHTS_NATIVE).threads(2).feature_cache(0);
+    options.device("cpu").weights(MIMO_VL_WEIGHT_FORMAT_NATIVE).threads(2).feature_cache(0);
     Model model(checkpoint, options);
     CHECK(model.device() == "cpu");
     Image image = Image::open(arguments[2]);

@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use mimo_vl_core::hub::{HubOptions, download};
-use mimo_vl_core::{Error, Result, Watch};
+use mimo_vl_core::{Error, HubOptions, Result, TaskControl, snapshot_download};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -229,7 +228,7 @@ pub(crate) fn options(address: &str, cache: &Path) -> HubOptions {
 }
 
 pub(crate) fn get(server: &Server, cache: &Path) -> Result<PathBuf> {
-    download("o/n", &options(&server.address, cache), Watch::new())
+    snapshot_download("o/n", &options(&server.address, cache), TaskControl::new())
 }
 
 pub(crate) fn folder() -> TempDir {

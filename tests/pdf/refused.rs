@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::build::{Build, COLOURED, encrypted, pages};
 use super::read;
-use mimo_vl_core::Error;
-use mimo_vl_core::pdf::{PdfOptions, open};
+use mimo_vl_core::{Error, PdfOptions, open_pdf};
 
 /// What is said of an image, without its name.
 #[track_caller]
@@ -153,8 +152,8 @@ fn a_page_at_fault_is_named() {
 fn files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("some.pdf");
-    assert!(matches!(open(&path, &PdfOptions::new()), Err(Error::Io { path: of, .. }) if of == path));
-    let said = |path| open(path, &PdfOptions::new()).unwrap_err().to_string();
+    assert!(matches!(open_pdf(&path, &PdfOptions::new()), Err(Error::Io { path: of, .. }) if of == path));
+    let said = |path| open_pdf(path, &PdfOptions::new()).unwrap_err().to_string();
     assert_eq!(said(folder.path()), format!("{}: not a file", folder.path().display()));
     fs::write(&path, "words").unwrap();
     assert_eq!(said(&path), format!("{}: not a PDF file", path.display()));

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mimo_vl_benches::seven::{PARTS, run};
+use mimo_vl_benches::bench_7b_model::{PARTS, run};
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1), &PARTS) {

@@ -132,8 +132,8 @@ def test_a_schema_that_no_answer_can_follow_stops_the_run(folder: Path, out: Pat
 
 
 def test_regions_in_pixels_and_points() -> None:
-    def located(pixels: tuple[float, ...], points: tuple[float, ...] | None) -> mimo_vl.Located:
-        return mimo_vl.Located(pixels, pixels, pixels, points, False)
+    def located(pixels: tuple[float, ...], points: tuple[float, ...] | None) -> mimo_vl.Coordinates:
+        return mimo_vl.Coordinates(pixels, pixels, pixels, points, False)
 
     edges, in_points = (20.0, 30.0, 60.0, 80.0), (30.0, 60.0, 50.0, 85.0)
     box = mimo_vl.Region(0, 4, "total", None, located(edges, in_points), (), None)

@@ -190,7 +190,7 @@ def tokens(port: int) -> float:
 
 def leave(port: int, stream: bool) -> bool:
     """Ask for a long answer and go away before it is over; whether it was not over before that."""
-    form = {"type": "json_schema", "json_schema": {"name": "text", "schema": {"type": "string", "minLength": 4000}}}
+    response_format = {"type": "json_schema", "json_schema": {"name": "text", "schema": {"type": "string", "minLength": 4000}}}
     body = json.dumps(question(stream=stream, response_format=form, **ANSWER_AT_ONCE)).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {KEY}\r\n"
     with socket.create_connection(("127.0.0.1", port), WAIT) as client:

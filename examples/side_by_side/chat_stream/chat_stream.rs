@@ -6,7 +6,7 @@ use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mimo_vl_core::{Event, Generate, Image, LoadOptions, Model, Prompt};
+use mimo_vl_core::{Event, GenerateOptions, Image, LoadOptions, Model, Prompt};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -24,7 +24,7 @@ fn run(model: &str, image: &str, questions: &[String]) -> Result<(), Box<dyn Err
         if INTERRUPTED.load(Ordering::Relaxed) {
             return Err(mimo_vl_core::Error::Cancelled.into());
         }
-        for event in session.stream(&prompt.text(question), &Generate::new())? {
+        for event in session.stream(&prompt.text(question), &GenerateOptions::new())? {
             // Thinking is left out, and an answer stays on its line.
             if let Event::Text(text) = event? {
                 print!("{}", text.replace('\n', " "));

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use mimo_vl_core::{Generate, Image, LoadOptions, Model, Prompt, Result, Thinking};
+use mimo_vl_core::{GenerateOptions, Image, LoadOptions, Model, Prompt, Result, Thinking};
 
 fn run(model: &str, image: &str, question: &str) -> Result<()> {
     // The picture goes before the question.
     let prompt = Prompt::user().image(Image::open(image)?).text(question).thinking(Thinking::Off);
     let model = Model::load(model, &LoadOptions::new())?;
-    let answer = model.session().ask(&prompt, &Generate::new())?;
+    let answer = model.session().ask(&prompt, &GenerateOptions::new())?;
     println!("{}", answer.text);
     Ok(())
 }

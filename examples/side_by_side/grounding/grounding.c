@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
             printf(": %.0f %.0f %.0f %.0f\n", box[0], box[1], box[2], box[3]);
         }
     }
-    check(mimo_vl_answer_draw(answer, 0, image, &drawn, &error));
+    check(mimo_vl_answer_draw_regions(answer, 0, image, &drawn, &error));
     check(mimo_vl_image_write_png(drawn, argv[4], &error));
     mimo_vl_image_free(drawn);
     mimo_vl_answer_free(answer);

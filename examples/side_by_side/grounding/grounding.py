@@ -10,7 +10,7 @@ def run(model: str, image: str, question: str, out: str) -> None:
     picture = mimo_vl.Image.open(image)
     with mimo_vl.Model.load(model).session() as session:
         # The form closes what is open before the tokens are used up.
-        answer = session.ask([picture, question], thinking=False, max_tokens=512, form="boxes")
+        answer = session.ask([picture, question], thinking=False, max_tokens=512, response_format="boxes")
     for region in answer.regions:
         if region.box:
             left, top, right, bottom = region.box.pixels

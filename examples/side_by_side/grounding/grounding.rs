@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use mimo_vl_core::draw::draw;
-use mimo_vl_core::{Error, Generate, Grammar, Image, LoadOptions, Model, Prompt, Result, Thinking};
+use mimo_vl_core::{
+    Error, GenerateOptions, Grammar, Image, LoadOptions, Model, Prompt, Result, Thinking, draw_regions,
+};
 
 fn run(model: &str, image: &str, question: &str, out: &str) -> Result<()> {
     let image = Image::open(image)?;
     let prompt = Prompt::user().image(image.clone()).text(question).thinking(Thinking::Off);
     // The form closes what is open before the tokens are used up.
-    let generate = Generate::new().max_tokens(512).grammar(Grammar::Boxes);
+    let generate = GenerateOptions::new().max_tokens(512).grammar(Grammar::Boxes);
     let answer = Model::load(model, &LoadOptions::new())?.session().ask(&prompt, &generate)?;
     for region in &answer.regions {
         if let Some(found) = region.as_box() {
@@ -19,7 +20,7 @@ fn run(model: &str, image: &str, question: &str, out: &str) -> Result<()> {
             println!("{label}: {left:.0} {top:.0} {right:.0} {bottom:.0}");
         }
     }
-    let png = draw(&image, &answer.regions)?.to_png()?;
+    let png = draw_regions(&image, &answer.regions)?.to_png()?;
     std::fs::write(out, png).map_err(|source| Error::Io { path: out.into(), source })
 }
 

@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     mimo_vl_action *action;
     check(mimo_vl_image_from_path(argv[2], &screenshot, &error));
     check(mimo_vl_task_new(argv[3], strlen(argv[3]), &task, &error));
-    check(mimo_vl_task_offer(task, OFFERED, 3, &error));
+    check(mimo_vl_task_set_action_space(task, OFFERED, 3, &error));
     check(mimo_vl_model_load(argv[1], NULL, &model, &error));
     check(mimo_vl_task_prompt(task, screenshot, model, &prompt, &error));
     check(mimo_vl_prompt_set_thinking(prompt, MIMO_VL_THINKING_OFF, &error));

@@ -7,11 +7,11 @@ import mimo_vl
 
 def run(model: str, screenshot: str, goal: str) -> None:
     picture = mimo_vl.Image.open(screenshot)
-    task = mimo_vl.Task(goal, offer=["click", "press", "finished"])
+    task = mimo_vl.Task(goal, action_space=["click", "press", "finished"])
     loaded = mimo_vl.Model.load(model)
     prompt = task.prompt(loaded, picture)
     with loaded.session() as session:
-        action = session.ask(prompt, thinking=False, max_tokens=200, form=task).action
+        action = session.ask(prompt, thinking=False, max_tokens=200, response_format=task).action
     if action is None:
         raise mimo_vl.AnswerError("the answer is no action")
     print(action.name, *(f"{value:.0f}" for value in action.point or ()))

@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use mimo_vl_core::gui::{Action, ActionKind, Task};
-use mimo_vl_core::{Generate, Image, LoadOptions, Model, Result, Thinking};
+use mimo_vl_core::{GenerateOptions, Image, LoadOptions, Model, Result, Thinking};
 
 fn run(model: &str, screenshot: &str, goal: &str) -> Result<()> {
     let screenshot = Image::open(screenshot)?;
     let task = Task::new(goal).offer(&[ActionKind::Click, ActionKind::Press, ActionKind::Finished]);
     let model = Model::load(model, &LoadOptions::new())?;
     let prompt = task.prompt(screenshot, model.preprocess_config())?.thinking(Thinking::Off);
-    let generate = Generate::new().max_tokens(200).grammar(task.grammar());
+    let generate = GenerateOptions::new().max_tokens(200).grammar(task.grammar());
     let answer = model.session().ask(&prompt, &generate)?;
     let action = Action::parse(&answer.text)?.to_original(&answer.transforms[0]);
     let point = match &action {

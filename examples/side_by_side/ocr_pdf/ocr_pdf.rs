@@ -3,16 +3,15 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use mimo_vl_core::pdf::{self, PdfOptions};
-use mimo_vl_core::{Generate, LoadOptions, Model, Prompt, Result, Thinking};
+use mimo_vl_core::{GenerateOptions, LoadOptions, Model, PdfOptions, Prompt, Result, Thinking, open_pdf};
 
 fn run(model: &str, file: &str) -> Result<()> {
-    let pages = pdf::open(file, &PdfOptions::new())?;
+    let pages = open_pdf(file, &PdfOptions::new())?;
     let model = Model::load(model, &LoadOptions::new())?;
     for page in pages {
         let prompt = Prompt::user().image(page.image).text("What does the page say?").thinking(Thinking::Off);
         // A session for each page, which knows nothing of the others.
-        let answer = model.session().ask(&prompt, &Generate::new().max_tokens(24))?;
+        let answer = model.session().ask(&prompt, &GenerateOptions::new().max_tokens(24))?;
         println!("page {}: {}", page.number, answer.text);
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use mimo_vl_core::{Generate, Grammar, Image, LoadOptions, Model, Prompt, Thinking};
+use mimo_vl_core::{GenerateOptions, Grammar, Image, LoadOptions, Model, Prompt, Thinking};
 
 const SCHEMA: &str = r#"{
     "type": "object",
@@ -19,7 +19,7 @@ const SCHEMA: &str = r#"{
 fn run(model: &str, image: &str) -> Result<(), Box<dyn Error>> {
     let image = Image::open(image)?;
     let prompt = Prompt::user().image(image).text("How many shapes are there?").thinking(Thinking::Off);
-    let generate = Generate::new().grammar(Grammar::JsonSchema(SCHEMA.to_owned()));
+    let generate = GenerateOptions::new().grammar(Grammar::JsonSchema(SCHEMA.to_owned()));
     let answer = Model::load(model, &LoadOptions::new())?.session().ask(&prompt, &generate)?;
     if !answer.complete {
         return Err("the answer is cut off".into());

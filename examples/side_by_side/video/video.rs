@@ -3,17 +3,16 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use mimo_vl_core::preprocess::Sampling;
-use mimo_vl_core::{Generate, LoadOptions, Model, Prompt, Result, Thinking, Video, VideoOptions};
+use mimo_vl_core::{FrameSampling, GenerateOptions, LoadOptions, Model, Prompt, Result, Thinking, Video, VideoOptions};
 
 fn run(model: &str, file: &str, question: &str) -> Result<()> {
     // A token covers 28 by 28 pixels, so that a pair of frames has at most 36 of them.
-    let options = VideoOptions::new().sampling(Sampling::new().fps(2.0)).max_pixels(36 * 784);
+    let options = VideoOptions::new().sampling(FrameSampling::new().fps(2.0)).max_pixels(36 * 784);
     let video = Video::open(file, &options)?;
     let times: Vec<String> = video.timestamps().iter().map(|time| format!("{time:.2}")).collect();
     println!("{}", times.join(" "));
     let prompt = Prompt::user().video(video).text(question).thinking(Thinking::Off);
-    let answer = Model::load(model, &LoadOptions::new())?.session().ask(&prompt, &Generate::new())?;
+    let answer = Model::load(model, &LoadOptions::new())?.session().ask(&prompt, &GenerateOptions::new())?;
     println!("{}", answer.text);
     Ok(())
 }

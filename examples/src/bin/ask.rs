@@ -11,11 +11,10 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use mimo_vl_core::draw::draw;
-use mimo_vl_core::kernels::Level;
+use mimo_vl_core::expert::SimdLevel;
 use mimo_vl_core::{
-    Answer, Cancel, Error, Event, Generate, Image, LoadOptions, Model, Part, Prompt, Session, StopReason, Thinking,
-    Timings, Video, VideoOptions, Watch,
+    Answer, CancelToken, Error, Event, GenerateOptions, Image, LoadOptions, Model, Part, Prompt, Session, StopReason,
+    TaskControl, Thinking, Timings, Video, VideoOptions, draw_regions,
 };
 use mimo_vl_examples::progress::{loading_bar, show};
 use mimo_vl_examples::tiny_model;
@@ -27,7 +26,7 @@ Ask a question about pictures or videos; the answer goes to the standard output.
   --model PATH         checkpoint directory, or a GGUF file (default: the mimo-vl-tiny of this repository)
   --device NAME        cpu, ndarray or cuda:0 (default: cpu)
   --weights FORMAT     native, f32, f16, bf16, int8 or int4 (default: native)
-  --kv-cache FORMAT    keys and values in f32, f16 or int8 (default: f16 for weights of four or eight bits, else f32)
+  --kv-cache-dtype FORMAT    keys and values in f32, f16 or int8 (default: f16 for weights of four or eight bits, else f32)
   --threads N          threads on the CPU (default: one for each core)
   --no-think           answer at once
   --show-thinking      write the thinking even when the output is not a terminal
@@ -55,7 +54,7 @@ struct Arguments {
     think: Thinking,
     show_thinking: bool,
     max_pixels: Option<u32>,
-    generate: Generate,
+    generate: GenerateOptions,
     draw: Option<PathBuf>,
     stats: bool,
 }
@@ -119,7 +118,7 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, Ending> {
         think: Thinking::Auto,
         show_thinking: false,
         max_pixels: None,
-        generate: Generate::new(),
+        generate: GenerateOptions::new(),
         draw: None,
         stats: false,
     };
@@ -168,12 +167,12 @@ fn set(
             let parsed = value()?.to_string_lossy().parse();
             arguments.load.weights = parsed.map_err(|error: Error| Ending::Usage(error.to_string()))?;
         }
-        "--kv-cache" => {
+        "--kv-cache-dtype" => {
             let parsed = value()?.to_string_lossy().parse();
-            arguments.load.kv_cache = Some(parsed.map_err(|error: Error| Ending::Usage(error.to_string()))?);
+            arguments.load.kv_cache_dtype = Some(parsed.map_err(|error: Error| Ending::Usage(error.to_string()))?);
         }
         "--threads" => arguments.load.threads = Some(number(name, &value()?)?),
-        "--thinking-tokens" => arguments.generate.thinking_tokens = Some(number(name, &value()?)?),
+        "--thinking-tokens" => arguments.generate.thinking_budget = Some(number(name, &value()?)?),
         "--draw" => arguments.draw = Some(PathBuf::from(value()?)),
         "--max-tokens" => arguments.generate.max_tokens = number(name, &value()?)?,
         "--max-pixels" => arguments.max_pixels = Some(number(name, &value()?)?),
@@ -191,11 +190,11 @@ fn number<T: FromStr>(name: &str, value: &OsStr) -> Result<T, Ending> {
 
 fn run(arguments: &Arguments) -> Result<(), Ending> {
     let prompt = prompt(arguments)?;
-    let loading = Cancel::new();
+    let loading = CancelToken::new();
     interrupt(loading.clone());
     let bar = loading_bar();
     let progress = |done, of| show(&bar, done, of);
-    let watch = Watch::new().cancel(&loading).progress(&progress);
+    let watch = TaskControl::new().cancel(&loading).progress(&progress);
     let model = Model::load_watched(&arguments.model, &arguments.load, watch);
     bar.finish_and_clear();
     let model = model?;
@@ -217,7 +216,7 @@ fn run(arguments: &Arguments) -> Result<(), Ending> {
         );
     }
     if let Some(file) = &arguments.draw {
-        draw_regions(&answer, &prompt, file)?;
+        write_drawing(&answer, &prompt, file)?;
     }
     match answer.stop {
         StopReason::MaxTokens => eprintln!("ask: the answer is cut off at {} tokens", answer.tokens),
@@ -250,22 +249,22 @@ fn is_video(path: &Path) -> bool {
 }
 
 /// Write the last picture with what the answer locates in it.
-fn draw_regions(answer: &Answer, prompt: &Prompt, file: &Path) -> Result<(), Ending> {
+fn write_drawing(answer: &Answer, prompt: &Prompt, file: &Path) -> Result<(), Ending> {
     let mut pictures = prompt.messages().iter().flat_map(|message| &message.parts).filter_map(|part| match part {
         Part::Image(image) => Some(image),
         Part::Video(video) => video.frames().last(),
         _ => None,
     });
     let last = pictures.next_back().ok_or_else(|| Ending::Failed("--draw needs a picture".to_owned()))?;
-    let drawn = draw(last, &answer.regions)?.to_png()?;
+    let drawn = draw_regions(last, &answer.regions)?.to_png()?;
     std::fs::write(file, drawn).map_err(|error| Ending::Failed(format!("{}: {error}", file.display())))
 }
 
 /// Stops the answer, once there is one.
-static ANSWER: OnceLock<Cancel> = OnceLock::new();
+static ANSWER: OnceLock<CancelToken> = OnceLock::new();
 
 /// The first Ctrl-C ends loading or the answer, a second one the program.
-fn interrupt(loading: Cancel) {
+fn interrupt(loading: CancelToken) {
     let handler = move || {
         if loading.is_cancelled() {
             std::process::exit(INTERRUPTED.into());
@@ -312,7 +311,7 @@ fn write_stats(model: &Model, timings: &Timings) {
     let seconds = |duration: std::time::Duration| format!("{:8.3} s", duration.as_secs_f64());
     eprintln!("device     {}", model.device());
     if model.device() == "cpu" {
-        eprintln!("kernels    {}", Level::current().name());
+        eprintln!("kernels    {}", SimdLevel::current().name());
     }
     eprintln!("load       {}", seconds(timings.load));
     eprintln!("media      {}", seconds(timings.media));

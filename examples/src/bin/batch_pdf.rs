@@ -14,9 +14,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mimo_vl_core::pdf::{self, PdfOptions};
 use mimo_vl_core::{
-    Answer, Cancel, Error, Generate, Grammar, Image, LoadOptions, Model, Place, Prompt, Region, Thinking, Watch,
+    Answer, CancelToken, Error, GenerateOptions, Geometry, Grammar, Image, LoadOptions, Model, PdfOptions, Prompt,
+    Region, TaskControl, Thinking, open_pdf, open_pdf_watched,
 };
 use mimo_vl_examples::tiny_model;
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ struct Job {
     pdf: PdfOptions,
     question: String,
     thinking: Thinking,
-    generate: Generate,
+    generate: GenerateOptions,
     /// All that results depend on.
     run: Value,
 }
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let flag = cancel.clone();
     if let Err(error) = ctrlc::set_handler(move || flag.cancel()) {
         eprintln!("batch_pdf: Ctrl-C will end it at once: {error}");
@@ -97,7 +97,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Job, String> {
     let (mut folder, mut out, mut question, mut schema) = (None, None, None, None);
     let (mut pages, mut together, mut thinking) = (usize::MAX, 4, Thinking::Auto);
     let (mut model, mut load, mut pdf) = (tiny_model(), LoadOptions::new(), PdfOptions::new());
-    let mut generate = Generate::new();
+    let mut generate = GenerateOptions::new();
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         let count =
@@ -143,7 +143,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Job, String> {
 }
 
 /// How many of the pages and pictures failed.
-fn run(job: &Job, cancel: &Cancel) -> Result<usize, String> {
+fn run(job: &Job, cancel: &CancelToken) -> Result<usize, String> {
     let mut results = earlier(job)?;
     // What failed is tried again, and its line replaced.
     results.retain(|_, result| result["error"].is_null());
@@ -199,7 +199,7 @@ fn earlier(job: &Job) -> Result<BTreeMap<String, Value>, String> {
 }
 
 /// The pages and pictures in the folder, and the results of files that cannot be read.
-fn find(job: &Job, cancel: &Cancel) -> Result<(Vec<Item>, Vec<Value>), String> {
+fn find(job: &Job, cancel: &CancelToken) -> Result<(Vec<Item>, Vec<Value>), String> {
     let (mut items, mut failures) = (Vec::new(), Vec::new());
     let mut folders = vec![job.folder.clone()];
     while let Some(folder) = folders.pop() {
@@ -228,13 +228,13 @@ fn find(job: &Job, cancel: &Cancel) -> Result<(Vec<Item>, Vec<Value>), String> {
 
 /// Stops before the first page is drawn: one that is damaged fails when its turn comes.
 fn count_pages(job: &Job, path: &Path) -> Result<usize, Error> {
-    let (stop, count) = (Cancel::new(), std::cell::Cell::new(0));
+    let (stop, count) = (CancelToken::new(), std::cell::Cell::new(0));
     let tell = |_, of| {
         count.set(of as usize);
         stop.cancel();
     };
     let options = job.pdf.clone().dpi(1.0).max_pages(usize::MAX);
-    match pdf::open_watched(path, &options, Watch::new().cancel(&stop).progress(&tell)) {
+    match open_pdf_watched(path, &options, TaskControl::new().cancel(&stop).progress(&tell)) {
         Err(Error::Cancelled) => Ok(count.get()),
         other => other.map(|pages| pages.len()),
     }
@@ -246,7 +246,7 @@ fn open(job: &Job, item: &Item) -> Result<Image, Error> {
     if item.page == 0 {
         return Image::open(path);
     }
-    let pages = pdf::open(path, &job.pdf.clone().pages(item.page..=item.page))?;
+    let pages = open_pdf(path, &job.pdf.clone().pages(item.page..=item.page))?;
     let page = pages.into_iter().next().ok_or_else(|| Error::Prompt { reason: "the page is gone".into() })?;
     Ok(page.image)
 }
@@ -255,10 +255,10 @@ fn open(job: &Job, item: &Item) -> Result<Image, Error> {
 fn answer(
     job: &Job,
     items: &[Item],
-    cancel: &Cancel,
+    cancel: &CancelToken,
     keep: &mut impl FnMut(Value) -> Result<(), String>,
 ) -> Result<(), String> {
-    let model = Model::load_watched(&job.model, &job.load, Watch::new().cancel(cancel));
+    let model = Model::load_watched(&job.model, &job.load, TaskControl::new().cancel(cancel));
     let model = model.map_err(|error| error.to_string())?;
     for some in items.chunks(job.together) {
         let mut batch = model.batch(job.together);
@@ -317,12 +317,12 @@ fn record(job: &Job, item: &Item, shown: Option<&Image>, outcome: Result<&Answer
 /// A box (left, top, right, bottom) or spots (x, y), in pixels of the picture and in points of the page.
 fn place(region: &Region) -> Value {
     let mut found = json!({"label": region.label, "text": region.text});
-    match &region.place {
-        Place::Box(edges) => {
+    match &region.geometry {
+        Geometry::Box(edges) => {
             found["box"] = json!(edges.pixels);
             found["box_in_points"] = json!(edges.page);
         }
-        Place::Points(points) => {
+        Geometry::Points(points) => {
             found["spots"] = points.iter().map(|point| json!(point.pixels)).collect();
             let in_points = points.iter().map(|point| point.page).collect::<Option<Vec<_>>>();
             found["spots_in_points"] = json!(in_points);

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mimo_vl_core::{Error, LoadOptions, Model, Result, Thinking, Weights};
+use mimo_vl_core::{Error, LoadOptions, Model, Result, Thinking, WeightFormat};
 use mimo_vl_examples::shapes::{measure, measure_skills};
 use mimo_vl_examples::tiny_model;
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> std::result::Result<Arguments, String> {
-    let options = LoadOptions::new().weights(Weights::F32);
+    let options = LoadOptions::new().weights(WeightFormat::F32);
     let mut parsed = Arguments { model: tiny_model(), scenes: 1000, seed: 77, options, show_wrong: false };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));

@@ -15,8 +15,9 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mimo_vl_core::preprocess::Sampling;
-use mimo_vl_core::{Cancel, Error, Generate, LoadOptions, Model, Thinking, VideoOptions, Watch};
+use mimo_vl_core::{
+    CancelToken, Error, FrameSampling, GenerateOptions, LoadOptions, Model, TaskControl, Thinking, VideoOptions,
+};
 use mimo_vl_examples::evaluation::{Item, Kind};
 use mimo_vl_examples::tiny_model;
 use serde::{Deserialize, Serialize};
@@ -56,7 +57,7 @@ struct Arguments {
     model: PathBuf,
     load: LoadOptions,
     thinking: Thinking,
-    generate: Generate,
+    generate: GenerateOptions,
     video: VideoOptions,
 }
 
@@ -111,7 +112,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
         model: tiny_model(),
         load: LoadOptions::new(),
         thinking: Thinking::Auto,
-        generate: Generate::new(),
+        generate: GenerateOptions::new(),
         video: VideoOptions::new(),
     };
     while let Some(word) = words.next() {
@@ -126,7 +127,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
             "--temperature" => arguments.generate.temperature = number(&word, &value()?)?,
             "--top-p" => arguments.generate.top_p = number(&word, &value()?)?,
             "--seed" => arguments.generate.seed = number(&word, &value()?)?,
-            "--max-frames" => arguments.video.sampling = Sampling::new().max_frames(number(&word, &value()?)?),
+            "--max-frames" => arguments.video.sampling = FrameSampling::new().max_frames(number(&word, &value()?)?),
             "--video-tokens" => {
                 arguments.video.total_pixels = Some(number::<u64>(&word, &value()?)?.saturating_mul(28 * 28));
             }
@@ -154,9 +155,9 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     arguments.generate.validate().map_err(|error| error.to_string())?;
     let mut done = earlier(&results, &run)?;
     done.retain(|id, _| items.iter().any(|(known, _)| known == id));
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     interrupt(cancel.clone())?;
-    let model = Model::load_watched(&arguments.model, &arguments.load, Watch::new().cancel(&cancel));
+    let model = Model::load_watched(&arguments.model, &arguments.load, TaskControl::new().cancel(&cancel));
     let model = model.map_err(|error| error.to_string())?;
     let is_new = !results.exists();
     let mut file =
@@ -250,10 +251,10 @@ fn earlier(path: &Path, run: &str) -> Result<HashMap<String, Outcome>, String> {
 }
 
 /// Stops the question that is being answered.
-static ANSWER: Mutex<Option<Cancel>> = Mutex::new(None);
+static ANSWER: Mutex<Option<CancelToken>> = Mutex::new(None);
 
 /// The first Ctrl-C ends what is under way, a second one the program.
-fn interrupt(run: Cancel) -> Result<(), String> {
+fn interrupt(run: CancelToken) -> Result<(), String> {
     let handler = move || {
         if run.is_cancelled() {
             std::process::exit(130);
@@ -273,7 +274,7 @@ fn outcome(
     folder: &Path,
     model: &Model,
     arguments: &Arguments,
-    cancel: &Cancel,
+    cancel: &CancelToken,
 ) -> Option<Outcome> {
     let start = Instant::now();
     let answered = item.prompt(folder, arguments.thinking, &arguments.video).and_then(|prompt| {

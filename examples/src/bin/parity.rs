@@ -8,8 +8,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mimo_vl_core::checkpoint::Weights;
-use mimo_vl_core::session::LoadOptions;
+use mimo_vl_core::{LoadOptions, WeightFormat};
 use mimo_vl_examples::parity::{Tally, compare};
 
 const USAGE: &str = "usage: parity CHECKPOINT_DIR [--device NAME] [--weights f32|native]
@@ -68,7 +67,7 @@ fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Tally, Box<dyn std
 
 fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut directory = None;
-    let mut options = LoadOptions::new().weights(Weights::F32);
+    let mut options = LoadOptions::new().weights(WeightFormat::F32);
     while let Some(word) = words.next() {
         // The directory's name need not be UTF-8; an option is.
         let Some(option) = word.to_str().filter(|word| word.starts_with('-')) else {
@@ -91,8 +90,8 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Command, String> {
         let value = value.ok_or_else(|| format!("{name} needs a value"))?;
         options = match (name, value.as_str()) {
             ("--device", device) => options.device(device),
-            (_, "f32") => options.weights(Weights::F32),
-            (_, "native") => options.weights(Weights::Native),
+            (_, "f32") => options.weights(WeightFormat::F32),
+            (_, "native") => options.weights(WeightFormat::Native),
             (_, other) => return Err(format!("--weights {other}: it must be f32 or native")),
         };
     }

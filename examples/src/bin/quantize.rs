@@ -6,7 +6,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mimo_vl_core::{Cancel, Error, Image, LoadOptions, Prompt, Receipt, Watch, Weights, quantize};
+use mimo_vl_core::{
+    CancelToken, Error, Image, LoadOptions, Prompt, QuantizationReport, TaskControl, WeightFormat, quantize,
+};
 use mimo_vl_examples::progress::{loading_bar, show};
 
 const USAGE: &str = "usage: quantize [OPTION]... CHECKPOINT_DIR OUT_DIR
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
 /// `None` asks for the usage.
 fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Option<Arguments>, String> {
     let (mut prompts, mut images, mut folders) = (Vec::new(), Vec::new(), Vec::new());
-    let mut load = LoadOptions::new().weights(Weights::Int4);
+    let mut load = LoadOptions::new().weights(WeightFormat::Int4);
     while let Some(word) = words.next() {
         let option = word.to_str().filter(|word| word.starts_with("--")).map(str::to_owned);
         let mut value = || words.next().ok_or_else(|| format!("{} needs a value", word.to_string_lossy()));
@@ -84,25 +86,25 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Option<Arguments>,
     Ok(Some(Arguments { from, to, load, prompts, images }))
 }
 
-fn run(arguments: &Arguments) -> Result<Receipt, Error> {
+fn run(arguments: &Arguments) -> Result<QuantizationReport, Error> {
     let images = arguments.images.iter().map(Image::open).collect::<Result<Vec<_>, _>>()?;
     let prompt =
         |text: &String| images.iter().fold(Prompt::user(), |prompt, image| prompt.image(image.clone())).text(text);
     let prompts: Vec<Prompt> = arguments.prompts.iter().map(prompt).collect();
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let flag = cancel.clone();
     if let Err(error) = ctrlc::set_handler(move || flag.cancel()) {
         eprintln!("quantize: Ctrl-C will not be handled: {error}");
     }
     let bar = loading_bar();
     let progress = |done, of| show(&bar, done, of);
-    let watch = Watch::new().cancel(&cancel).progress(&progress);
+    let watch = TaskControl::new().cancel(&cancel).progress(&progress);
     let receipt = quantize(&arguments.from, &arguments.to, &arguments.load, &prompts, watch);
     bar.finish_and_clear();
     receipt
 }
 
-fn write(receipt: &Receipt) {
+fn write(receipt: &QuantizationReport) {
     for matrix in &receipt.matrices {
         println!("{:.5}  {:?}  {}", matrix.error, matrix.format.levels, matrix.names.join(" + "));
     }

@@ -4,8 +4,7 @@
 
 use std::process::ExitCode;
 
-use mimo_vl_core::serve::{ServeOptions, Server};
-use mimo_vl_core::{Cancel, Error, LoadOptions, Model};
+use mimo_vl_core::{CancelToken, Error, LoadOptions, Model, ServeOptions, Server};
 use mimo_vl_examples::tiny_model;
 
 const USAGE: &str =
@@ -35,7 +34,7 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
             _ => return Err(format!("unknown option {word}")),
         }
     }
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let flag = cancel.clone();
     ctrlc::set_handler(move || flag.cancel()).map_err(|error| error.to_string())?;
     let serve = || {

@@ -12,14 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mimo_vl_core::cancel::Cancel;
-use mimo_vl_core::checkpoint::Checkpoint;
-use mimo_vl_core::config::{ModelConfig, PreprocessConfig};
-use mimo_vl_core::device::{WithBackend, dispatch};
-use mimo_vl_core::error::{Error, Result};
-use mimo_vl_core::kernels::Kernels;
-use mimo_vl_core::prompt::Tokenizer;
-use mimo_vl_core::train::{GrownSource, RandomSource, Schedule, StepReport, TrainOptions, Trainer};
+use mimo_vl_core::expert::{Checkpoint, Kernels, PreprocessConfig, Tokenizer, WithBackend, dispatch};
+use mimo_vl_core::train::{ExpandedSource, RandomSource, Schedule, StepReport, TrainOptions, Trainer};
+use mimo_vl_core::{CancelToken, Error, ModelConfig, Result};
 use mimo_vl_examples::shapes::{
     Dimensions, KINDS, PLACES, Recipe, ShapesDataset, Stage, build_tokenizer, write_checkpoint_files,
 };
@@ -104,7 +99,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let cancel = Cancel::new();
+    let cancel = CancelToken::new();
     let flag = cancel.clone();
     if let Err(error) = ctrlc::set_handler(move || flag.cancel()) {
         eprintln!("train_tiny: Ctrl-C will not save: {error}");
@@ -158,7 +153,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> std::result::Result<Arg
 
 struct Training {
     arguments: Arguments,
-    cancel: Cancel,
+    cancel: CancelToken,
 }
 
 impl WithBackend for Training {
@@ -196,7 +191,7 @@ impl WithBackend for Training {
             Some(from) => {
                 let (earlier, tokens) = (Checkpoint::open(&from)?, common_tokens(&out, &from)?);
                 let earlier_config = ModelConfig::load(&from)?.text;
-                let source = GrownSource::new(&earlier, &earlier_config, &tokens, random, &device);
+                let source = ExpandedSource::new(&earlier, &earlier_config, &tokens, random, &device);
                 Trainer::<B>::new(&source, &config, options, preprocess, device.clone())?
             }
             None => Trainer::<B>::new(&random, &config, options, preprocess, device)?,

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use mimo_vl_core::config::PreprocessConfig;
-use mimo_vl_core::error::Result;
-use mimo_vl_core::preprocess::{self, Patches};
-use mimo_vl_core::prompt::{Image, Message, Role, Video};
+use mimo_vl_core::expert::{Patches, PreprocessConfig, preprocess_image, preprocess_video};
+use mimo_vl_core::{Image, Message, Result, Role, Video};
 use serde::Deserialize;
 
 use super::expected::{Expected, Unreadable, read_json};
@@ -51,8 +49,8 @@ impl Medium {
     /// Those of [`preprocess`].
     pub fn patches(&self, config: &PreprocessConfig) -> Result<Patches> {
         match &self.content {
-            Content::Image(image) => preprocess::image(image, config),
-            Content::Video(video) => preprocess::video(video, config),
+            Content::Image(image) => preprocess_image(image, config),
+            Content::Video(video) => preprocess_video(video, config),
         }
     }
 }

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use mimo_vl_core::model::Features;
-use mimo_vl_core::preprocess::Grid;
+use mimo_vl_core::expert::{Features, Grid};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -69,7 +68,7 @@ pub struct ExpectedMedium {
 }
 
 #[derive(Deserialize)]
-struct Texts {
+struct CheckpointFiles {
     prompt: String,
     text: String,
     rope_delta: i64,
@@ -79,7 +78,7 @@ struct Texts {
 impl Expected {
     /// Read `expected.json` and `expected.safetensors` of a case; `videos` tells of each medium whether it is one.
     pub(super) fn load(folder: &Path, videos: &[bool]) -> Result<Self, Unreadable> {
-        let texts: Texts = read_json(&folder.join("expected.json"))?;
+        let texts: CheckpointFiles = read_json(&folder.join("expected.json"))?;
         let path = folder.join("expected.safetensors");
         let bytes = std::fs::read(&path).map_err(|error| Unreadable::new(&path, error.to_string()))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| Unreadable::new(&path, error.to_string()))?;
@@ -97,7 +96,7 @@ struct Tensors<'a> {
 }
 
 impl Tensors<'_> {
-    fn expected(&self, texts: Texts, videos: &[bool]) -> Result<Expected, String> {
+    fn expected(&self, texts: CheckpointFiles, videos: &[bool]) -> Result<Expected, String> {
         let ids: Vec<u32> = self.integers("input_ids")?;
         let axes: Vec<u32> = self.integers("position_ids")?;
         if ids.is_empty() || axes.len() != 3 * ids.len() {

@@ -13,7 +13,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use mimo_vl_core::session::{LoadOptions, Model};
+use mimo_vl_core::{LoadOptions, Model};
 
 pub use case::{Case, Content, Medium};
 pub use expected::{Expected, ExpectedMedium, Unreadable};

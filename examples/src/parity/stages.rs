@@ -3,15 +3,8 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use mimo_vl_core::answer::StopReason;
-use mimo_vl_core::cancel::Cancel;
-use mimo_vl_core::encode::{Encoded, encode};
-use mimo_vl_core::error::Error as LibraryError;
-use mimo_vl_core::model::{Features, Segment, Sequence};
-use mimo_vl_core::preprocess::{Grid, Patches};
-use mimo_vl_core::prompt::Prompt;
-use mimo_vl_core::sampling::{Generate, Sampler};
-use mimo_vl_core::session::Model;
+use mimo_vl_core::expert::{Features, Grid, ModelInput, Patches, PrefillInput, Sampler, Sequence, build_input};
+use mimo_vl_core::{CancelToken, Error as LibraryError, GenerateOptions, Model, Prompt, StopReason};
 
 use super::case::Case;
 use super::measure::worst_error;
@@ -41,7 +34,7 @@ pub fn stages(model: &Model, case: &Case) -> Vec<Row> {
         ("answer", Run::answer),
         ("session", Run::session),
     ];
-    let run = Run { model, case, cancel: Cancel::new() };
+    let run = Run { model, case, cancel: CancelToken::new() };
     let media = media.iter().filter(|_| !case.media.is_empty());
     let rows = text.iter().chain(media).chain(&rest).map(|&(stage, compare)| {
         let (verdict, error) =
@@ -56,7 +49,7 @@ pub fn stages(model: &Model, case: &Case) -> Vec<Row> {
 /// # Errors
 /// Those of the library.
 pub fn prompt_logits(model: &Model, case: &Case, chunk: usize) -> Result<Vec<f32>, LibraryError> {
-    let whole = Run { model, case, cancel: Cancel::new() }.whole(chunk, true)?;
+    let whole = Run { model, case, cancel: CancelToken::new() }.whole(chunk, true)?;
     Ok(whole.logits)
 }
 
@@ -72,7 +65,7 @@ struct Prefilled {
 struct Run<'a> {
     model: &'a Model,
     case: &'a Case,
-    cancel: Cancel,
+    cancel: CancelToken,
 }
 
 impl Run<'_> {
@@ -129,7 +122,7 @@ impl Run<'_> {
     }
 
     fn rope_delta(&self) -> Outcome {
-        Ok(equal(&[self.expected_encoding()?.delta], &[self.case.expected.rope_delta]))
+        Ok(equal(&[self.expected_encoding()?.rope_delta], &[self.case.expected.rope_delta]))
     }
 
     fn logits(&self) -> Outcome {
@@ -160,12 +153,12 @@ impl Run<'_> {
     fn answer(&self) -> Outcome {
         let (model, expected) = (self.model, &self.case.expected.greedy_ids);
         let Prefilled { mut sequence, delta, mut logits } = self.whole(PREFILL_CHUNK, false)?;
-        let mut sampler = Sampler::new(&Generate::new(), &[])?;
+        let mut sampler = Sampler::new(&GenerateOptions::new(), &[])?;
         let mut actual = Vec::new();
         while actual.len() < expected.len() {
             let id = sampler.sample(&mut logits, &[], 0, |_| Ok(()))?.id;
             actual.push(id);
-            if model.stop_tokens().contains(&id) {
+            if model.eos_token_ids().contains(&id) {
                 break;
             }
             let position = u32::try_from(sequence.len() as i64 + delta)?;
@@ -178,10 +171,10 @@ impl Run<'_> {
     /// where the reference gives one.
     fn session(&self) -> Outcome {
         let expected = &self.case.expected.greedy_ids;
-        let options = Generate::new().max_tokens(expected.len());
+        let options = GenerateOptions::new().max_tokens(expected.len());
         let answer = self.model.session().ask(&Prompt::from_messages(self.case.messages.clone()), &options)?;
-        let never = expected.iter().position(|id| self.model.never_tokens().contains(id));
-        let stop = expected.iter().position(|id| self.model.stop_tokens().contains(id));
+        let never = expected.iter().position(|id| self.model.suppressed_tokens().contains(id));
+        let stop = expected.iter().position(|id| self.model.eos_token_ids().contains(id));
         let (mut actual, compared) = (answer.ids.as_slice(), never.or(stop).unwrap_or(expected.len()));
         if never.is_some() {
             actual = &actual[..compared.min(actual.len())];
@@ -206,13 +199,13 @@ impl Run<'_> {
         let ids = self.model.template().encode(self.model.tokenizer(), &self.case.messages, true)?;
         let patches = self.all_patches()?;
         let grids: Vec<_> = patches.iter().map(|patches| (patches.grid, patches.second_per_grid)).collect();
-        let encoded = encode(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
+        let encoded = build_input(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
         let features = patches.iter().map(|patches| engine.encode(patches, &self.cancel));
         let features: Vec<Features> = features.collect::<Result<_, _>>()?;
         let segment = segment(&encoded, &encoded.ids, &encoded.positions, features.iter());
         let mut sequence = engine.sequence();
         let logits = sequence.prefill(&segment, chunk, all, &self.cancel)?;
-        Ok(Prefilled { sequence, delta: encoded.delta, logits })
+        Ok(Prefilled { sequence, delta: encoded.rope_delta, logits })
     }
 
     fn all_patches(&self) -> Result<Vec<Patches>, LibraryError> {
@@ -220,16 +213,16 @@ impl Run<'_> {
     }
 
     /// Encode ids with one token for each medium, with the expected grids.
-    fn encoded(&self, ids: &[u32]) -> Result<Encoded, LibraryError> {
+    fn encoded(&self, ids: &[u32]) -> Result<ModelInput, LibraryError> {
         let patches = self.all_patches()?;
         let seconds = patches.iter().map(|patches| patches.second_per_grid);
         let grids: Vec<_> = self.case.expected.media.iter().map(|medium| medium.grid).zip(seconds).collect();
         let config = self.model.config();
-        encode(ids, &grids, &config.tokens, config.vision.tokens_per_second)
+        build_input(ids, &grids, &config.tokens, config.vision.tokens_per_second)
     }
 
     /// Encode the expected ids, each medium's run of tokens drawn together to one first.
-    fn expected_encoding(&self) -> Result<Encoded, LibraryError> {
+    fn expected_encoding(&self) -> Result<ModelInput, LibraryError> {
         let tokens = &self.model.config().tokens;
         let mut grids = self.case.expected.media.iter().map(|medium| medium.grid);
         let (mut ids, mut skip) = (Vec::new(), 0);
@@ -258,12 +251,12 @@ impl Run<'_> {
 }
 
 fn segment<'a>(
-    encoded: &Encoded,
+    encoded: &ModelInput,
     ids: &'a [u32],
     positions: &'a [[u32; 3]],
     features: impl Iterator<Item = &'a Features>,
-) -> Segment<'a> {
-    Segment { ids, positions, media: encoded.slots.iter().cloned().zip(features).collect() }
+) -> PrefillInput<'a> {
+    PrefillInput { ids, positions, media: encoded.slots.iter().cloned().zip(features).collect() }
 }
 
 fn verdict(passed: bool) -> Verdict {

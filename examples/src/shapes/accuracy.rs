@@ -1,6 +1,6 @@
 //! How well a model answers questions about scenes it has not seen.
 
-use mimo_vl_core::{Generate, Image, Model, Prompt, Result, Thinking};
+use mimo_vl_core::{GenerateOptions, Image, Model, Prompt, Result, Thinking};
 
 use super::ask::{Kind, Question, is_right};
 use super::draw::draw;
@@ -47,7 +47,7 @@ pub fn measure(
     for index in 0..scenes {
         let (image, question) = fresh_question(seed, index)?;
         let prompt = Prompt::user().image(image).text(&question.text).thinking(thinking);
-        let answer = model.session().ask(&prompt, &Generate::new().max_tokens(64))?;
+        let answer = model.session().ask(&prompt, &GenerateOptions::new().max_tokens(64))?;
         let right = is_right(&answer.text, &question);
         let obeyed = answer.thinking.is_some() == (thinking != Thinking::Off);
         accuracy.asked += 1;

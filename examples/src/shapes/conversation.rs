@@ -1,8 +1,7 @@
 //! One example of training: a picture or a video, and one or several turns about it.
 
 use mimo_vl_core::Result;
-use mimo_vl_core::config::PreprocessConfig;
-use mimo_vl_core::preprocess::smart_resize;
+use mimo_vl_core::expert::{PreprocessConfig, smart_resize};
 
 use super::ask::Question;
 use super::buttons::Buttons;

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use mimo_vl_core::config::{ModelConfig, PreprocessConfig};
-use mimo_vl_core::encode::encode;
-use mimo_vl_core::error::{Error, Result};
-use mimo_vl_core::preprocess;
-use mimo_vl_core::prompt::Tokenizer;
+use mimo_vl_core::expert::{
+    PreprocessConfig, Tokenizer, build_input, preprocess_image, preprocess_video, video_layout,
+};
 use mimo_vl_core::train::{Batch, Dataset, Example, NumberTarget, PatchLabel, Target};
+use mimo_vl_core::{Error, ModelConfig, Result};
 
 use super::checkpoint::TOKEN_SIDE;
 use super::conversation::{ANSWER, Conversation, IM_END, Media, NO_THINK, Recipe, STEPS, Skill, in_steps};
@@ -125,20 +124,20 @@ impl ShapesDataset {
     fn example(&self, conversation: &Conversation) -> Result<Example> {
         let (pad, patches, second_per_grid, pictures) = match &conversation.media {
             Media::Picture(picture) => {
-                let patches = preprocess::image(&picture.image()?, &self.preprocess)?;
+                let patches = preprocess_image(&picture.image()?, &self.preprocess)?;
                 (self.config.tokens.image, patches, None, vec![picture])
             }
             Media::Motion(motion) => {
                 let video = motion.video()?;
-                let second_per_grid = preprocess::video_layout(&video, &self.preprocess)?.second_per_grid;
-                let patches = preprocess::video(&video, &self.preprocess)?;
+                let second_per_grid = video_layout(&video, &self.preprocess)?.second_per_grid;
+                let patches = preprocess_video(&video, &self.preprocess)?;
                 (self.config.tokens.video, patches, second_per_grid, motion.frames.iter().collect())
             }
         };
         let Script { ids, mut weights, mut early, mut known, mut found } = self.script(conversation)?;
         let before_media = ids.iter().position(|&id| id == pad).unwrap_or(0);
         let media = [(patches.grid, second_per_grid)];
-        let encoded = encode(&ids, &media, &self.config.tokens, self.config.vision.tokens_per_second)?;
+        let encoded = build_input(&ids, &media, &self.config.tokens, self.config.vision.tokens_per_second)?;
         let repeats = patches.grid.tokens() - 1;
         weights.splice(before_media..before_media, std::iter::repeat_n(0.0, repeats));
         early.iter_mut().for_each(|target| target.row += repeats as u32);

@@ -1,8 +1,7 @@
 //! "Which way does the circle move?": short videos.
 
-use mimo_vl_core::config::PreprocessConfig;
+use mimo_vl_core::expert::{PreprocessConfig, video_layout};
 use mimo_vl_core::gui::Direction;
-use mimo_vl_core::preprocess;
 use mimo_vl_core::{Result, Video};
 
 use super::ask::Subject;
@@ -103,7 +102,7 @@ impl Motion {
     /// The middle of what moves, x and y in the first frame and in the last of those that each start a step in time, in pixels of
     /// the frames that the model sees, each a multiple of seven.
     fn ends(&self, config: &PreprocessConfig) -> Result<[i64; 4]> {
-        let grid = preprocess::video_layout(&self.video()?, config)?.grid;
+        let grid = video_layout(&self.video()?, config)?.grid;
         let (first, last) = (&self.frames[0], &self.frames[(self.frames.len() - 1) / 2 * 2]);
         let seen = [(grid.w, first.width), (grid.h, first.height)];
         let scale = seen.map(|(patches, side)| (patches * TOKEN_SIDE / 2) as f64 / f64::from(side));

@@ -2,7 +2,7 @@
 
 use mimo_vl_core::gui::Action;
 use mimo_vl_core::score::{contains, iou};
-use mimo_vl_core::{Generate, Image, Model, Place, Prompt, Result, Thinking};
+use mimo_vl_core::{GenerateOptions, Geometry, Image, Model, Prompt, Result, Thinking};
 
 use super::buttons::Buttons;
 use super::detection::Detection;
@@ -61,7 +61,7 @@ pub fn measure_skills(
     let mut skills = Skills::default();
     let ask = |prompt: Prompt| {
         let prompt = prompt.thinking(thinking);
-        model.session().ask(&prompt, &Generate::new().max_tokens(400))
+        model.session().ask(&prompt, &GenerateOptions::new().max_tokens(400))
     };
     for index in 0..count {
         let mut rng = Random::new(seed, index);
@@ -121,8 +121,8 @@ impl Skills {
         self.objects += detection.objects.len();
         for &index in &detection.objects {
             let label = detection.label(&scene.objects[index]);
-            let overlaps = free.iter().enumerate().filter_map(|(position, region)| match &region.place {
-                Place::Box(found) if region.label.as_ref() == Some(&label) => {
+            let overlaps = free.iter().enumerate().filter_map(|(position, region)| match &region.geometry {
+                Geometry::Box(found) if region.label.as_ref() == Some(&label) => {
                     Some((position, iou(found.pixels, picture.marks[index].edges)))
                 }
                 _ => None,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use mimo_vl_core::config::PreprocessConfig;
+use mimo_vl_core::expert::PreprocessConfig;
 use mimo_vl_core::gui::Direction;
 use mimo_vl_core::score::contains;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mimo_vl_core::config::PreprocessConfig;
+use mimo_vl_core::expert::PreprocessConfig;
 use mimo_vl_core::gui::Task;
 use mimo_vl_core::{Image, Part};
 use tokenizers::models::bpe::{BPE, BpeTrainer};

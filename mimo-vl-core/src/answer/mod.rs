@@ -1,18 +1,16 @@
 //! What the model says, as events: thinking apart from the answer, and the boxes and points in it.
 
-mod fields;
+mod json_pointer;
 mod parser;
 mod region;
-mod regions;
-mod scan;
-mod stop;
+mod region_parser;
+mod region_scanner;
 mod times;
 
-pub use fields::field;
+pub use json_pointer::field;
 pub use parser::AnswerParser;
-pub use region::{Located, Place, Region};
-pub use regions::RegionParser;
-pub use stop::StopTexts;
+pub use region::{Coordinates, Geometry, Region};
+pub use region_parser::RegionParser;
 pub use times::time_span;
 
 /// One step of an answer while it is generated.
@@ -42,9 +40,9 @@ pub enum StopReason {
     /// The context is full.
     ContextFull,
     /// One of the caller's texts that end an answer appeared.
-    StopText,
+    StopSequence,
     /// The answer went round in circles.
     Loop,
     /// The time that the caller allowed is over.
-    Deadline,
+    Timeout,
 }

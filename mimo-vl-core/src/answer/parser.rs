@@ -7,12 +7,12 @@ const CLOSE: &str = "</think>";
 
 /// Where the text goes that comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ParserMode {
     Answer,
     Thinking,
 }
 
-/// What to do with space at the current place.
+/// What to do with space at the current mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edge {
     /// At the start of the text: space is dropped if a tag follows, and is part of the answer otherwise.
@@ -31,7 +31,7 @@ enum Edge {
 /// - Events of one kind, put together, do not depend on how the text was cut into pieces.
 #[derive(Debug, Clone)]
 pub struct AnswerParser {
-    place: Place,
+    mode: ParserMode,
     edge: Edge,
     /// Space that is dropped if a tag follows, and written otherwise.
     space: String,
@@ -50,17 +50,17 @@ impl Default for AnswerParser {
 impl AnswerParser {
     /// For text that starts with the answer or with `<think>`.
     pub fn new() -> Self {
-        Self { place: Place::Answer, edge: Edge::Start, space: String::new(), held: String::new(), literal: false }
+        Self { mode: ParserMode::Answer, edge: Edge::Start, space: String::new(), held: String::new(), literal: false }
     }
 
     /// For text that starts with thinking whose tag was written already.
     pub fn in_thinking() -> Self {
-        Self { place: Place::Thinking, edge: Edge::Tag, ..Self::new() }
+        Self { mode: ParserMode::Thinking, edge: Edge::Tag, ..Self::new() }
     }
 
     /// Whether the text that comes next is thinking, as far as can be seen.
     pub fn is_thinking(&self) -> bool {
-        self.place == Place::Thinking
+        self.mode == ParserMode::Thinking
     }
 
     /// Take all that follows as it is, and nothing of it for a tag.
@@ -84,9 +84,9 @@ impl AnswerParser {
             self.write(rest, &mut events);
             return events;
         }
-        while let Some((before, place, after)) = split_at_tag(rest) {
+        while let Some((before, mode, after)) = split_at_tag(rest) {
             self.write(before, &mut events);
-            self.enter(place);
+            self.enter(mode);
             rest = after;
         }
         let (text, unfinished) = rest.split_at(rest.len() - unfinished_tag(rest));
@@ -101,29 +101,29 @@ impl AnswerParser {
         let held = std::mem::take(&mut self.held);
         self.write(&held, &mut events);
         let space = std::mem::take(&mut self.space);
-        if self.place == Place::Answer && !space.is_empty() {
+        if self.mode == ParserMode::Answer && !space.is_empty() {
             events.push(Event::Text(space));
         }
         events
     }
 
-    fn enter(&mut self, place: Place) {
-        if self.place == place && place == Place::Thinking {
+    fn enter(&mut self, mode: ParserMode) {
+        if self.mode == mode && mode == ParserMode::Thinking {
             // Thinking that opens again goes on as it was.
             return;
         }
         self.space.clear();
-        self.place = place;
+        self.mode = mode;
         self.edge = Edge::Tag;
     }
 
     /// Take text without tags.
     fn write(&mut self, text: &str, events: &mut Vec<Event>) {
         let text = if self.edge == Edge::Tag { text.trim_start() } else { text };
-        let body = match (self.place, self.edge) {
-            (Place::Thinking, _) => text.trim_end(),
-            (Place::Answer, Edge::Start) if text.trim_start().is_empty() => "",
-            (Place::Answer, _) => text,
+        let body = match (self.mode, self.edge) {
+            (ParserMode::Thinking, _) => text.trim_end(),
+            (ParserMode::Answer, Edge::Start) if text.trim_start().is_empty() => "",
+            (ParserMode::Answer, _) => text,
         };
         if body.is_empty() {
             self.space.push_str(text);
@@ -133,17 +133,17 @@ impl AnswerParser {
         let mut whole = std::mem::take(&mut self.space);
         whole.push_str(body);
         self.space.push_str(text.get(body.len()..).unwrap_or_default());
-        events.push(match self.place {
-            Place::Thinking => Event::Thinking(whole),
-            Place::Answer => Event::Text(whole),
+        events.push(match self.mode {
+            ParserMode::Thinking => Event::Thinking(whole),
+            ParserMode::Answer => Event::Text(whole),
         });
     }
 }
 
-/// The text before the first tag, the place that the tag leads to, and the text behind it.
-fn split_at_tag(text: &str) -> Option<(&str, Place, &str)> {
-    let open = text.split_once(OPEN).map(|(before, after)| (before, Place::Thinking, after));
-    let close = text.split_once(CLOSE).map(|(before, after)| (before, Place::Answer, after));
+/// The text before the first tag, the mode that the tag leads to, and the text behind it.
+fn split_at_tag(text: &str) -> Option<(&str, ParserMode, &str)> {
+    let open = text.split_once(OPEN).map(|(before, after)| (before, ParserMode::Thinking, after));
+    let close = text.split_once(CLOSE).map(|(before, after)| (before, ParserMode::Answer, after));
     [open, close].into_iter().flatten().min_by_key(|(before, _, _)| before.len())
 }
 

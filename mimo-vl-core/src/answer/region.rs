@@ -1,7 +1,7 @@
 //! Boxes and points of an answer, in the caller's pixels.
 
-use super::scan::{Found, Written};
-use crate::preprocess::Transform;
+use super::region_scanner::{RawGeometry, RawRegion};
+use crate::media::Transform;
 
 /// Something that the answer locates in a picture, with its name.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +16,7 @@ pub struct Region {
     /// On which page of its PDF file, from 1 on, if the picture shows one.
     pub page: Option<usize>,
     /// Where it is.
-    pub place: Place,
+    pub geometry: Geometry,
     /// The geometric mean of the probabilities that the model gave to the tokens in which it wrote this; `None` unless
     /// logprobs were asked for. It is not calibrated: use it to sort, not as a probability of being right.
     pub confidence: Option<f32>,
@@ -25,11 +25,11 @@ pub struct Region {
 /// Where a [`Region`] is.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Geometry {
     /// A rectangle.
-    Box(Located<4>),
+    Box(Coordinates<4>),
     /// One or several points.
-    Points(Vec<Located<2>>),
+    Points(Vec<Coordinates<2>>),
 }
 
 /// A box (`N` = 4: left, top, right, bottom) or a point (`N` = 2: x, y), in several frames.
@@ -38,7 +38,7 @@ pub enum Place {
 /// to (1, 1).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Located<const N: usize> {
+pub struct Coordinates<const N: usize> {
     /// As the model wrote it: pixels of the picture that it saw.
     pub model: [f64; N],
     /// Pixels of the caller's picture as a viewer shows it, within the part that the model saw.
@@ -51,7 +51,7 @@ pub struct Located<const N: usize> {
     pub clamped: bool,
 }
 
-impl<const N: usize> Located<N> {
+impl<const N: usize> Coordinates<N> {
     fn new(model: [f64; N], transform: &Transform) -> Self {
         let [(left, top), (right, bottom)] = transform.seen();
         let mut clamped = false;
@@ -59,7 +59,7 @@ impl<const N: usize> Located<N> {
         for point in pixels.chunks_exact_mut(2) {
             let (x, y) = transform.to_original(point[0], point[1]);
             let inside = [x.clamp(left, right), y.clamp(top, bottom)];
-            // Rounding of the way back is no fault of the model's.
+            // RoundingError of the way back is no fault of the model's.
             clamped |= (inside[0] - x).abs() > 1e-6 || (inside[1] - y).abs() > 1e-6;
             point.copy_from_slice(&inside);
         }
@@ -78,7 +78,7 @@ impl<const N: usize> Located<N> {
     }
 }
 
-impl Located<4> {
+impl Coordinates<4> {
     /// The middle, in the caller's pixels.
     pub fn center(&self) -> [f64; 2] {
         let [left, top, right, bottom] = self.pixels;
@@ -88,43 +88,43 @@ impl Located<4> {
 
 impl Region {
     /// What was found, in the picture `image` of those that `transform` belongs to.
-    pub(super) fn new(found: Found, image: usize, transform: &Transform) -> Self {
-        let Found { place, label, text, .. } = found;
-        let place = match place {
-            Written::Box(edges) => Place::Box(Located::new(edges, transform)),
-            Written::Points(points) => {
-                Place::Points(points.into_iter().map(|point| Located::new(point, transform)).collect())
+    pub(super) fn new(found: RawRegion, image: usize, transform: &Transform) -> Self {
+        let RawRegion { geometry, label, text, .. } = found;
+        let geometry = match geometry {
+            RawGeometry::Box(edges) => Geometry::Box(Coordinates::new(edges, transform)),
+            RawGeometry::Points(points) => {
+                Geometry::Points(points.into_iter().map(|point| Coordinates::new(point, transform)).collect())
             }
         };
-        Self { label, text, image, page: page_of(transform), place, confidence: None }
+        Self { label, text, image, page: page_of(transform), geometry, confidence: None }
     }
 
     /// The rectangle, if it is one.
-    pub fn as_box(&self) -> Option<&Located<4>> {
-        match &self.place {
-            Place::Box(located) => Some(located),
-            Place::Points(_) => None,
+    pub fn as_box(&self) -> Option<&Coordinates<4>> {
+        match &self.geometry {
+            Geometry::Box(located) => Some(located),
+            Geometry::Points(_) => None,
         }
     }
 
     /// The points; none for a rectangle.
-    pub fn points(&self) -> &[Located<2>] {
-        match &self.place {
-            Place::Box(_) => &[],
-            Place::Points(points) => points,
+    pub fn points(&self) -> &[Coordinates<2>] {
+        match &self.geometry {
+            Geometry::Box(_) => &[],
+            Geometry::Points(points) => points,
         }
     }
 
     /// The same as if it were meant for another picture of the conversation.
     #[must_use]
     pub fn in_image(&self, image: usize, transform: &Transform) -> Self {
-        let place = match &self.place {
-            Place::Box(located) => Place::Box(Located::new(located.model, transform)),
-            Place::Points(points) => {
-                Place::Points(points.iter().map(|point| Located::new(point.model, transform)).collect())
+        let geometry = match &self.geometry {
+            Geometry::Box(located) => Geometry::Box(Coordinates::new(located.model, transform)),
+            Geometry::Points(points) => {
+                Geometry::Points(points.iter().map(|point| Coordinates::new(point.model, transform)).collect())
             }
         };
-        Self { image, page: page_of(transform), place, ..self.clone() }
+        Self { image, page: page_of(transform), geometry, ..self.clone() }
     }
 }
 

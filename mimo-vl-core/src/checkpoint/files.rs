@@ -12,10 +12,10 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::blocks::Block;
 use super::gguf;
-use super::rounded::{METADATA, Receipt};
-use super::source::{FloatType, Weights};
+use super::gguf::blocks::Block;
+use super::quantized::{METADATA, QuantizationReport};
+use super::source::{FloatType, WeightFormat};
 use crate::error::{Error, Result};
 
 pub(super) const SINGLE: &str = "model.safetensors";
@@ -25,9 +25,9 @@ pub(super) const INDEX: &str = "model.safetensors.index.json";
 #[derive(Debug)]
 pub struct Checkpoint {
     directory: PathBuf,
-    tensors: HashMap<String, Place>,
+    tensors: HashMap<String, TensorEntry>,
     /// What the files say of themselves when their matrices are rounded.
-    receipt: Option<Receipt>,
+    receipt: Option<QuantizationReport>,
     /// What GGUF files have of the texts that the hub has as files.
     texts: Vec<(&'static str, String)>,
 }
@@ -81,7 +81,7 @@ impl Encoding {
 
 /// Where a tensor lies.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct TensorEntry {
     file: PathBuf,
     pub(super) encoding: Encoding,
     pub(super) shape: Vec<usize>,
@@ -91,7 +91,7 @@ pub(super) struct Place {
     map: Option<Arc<Mmap>>,
 }
 
-impl Place {
+impl TensorEntry {
     pub(super) fn new(
         file: &Path,
         encoding: Encoding,
@@ -221,7 +221,7 @@ impl Checkpoint {
                 receipt = read_file(&path, &mut tensors)?.or(receipt);
             }
             let elsewhere = |name: &str, file: &str| {
-                tensors.get(name).is_none_or(|place: &Place| place.file != directory.join(file))
+                tensors.get(name).is_none_or(|place: &TensorEntry| place.file != directory.join(file))
             };
             if let Some((name, file)) = map.weight_map.iter().find(|(name, file)| elsewhere(name, file)) {
                 return Err(Error::checkpoint(
@@ -262,7 +262,7 @@ impl Checkpoint {
     }
 
     /// What the checkpoint says of itself when its matrices are rounded.
-    pub fn receipt(&self) -> Option<&Receipt> {
+    pub fn quantization_report(&self) -> Option<&QuantizationReport> {
         self.receipt.as_ref()
     }
 
@@ -270,10 +270,10 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Option`] when they are rounded to another one.
-    pub fn weights(&self, asked: Weights) -> Result<Weights> {
+    pub fn weights(&self, asked: WeightFormat) -> Result<WeightFormat> {
         match &self.receipt {
             None => Ok(asked),
-            Some(receipt) if asked == Weights::Native || asked == receipt.weights => Ok(asked),
+            Some(receipt) if asked == WeightFormat::Native || asked == receipt.weights => Ok(asked),
             Some(receipt) => {
                 let (directory, held) = (self.directory.display(), receipt.weights.name());
                 let reason =
@@ -284,9 +284,9 @@ impl Checkpoint {
     }
 
     /// Whether matrices have four or eight bits in memory when `weights` is asked for.
-    pub fn is_rounded(&self, weights: Weights) -> bool {
+    pub fn is_rounded(&self, weights: WeightFormat) -> bool {
         let has_blocks = self.tensors.values().any(|place| matches!(place.encoding, Encoding::Block(_)));
-        weights.bits().is_some() || weights == Weights::Native && (self.receipt.is_some() || has_blocks)
+        weights.bits().is_some() || weights == WeightFormat::Native && (self.receipt.is_some() || has_blocks)
     }
 
     /// What tells this checkpoint from others: the SHA-256 of all names, types and shapes, and of some bytes.
@@ -314,12 +314,12 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
-    pub(super) fn places(&self) -> impl Iterator<Item = (&str, &Place)> {
+    pub(super) fn places(&self) -> impl Iterator<Item = (&str, &TensorEntry)> {
         self.tensors.iter().map(|(name, place)| (name.as_str(), place))
     }
 
     /// The tensor `name` of a rounded checkpoint, which must be stored so and have this shape.
-    pub(super) fn part(&self, name: &str, encoding: Encoding, shape: [usize; 3]) -> Result<&Place> {
+    pub(super) fn part(&self, name: &str, encoding: Encoding, shape: [usize; 3]) -> Result<&TensorEntry> {
         let missing = || Error::tensor(name, format!("missing from {}", self.directory.display()));
         let place = self.tensors.get(name).ok_or_else(missing)?;
         if place.encoding != encoding || place.shape != shape {
@@ -333,15 +333,15 @@ impl Checkpoint {
     /// Whether there is a tensor `name`, given in the older family of names.
     #[cfg(feature = "train")]
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name) || self.tensors.contains_key(&newer_name(name))
+        self.tensors.contains_key(name) || self.tensors.contains_key(&canonical_name(name))
     }
 
     /// The tensor `name`, given in the older family of names (`visual.*`, `model.*`), whichever family the files use.
-    pub(super) fn place(&self, name: &str) -> Result<&Place> {
+    pub(super) fn place(&self, name: &str) -> Result<&TensorEntry> {
         let place = self
             .tensors
             .get(name)
-            .or_else(|| self.tensors.get(&newer_name(name)))
+            .or_else(|| self.tensors.get(&canonical_name(name)))
             .ok_or_else(|| Error::tensor(name, format!("missing from {}", self.directory.display())))?;
         match place.encoding {
             Encoding::Float(_) | Encoding::Block(_) => Ok(place),
@@ -355,7 +355,7 @@ impl Checkpoint {
 }
 
 /// The name that newer releases of the reference give to the same tensor.
-fn newer_name(name: &str) -> String {
+fn canonical_name(name: &str) -> String {
     match name.strip_prefix("model.") {
         Some(rest) => format!("model.language_model.{rest}"),
         None if name.starts_with("visual.") => format!("model.{name}"),
@@ -364,7 +364,7 @@ fn newer_name(name: &str) -> String {
 }
 
 /// The older family's name of a tensor.
-pub(super) fn older_name(name: &str) -> String {
+pub(super) fn legacy_name(name: &str) -> String {
     match name.strip_prefix("model.language_model.") {
         Some(rest) => format!("model.{rest}"),
         None => name.strip_prefix("model.").filter(|rest| rest.starts_with("visual.")).unwrap_or(name).to_owned(),
@@ -381,7 +381,7 @@ fn shard_path(directory: &Path, file: &str, index: &Path) -> Result<PathBuf> {
 }
 
 /// Add a file's tensors; gives its receipt, when its matrices are rounded.
-fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<Option<Receipt>> {
+fn read_file(path: &Path, tensors: &mut HashMap<String, TensorEntry>) -> Result<Option<QuantizationReport>> {
     let map = Arc::new(map_file(path)?);
     let bytes = Bytes::from_owner(Shared(Arc::clone(&map)));
     let (header, metadata) = SafeTensors::read_metadata(&map)
@@ -393,14 +393,15 @@ fn read_file(path: &Path, tensors: &mut HashMap<String, Place>) -> Result<Option
             return Err(Error::checkpoint(path, format!("truncated: {} bytes, tensor {name} ends at {to}", map.len())));
         }
         let pieces = vec![bytes.slice(from..to)];
-        let place = Place::new(path, Encoding::new(info.dtype), info.shape.clone(), pieces, Some(Arc::clone(&map)));
+        let place =
+            TensorEntry::new(path, Encoding::new(info.dtype), info.shape.clone(), pieces, Some(Arc::clone(&map)));
         if let Some(other) = tensors.insert(name.clone(), place) {
             let reason = format!("holds tensor {name}, and so does {}", other.file.display());
             return Err(Error::checkpoint(path, reason));
         }
     }
     let receipt = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA));
-    receipt.map(|text| Receipt::parse(path, text)).transpose()
+    receipt.map(|text| QuantizationReport::parse(path, text)).transpose()
 }
 
 pub(super) struct Shared(pub(super) Arc<Mmap>);

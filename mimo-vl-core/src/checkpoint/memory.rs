@@ -2,8 +2,8 @@
 
 use sysinfo::System;
 
-use super::files::{Checkpoint, Encoding, older_name};
-use super::source::{Weights, packing};
+use super::files::{Checkpoint, Encoding, legacy_name};
+use super::source::{WeightFormat, quant_spec};
 use crate::error::{Error, Result};
 
 /// Its rows are read one at a time, and it keeps its format.
@@ -40,29 +40,29 @@ impl Checkpoint {
     /// keeps them as f32.
     ///
     /// A token embedding that stays in the file's map does not count: few of its rows are read.
-    pub fn bytes_in_memory(&self, weights: Weights, narrow: bool) -> u64 {
-        let is_tied = !self.places().any(|(name, _)| older_name(name).starts_with("lm_head."));
+    pub fn bytes_in_memory(&self, weights: WeightFormat, narrow: bool) -> u64 {
+        let is_tied = !self.places().any(|(name, _)| legacy_name(name).starts_with("lm_head."));
         let bytes = self.places().map(|(name, place)| {
-            let name = older_name(name);
-            let packed = match place.shape[..] {
-                [rows, width] if self.receipt().is_none() => {
-                    packing(&name, place.encoding, weights).map(|packing| packing.format.bytes(rows, width))
+            let name = legacy_name(name);
+            let quantized = match place.shape[..] {
+                [rows, width] if self.quantization_report().is_none() => {
+                    quant_spec(&name, place.encoding, weights).map(|quant_spec| quant_spec.format.bytes(rows, width))
                 }
                 _ => None,
             };
             let values: usize = place.shape.iter().product();
             let stored = match (weights, place.encoding) {
                 (_, Encoding::Bytes) => values,
-                (Weights::F32, _) => 4 * values,
-                (Weights::F16 | Weights::Bf16, _) => 2 * values,
+                (WeightFormat::F32, _) => 4 * values,
+                (WeightFormat::F16 | WeightFormat::Bf16, _) => 2 * values,
                 (_, Encoding::Float(_)) if narrow && name == EMBEDDING => 0,
                 (_, Encoding::Float(float)) if narrow => float.size() * values,
                 _ if narrow => 2 * values,
                 _ => 4 * values,
             };
-            match packed {
-                Some(packed) if name == EMBEDDING => stored + if is_tied { packed } else { 0 },
-                Some(packed) => packed,
+            match quantized {
+                Some(quantized) if name == EMBEDDING => stored + if is_tied { quantized } else { 0 },
+                Some(quantized) => quantized,
                 None => stored,
             }
         });

@@ -1,17 +1,16 @@
 //! Named tensors of a checkpoint directory, read through a memory map and pulled one at a time.
 
-mod blocks;
+mod export;
 mod files;
 mod gguf;
 mod memory;
-mod rounded;
-mod save;
-mod saved;
+mod quantized;
 mod source;
+mod tensor_file;
 
+pub use export::save;
 pub use files::Checkpoint;
 pub use memory::{available_memory, check_memory};
-pub use rounded::{Receipt, RoundedMatrix, RoundedWriter};
-pub use save::save;
-pub use saved::{Named, Values, read_saved, write_saved};
-pub use source::{CheckpointSource, FloatType, TensorSource, Weights};
+pub use quantized::{QuantizationReport, QuantizedMatrix, QuantizedWriter};
+pub use source::{CheckpointSource, FloatType, TensorSource, WeightFormat};
+pub use tensor_file::{NamedTensor, TensorValues, read_saved, write_saved};

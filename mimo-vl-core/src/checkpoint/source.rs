@@ -11,19 +11,19 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::blocks::Block;
-use super::files::{Checkpoint, Encoding, Place};
-use super::rounded::{Receipt, RoundedWriter};
-use crate::cancel::Watch;
+use super::files::{Checkpoint, Encoding, TensorEntry};
+use super::gguf::blocks::Block;
+use super::quantized::{QuantizationReport, QuantizedWriter};
+use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
-use crate::kernels::{Format, Levels, Packed, Rounding, lay_out, pack};
-use crate::quant::{Bits, format_of};
+use crate::kernels::{QuantizedWeight, RoundingError, quantize_matrix, repack_matrix};
+use crate::quant::{Bits, Codebook, QuantFormat, quant_format};
 
 /// The number format that weights have in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Weights {
+pub enum WeightFormat {
     /// As the checkpoint stores them, without a copy where the device allows it; f32 where it lacks their type.
     #[default]
     Native,
@@ -39,7 +39,7 @@ pub enum Weights {
     Int4,
 }
 
-impl Weights {
+impl WeightFormat {
     /// Every format.
     pub const ALL: [Self; 6] = [Self::Native, Self::F32, Self::F16, Self::Bf16, Self::Int8, Self::Int4];
 
@@ -65,7 +65,7 @@ impl Weights {
     }
 }
 
-impl FromStr for Weights {
+impl FromStr for WeightFormat {
     type Err = Error;
 
     /// # Errors
@@ -124,12 +124,12 @@ pub trait TensorSource<B: Backend> {
     /// [`Error::Tensor`] when it is missing or has another shape or type.
     fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>>;
 
-    /// Matrices of `width` columns, given by their names and numbers of rows, packed one below the other; `None`
+    /// Matrices of `width` columns, given by their names and numbers of rows, quantized one below the other; `None`
     /// when this source has them as tensors.
     ///
     /// # Errors
     /// [`Error::Tensor`] when one is missing, has another shape or type, or cannot be rounded.
-    fn packed(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<Packed<B>>> {
+    fn quantized(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
         let _ = (matrices, width);
         Ok(None)
     }
@@ -139,39 +139,39 @@ pub trait TensorSource<B: Backend> {
 #[derive(Debug)]
 pub struct CheckpointSource<'a, B: Backend> {
     checkpoint: &'a Checkpoint,
-    weights: Weights,
+    weights: WeightFormat,
     device: &'a B::Device,
-    watch: Watch<'a>,
+    watch: TaskControl<'a>,
     /// Bytes of the files that were read, and of all tensors.
     read: Cell<u64>,
     all: u64,
-    writer: Option<&'a RefCell<RoundedWriter>>,
+    writer: Option<&'a RefCell<QuantizedWriter>>,
 }
 
 impl Checkpoint {
     /// The tensors of this checkpoint, in the number format `weights`, on `device`.
-    pub fn source<'a, B: Backend>(&'a self, weights: Weights, device: &'a B::Device) -> CheckpointSource<'a, B> {
+    pub fn source<'a, B: Backend>(&'a self, weights: WeightFormat, device: &'a B::Device) -> CheckpointSource<'a, B> {
         let (read, all) = (Cell::new(0), self.bytes());
-        CheckpointSource { checkpoint: self, weights, device, watch: Watch::new(), read, all, writer: None }
+        CheckpointSource { checkpoint: self, weights, device, watch: TaskControl::new(), read, all, writer: None }
     }
 }
 
 impl<'a, B: Backend> CheckpointSource<'a, B> {
     /// Report to `watch` before each tensor.
     #[must_use]
-    pub fn watched(mut self, watch: Watch<'a>) -> Self {
+    pub fn watched(mut self, watch: TaskControl<'a>) -> Self {
         self.watch = watch;
         self
     }
 
     /// Write what is given to a rounded checkpoint, too.
     #[must_use]
-    pub fn written_to(mut self, writer: Option<&'a RefCell<RoundedWriter>>) -> Self {
+    pub fn written_to(mut self, writer: Option<&'a RefCell<QuantizedWriter>>) -> Self {
         self.writer = writer;
         self
     }
 
-    fn place(&self, name: &str, shape: &[usize]) -> Result<&'a Place> {
+    fn place(&self, name: &str, shape: &[usize]) -> Result<&'a TensorEntry> {
         let place = self.checkpoint.place(name)?;
         if place.shape != shape {
             return Err(Error::tensor(name, format!("shape {:?}; the configuration asks for {shape:?}", place.shape)));
@@ -187,7 +187,12 @@ impl<'a, B: Backend> CheckpointSource<'a, B> {
     }
 
     /// What a rounded checkpoint has of these matrices, shared with the memory map.
-    fn mapped(&self, receipt: &Receipt, matrices: &[(&str, usize)], width: usize) -> Result<Option<Packed<B>>> {
+    fn mapped(
+        &self,
+        receipt: &QuantizationReport,
+        matrices: &[(&str, usize)],
+        width: usize,
+    ) -> Result<Option<QuantizedWeight<B>>> {
         let Some(matrix) = receipt.matrix(matrices) else { return Ok(None) };
         let wanted: Vec<usize> = matrices.iter().map(|&(_, rows)| rows).collect();
         if matrix.rows != wanted || matrix.width != width {
@@ -205,52 +210,52 @@ impl<'a, B: Backend> CheckpointSource<'a, B> {
         self.report(codes.len() + scales.len())?;
         let codes = TensorData::from_bytes(shared(codes.whole(), 1), shapes[0].to_vec(), DType::U8);
         let scales = TensorData::from_bytes(shared(scales.whole(), 2), shapes[1].to_vec(), DType::F16);
-        Ok(Some(Packed::from_data(codes, scales, [rows, width], matrix.format, self.device)))
+        Ok(Some(QuantizedWeight::from_data(codes, scales, [rows, width], matrix.format, self.device)))
     }
 
     /// The type that values have on the device.
     fn dtype(&self, encoding: Encoding) -> Result<DType> {
         let wanted = match (self.weights, encoding) {
-            (Weights::F32, _) => DType::F32,
-            (Weights::F16, _) => DType::F16,
-            (Weights::Bf16, _) => DType::BF16,
+            (WeightFormat::F32, _) => DType::F32,
+            (WeightFormat::F16, _) => DType::F16,
+            (WeightFormat::Bf16, _) => DType::BF16,
             (_, Encoding::Float(float)) => float.dtype(),
             // As precise as their scales.
             _ => DType::F16,
         };
         match self.weights {
             _ if B::supports_dtype(self.device, wanted) => Ok(wanted),
-            Weights::Native | Weights::Int8 | Weights::Int4 => Ok(DType::F32),
+            WeightFormat::Native | WeightFormat::Int8 | WeightFormat::Int4 => Ok(DType::F32),
             asked => Err(Error::option("weights", format!("the device has no {asked:?}; choose Native or F32"))),
         }
     }
 }
 
-/// How a matrix is packed.
+/// How a matrix is quantized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Packing {
-    pub(super) format: Format,
-    /// The stored blocks of this kind are packed as they are; else what they stand for is rounded.
+pub(super) struct QuantSpec {
+    pub(super) format: QuantFormat,
+    /// The stored blocks of this kind are quantized as they are; else what they stand for is rounded.
     exact: Option<Block>,
 }
 
-/// How the matrix called `name` is packed when `weights` is asked for; `None` when it is not.
+/// How the matrix called `name` is quantized when `weights` is asked for; `None` when it is not.
 ///
 /// Blocks of a GGUF file keep their weights where a format has exactly the same. Others become bytes in groups as small
 /// as theirs, which changes them little, unless four bits are asked for.
-pub(super) fn packing(name: &str, encoding: Encoding, weights: Weights) -> Option<Packing> {
-    let rounded = |bits| format_of(name, bits).map(|format| Packing { format, exact: None });
+pub(super) fn quant_spec(name: &str, encoding: Encoding, weights: WeightFormat) -> Option<QuantSpec> {
+    let rounded = |bits| quant_format(name, bits).map(|format| QuantSpec { format, exact: None });
     let Encoding::Block(block) = encoding else { return weights.bits().and_then(rounded) };
-    let exact = block.format().map(|format| Packing { format, exact: Some(block) });
+    let exact = block.format().map(|format| QuantSpec { format, exact: Some(block) });
     match weights {
-        Weights::F32 | Weights::F16 | Weights::Bf16 => None,
-        Weights::Int4 => {
+        WeightFormat::F32 | WeightFormat::F16 | WeightFormat::Bf16 => None,
+        WeightFormat::Int4 => {
             let wanted = rounded(Bits::Four)?;
             exact.filter(|exact| exact.format.levels.bits() <= wanted.format.levels.bits()).or(Some(wanted))
         }
-        Weights::Native | Weights::Int8 => {
-            Some(exact.unwrap_or(Packing { format: Format { levels: Levels::Linear8, group: 32 }, exact: None }))
-        }
+        WeightFormat::Native | WeightFormat::Int8 => Some(
+            exact.unwrap_or(QuantSpec { format: QuantFormat { levels: Codebook::Linear8, group: 32 }, exact: None }),
+        ),
     }
 }
 
@@ -283,16 +288,16 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
         Ok(Tensor::from_data(data, (self.device, dtype)))
     }
 
-    fn packed(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<Packed<B>>> {
-        if let Some(receipt) = self.checkpoint.receipt() {
+    fn quantized(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
+        if let Some(receipt) = self.checkpoint.quantization_report() {
             return self.mapped(receipt, matrices, width);
         }
-        let places: Vec<&Place> =
+        let places: Vec<&TensorEntry> =
             matrices.iter().map(|&(name, rows)| self.place(name, &[rows, width])).collect::<Result<_>>()?;
-        let packing_of = |index: usize| packing(matrices[index].0, places[index].encoding, self.weights);
-        let Some(packing) = packing_of(0) else { return Ok(None) };
-        if (1..places.len()).any(|index| packing_of(index) != Some(packing)) {
-            // Packed in different ways, they are products of their own.
+        let packing_of = |index: usize| quant_spec(matrices[index].0, places[index].encoding, self.weights);
+        let Some(quant_spec) = packing_of(0) else { return Ok(None) };
+        if (1..places.len()).any(|index| packing_of(index) != Some(quant_spec)) {
+            // QuantizedWeight in different ways, they are products of their own.
             return Ok(None);
         }
         self.report(places.iter().map(|place| place.len()).sum())?;
@@ -308,31 +313,31 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
             let index = matrices.iter().position(holds).unwrap_or_default();
             (index, row)
         };
-        let packed = if let Some(block) = packing.exact {
-            lay_out([rows, width], packing.format, |row, codes, scales| {
+        let quantized = if let Some(block) = quant_spec.exact {
+            repack_matrix([rows, width], quant_spec.format, |row, codes, scales| {
                 let (index, row) = at(row);
                 let blocks = places[index].row(row, width).chunks_exact(block.bytes());
                 for ((codes, scale), bytes) in codes.chunks_exact_mut(block.values()).zip(&mut *scales).zip(blocks) {
                     *scale = block.codes(bytes, codes);
                 }
-                scales.iter().all(|scale| scale.is_finite()).then(Rounding::default)
+                scales.iter().all(|scale| scale.is_finite()).then(RoundingError::default)
             })
         } else {
-            pack([rows, width], packing.format, |row, to| {
+            quantize_matrix([rows, width], quant_spec.format, |row, to| {
                 let (index, row) = at(row);
                 places[index].read_row(row, to);
             })
         };
-        let (data, rounding) = packed.map_err(|row| {
+        let (data, rounding) = quantized.map_err(|row| {
             let (index, row) = at(row);
             Error::tensor(matrices[index].0, format!("row {row} has a value that is not finite, or above 60,000"))
         })?;
-        tracing::debug!(name = matrices[0].0, error = rounding.relative(), "packed");
+        tracing::debug!(name = matrices[0].0, error = rounding.relative(), "quantized");
         places.iter().for_each(|place| place.release());
         if let Some(writer) = self.writer {
-            writer.borrow_mut().packed(matrices, &data, rounding)?;
+            writer.borrow_mut().quantized(matrices, &data, rounding)?;
         }
-        Ok(Some(Packed::new(data, self.device)))
+        Ok(Some(QuantizedWeight::new(data, self.device)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Texts, read_json};
+use super::{CheckpointFiles, read_json};
 use crate::error::Result;
 
 /// What the checkpoint's authors say about generation.
@@ -32,7 +32,7 @@ impl GenerationConfig {
     /// # Errors
     /// [`Error::Io`](crate::error::Error::Io) when the file cannot be read,
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) when it is not valid.
-    pub fn load(texts: impl Into<Texts>) -> Result<Self> {
+    pub fn load(texts: impl Into<CheckpointFiles>) -> Result<Self> {
         let texts = texts.into();
         let raw: Option<RawGenerationConfig> = read_json(&texts, "generation_config.json")?;
         let eos_token_ids = match raw.and_then(|raw| raw.eos_token_id) {

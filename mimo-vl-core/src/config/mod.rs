@@ -7,7 +7,7 @@ mod model;
 mod preprocess;
 
 pub use generation::GenerationConfig;
-pub use model::{ModelConfig, SpecialTokens, TextConfig, VisionConfig};
+pub use model::{MediaTokenIds, ModelConfig, TextConfig, VisionConfig};
 pub use preprocess::PreprocessConfig;
 
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ use crate::error::{Error, Result};
 /// The files of a checkpoint that hold no weights: those of a directory, and the texts that stand for files which are
 /// missing there.
 #[derive(Debug, Clone)]
-pub struct Texts {
+pub struct CheckpointFiles {
     directory: PathBuf,
     others: Vec<(&'static str, String)>,
 }
 
-impl Texts {
+impl CheckpointFiles {
     /// The files of a directory; where one is missing, the text that `others` has under its name.
     pub fn new(directory: impl AsRef<Path>, others: Vec<(&'static str, String)>) -> Self {
         Self { directory: directory.as_ref().to_path_buf(), others }
@@ -49,14 +49,14 @@ impl Texts {
     }
 }
 
-impl<P: AsRef<Path>> From<P> for Texts {
+impl<P: AsRef<Path>> From<P> for CheckpointFiles {
     fn from(directory: P) -> Self {
         Self::new(directory, Vec::new())
     }
 }
 
 /// Read a file as JSON; `None` when there is no such file.
-fn read_json<T: serde::de::DeserializeOwned>(texts: &Texts, file: &str) -> Result<Option<T>> {
+fn read_json<T: serde::de::DeserializeOwned>(texts: &CheckpointFiles, file: &str) -> Result<Option<T>> {
     let path = texts.directory().join(file);
     let Some(text) = texts.read(file)? else { return Ok(None) };
     // A list would be read as values without keys.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Texts, read_json};
+use super::{CheckpointFiles, read_json};
 use crate::error::{Error, Result};
 
 /// The shapes and constants of one checkpoint.
@@ -15,7 +15,7 @@ pub struct ModelConfig {
     /// The vision tower and its projector.
     pub vision: VisionConfig,
     /// Ids of the tokens that stand for media.
-    pub tokens: SpecialTokens,
+    pub tokens: MediaTokenIds,
     /// Tokens that end an answer according to this file.
     pub eos_token_ids: Vec<u32>,
 }
@@ -81,7 +81,7 @@ pub struct VisionConfig {
 /// Ids of the tokens that stand for media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SpecialTokens {
+pub struct MediaTokenIds {
     /// Stands for one feature of an image.
     pub image: u32,
     /// Stands for one feature of a video.
@@ -104,7 +104,7 @@ impl ModelConfig {
     /// # Errors
     /// [`Error::Io`] when the directory or file cannot be read, [`Error::Checkpoint`] when the architecture
     /// is another one or a value is missing, broken or not supported.
-    pub fn load(texts: impl Into<Texts>) -> Result<Self> {
+    pub fn load(texts: impl Into<CheckpointFiles>) -> Result<Self> {
         let texts = texts.into();
         if !texts.directory().is_dir() {
             let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "no such checkpoint directory");
@@ -133,7 +133,7 @@ impl ModelConfig {
         };
         let eos = top.eos_token_id.or(text.eos_token_id);
         Ok(Self {
-            tokens: SpecialTokens {
+            tokens: MediaTokenIds {
                 image: top.image_token_id,
                 video: top.video_token_id,
                 vision_start: top.vision_start_token_id,

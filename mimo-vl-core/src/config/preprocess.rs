@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Texts, read_json};
+use super::{CheckpointFiles, read_json};
 use crate::error::{Error, Result};
 
 /// How an image is resized, cut and normalised.
@@ -64,7 +64,7 @@ impl PreprocessConfig {
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when a value is not supported.
-    pub fn load(texts: impl Into<Texts>) -> Result<Self> {
+    pub fn load(texts: impl Into<CheckpointFiles>) -> Result<Self> {
         let texts = texts.into();
         let Some(raw): Option<RawPreprocessConfig> = read_json(&texts, "preprocessor_config.json")? else {
             return Ok(Self::default());

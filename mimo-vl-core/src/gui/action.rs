@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::kind::{ActionKind, Direction};
 use crate::error::{Error, Result};
-use crate::preprocess::Transform;
+use crate::media::Transform;
 use crate::prompt::spaced_json;
 
 /// One action on a screen; points are pixels from the top left corner.

@@ -11,5 +11,5 @@ mod task;
 
 pub use action::Action;
 pub use kind::{ActionKind, Direction};
-pub use screen::{Screen, closer, screen_at};
+pub use screen::{Screen, screen_at, zoom_crop};
 pub use task::Task;

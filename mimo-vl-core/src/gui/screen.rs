@@ -1,7 +1,7 @@
 //! From the pixels of a screenshot to a desktop.
 
 use crate::error::{Error, Result};
-use crate::prompt::Image;
+use crate::media::Image;
 
 /// A monitor: where a screenshot of it lies on the desktop.
 ///
@@ -67,7 +67,7 @@ pub fn screen_at(screens: &[Screen], point: [f64; 2]) -> Option<usize> {
 ///
 /// # Errors
 /// [`Error::Option`] when `zoom` is not a finite number from 1 on.
-pub fn closer(screenshot: &Image, [x, y]: [f64; 2], zoom: f64) -> Result<Image> {
+pub fn zoom_crop(screenshot: &Image, [x, y]: [f64; 2], zoom: f64) -> Result<Image> {
     if !(zoom.is_finite() && zoom >= 1.0) {
         return Err(Error::option("zoom", format!("{zoom}; it must be a finite number from 1 on")));
     }
@@ -108,17 +108,17 @@ mod tests {
     fn a_closer_look_stays_in_the_screenshot() {
         let screenshot = Image::from_rgb(100, 50, 300, &vec![7; 100 * 50 * 3]).unwrap();
         let part = |center, zoom| {
-            let part = closer(&screenshot, center, zoom).unwrap();
+            let part = zoom_crop(&screenshot, center, zoom).unwrap();
             (part.offset(), part.width(), part.height(), part.whole())
         };
         assert_eq!(part([50.0, 25.0], 2.0), ((25, 13), 50, 25, (100, 50)));
         assert_eq!(part([0.0, 0.0], 4.0), ((0, 0), 25, 13, (100, 50)));
         assert_eq!(part([999.0, 49.0], 4.0), ((75, 37), 25, 13, (100, 50)));
         assert_eq!(part([5.0, 5.0], 1e9), ((5, 5), 1, 1, (100, 50)));
-        let again = closer(&closer(&screenshot, [60.0, 30.0], 2.0).unwrap(), [60.0, 30.0], 2.0).unwrap();
+        let again = zoom_crop(&zoom_crop(&screenshot, [60.0, 30.0], 2.0).unwrap(), [60.0, 30.0], 2.0).unwrap();
         assert_eq!((again.offset(), again.width(), again.height()), ((48, 24), 25, 13));
         for zoom in [0.5, f64::NAN, f64::INFINITY] {
-            assert!(matches!(closer(&screenshot, [0.0, 0.0], zoom), Err(Error::Option { option: "zoom", .. })));
+            assert!(matches!(zoom_crop(&screenshot, [0.0, 0.0], zoom), Err(Error::Option { option: "zoom", .. })));
         }
     }
 }

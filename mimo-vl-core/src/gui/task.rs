@@ -4,8 +4,9 @@ use super::action::Action;
 use super::kind::ActionKind;
 use crate::config::PreprocessConfig;
 use crate::error::Result;
-use crate::preprocess::{self, Transform};
-use crate::prompt::{Image, Prompt};
+use crate::media::{Image, Transform};
+use crate::preprocess::image_layout;
+use crate::prompt::Prompt;
 use crate::sampling::Grammar;
 
 const SYSTEM: &str = "You are a helpful assistant.";
@@ -19,13 +20,13 @@ const OFFERED: [ActionKind; 6] =
 /// ```no_run
 /// # fn main() -> mimo_vl_core::Result<()> {
 /// use mimo_vl_core::gui::{Action, Task};
-/// use mimo_vl_core::{Generate, Image, LoadOptions, Model, Thinking};
+/// use mimo_vl_core::{GenerateOptions, Image, LoadOptions, Model, Thinking};
 ///
 /// let model = Model::load("path/to/checkpoint", &LoadOptions::new())?;
 /// let mut task = Task::new("Turn on dark mode");
 /// let screenshot = Image::open("screenshot.png")?;
 /// let prompt = task.prompt(screenshot, model.preprocess_config())?;
-/// let answer = model.session().ask(&prompt.thinking(Thinking::Off), &Generate::new())?;
+/// let answer = model.session().ask(&prompt.thinking(Thinking::Off), &GenerateOptions::new())?;
 /// let action = Action::parse(&answer.text)?.to_original(&answer.transforms[0]);
 /// // Do it, then look again.
 /// task = task.step("Open the settings.", action);
@@ -80,7 +81,7 @@ impl Task {
     /// # Errors
     /// [`Error::Image`](crate::error::Error::Image) when the screenshot cannot be brought to the model's size.
     pub fn prompt(&self, screenshot: Image, config: &PreprocessConfig) -> Result<Prompt> {
-        let transform = preprocess::image_layout(&screenshot, config)?.transform;
+        let transform = image_layout(&screenshot, config)?.transform;
         let given = match &self.instruction {
             Some(_) => "a screenshot, a goal, your action history, and an instruction for your next action",
             None => "a screenshot, a goal, and your action history",

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::answer::Answer;
 use super::cache::{Repository, make_parent, moved};
+use super::checksum::Sum;
 use super::http::{CHUNK, Client, Failure, Tries};
-use super::sum::Sum;
+use super::response::Answer;
 use crate::error::{Error, Result};
 
 /// A file of a repository.

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::blob::Blob;
-use super::files;
-use crate::cancel::Cancel;
+use super::file_selection;
+use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 
 /// How often a lock that another holds is tried.
@@ -57,7 +57,7 @@ impl Repository {
     pub(super) fn find(&self, revision: &str) -> Result<Result<PathBuf, String>> {
         let Some(commit) = self.commit(revision)? else { return Ok(Err("everything".to_owned())) };
         let folder = self.snapshot(&commit);
-        Ok(files::lacks(&folder).map_or(Ok(folder), Err))
+        Ok(file_selection::lacks(&folder).map_or(Ok(folder), Err))
     }
 
     fn commit(&self, revision: &str) -> Result<Option<String>> {
@@ -87,7 +87,7 @@ impl Repository {
     }
 
     /// Wait until nobody else fetches these contents. The lock ends when the file is dropped.
-    pub(super) fn lock(&self, etag: &str, cancel: &Cancel) -> Result<File> {
+    pub(super) fn lock(&self, etag: &str, cancel: &CancelToken) -> Result<File> {
         let path = self.locks.join(format!("{etag}.lock"));
         make_parent(&path)?;
         let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -218,7 +218,7 @@ mod tests {
     fn waiting_for_a_lock_can_be_stopped() {
         let folder = tempfile::tempdir().unwrap();
         let repository = Repository::new(folder.path(), "o/n");
-        let cancel = Cancel::new();
+        let cancel = CancelToken::new();
         let held = repository.lock("e", &cancel).unwrap();
         cancel.cancel();
         assert!(matches!(repository.lock("e", &cancel), Err(Error::Cancelled)));

@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 use ureq::Agent;
 use ureq::http::{HeaderValue, Method, Request, Uri, header};
 
-use super::address::{is_secure, joined, tag};
-use super::answer::Answer;
 use super::environment::Settings;
-use crate::cancel::Cancel;
+use super::response::Answer;
+use super::url::{is_secure, joined, tag};
+use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 
 /// Bytes that are read, written and hashed at a time; the caller can stop the work after each.
@@ -61,7 +61,7 @@ pub(super) struct Client {
     endpoint: Uri,
     authorization: Option<HeaderValue>,
     patience: Duration,
-    cancel: Cancel,
+    cancel: CancelToken,
 }
 
 impl Drop for Client {
@@ -72,7 +72,7 @@ impl Drop for Client {
 }
 
 impl Client {
-    pub(super) fn new(settings: &Settings, cancel: Cancel) -> Result<Self> {
+    pub(super) fn new(settings: &Settings, cancel: CancelToken) -> Result<Self> {
         let endpoint: Uri = settings.endpoint.parse().map_err(|error| Error::option("endpoint", format!("{error}")))?;
         let authorization = settings.token.as_ref().map(|token| {
             let mut value = HeaderValue::try_from(format!("Bearer {token}"))
@@ -97,7 +97,7 @@ impl Client {
         Ok(Self { agent, endpoint, authorization: authorization.transpose()?, patience, cancel })
     }
 
-    pub(super) fn cancel(&self) -> &Cancel {
+    pub(super) fn cancel(&self) -> &CancelToken {
         &self.cancel
     }
 

@@ -3,14 +3,14 @@
 //! The files go into the cache that Python's `huggingface_hub` uses, in the same layout, so that what one of them has
 //! downloaded the other finds. A file appears there under its name only when it is whole and its checksum is right.
 
-mod address;
-mod answer;
 mod blob;
 mod cache;
+mod checksum;
 mod environment;
-mod files;
+mod file_selection;
 mod http;
-mod sum;
+mod response;
+mod url;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,14 +21,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cancel::Watch;
+use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
-use address::encoded;
 use blob::Blob;
 use cache::{Repository, is_commit};
 use environment::Settings;
-use files::Wanted;
+use file_selection::Wanted;
 use http::{Client, Failure};
+use url::encoded;
 
 /// From where and to where a checkpoint is downloaded.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl fmt::Debug for HubOptions {
 }
 
 /// Whether a text looks like a repository's id, `owner/name`. A relative path can look like one too.
-pub fn is_id(text: &str) -> bool {
+pub fn is_repo_id(text: &str) -> bool {
     let fits = |part: &str| {
         let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         !part.is_empty() && part.bytes().all(known) && !part.starts_with(['-', '.']) && !part.ends_with(['-', '.'])
@@ -141,9 +141,9 @@ pub fn is_id(text: &str) -> bool {
 /// [`Error::Option`] for an id, a revision, a token or an endpoint that cannot be one; [`Error::Hub`] when the repository
 /// does not exist, may not be read or has no usable checkpoint, when the hub cannot be reached or sends wrong bytes, and
 /// when something is missing offline; [`Error::Checkpoint`] when its index cannot be read; [`Error::Io`];
-/// [`Error::Cancelled`], [`Error::Deadline`].
-pub fn download(id: &str, options: &HubOptions, watch: Watch<'_>) -> Result<PathBuf> {
-    if !is_id(id) {
+/// [`Error::Cancelled`], [`Error::Timeout`].
+pub fn snapshot_download(id: &str, options: &HubOptions, watch: TaskControl<'_>) -> Result<PathBuf> {
+    if !is_repo_id(id) {
         return Err(Error::option("id", format!("{id:?} is not the id of a repository: it must be owner/name")));
     }
     let settings = Settings::new(options)?;
@@ -190,7 +190,7 @@ struct Online<'a> {
     settings: &'a Settings,
     repository: &'a Repository,
     client: &'a Client,
-    watch: Watch<'a>,
+    watch: TaskControl<'a>,
 }
 
 impl Online<'_> {
@@ -208,7 +208,7 @@ impl Online<'_> {
         if let Some(index) = &wanted.index {
             let blob = self.describe(&commit, index)?;
             self.fetch(&[&blob], |_, _| self.client.check())?;
-            let shards = files::shards(&self.repository.place(&blob))?;
+            let shards = file_selection::shards(&self.repository.place(&blob))?;
             wanted.take(id, &names, shards)?;
         }
         let blobs = wanted.files.iter().map(|file| self.describe(&commit, file)).collect::<Result<Vec<_>, _>>()?;

@@ -18,14 +18,14 @@ pub enum Mask {
 
 /// Rows of keys or values in eight bits.
 #[derive(Debug, Clone)]
-pub struct ByteRows<B: Backend> {
+pub struct Int8Rows<B: Backend> {
     /// `[batch, heads, rows, head_dim]`, −127 to 127
     pub codes: Tensor<B, 4, Int>,
     /// What a row's codes are multiplied with, `[batch, heads, rows, 1]`, f32
     pub scales: Tensor<B, 4>,
 }
 
-impl<B: Backend> ByteRows<B> {
+impl<B: Backend> Int8Rows<B> {
     /// Room for rows, all 0.
     pub fn zeros(shape: [usize; 4], device: &B::Device) -> Self {
         let [batch, heads, rows, _] = shape;
@@ -48,13 +48,13 @@ impl<B: Backend> ByteRows<B> {
 }
 
 /// The largest value of a row becomes ±127, the others are rounded to nearest.
-pub(super) fn write_bytes<B: Backend>(store: ByteRows<B>, rows: Tensor<B, 4>, start: usize) -> ByteRows<B> {
+pub(super) fn write_int8_rows<B: Backend>(store: Int8Rows<B>, rows: Tensor<B, 4>, start: usize) -> Int8Rows<B> {
     let [batch, heads, count, head_dim] = rows.dims();
     let scales = rows.clone().abs().max_dim(3).div_scalar(127.0);
     let codes = (rows / scales.clone().clamp_min(f32::MIN_POSITIVE)).round().int().cast(DType::I8);
     let at = [0..batch, 0..heads, start..start + count];
     let [a, b, c] = at;
-    ByteRows {
+    Int8Rows {
         codes: store.codes.slice_assign([a.clone(), b.clone(), c.clone(), 0..head_dim], codes),
         scales: store.scales.slice_assign([a, b, c, 0..1], scales),
     }

@@ -8,8 +8,9 @@ use bytemuck::Pod;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::cpu::{self, Activations, Heads, Keys, Level, Matrix, Rows, Sizes};
-use super::{ByteRows, Kernels, Mask, PANEL, Packed};
+use super::cpu::{self, Activations, Heads, Keys, Matrix, Rows, SimdLevel, Sizes};
+use super::{Int8Rows, Kernels, Mask, QuantizedWeight};
+use crate::quant::PANEL;
 
 mod buffers;
 #[cfg(test)]
@@ -27,7 +28,7 @@ impl Kernels for Flex {
         if !(1..=cpu::FEW).contains(&rows) || !is_known || !stored.is_contiguous() {
             return super::linear::linear(x, weight, bias);
         }
-        let (x, bias, level) = (floats(x), bias.map(floats), Level::current());
+        let (x, bias, level) = (floats(x), bias.map(floats), SimdLevel::current());
         let (x, bias) = (values(&x), bias.as_ref().map(values));
         let mut out = Buffer::new(rows * columns);
         match stored.dtype() {
@@ -38,22 +39,30 @@ impl Kernels for Flex {
         tensor(out, [rows, columns])
     }
 
-    fn linear_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
-        packed(x, weight, bias, weight.rows, cpu::multiply)
+    fn linear_quantized(
+        x: Tensor<Self, 2>,
+        weight: &QuantizedWeight<Self>,
+        bias: Option<Tensor<Self, 1>>,
+    ) -> Tensor<Self, 2> {
+        quantized(x, weight, bias, weight.rows, cpu::multiply)
     }
 
-    fn gated_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
+    fn gated_quantized(
+        x: Tensor<Self, 2>,
+        weight: &QuantizedWeight<Self>,
+        bias: Option<Tensor<Self, 1>>,
+    ) -> Tensor<Self, 2> {
         if weight.rows.is_multiple_of(2 * PANEL) {
-            return packed(x, weight, bias, weight.rows / 2, cpu::multiply_gated);
+            return quantized(x, weight, bias, weight.rows / 2, cpu::multiply_gated);
         }
-        super::packed::gated(x, weight, bias)
+        super::quantized::gated(x, weight, bias)
     }
 
     fn rms_norm(x: Tensor<Self, 2>, weight: Tensor<Self, 1>, eps: f64) -> Tensor<Self, 2> {
         let shape = x.dims();
         let (x, weight) = (rows(x), floats(weight));
         let mut out = Buffer::new(shape[0] * shape[1]);
-        cpu::rms_norm(Level::current(), x.rows(), values(&weight), eps as f32, out.values());
+        cpu::rms_norm(SimdLevel::current(), x.rows(), values(&weight), eps as f32, out.values());
         tensor(out, shape)
     }
 
@@ -66,7 +75,7 @@ impl Kernels for Flex {
         let (shape, head_dim) = (x.dims(), cos.dims()[1]);
         let (x, cos, sin) = (rows(x), floats(cos), floats(sin));
         let mut out = Buffer::new(shape[0] * shape[1]);
-        cpu::rope(Level::current(), x.rows(), values(&cos), values(&sin), head_dim, out.values());
+        cpu::rope(SimdLevel::current(), x.rows(), values(&cos), values(&sin), head_dim, out.values());
         tensor(out, shape)
     }
 
@@ -74,7 +83,7 @@ impl Kernels for Flex {
         let shape = gate.dims();
         let (gate, up) = (rows(gate), rows(up));
         let mut out = Buffer::new(shape[0] * shape[1]);
-        cpu::swiglu(Level::current(), gate.rows(), up.rows(), out.values());
+        cpu::swiglu(SimdLevel::current(), gate.rows(), up.rows(), out.values());
         tensor(out, shape)
     }
 
@@ -94,7 +103,7 @@ impl Kernels for Flex {
         Tensor::from_primitive(TensorPrimitive::Float(store))
     }
 
-    fn write_bytes(store: ByteRows<Self>, rows: Tensor<Self, 4>, start: usize) -> ByteRows<Self> {
+    fn write_int8_rows(store: Int8Rows<Self>, rows: Tensor<Self, 4>, start: usize) -> Int8Rows<Self> {
         let (mut codes, mut scales) = (whole(store.codes.into_primitive()), whole(primitive(store.scales)));
         let shape = codes.layout().shape().clone();
         let (to_codes, to_scales) = (codes.storage_mut::<i8>(), scales.storage_mut::<f32>());
@@ -104,14 +113,14 @@ impl Kernels for Flex {
             let to = &mut to_codes[at * row.len()..][..row.len()];
             to.iter_mut().zip(row).for_each(|(to, x)| *to = (x / scale.max(f32::MIN_POSITIVE)).round_ties_even() as i8);
         });
-        ByteRows {
+        Int8Rows {
             codes: Tensor::from_primitive(codes),
             scales: Tensor::from_primitive(TensorPrimitive::Float(scales)),
         }
     }
 
-    fn attention_bytes(q: Tensor<Self, 4>, k: ByteRows<Self>, v: ByteRows<Self>, mask: Mask) -> Tensor<Self, 4> {
-        let part = |rows: ByteRows<Self>| (neighbours::<4>(rows.codes.into_primitive()), with_neighbours(rows.scales));
+    fn attention_int8(q: Tensor<Self, 4>, k: Int8Rows<Self>, v: Int8Rows<Self>, mask: Mask) -> Tensor<Self, 4> {
+        let part = |rows: Int8Rows<Self>| (neighbours::<4>(rows.codes.into_primitive()), with_neighbours(rows.scales));
         let (k, v) = (part(k), part(v));
         attend::<i8>(q, (&k.0, Some(&k.1)), (&v.0, Some(&v.1)), mask)
     }
@@ -139,7 +148,7 @@ fn attend<T: cpu::Stored + Element + Pod>(
     let mut out = Buffer::new(batch * heads * queries * head_dim);
     let q = with_neighbours(q);
     let keys = |(rows, scales): (_, Option<_>)| Keys { rows: view::<T>(rows), scales: scales.map(view) };
-    cpu::attend(Level::current(), sizes, view(&q), keys(k), keys(v), mask, out.values());
+    cpu::attend(SimdLevel::current(), sizes, view(&q), keys(k), keys(v), mask, out.values());
     tensor(out, [batch, queries, heads, head_dim]).swap_dims(1, 2)
 }
 
@@ -174,19 +183,19 @@ pub(crate) fn release_buffers() {
     ACTIVATIONS.with_borrow_mut(Activations::shrink);
 }
 
-type Multiply = fn(Level, &Activations, Matrix<'_>, Option<&[f32]>, &mut [f32]);
+type Multiply = fn(SimdLevel, &Activations, Matrix<'_>, Option<&[f32]>, &mut [f32]);
 
-/// A product with a packed weight that has `columns` results for each row.
-fn packed(
+/// A product with a quantized weight that has `columns` results for each row.
+fn quantized(
     x: Tensor<Flex, 2>,
-    weight: &Packed<Flex>,
+    weight: &QuantizedWeight<Flex>,
     bias: Option<Tensor<Flex, 1>>,
     columns: usize,
     multiply: Multiply,
 ) -> Tensor<Flex, 2> {
     let [rows, width] = x.dims();
     assert_eq!(width, weight.width, "columns of activations and weights");
-    let level = Level::current();
+    let level = SimdLevel::current();
     let (x, bias) = (floats(x), bias.map(floats));
     let (codes, scales) = (weight.codes.clone().into_primitive(), primitive(weight.scales.clone()));
     let matrix = Matrix { codes: values(&codes), scales: values(&scales), rows: weight.rows, format: weight.format };

@@ -3,7 +3,7 @@
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Tensor};
 
-/// Weights of a narrower type are widened this many values at a time: 4 MiB of f32, which an allocator keeps for
+/// WeightFormat of a narrower type are widened this many values at a time: 4 MiB of f32, which an allocator keeps for
 /// the next piece, where larger ones are mapped and cleared anew by the system.
 pub(super) const WIDEN_VALUES: usize = 1 << 20;
 

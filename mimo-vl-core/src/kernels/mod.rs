@@ -11,16 +11,16 @@ mod cpu;
 #[cfg(feature = "flex")]
 mod flex;
 mod linear;
-mod packed;
+mod quantized;
 mod rowwise;
 
-pub use attention::{ByteRows, Mask};
+pub use attention::{Int8Rows, Mask};
 pub(crate) use cpu::with_threads;
-pub use cpu::{Level, Rounding, cores, lay_out, pack};
+pub use cpu::{RoundingError, SimdLevel, cores, quantize_matrix, repack_matrix};
 #[cfg(feature = "flex")]
 pub(crate) use flex::release_buffers;
-pub use packed::{Format, Levels, PANEL, Packed, PackedData};
-pub use rowwise::rope_partner;
+pub use quantized::{QuantizedData, QuantizedWeight};
+pub use rowwise::rotate_half_matrix;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -43,7 +43,7 @@ pub trait Kernels: Backend {
         linear::linear(x, weight, bias)
     }
 
-    /// [`linear`](Self::linear) with a packed weight. A native body rounds the activations too, to bytes with a scale
+    /// [`linear`](Self::linear) with a quantized weight. A native body rounds the activations too, to bytes with a scale
     /// for each of the format's groups.
     ///
     /// # Shapes
@@ -51,20 +51,28 @@ pub trait Kernels: Backend {
     /// - `weight`: `[out, in]`
     /// - `bias`: `[out]`
     /// - result: `[rows, out]`
-    fn linear_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
-        packed::linear(x, weight, bias)
+    fn linear_quantized(
+        x: Tensor<Self, 2>,
+        weight: &QuantizedWeight<Self>,
+        bias: Option<Tensor<Self, 1>>,
+    ) -> Tensor<Self, 2> {
+        quantized::linear(x, weight, bias)
     }
 
     /// `silu(gate) · up`, where `gate` and `up` are the first and the second half of the columns of
-    /// [`linear_packed`](Self::linear_packed).
+    /// [`linear_quantized`](Self::linear_quantized).
     ///
     /// # Shapes
     /// - `x`: `[rows, in]`
     /// - `weight`: `[2 · out, in]`
     /// - `bias`: `[2 · out]`
     /// - result: `[rows, out]`
-    fn gated_packed(x: Tensor<Self, 2>, weight: &Packed<Self>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
-        packed::gated(x, weight, bias)
+    fn gated_quantized(
+        x: Tensor<Self, 2>,
+        weight: &QuantizedWeight<Self>,
+        bias: Option<Tensor<Self, 1>>,
+    ) -> Tensor<Self, 2> {
+        quantized::gated(x, weight, bias)
     }
 
     /// Root-mean-square norm: `x / √(mean(x²) + eps) · weight` over the last dimension (Zhang and Sennrich,
@@ -84,7 +92,7 @@ pub trait Kernels: Backend {
     /// - `x`: `[rows, heads · head_dim]`
     /// - `cos`, `sin`: `[rows, heads · head_dim]`, the same for both halves of a head; `[rows, head_dim]` where
     ///   [`ROPE_REPEATS_HEADS`](Self::ROPE_REPEATS_HEADS) is false
-    /// - `partner`: `[head_dim, head_dim]`, from [`rope_partner`]
+    /// - `partner`: `[head_dim, head_dim]`, from [`rotate_half_matrix`]
     /// - result: as `x`
     fn rope(
         x: Tensor<Self, 2>,
@@ -128,8 +136,8 @@ pub trait Kernels: Backend {
     ///
     /// # Shapes
     /// - `rows`: `[batch, heads, new, head_dim]`
-    fn write_bytes(store: ByteRows<Self>, rows: Tensor<Self, 4>, start: usize) -> ByteRows<Self> {
-        attention::write_bytes(store, rows, start)
+    fn write_int8_rows(store: Int8Rows<Self>, rows: Tensor<Self, 4>, start: usize) -> Int8Rows<Self> {
+        attention::write_int8_rows(store, rows, start)
     }
 
     /// [`attention`](Self::attention) with keys and values of eight bits.
@@ -137,7 +145,7 @@ pub trait Kernels: Backend {
     /// # Shapes
     /// - `q` and result: `[batch, heads, q_len, head_dim]`
     /// - `k`, `v`: `k_len` rows of `kv_heads` heads
-    fn attention_bytes(q: Tensor<Self, 4>, k: ByteRows<Self>, v: ByteRows<Self>, mask: Mask) -> Tensor<Self, 4> {
+    fn attention_int8(q: Tensor<Self, 4>, k: Int8Rows<Self>, v: Int8Rows<Self>, mask: Mask) -> Tensor<Self, 4> {
         attention::attention(q, k.floats(), v.floats(), mask)
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn swiglu<B: Backend>(gate: Tensor<B, 2>, up: Tensor<B, 2>) -> Tensor
 ///
 /// # Shapes
 /// - result: `[head_dim, head_dim]`
-pub fn rope_partner<B: Backend>(head_dim: usize, device: &B::Device) -> Tensor<B, 2> {
+pub fn rotate_half_matrix<B: Backend>(head_dim: usize, device: &B::Device) -> Tensor<B, 2> {
     let half = head_dim / 2;
     let mut values = vec![0.0_f32; head_dim * head_dim];
     for i in 0..half {

@@ -3,12 +3,14 @@
 use std::any::Any;
 use std::fmt;
 
-use super::PREFILL_CHUNK;
-use crate::cancel::Cancel;
+use crate::cancel::CancelToken;
 use crate::config::ModelConfig;
-use crate::encode::Slot;
 use crate::error::{Error, Result};
+use crate::model::PlaceholderRange;
 use crate::preprocess::Patches;
+
+/// Largest number of prompt tokens that go through the layers at once.
+pub(crate) const PREFILL_CHUNK: usize = 512;
 
 /// The features of one image or video, in host memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,13 +30,13 @@ impl Features {
 
 /// Tokens that a sequence is to take in next.
 #[derive(Debug, Clone)]
-pub struct Segment<'a> {
+pub struct PrefillInput<'a> {
     /// The tokens, with a media token in every place that holds a feature.
     pub ids: &'a [u32],
     /// Temporal, height and width position of each token.
     pub positions: &'a [[u32; 3]],
     /// Runs of media tokens, relative to the start of `ids`, and what stands there.
-    pub media: Vec<(Slot, &'a Features)>,
+    pub media: Vec<(PlaceholderRange, &'a Features)>,
 }
 
 /// A loaded model on its device, whatever backend that is.
@@ -46,7 +48,7 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// As [`encode_all`](Self::encode_all).
-    fn encode(&self, patches: &Patches, cancel: &Cancel) -> Result<Features> {
+    fn encode(&self, patches: &Patches, cancel: &CancelToken) -> Result<Features> {
         let mut features = self.encode_all(&[patches], cancel)?;
         features.pop().ok_or_else(|| Error::internal("no features"))
     }
@@ -55,7 +57,7 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Cancelled`]; [`Error::Internal`] for a defect of this library.
-    fn encode_all(&self, patches: &[&Patches], cancel: &Cancel) -> Result<Vec<Features>>;
+    fn encode_all(&self, patches: &[&Patches], cancel: &CancelToken) -> Result<Vec<Features>>;
 
     /// A new, empty sequence.
     fn sequence(&self) -> Box<dyn Sequence>;
@@ -80,7 +82,7 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Cancelled`], and then no sequence took its token in; [`Error::Internal`] for a defect of this library.
-    fn step_together(&self, steps: &mut [Step<'_>], cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
+    fn decode_batch(&self, steps: &mut [Step<'_>], cancel: &CancelToken) -> Result<Vec<Vec<f32>>> {
         let mut logits = Vec::with_capacity(steps.len());
         for index in 0..steps.len() {
             let step = &mut steps[index];
@@ -156,13 +158,19 @@ pub trait Sequence: Send {
     ///
     /// # Errors
     /// [`Error::Cancelled`], and then nothing was taken in; [`Error::Internal`] for a defect of this library.
-    fn prefill(&mut self, segment: &Segment<'_>, chunk: usize, all: bool, cancel: &Cancel) -> Result<Vec<f32>>;
+    fn prefill(
+        &mut self,
+        segment: &PrefillInput<'_>,
+        chunk: usize,
+        all: bool,
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>>;
 
     /// Take in the default number of tokens at a time, and give the logits of the last.
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
-    fn extend(&mut self, segment: &Segment<'_>, cancel: &Cancel) -> Result<Vec<f32>> {
+    fn extend(&mut self, segment: &PrefillInput<'_>, cancel: &CancelToken) -> Result<Vec<f32>> {
         self.prefill(segment, PREFILL_CHUNK, false, cancel)
     }
 
@@ -170,8 +178,8 @@ pub trait Sequence: Send {
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
-    fn step(&mut self, id: u32, position: u32, cancel: &Cancel) -> Result<Vec<f32>> {
-        let segment = Segment { ids: &[id], positions: &[[position; 3]], media: Vec::new() };
+    fn step(&mut self, id: u32, position: u32, cancel: &CancelToken) -> Result<Vec<f32>> {
+        let segment = PrefillInput { ids: &[id], positions: &[[position; 3]], media: Vec::new() };
         self.prefill(&segment, 1, false, cancel)
     }
 }

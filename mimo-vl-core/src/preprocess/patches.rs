@@ -2,14 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::Layout;
 use super::grid::Grid;
-use super::resize::{Bicubic, resize};
-use super::transform::Transform;
-use crate::cancel::Cancel;
+use super::layout::{Layout, image_layout, video_layout};
+use crate::cancel::CancelToken;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
-use crate::prompt::Image;
+use crate::media::{Bicubic, Image, Transform, Video, resize};
 
 /// The patches of one picture or video.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,16 +66,16 @@ impl Patches {
     }
 }
 
-/// Resize `frames`, all of one size, as `layout` says, and cut them; the last frame stands in for a missing one.
+/// Resize `frames`, all of one size, as `layout` says, and patchify them; the last frame stands in for a missing one.
 ///
 /// [`Error::ContextTooLong`] when that would be more tokens than `config` allows: before anything is resized;
-/// [`Error::Cancelled`] and [`Error::Deadline`], asked for before each group of frames.
-pub(super) fn cut(
+/// [`Error::Cancelled`] and [`Error::Timeout`], asked for before each group of frames.
+fn patchify(
     frames: &[Image],
     layout: Layout,
     bicubic: Bicubic,
     config: &PreprocessConfig,
-    cancel: &Cancel,
+    cancel: &CancelToken,
 ) -> Result<Patches> {
     let Layout { grid, second_per_grid, transform } = layout;
     if grid.tokens() > config.max_tokens {
@@ -122,6 +120,46 @@ fn write_frame(rows: &mut [u8], frame: &[u8], index: usize, grid: Grid, config: 
             }
         }
     }
+}
+
+/// Cut a picture into patches; it counts as two equal frames.
+///
+/// The size follows the picture's own limits where it has some, else those of `config` that do not contradict them.
+///
+/// # Errors
+/// [`Error::Image`] when the sides differ by more than a factor of 200, or the limits contradict each other;
+/// [`Error::ContextTooLong`] when it would be more than `config.max_tokens` tokens.
+pub fn preprocess_image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
+    preprocess_image_cancellable(image, config, &CancelToken::new())
+}
+
+/// [`preprocess_image`], unless a stop is asked for.
+pub(crate) fn preprocess_image_cancellable(
+    image: &Image,
+    config: &PreprocessConfig,
+    cancel: &CancelToken,
+) -> Result<Patches> {
+    patchify(std::slice::from_ref(image), image_layout(image, config)?, Bicubic::Pillow, config, cancel)
+}
+
+/// Cut a video into patches, two frames at a time; after an odd number of frames the last is repeated.
+///
+/// A frame has at most the pixels that the video states, and at most [`frame_pixels`] of its budget, which is 115,200
+/// tokens for the whole video unless it states another; at least those that it states, else 128 tokens.
+///
+/// # Errors
+/// [`Error::Image`] and [`Error::ContextTooLong`], as for [`preprocess_image`].
+pub fn preprocess_video(video: &Video, config: &PreprocessConfig) -> Result<Patches> {
+    preprocess_video_cancellable(video, config, &CancelToken::new())
+}
+
+/// [`preprocess_video`], unless a stop is asked for.
+pub(crate) fn preprocess_video_cancellable(
+    video: &Video,
+    config: &PreprocessConfig,
+    cancel: &CancelToken,
+) -> Result<Patches> {
+    patchify(video.frames(), video_layout(video, config)?, Bicubic::Torchvision, config, cancel)
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::str::FromStr;
 
-use super::image::Image;
 use super::tools::{self, ToolCall};
-use super::video::Video;
 use crate::error::{Error, Result};
+use crate::media::{Image, Video};
 
 /// Who says a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -278,7 +277,7 @@ impl Prompt {
     /// # Errors
     /// [`Error::Prompt`] when there is no message, the last one is the assistant's or the system's, or it is empty, or another one than
     /// the assistant's has thinking or calls.
-    pub fn turn(&self, style: ThinkingStyle) -> Result<(Vec<Message>, &'static str)> {
+    pub fn resolve(&self, style: ThinkingStyle) -> Result<(Vec<Message>, &'static str)> {
         let mut messages = self.messages.clone();
         let thinks =
             |message: &Message| message.parts.iter().any(|part| matches!(part, Part::Thinking(_) | Part::ToolCall(_)));
@@ -353,7 +352,7 @@ mod tests {
     #[test]
     fn no_think_is_last_whatever_the_order_of_calls() {
         let prompt = Prompt::user().thinking(Thinking::Off).text("what?").image(picture());
-        let turn = prompt.turn(ThinkingStyle::Slash).unwrap().0;
+        let turn = prompt.resolve(ThinkingStyle::Slash).unwrap().0;
         assert_eq!(turn[0].parts.len(), 3);
         assert_eq!(last_text(&turn), " /no_think");
         assert_eq!(prompt.messages()[0].parts.len(), 2, "the caller's messages stay as they were");
@@ -361,7 +360,8 @@ mod tests {
 
     #[test]
     fn no_think_is_not_said_twice() {
-        let turn = Prompt::user().text("what? /no_think").thinking(Thinking::Off).turn(ThinkingStyle::Slash).unwrap().0;
+        let turn =
+            Prompt::user().text("what? /no_think").thinking(Thinking::Off).resolve(ThinkingStyle::Slash).unwrap().0;
         assert_eq!(turn[0].parts.len(), 1);
         assert_eq!(last_text(&turn), "what? /no_think");
     }
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn styles_say_what_the_checkpoints_were_trained_with() {
         let turn = |style, thinking| {
-            let (messages, begun) = Prompt::user().text("what?").thinking(thinking).turn(style).unwrap();
+            let (messages, begun) = Prompt::user().text("what?").thinking(thinking).resolve(style).unwrap();
             (messages[0].parts.len(), last_text(&messages).to_owned(), begun)
         };
         use ThinkingStyle::{Prefill, Tag};
@@ -399,13 +399,13 @@ mod tests {
         let mut asked = Message::new(Role::User).text("what?");
         asked.parts.push(Part::Thinking("hm".to_owned()));
         let prompt = Prompt::from_messages(vec![asked]);
-        assert!(matches!(prompt.turn(ThinkingStyle::Slash), Err(Error::Prompt { .. })));
+        assert!(matches!(prompt.resolve(ThinkingStyle::Slash), Err(Error::Prompt { .. })));
     }
 
     #[test]
     fn thinking_on_and_auto_add_nothing() {
         for thinking in [Thinking::On, Thinking::Auto] {
-            let turn = Prompt::user().text("what?").thinking(thinking).turn(ThinkingStyle::Slash).unwrap().0;
+            let turn = Prompt::user().text("what?").thinking(thinking).resolve(ThinkingStyle::Slash).unwrap().0;
             assert_eq!(last_text(&turn), "what?");
         }
     }
@@ -430,9 +430,9 @@ mod tests {
             Prompt::from_messages(vec![Message::new(Role::Assistant).text("hello")]),
         ];
         for prompt in empty {
-            assert!(matches!(prompt.turn(ThinkingStyle::Slash), Err(Error::Prompt { .. })), "{prompt:?}");
+            assert!(matches!(prompt.resolve(ThinkingStyle::Slash), Err(Error::Prompt { .. })), "{prompt:?}");
         }
-        assert!(Prompt::user().image(picture()).turn(ThinkingStyle::Slash).is_ok());
+        assert!(Prompt::user().image(picture()).resolve(ThinkingStyle::Slash).is_ok());
     }
 
     #[test]

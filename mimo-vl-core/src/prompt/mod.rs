@@ -1,25 +1,19 @@
 //! What the caller says, up to token ids: messages with pictures and videos, the checkpoint's chat template, and
 //! its tokenizer.
 
-mod guard;
-mod image;
+mod detokenizer;
+mod escape;
 mod json;
-mod literals;
 mod message;
-mod stream;
+mod special_tokens;
 mod template;
 mod tokenizer;
 mod tools;
-mod video;
 
-pub(crate) use self::image::ImageRecord;
-pub use self::image::{Image, PageFrame};
-pub(crate) use self::json::spaced_json;
-pub use self::message::{Message, Part, Prompt, Role, Thinking, ThinkingStyle, strip_thinking};
-pub use self::stream::TokenText;
-pub use self::template::ChatTemplate;
-pub use self::tokenizer::Tokenizer;
-pub use self::tools::ToolCall;
-pub(crate) use self::tools::offered;
-pub use self::video::Video;
-pub(crate) use self::video::check_fps;
+pub use detokenizer::StreamDecoder;
+pub(crate) use json::spaced_json;
+pub use message::{Message, Part, Prompt, Role, Thinking, ThinkingStyle, strip_thinking};
+pub use template::ChatTemplate;
+pub use tokenizer::Tokenizer;
+pub use tools::ToolCall;
+pub(crate) use tools::offered;

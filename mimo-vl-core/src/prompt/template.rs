@@ -5,12 +5,12 @@ use minijinja::{Environment, ErrorKind, Value, context};
 use minijinja_contrib::pycompat;
 use serde_json::ser::PrettyFormatter;
 
-use super::guard::Guard;
+use super::escape::SpecialTokenEscaper;
 use super::json::{spaced_json, write_json};
 use super::message::{Message, Part, Role, strip_thinking};
 use super::tokenizer::Tokenizer;
 use super::tools::{ToolCall, offered};
-use crate::config::Texts;
+use crate::config::CheckpointFiles;
 use crate::error::{Error, Result};
 
 const NAME: &str = "chat";
@@ -38,7 +38,7 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] when there is none, or it is not valid; [`Error::Io`] when a file cannot be read.
-    pub fn load(texts: impl Into<Texts>) -> Result<Self> {
+    pub fn load(texts: impl Into<CheckpointFiles>) -> Result<Self> {
         let texts = texts.into();
         let mut template = Self::load_main(&texts)?;
         if template.tools.is_none() {
@@ -60,7 +60,7 @@ impl ChatTemplate {
         Ok(template)
     }
 
-    fn load_main(texts: &Texts) -> Result<Self> {
+    fn load_main(texts: &CheckpointFiles) -> Result<Self> {
         let path = texts.directory().join("chat_template.jinja");
         if let Some(source) = texts.read("chat_template.jinja")? {
             return Self::parse(source).map_err(|reason| Error::checkpoint(path, reason));
@@ -121,7 +121,7 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::Prompt`] as for [`ChatTemplate::render`].
     pub fn encode(&self, tokenizer: &Tokenizer, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>> {
-        let guard = Guard::new(texts(messages).chain([self.source.as_str()]))?;
+        let guard = SpecialTokenEscaper::new(texts(messages).chain([self.source.as_str()]))?;
         let protect = |text: &str| guard.protect(text, tokenizer.literals()).into_owned();
         let rendered = self.render_with(messages, add_generation_prompt, protect)?;
         tokenizer.encode_guarded(&rendered, guard)

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokenizers::{AddedToken, DecoderWrapper};
 
-use super::guard::Guard;
-use super::literals::{Literals, Piece};
-use super::stream::{TokenBytes, TokenText};
-use crate::config::Texts;
+use super::detokenizer::{StreamDecoder, TokenBytes};
+use super::escape::SpecialTokenEscaper;
+use super::special_tokens::{Piece, SpecialTokens};
+use crate::config::CheckpointFiles;
 use crate::error::{Error, Result};
 
 const FILE: &str = "tokenizer.json";
@@ -38,7 +38,7 @@ pub struct Tokenizer {
 struct Inner {
     /// Takes special tokens for ordinary text: `literals` finds those that are meant.
     encoder: tokenizers::Tokenizer,
-    literals: Literals,
+    literals: SpecialTokens,
     bytes: Arc<TokenBytes>,
 }
 
@@ -48,7 +48,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Checkpoint`] when the file is missing, is not a tokenizer, or is of a kind that is not supported
     /// (byte-level BPE is); [`Error::Io`] when it cannot be read.
-    pub fn load(texts: impl Into<Texts>) -> Result<Self> {
+    pub fn load(texts: impl Into<CheckpointFiles>) -> Result<Self> {
         let texts = texts.into();
         let path = texts.directory().join(FILE);
         let Some(text) = texts.read(FILE)? else {
@@ -90,7 +90,7 @@ impl Tokenizer {
         let tokens: Vec<AddedToken> = specials.iter().map(|(_, token)| token.clone()).collect();
         encoder.add_special_tokens(&tokens);
         encoder.set_encode_special_tokens(true);
-        let literals = Literals::new(specials.into_iter().map(|(id, token)| (token.content, id)));
+        let literals = SpecialTokens::new(specials.into_iter().map(|(id, token)| (token.content, id)));
         let bytes = Arc::new(TokenBytes::new(&encoder));
         Ok(Self { inner: Arc::new(Inner { encoder, literals, bytes }) })
     }
@@ -117,11 +117,11 @@ impl Tokenizer {
     }
 
     /// The ids of a rendered prompt whose messages are protected by `guard`.
-    pub(super) fn encode_guarded(&self, rendered: &str, guard: Guard) -> Result<Vec<u32>> {
+    pub(super) fn encode_guarded(&self, rendered: &str, guard: SpecialTokenEscaper) -> Result<Vec<u32>> {
         self.encode_pieces(rendered, Some(guard))
     }
 
-    fn encode_pieces(&self, text: &str, guard: Option<Guard>) -> Result<Vec<u32>> {
+    fn encode_pieces(&self, text: &str, guard: Option<SpecialTokenEscaper>) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         for piece in self.inner.literals.split(text) {
             match (piece, guard) {
@@ -134,7 +134,7 @@ impl Tokenizer {
     }
 
     /// The texts that stand for special tokens.
-    pub(super) fn literals(&self) -> &Literals {
+    pub(super) fn literals(&self) -> &SpecialTokens {
         &self.inner.literals
     }
 
@@ -158,8 +158,8 @@ impl Tokenizer {
     }
 
     /// Decode an answer while it comes in.
-    pub fn stream(&self) -> TokenText {
-        TokenText::new(Arc::clone(&self.inner.bytes))
+    pub fn stream(&self) -> StreamDecoder {
+        StreamDecoder::new(Arc::clone(&self.inner.bytes))
     }
 
     /// The id of the token that is written `token`.

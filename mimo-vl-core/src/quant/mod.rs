@@ -1,31 +1,9 @@
-//! Which weights are rounded when a checkpoint is loaded, to what, and how much that changes.
+//! Quantization without a kernel: formats, the policy that gives each weight one, and the divergence it causes.
 
-mod agreement;
+mod divergence;
+mod format;
+mod policy;
 
-pub use agreement::Agreement;
-
-use crate::kernels::{Format, Levels};
-
-/// How many bits most of the language model's weights get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Bits {
-    /// Sixteen levels for the language model's layers and output; eight bits for the vision tower and the projector.
-    Four,
-    /// Eight bits for all.
-    Eight,
-}
-
-/// The format of the matrix called `name`, in the older family of names; `None` for the patch embedding, which is small
-/// and stays as it is.
-///
-/// So does the token embedding, of which few rows are read; this is not asked for it unless it is the output layer too.
-pub fn format_of(name: &str, bits: Bits) -> Option<Format> {
-    let eight = Format { levels: Levels::Linear8, group: 64 };
-    if name.starts_with("visual.patch_embed.") {
-        return None;
-    }
-    match bits {
-        Bits::Four if !name.starts_with("visual.") => Some(Format { levels: Levels::Normal4, group: 64 }),
-        Bits::Four | Bits::Eight => Some(eight),
-    }
-}
+pub use divergence::Divergence;
+pub use format::{Codebook, PANEL, QuantFormat};
+pub use policy::{Bits, quant_format};

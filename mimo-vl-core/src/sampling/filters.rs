@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::generate::Generate;
+use super::options::GenerateOptions;
 use super::random::SplitMix64;
 
 /// Tokens sorted in the first round when only the most likely ones are needed; every round takes eight times more.
@@ -39,7 +39,7 @@ impl Filters {
     }
 
     /// Fill `candidates` with the tokens that all filters leave.
-    pub(super) fn apply(&mut self, options: &Generate, logits: &[f32], largest: f32) {
+    pub(super) fn apply(&mut self, options: &GenerateOptions, logits: &[f32], largest: f32) {
         let floor = match options.top_k {
             top_k if top_k > 0 && top_k < logits.len() => {
                 self.ranked.clear();

@@ -1,15 +1,17 @@
 //! Logits to the next token.
 
 mod filters;
-mod generate;
 mod grammar;
-mod lookup;
+mod loop_detector;
+mod options;
+mod prompt_lookup;
 mod random;
-mod repetition;
 mod sampler;
+mod stop_sequences;
 
-pub use generate::Generate;
-pub use grammar::{Allowed, Grammar, GrammarMatcher, Vocabulary};
-pub use lookup::{MOST_DRAFTED, lookup};
-pub use repetition::Repetition;
-pub use sampler::{Sampled, Sampler};
+pub use grammar::{Grammar, GrammarMatcher, TokenMask, Vocabulary};
+pub use loop_detector::LoopDetector;
+pub use options::GenerateOptions;
+pub use prompt_lookup::{MAX_DRAFT_TOKENS, prompt_lookup};
+pub use sampler::{SampledToken, Sampler};
+pub use stop_sequences::StopSequences;

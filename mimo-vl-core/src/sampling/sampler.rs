@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use super::filters::Filters;
-use super::generate::Generate;
+use super::options::GenerateOptions;
 use crate::error::{Error, Result};
 
 /// Chooses the tokens of one answer.
 #[derive(Debug, Clone)]
 pub struct Sampler {
-    options: Generate,
+    options: GenerateOptions,
     never: Vec<u32>,
     /// One bit for each token that was counted already.
     counted: Vec<u64>,
@@ -23,7 +23,7 @@ impl Sampler {
     ///
     /// # Errors
     /// [`Error::Option`] when an option is out of its range.
-    pub fn new(options: &Generate, never: &[u32]) -> Result<Self> {
+    pub fn new(options: &GenerateOptions, never: &[u32]) -> Result<Self> {
         options.validate()?;
         Ok(Self {
             options: options.clone(),
@@ -49,7 +49,7 @@ impl Sampler {
         before: &[u32],
         written: usize,
         keep: impl FnOnce(&mut [f32]) -> Result<()>,
-    ) -> Result<Sampled> {
+    ) -> Result<SampledToken> {
         let own = self.own(logits)?;
         keep(logits)?;
         let id = self.choose(logits, before, written)?;
@@ -72,19 +72,19 @@ impl Sampler {
         Ok(self.options.logprobs.map(|_| log_softmax(logits)))
     }
 
-    fn sampled(&self, id: u32, own: Option<Vec<f32>>) -> Sampled {
+    fn sampled(&self, id: u32, own: Option<Vec<f32>>) -> SampledToken {
         let own = own.unwrap_or_default();
         let top = most_likely(&own, self.options.logprobs.unwrap_or(0));
-        Sampled { id, logprob: own.get(id as usize).copied(), top, forced: false }
+        SampledToken { id, logprob: own.get(id as usize).copied(), top, forced: false }
     }
 
     /// The token `id`, chosen by the caller, with its logprob if asked for.
     ///
     /// # Errors
     /// [`Error::Internal`] as for [`sample`](Self::sample).
-    pub fn force(&mut self, logits: &mut [f32], id: u32) -> Result<Sampled> {
+    pub fn force(&mut self, logits: &mut [f32], id: u32) -> Result<SampledToken> {
         let own = self.own(logits)?;
-        Ok(Sampled { forced: true, ..self.sampled(id, own) })
+        Ok(SampledToken { forced: true, ..self.sampled(id, own) })
     }
 
     /// The token that bias, penalties, filters and the draw lead to.
@@ -141,11 +141,11 @@ impl Sampler {
 /// A token that was chosen.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Sampled {
+pub struct SampledToken {
     /// The token.
     pub id: u32,
     /// The natural logarithm of the probability that the model gave to it, among those that may be chosen at all; before
-    /// bias, penalties and temperature. `None` unless [`Generate::logprobs`](Generate#structfield.logprobs) asks for it.
+    /// bias, penalties and temperature. `None` unless [`GenerateOptions::logprobs`](GenerateOptions#structfield.logprobs) asks for it.
     pub logprob: Option<f32>,
     /// The most likely tokens at its place with their logprobs, as many as were asked for.
     pub top: Vec<(u32, f32)>,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     /// The definitions of Hugging Face's logits processors, one after the other, each with a full sort.
-    fn naive(options: &Generate, logits: &[f32], seen: &[u32]) -> Vec<(u32, f64)> {
+    fn naive(options: &GenerateOptions, logits: &[f32], seen: &[u32]) -> Vec<(u32, f64)> {
         let mut scores: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
         for (id, score) in (0_u32..).zip(&mut scores) {
             if seen.contains(&id) {
@@ -271,7 +271,7 @@ mod tests {
         exps.iter().map(|exp| exp / total).collect()
     }
 
-    fn kept(options: &Generate, logits: &[f32], seen: &[u32]) -> Vec<(u32, f64)> {
+    fn kept(options: &GenerateOptions, logits: &[f32], seen: &[u32]) -> Vec<(u32, f64)> {
         let mut sampler = Sampler::new(options, &[]).unwrap();
         sample(&mut sampler, &mut logits.to_vec(), seen).unwrap();
         let total: f64 = sampler.filters.candidates.iter().map(|candidate| candidate.weight).sum();
@@ -289,7 +289,7 @@ mod tests {
             let logits = noise(&mut random, count, levels);
             let seen: Vec<u32> = (0..20).map(|_| (random.unit() * 900.0) as u32).collect();
             let mut pick = |values: &[f32]| values[(random.unit() * values.len() as f64) as usize];
-            let options = Generate::new()
+            let options = GenerateOptions::new()
                 .temperature(pick(&[0.1, 0.35, 1.0, 3.0]))
                 .top_k(pick(&[0.0, 1.0, 5.0, 64.0, 400.0]) as usize)
                 .top_p(pick(&[0.0, 0.123, 0.5, 0.95, 1.0]))
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn filters_leave_what_transformers_leaves() {
         let generate = |temperature, top_k, top_p, min_p, penalty| {
-            let options = Generate::new().temperature(temperature).top_k(top_k).top_p(top_p);
+            let options = GenerateOptions::new().temperature(temperature).top_k(top_k).top_p(top_p);
             options.min_p(min_p).repetition_penalty(penalty)
         };
         let cases = [
@@ -335,14 +335,14 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_first_maximum_that_is_allowed() {
-        let mut sampler = Sampler::new(&Generate::new(), &[1, 99]).unwrap();
+        let mut sampler = Sampler::new(&GenerateOptions::new(), &[1, 99]).unwrap();
         assert_eq!(sample(&mut sampler, &mut [0.5, 9.0, 2.0, 2.0], &[]).unwrap(), 2);
         assert_eq!(sample(&mut sampler, &mut [OFF, f32::NAN, OFF, -8.0], &[]).unwrap(), 3);
     }
 
     #[test]
     fn the_penalty_counts_a_token_once_and_pushes_it_down() {
-        let options = Generate::new().repetition_penalty(2.0);
+        let options = GenerateOptions::new().repetition_penalty(2.0);
         let mut sampler = Sampler::new(&options, &[]).unwrap();
         let mut logits = [4.0, -1.0, 3.0, OFF];
         assert_eq!(sample(&mut sampler, &mut logits, &[0, 0, 1, 0, 3, 77]).unwrap(), 2);
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn bias_and_penalties_of_the_answer_are_added() {
         let options =
-            Generate::new().frequency_penalty(1.0).presence_penalty(0.5).logit_bias(3, 10.0).logit_bias(2, OFF);
+            GenerateOptions::new().frequency_penalty(1.0).presence_penalty(0.5).logit_bias(3, 10.0).logit_bias(2, OFF);
         let mut sampler = Sampler::new(&options, &[4]).unwrap();
         let mut logits = [4.0, 3.0, 20.0, -9.0, 99.0];
         // Token 1 stands in the prompt, which these penalties leave alone.
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn logprobs_are_the_models_own() {
-        let options = Generate::new().logprobs(2).logit_bias(2, 50.0);
+        let options = GenerateOptions::new().logprobs(2).logit_bias(2, 50.0);
         let mut sampler = Sampler::new(&options, &[3]).unwrap();
         let sampled = sampler.sample(&mut [1.0, 3.0, 0.0, 9.0, OFF], &[], 0, |_| Ok(())).unwrap();
         let expected: Vec<f32> = softmax(&[1.0, 3.0, 0.0]).iter().map(|p| p.ln() as f32).collect();
@@ -371,10 +371,10 @@ mod tests {
         let ids: Vec<u32> = sampled.top.iter().map(|&(id, _)| id).collect();
         assert_eq!(ids, [1, 0]);
         assert!((sampled.top[0].1 - expected[1]).abs() < 1e-6 && (sampled.top[1].1 - expected[0]).abs() < 1e-6);
-        let mut silent = Sampler::new(&Generate::new(), &[]).unwrap();
+        let mut silent = Sampler::new(&GenerateOptions::new(), &[]).unwrap();
         assert_eq!(
             silent.sample(&mut [1.0, 2.0], &[], 0, |_| Ok(())).unwrap(),
-            Sampled { id: 1, logprob: None, top: Vec::new(), forced: false }
+            SampledToken { id: 1, logprob: None, top: Vec::new(), forced: false }
         );
     }
 
@@ -383,7 +383,7 @@ mod tests {
         let logits = [0.0_f32, 1.0, 2.0, 3.0];
         let expected = softmax(&[0.0, 2.0, 4.0, 6.0]);
         let draw = |seed| {
-            let mut sampler = Sampler::new(&Generate::new().temperature(0.5).seed(seed), &[]).unwrap();
+            let mut sampler = Sampler::new(&GenerateOptions::new().temperature(0.5).seed(seed), &[]).unwrap();
             (0..20_000).map(|_| sample(&mut sampler, &mut logits.clone(), &[]).unwrap()).collect::<Vec<_>>()
         };
         let draws = draw(5);
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn unusable_logits_are_an_error() {
-        for options in [Generate::new(), Generate::new().temperature(1.0).top_k(1)] {
+        for options in [GenerateOptions::new(), GenerateOptions::new().temperature(1.0).top_k(1)] {
             for logits in [&[][..], &[OFF, OFF], &[f32::NAN, 1.0], &[f32::NAN, f32::NAN], &[f32::INFINITY, 0.0]] {
                 let mut sampler = Sampler::new(&options, &[]).unwrap();
                 assert!(
@@ -406,16 +406,16 @@ mod tests {
                 );
             }
         }
-        let banned = Generate::new().logit_bias(0, OFF).logit_bias(1, OFF);
+        let banned = GenerateOptions::new().logit_bias(0, OFF).logit_bias(1, OFF);
         let left = sample(&mut Sampler::new(&banned, &[]).unwrap(), &mut [1.0, 2.0], &[]);
         assert!(matches!(left, Err(Error::Answer { .. })), "the caller's doing");
-        let mut masked = Sampler::new(&Generate::new(), &[0, 1]).unwrap();
+        let mut masked = Sampler::new(&GenerateOptions::new(), &[0, 1]).unwrap();
         assert!(matches!(sample(&mut masked, &mut [1.0, 2.0], &[]), Err(Error::Internal { .. })));
     }
 
     #[test]
     fn extreme_numbers_do_no_harm() {
-        let options = Generate::new().temperature(1e-38).top_p(0.9).repetition_penalty(1e-30);
+        let options = GenerateOptions::new().temperature(1e-38).top_p(0.9).repetition_penalty(1e-30);
         let mut sampler = Sampler::new(&options, &[]).unwrap();
         assert_eq!(sample(&mut sampler, &mut [-f32::MAX, 1.0, 3e38], &[1, 2]).unwrap(), 2);
     }

@@ -21,15 +21,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::chat::Chat;
+use super::error::ApiError;
 use super::metrics::Metrics;
 use super::options::ServeOptions;
-use super::refusal::Refusal;
-use super::reply::{Head, region};
-use super::said::SaidBeforeCalls;
+use super::request::Chat;
+use super::response::{Head, region};
+use super::tool_call_filter::ContentFilter;
 use super::worker::{Job, Told};
 use crate::answer::Event;
-use crate::cancel::Cancel;
+use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::session::{Answer, Model};
 
@@ -62,7 +62,11 @@ impl Shared {
 }
 
 /// Take connections until `cancel` is raised.
-pub(super) async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>, cancel: Cancel) -> io::Result<()> {
+pub(super) async fn accept(
+    listener: std::net::TcpListener,
+    shared: Arc<Shared>,
+    cancel: CancelToken,
+) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let connections = Arc::new(Semaphore::new(shared.options.connections.min(Semaphore::MAX_PERMITS)));
     while !cancel.is_cancelled() {
@@ -117,7 +121,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     Ok(response)
 }
 
-async fn route(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+async fn route(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if path == "/health" {
         return Ok(json_response(StatusCode::OK, &json!({"status": "ok"})));
@@ -136,18 +140,18 @@ async fn route(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             if name == shared.name {
                 Ok(json_response(StatusCode::OK, &model()))
             } else {
-                Err(Refusal::no_model(name, &shared.name))
+                Err(ApiError::no_model(name, &shared.name))
             }
         }
         (&Method::POST, "/v1/chat/completions") => complete(shared, request).await,
         (_, "/metrics" | "/v1/models" | "/v1/chat/completions") => {
-            Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}")))
+            Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}")))
         }
-        _ => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path}"))),
+        _ => Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no {path}"))),
     }
 }
 
-fn check_key(shared: &Shared, request: &Request<Incoming>) -> Result<(), Refusal> {
+fn check_key(shared: &Shared, request: &Request<Incoming>) -> Result<(), ApiError> {
     let Some(key) = &shared.options.api_key else { return Ok(()) };
     let given = request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     // Every byte is compared, so that the time does not tell how many are right.
@@ -157,25 +161,25 @@ fn check_key(shared: &Shared, request: &Request<Incoming>) -> Result<(), Refusal
     if given.is_some_and(same) {
         Ok(())
     } else {
-        Err(Refusal::new(StatusCode::UNAUTHORIZED, "the key is missing or wrong: send Authorization: Bearer KEY"))
+        Err(ApiError::new(StatusCode::UNAUTHORIZED, "the key is missing or wrong: send Authorization: Bearer KEY"))
     }
 }
 
-async fn complete(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+async fn complete(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let deadline = Instant::now() + shared.options.answer;
-    let full = || Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many questions wait: try again later");
+    let full = || ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many questions wait: try again later");
     let place = shared.places.clone().try_acquire_owned().map_err(|_| full())?;
     let body = receive(shared, request).await?;
     let reader = shared.clone();
     // The place is with the work: it is not free before that ends, also where nobody waits for it any more.
     let read = tokio::task::spawn_blocking(move || (Chat::read(&body, &reader.name, &reader.options), place));
     let read = timeout_at(deadline, read).await.map_err(|_| late())?;
-    let (chat, place) = read.map_err(|_| Refusal::from(Error::internal("reading the request panicked")))?;
+    let (chat, place) = read.map_err(|_| ApiError::from(Error::internal("reading the request panicked")))?;
     let chat = chat?;
     let (listener, told) = unbounded_channel();
     let cancel = Arc::new(OnceLock::new());
     let job = Job { prompt: chat.prompt, generate: chat.generate, listener, cancel: cancel.clone() };
-    shared.jobs.send(job).map_err(|_| Refusal::from(Error::internal("the thread that answers is gone")))?;
+    shared.jobs.send(job).map_err(|_| ApiError::from(Error::internal("the thread that answers is gone")))?;
     let tools = chat.tools;
     let mut telling = Telling { told, cancel, deadline, _place: place };
     // The status can only be told before the first part: a question that fails at once gets a proper one.
@@ -201,27 +205,27 @@ async fn complete(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Re
     }
 }
 
-async fn receive(shared: &Shared, request: Request<Incoming>) -> Result<Bytes, Refusal> {
+async fn receive(shared: &Shared, request: Request<Incoming>) -> Result<Bytes, ApiError> {
     let most = shared.options.max_body;
-    let slow = |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive");
-    let large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request has more than {most} bytes"));
+    let slow = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive");
+    let large = || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request has more than {most} bytes"));
     let until = Instant::now() + shared.options.receive;
     match timeout_at(until, Limited::new(request.into_body(), most).collect()).await.map_err(slow)? {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(large()),
-        Err(error) => Err(Refusal::of("body", format!("the request did not arrive whole: {error}"))),
+        Err(error) => Err(ApiError::of("body", format!("the request did not arrive whole: {error}"))),
     }
 }
 
-fn late() -> Refusal {
-    Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the answer took too long")
+fn late() -> ApiError {
+    ApiError::new(StatusCode::GATEWAY_TIMEOUT, "the answer took too long")
 }
 
 /// What is told of one answer, in order. Dropping it ends the answer.
 struct Telling {
     told: UnboundedReceiver<Told>,
     /// What ends the question, as soon as the thread that answers knows of it.
-    cancel: Arc<OnceLock<Cancel>>,
+    cancel: Arc<OnceLock<CancelToken>>,
     deadline: Instant,
     _place: OwnedSemaphorePermit,
 }
@@ -233,7 +237,7 @@ enum Part {
 }
 
 impl Telling {
-    async fn next(&mut self) -> Result<Part, Refusal> {
+    async fn next(&mut self) -> Result<Part, ApiError> {
         match timeout_at(self.deadline, self.told.recv()).await.map_err(|_| late())? {
             Some(Told::Event(event)) => Ok(Part::Event(Box::new(event))),
             Some(Told::Over(answer)) => Ok(Part::Over(answer)),
@@ -270,8 +274,8 @@ async fn stream(
     mut sender: Sender<Bytes>,
     Form { usage, tools }: Form,
 ) {
-    let mut said = tools.then(SaidBeforeCalls::default);
-    let mut next: Result<Part, Refusal> = Ok(first);
+    let mut said = tools.then(ContentFilter::default);
+    let mut next: Result<Part, ApiError> = Ok(first);
     let deadline = telling.deadline;
     let mut send = async |data: &(dyn Display + Sync)| {
         let sent = timeout_at(deadline, sender.send_data(Bytes::from(format!("data: {data}\n\n")))).await;

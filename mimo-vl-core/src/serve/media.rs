@@ -11,10 +11,9 @@ use base64::prelude::BASE64_STANDARD;
 use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
 
+use super::error::ApiError;
 use super::options::ServeOptions;
-use super::refusal::Refusal;
-use crate::prompt::{Image, Video};
-use crate::video::VideoOptions;
+use crate::media::{Image, Video, VideoOptions};
 
 /// Longest time to fetch a picture or video of another machine.
 const FETCH: Duration = Duration::from_secs(60);
@@ -26,12 +25,12 @@ enum Content {
 }
 
 /// The picture at `address`, which stands in the field `param`.
-pub(super) fn image(address: &str, param: &str, options: &ServeOptions) -> Result<Image, Refusal> {
-    let image = match content(address, options).map_err(|reason| Refusal::of(param, reason))? {
+pub(super) fn image(address: &str, param: &str, options: &ServeOptions) -> Result<Image, ApiError> {
+    let image = match content(address, options).map_err(|reason| ApiError::of(param, reason))? {
         Content::File(path) => Image::open(path),
         Content::Bytes(bytes) => Image::from_bytes(&bytes),
     };
-    let image = image.map_err(|error| Refusal::of(param, error.to_string()))?;
+    let image = image.map_err(|error| ApiError::of(param, error.to_string()))?;
     Ok(match options.max_pixels {
         Some(most) => image.max_pixels(most),
         None => image,
@@ -39,14 +38,14 @@ pub(super) fn image(address: &str, param: &str, options: &ServeOptions) -> Resul
 }
 
 /// The video at `address`, which stands in the field `param`.
-pub(super) fn video(address: &str, param: &str, options: &ServeOptions) -> Result<Video, Refusal> {
-    let wrong = |reason: String| Refusal::of(param, reason);
+pub(super) fn video(address: &str, param: &str, options: &ServeOptions) -> Result<Video, ApiError> {
+    let wrong = |reason: String| ApiError::of(param, reason);
     let (path, _temporary) = match content(address, options).map_err(wrong)? {
         Content::File(path) => (path, None),
         Content::Bytes(bytes) => {
             let written = tempfile::NamedTempFile::new().and_then(|mut file| file.write_all(&bytes).map(|()| file));
             let file = written.map_err(|error| {
-                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("no place for the video: {error}"))
+                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("no place for the video: {error}"))
             })?;
             (file.path().to_path_buf(), Some(file))
         }

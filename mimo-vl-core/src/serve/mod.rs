@@ -11,14 +11,14 @@
 //! answered joins them. A client that goes away ends its question. Connections, bodies, pictures, answers, the queue and
 //! time have limits: see [`ServeOptions`].
 
-mod chat;
 mod connection;
+mod error;
 mod media;
 mod metrics;
 mod options;
-mod refusal;
-mod reply;
-mod said;
+mod request;
+mod response;
+mod tool_call_filter;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
@@ -28,7 +28,7 @@ use std::time::Duration;
 use self::connection::{Shared, accept};
 use self::metrics::Metrics;
 use self::worker::Worker;
-use crate::cancel::Cancel;
+use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::session::Model;
 
@@ -72,7 +72,7 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::Internal`] when the system gives no threads.
-    pub fn run(self, cancel: &Cancel) -> Result<()> {
+    pub fn run(self, cancel: &CancelToken) -> Result<()> {
         let Self { listener, model, options, .. } = self;
         let failed = |error: std::io::Error| Error::internal(format!("the server cannot start: {error}"));
         let runtime =

@@ -10,10 +10,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::metrics::Metrics;
 use crate::answer::Event;
-use crate::cancel::Cancel;
+use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::prompt::Prompt;
-use crate::sampling::Generate;
+use crate::sampling::GenerateOptions;
 use crate::session::{Answer, Batch, Model};
 
 /// How long it may take to notice that the server is to end.
@@ -22,10 +22,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A question, and who hears of its answer. It ends when nobody listens any more.
 pub(super) struct Job {
     pub(super) prompt: Prompt,
-    pub(super) generate: Generate,
+    pub(super) generate: GenerateOptions,
     pub(super) listener: UnboundedSender<Told>,
     /// Gets what ends this question.
-    pub(super) cancel: Arc<OnceLock<Cancel>>,
+    pub(super) cancel: Arc<OnceLock<CancelToken>>,
 }
 
 /// What is told of an answer.
@@ -38,18 +38,18 @@ pub(super) enum Told {
 /// The thread.
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
-    cancel: Cancel,
+    cancel: CancelToken,
     /// What ends the questions that are being answered.
-    batch: Arc<Mutex<Cancel>>,
+    batch: Arc<Mutex<CancelToken>>,
     thread: JoinHandle<()>,
 }
 
 impl Worker {
     pub(super) fn start(model: Model, together: usize, metrics: Arc<Metrics>) -> Result<Self> {
         let (jobs, queue) = mpsc::channel();
-        let cancel = Cancel::new();
+        let cancel = CancelToken::new();
         let stop = cancel.clone();
-        let current = Arc::new(Mutex::new(Cancel::new()));
+        let current = Arc::new(Mutex::new(CancelToken::new()));
         let batch_cancel = current.clone();
         let work = move || {
             // A panic ends the questions of its batch; those that come later get a new one.
@@ -96,7 +96,7 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     /// Answer what comes, until nobody can send any more or `stop` is raised.
-    fn work(&mut self, queue: &mpsc::Receiver<Job>, stop: &Cancel) {
+    fn work(&mut self, queue: &mpsc::Receiver<Job>, stop: &CancelToken) {
         loop {
             // Only with nothing to do is there time to wait.
             if self.batch.is_empty() {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::answer::{Region, StopReason, field};
-use crate::preprocess::Transform;
+use crate::media::Transform;
 
 /// What the model answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Answer {
     pub ids: Vec<u32>,
     /// How many tokens the answer has: the length of `ids`.
     pub tokens: usize,
-    /// The logprobs of `ids`; empty unless [`Generate::logprobs`](crate::sampling::Generate#structfield.logprobs) asked for
+    /// The logprobs of `ids`; empty unless [`GenerateOptions::logprobs`](crate::sampling::GenerateOptions#structfield.logprobs) asked for
     /// them.
     pub logprobs: Vec<TokenLogprob>,
     /// How many tokens the whole conversation before it has.
@@ -84,7 +84,7 @@ pub struct MemoryUse {
 pub struct TokenLogprob {
     /// The token.
     pub id: u32,
-    /// Where it stands in the answer's text, in bytes; an empty range where it wrote nothing of that. Tokens that make one
+    /// Where it stands in the answer's text, in bytes; an empty range where it wrote nothing of that. CachedPrefix that make one
     /// character together have the same.
     pub range: Range<usize>,
     /// The natural logarithm of the probability that the model gave to it.
@@ -112,27 +112,27 @@ pub struct Timings {
     pub decode: Duration,
     /// Choosing the tokens of the answer.
     pub sampling: Duration,
-    /// Tokens of the conversation, media tokens included.
+    /// CachedPrefix of the conversation, media tokens included.
     pub prompt_tokens: usize,
     /// How many of `prompt_tokens` were in the cache already.
     pub cached_tokens: usize,
-    /// Tokens of the answer.
+    /// CachedPrefix of the answer.
     pub tokens: usize,
-    /// Tokens of the answer that went through the language model: one less than `tokens` when a limit ended it.
+    /// CachedPrefix of the answer that went through the language model: one less than `tokens` when a limit ended it.
     pub steps: usize,
-    /// Tokens that were guessed ahead ([`Generate::draft`](crate::sampling::Generate#structfield.draft)).
+    /// CachedPrefix that were guessed ahead ([`GenerateOptions::num_draft_tokens`](crate::sampling::GenerateOptions#structfield.num_draft_tokens)).
     pub drafted: usize,
     /// How many of `drafted` became part of the answer.
     pub accepted: usize,
 }
 
 impl Timings {
-    /// Tokens of the conversation that went through the language model in one second; 0 when none did.
+    /// CachedPrefix of the conversation that went through the language model in one second; 0 when none did.
     pub fn prefill_tokens_per_second(&self) -> f64 {
         per_second(self.prompt_tokens.saturating_sub(self.cached_tokens), self.prefill)
     }
 
-    /// Tokens of the answer that went through the language model in one second; 0 when none did.
+    /// CachedPrefix of the answer that went through the language model in one second; 0 when none did.
     pub fn decode_tokens_per_second(&self) -> f64 {
         per_second(self.steps, self.decode)
     }

@@ -6,21 +6,21 @@ use std::time::Instant;
 
 use super::answer::Answer;
 use super::constraint::meanwhile;
-use super::conversation::Session;
-use super::load::Model;
-use super::writer::{State, Writer};
+use super::decode_loop::{DecodeLoop, State};
+use super::model::Model;
+use super::session::Session;
 use crate::answer::Event;
-use crate::cancel::Cancel;
+use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::model::Step;
 use crate::prompt::Prompt;
-use crate::sampling::Generate;
+use crate::sampling::GenerateOptions;
 
 /// Several questions that are answered at once, each in a conversation of its own.
 ///
 /// Answers are written token by token together, so that the weights are read once for all of them. An answer that is over
 /// makes room for a question that waits. On the device `cpu` each answer is the one that a session alone would give; on
-/// others sums may have another order. Guesses ahead are not made, and a question's [`best_of`](Generate#structfield.best_of) is 1.
+/// others sums may have another order. Guesses ahead are not made, and a question's [`best_of`](GenerateOptions#structfield.best_of) is 1.
 ///
 /// It is an iterator over what happens: the number of a question, in the order in which they were [added](Self::add), and
 /// its next event. A question that fails gives an error as its last. Questions may be added while others are answered.
@@ -33,20 +33,20 @@ pub struct Batch {
     /// What is not given yet.
     ready: VecDeque<(usize, Result<Event>)>,
     answers: Vec<(usize, Answer)>,
-    cancel: Cancel,
+    cancel: CancelToken,
 }
 
 struct Waiting {
     number: usize,
     session: Session,
     prompt: Prompt,
-    generate: Generate,
+    generate: GenerateOptions,
 }
 
 struct Running {
     number: usize,
     session: Session,
-    writer: Writer,
+    writer: DecodeLoop,
 }
 
 impl Batch {
@@ -59,19 +59,19 @@ impl Batch {
             running: Vec::new(),
             ready: VecDeque::new(),
             answers: Vec::new(),
-            cancel: Cancel::new(),
+            cancel: CancelToken::new(),
         }
     }
 
     /// Add a question to those that wait; gives its number, from 0 on.
-    pub fn add(&mut self, prompt: &Prompt, generate: &Generate) -> usize {
+    pub fn add(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> usize {
         let session = self.model.session();
         self.add_to(session, prompt, generate)
     }
 
     /// Add a question to a conversation that goes on; the session is given up. It must be one of the batch's model, or the
     /// question gives [`Error::Option`].
-    pub fn add_to(&mut self, mut session: Session, prompt: &Prompt, generate: &Generate) -> usize {
+    pub fn add_to(&mut self, mut session: Session, prompt: &Prompt, generate: &GenerateOptions) -> usize {
         let number = self.added;
         self.added += 1;
         if !session.model().is(&self.model) {
@@ -79,7 +79,7 @@ impl Batch {
             return number;
         }
         session.stopped_by(&self.cancel);
-        let generate = generate.clone().draft(0).best_of(1);
+        let generate = generate.clone().num_draft_tokens(0).best_of(1);
         self.waiting.push_back(Waiting { number, session, prompt: prompt.clone(), generate });
         number
     }
@@ -100,13 +100,13 @@ impl Batch {
 
     /// A handle with which any thread ends everything: each question that is not over gives
     /// [`Error::Cancelled`](crate::error::Error::Cancelled).
-    pub fn cancel(&self) -> Cancel {
+    pub fn cancel(&self) -> CancelToken {
         self.cancel.clone()
     }
 
     /// A handle with which any thread ends one question that was added and is not over; it gives
     /// [`Error::Cancelled`](crate::error::Error::Cancelled).
-    pub fn cancel_one(&self, number: usize) -> Option<Cancel> {
+    pub fn cancel_one(&self, number: usize) -> Option<CancelToken> {
         let waiting = self.waiting.iter().map(|waiting| (waiting.number, &waiting.session));
         let running = self.running.iter().map(|running| (running.number, &running.session));
         waiting.chain(running).find(|(of, _)| *of == number).map(|(_, session)| session.cancel())
@@ -126,7 +126,7 @@ impl Batch {
     fn let_in(&mut self) {
         let Some(Waiting { number, mut session, prompt, generate }) = self.waiting.pop_front() else { return };
         let begun = session.start_unless_cancelled(&prompt, &generate);
-        let begun = begun.and_then(|begun| Writer::new(&session, begun));
+        let begun = begun.and_then(|begun| DecodeLoop::new(&session, begun));
         let writer = begun.and_then(|mut writer| match writer.advance(&mut session) {
             Ok(()) => Ok(writer),
             Err(error) => Err(writer.fail(&mut session, error)),
@@ -148,12 +148,12 @@ impl Batch {
         let mut constraints = Vec::new();
         for Running { session, writer, .. } in running.iter_mut() {
             let id = writer.pending().ok_or_else(|| Error::internal("an answer without a token"));
-            steps.push(id.and_then(|id| session.next_step(id, writer.delta())));
+            steps.push(id.and_then(|id| session.next_step(id, writer.rope_delta())));
             constraints.extend(writer.unprepared());
         }
         let steps: Result<Vec<Step<'_>>> = steps.into_iter().collect();
         let logits =
-            steps.and_then(|mut steps| meanwhile(constraints, || model.engine().step_together(&mut steps, cancel)));
+            steps.and_then(|mut steps| meanwhile(constraints, || model.engine().decode_batch(&mut steps, cancel)));
         let time = start.elapsed();
         let mut failed = Vec::new();
         match logits {
@@ -194,9 +194,9 @@ impl Batch {
                 self.ready.push_back((*number, Ok(event)));
             }
         }
-        let over = |running: &Running| matches!(running.writer.state(), State::Kept(_));
+        let over = |running: &Running| matches!(running.writer.state(), State::Committed(_));
         for mut running in self.running.extract_if(.., |running| over(running)) {
-            if let State::Kept(stop) = running.writer.state() {
+            if let State::Committed(stop) = running.writer.state() {
                 let Running { number, session, writer } = &mut running;
                 self.answers.push((*number, writer.take_answer(session, stop)));
             }

@@ -2,14 +2,14 @@
 
 use crate::answer::AnswerParser;
 use crate::error::Result;
-use crate::sampling::{Allowed, GrammarMatcher};
+use crate::sampling::{GrammarMatcher, TokenMask};
 
 const OPEN: &[u8] = b"<think>";
 
-/// Tokens that the end of the thinking may take, and some to spare.
+/// CachedPrefix that the end of the thinking may take, and some to spare.
 const END_OF_THINKING: usize = 16;
 
-/// Tokens left, beside those of a short answer, below which each token is chosen so that an end fits.
+/// CachedPrefix left, beside those of a short answer, below which each token is chosen so that an end fits.
 const NEAR: usize = 256;
 
 /// An answer that is bound by a grammar.
@@ -20,7 +20,7 @@ pub(super) struct Constraint {
     /// How many tokens a short answer has; `None` where no way to an end was found.
     shortest: Option<usize>,
     /// What may come next, if it is known already.
-    next: Option<Allowed>,
+    next: Option<TokenMask>,
 }
 
 /// Where in an answer the next token stands.
@@ -40,7 +40,7 @@ impl Constraint {
             (false, true) => Phase::Start(Vec::new()),
             (false, false) => Phase::Answer,
         };
-        let shortest = matcher.way_out().map(|way| way.len());
+        let shortest = matcher.shortest_completion().map(|way| way.len());
         Self { matcher, phase, shortest, next: None }
     }
 
@@ -114,11 +114,11 @@ impl Constraint {
             return None;
         }
         let mut ahead = self.matcher.clone();
-        let fits = ahead.push(id).is_ok() && ahead.way_out().is_some_and(|way| way.len() + 2 <= remaining);
+        let fits = ahead.push(id).is_ok() && ahead.shortest_completion().is_some_and(|way| way.len() + 2 <= remaining);
         if fits {
             return None;
         }
-        let way = self.matcher.way_out()?;
+        let way = self.matcher.shortest_completion()?;
         way.first().or(ends.first()).copied()
     }
 
@@ -171,7 +171,7 @@ impl Constraint {
         matches!(self.phase, Phase::Answer) && self.matcher.is_over()
     }
 
-    /// Tokens that come next whatever the model says.
+    /// CachedPrefix that come next whatever the model says.
     pub(super) fn forced(&mut self) -> Vec<u32> {
         if matches!(self.phase, Phase::Answer) { self.matcher.forced() } else { Vec::new() }
     }

@@ -3,15 +3,18 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::conversation::timed;
-use super::features::{Key, KeyWriter};
-use super::load::Model;
-use crate::cancel::Cancel;
+use super::feature_cache::{Key, KeyHasher};
+use super::model::Model;
+use super::session::timed;
+use crate::cancel::CancelToken;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
+use crate::media::{Image, Transform, Video};
 use crate::model::Features;
-use crate::preprocess::{self, Grid, Layout, Patches, Transform};
-use crate::prompt::{Image, Message, Part, Video};
+use crate::preprocess::{
+    Grid, Layout, Patches, image_layout, preprocess_image_cancellable, preprocess_video_cancellable, video_layout,
+};
+use crate::prompt::{Message, Part};
 
 /// One image or video. Within a session the same content is the same `Arc`. Patches are cut when features are wanted.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl Turn {
         earlier: &[Self],
         config: &PreprocessConfig,
         most: usize,
-        cancel: &Cancel,
+        cancel: &CancelToken,
     ) -> Result<Self> {
         let mut tokens: usize = earlier.iter().flat_map(|turn| &turn.media).map(|medium| medium.tokens()).sum();
         let mut media: Vec<Arc<Medium>> = Vec::new();
@@ -73,8 +76,8 @@ impl Turn {
 impl Medium {
     fn new(source: Source, config: &PreprocessConfig) -> Result<Self> {
         let layout = match &source {
-            Source::Image(image) => preprocess::image_layout(image, config)?,
-            Source::Video(video) => preprocess::video_layout(video, config)?,
+            Source::Image(image) => image_layout(image, config)?,
+            Source::Video(video) => video_layout(video, config)?,
         };
         Ok(Self { source, layout, features: OnceLock::new() })
     }
@@ -120,10 +123,10 @@ impl Medium {
         self.layout.grid.tokens()
     }
 
-    fn patches(&self, config: &PreprocessConfig, cancel: &Cancel) -> Result<Patches> {
+    fn patches(&self, config: &PreprocessConfig, cancel: &CancelToken) -> Result<Patches> {
         match &self.source {
-            Source::Image(image) => preprocess::image_unless(image, config, cancel),
-            Source::Video(video) => preprocess::video_unless(video, config, cancel),
+            Source::Image(image) => preprocess_image_cancellable(image, config, cancel),
+            Source::Video(video) => preprocess_video_cancellable(video, config, cancel),
         }
     }
 
@@ -164,7 +167,7 @@ pub(super) fn decoding(turns: &[Turn], earlier: &[Turn]) -> Duration {
 pub(super) fn encode<'a>(
     media: impl Iterator<Item = &'a Arc<Medium>>,
     model: &Model,
-    cancel: &Cancel,
+    cancel: &CancelToken,
     [cutting, encoding]: [&mut Duration; 2],
 ) -> Result<()> {
     let mut missing: Vec<(&Arc<Medium>, Option<Key>)> = Vec::new();
@@ -226,8 +229,8 @@ impl Source {
     }
 
     /// What tells its features from others', cut into such a grid.
-    fn key(&self, grid: Grid, cancel: &Cancel) -> Result<Key> {
-        let mut key = KeyWriter::new();
+    fn key(&self, grid: Grid, cancel: &CancelToken) -> Result<Key> {
+        let mut key = KeyHasher::new();
         let is_video = matches!(self, Self::Video(_));
         key.numbers(&[u64::from(is_video), grid.t as u64, grid.h as u64, grid.w as u64]);
         for frame in self.frames() {
@@ -257,7 +260,7 @@ mod tests {
     }
 
     fn turn(message: Message, earlier: &[Turn]) -> Turn {
-        Turn::new(message, earlier, &PreprocessConfig::default(), usize::MAX, &Cancel::new()).unwrap()
+        Turn::new(message, earlier, &PreprocessConfig::default(), usize::MAX, &CancelToken::new()).unwrap()
     }
 
     fn asked() -> Message {
@@ -286,7 +289,7 @@ mod tests {
     #[test]
     fn media_of_all_turns_share_the_limit_of_tokens() {
         let config = PreprocessConfig::default();
-        let add = |message, earlier: &[Turn]| Turn::new(message, earlier, &config, 8, &Cancel::new());
+        let add = |message, earlier: &[Turn]| Turn::new(message, earlier, &config, 8, &CancelToken::new());
         // Each picture has four tokens, the same one again too.
         let first = add(asked().image(image(1)), &[]).unwrap();
         let second = add(asked().image(image(1)), std::slice::from_ref(&first)).unwrap();
@@ -298,7 +301,7 @@ mod tests {
 
     #[test]
     fn cancel_stops_preprocessing() {
-        let cancel = Cancel::new();
+        let cancel = CancelToken::new();
         cancel.cancel();
         let turn = Turn::new(asked().image(image(1)), &[], &PreprocessConfig::default(), usize::MAX, &cancel);
         assert!(matches!(turn, Err(Error::Cancelled)));

@@ -7,24 +7,24 @@
 
 mod answer;
 mod batch;
-mod constraint;
-mod conversation;
-mod features;
-mod load;
-mod media;
-mod plan;
-mod quantize;
-mod saved;
 #[cfg(test)]
-mod stopping;
+mod cancel_tests;
+mod constraint;
+mod decode_loop;
+mod feature_cache;
+mod media;
+mod model;
+mod persist;
+mod plan;
+mod prefix;
+mod quantize;
+mod session;
 mod stream;
-mod tokens;
-mod writer;
 
 pub use answer::{Answer, MemoryUse, Timings, TokenLogprob};
 pub use batch::Batch;
-pub use conversation::Session;
-pub use load::{LoadOptions, Model};
+pub use model::{LoadOptions, Model};
 pub use plan::{Budget, Plan, PlannedPart};
 pub use quantize::quantize;
+pub use session::Session;
 pub use stream::Stream;

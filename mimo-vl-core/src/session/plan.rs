@@ -1,13 +1,15 @@
 //! What a question will take, before anything is computed.
 
-use super::conversation::Session;
+use super::session::Session;
 use crate::checkpoint::available_memory;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::model::{MOST_PATCHES, PREFILL_CHUNK};
-use crate::preprocess::{self, Transform};
+use crate::model::{MAX_ENCODE_PATCHES, PREFILL_CHUNK};
+
+use crate::media::Transform;
+use crate::preprocess::{image_layout, video_layout};
 use crate::prompt::{Part, Prompt};
-use crate::sampling::Generate;
+use crate::sampling::GenerateOptions;
 
 /// Fewest pixels that a picture is made smaller to: four tokens.
 const FEWEST_PIXELS: f64 = 4.0 * 28.0 * 28.0;
@@ -24,7 +26,7 @@ const OVERHEAD: u64 = 64 << 20;
 pub struct Plan {
     /// Of the new messages, in order.
     pub parts: Vec<PlannedPart>,
-    /// Tokens of the whole conversation with the question, what the template writes included.
+    /// CachedPrefix of the whole conversation with the question, what the template writes included.
     pub prompt_tokens: usize,
     /// How many of them the session holds already.
     pub cached_tokens: usize,
@@ -136,7 +138,7 @@ impl Session {
     /// # Errors
     /// As [`stream`](Self::stream), as far as they concern prompt, pictures and options; a plan that does not fit is no
     /// error, unless pictures and videos alone fill more than 16 contexts.
-    pub fn plan(&self, prompt: &Prompt, generate: &Generate) -> Result<Plan> {
+    pub fn plan(&self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Plan> {
         generate.validate()?;
         let (conversation, model) = (self.planned(prompt)?, self.model());
         let tokens = conversation.tokens;
@@ -184,7 +186,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ContextTooLong`] and [`Error::Memory`] when it does not, and those of [`plan`](Self::plan).
-    pub fn fit(&self, prompt: &Prompt, generate: &Generate, budget: Budget) -> Result<(Prompt, Plan)> {
+    pub fn fit(&self, prompt: &Prompt, generate: &GenerateOptions, budget: Budget) -> Result<(Prompt, Plan)> {
         let context = self.model().max_context();
         let checked = |prompt: Prompt| {
             let plan = self.plan(&prompt, generate)?;
@@ -218,8 +220,8 @@ impl Session {
     fn sizes(&self, prompt: &Prompt) -> Result<Vec<f64>> {
         let config = self.model().preprocess_config();
         let layouts = prompt.messages().iter().flat_map(|message| &message.parts).filter_map(|part| match part {
-            Part::Image(image) => Some(preprocess::image_layout(image, config)),
-            Part::Video(video) => Some(preprocess::video_layout(video, config)),
+            Part::Image(image) => Some(image_layout(image, config)),
+            Part::Video(video) => Some(video_layout(video, config)),
             _ => None,
         });
         layouts
@@ -236,7 +238,8 @@ impl Session {
 /// the mixed values, and the inner ones of the gated perceptron, which are there as bytes too.
 fn working_bytes(config: &ModelConfig, patches: &[usize], tokens: usize) -> u64 {
     let (vision, text) = (&config.vision, &config.text);
-    let together = patches.iter().copied().max().unwrap_or(0).max(patches.iter().sum::<usize>().min(MOST_PATCHES));
+    let together =
+        patches.iter().copied().max().unwrap_or(0).max(patches.iter().sum::<usize>().min(MAX_ENCODE_PATCHES));
     let pixels = 3 * vision.temporal_patch_size * vision.patch_size * vision.patch_size;
     let of_patch = 4 * (10 * vision.hidden_size + 2 * vision.intermediate_size) + 5 * pixels;
     let heads = text.num_attention_heads + 2 * text.num_key_value_heads;

@@ -1,15 +1,15 @@
-//! Rounding a checkpoint once, for all later loads.
+//! RoundingError a checkpoint once, for all later loads.
 
 use std::cell::RefCell;
 use std::path::Path;
 
-use super::load::{LoadOptions, Model};
-use crate::cancel::Watch;
-use crate::checkpoint::{Checkpoint, Receipt, RoundedWriter, Weights, check_memory};
+use super::model::{LoadOptions, Model};
+use crate::cancel::TaskControl;
+use crate::checkpoint::{Checkpoint, QuantizationReport, QuantizedWriter, WeightFormat, check_memory};
 use crate::error::{Error, Result};
-use crate::model::KvCache;
+use crate::model::KvCacheDtype;
 use crate::prompt::{Part, Prompt, ThinkingStyle};
-use crate::quant::Agreement;
+use crate::quant::Divergence;
 
 /// Round the checkpoint in `from` as [`LoadOptions::weights`](LoadOptions#structfield.weights) says, and write it to
 /// the folder `to`, from where it is loaded through the memory map, without rounding anything again.
@@ -21,7 +21,7 @@ use crate::quant::Agreement;
 /// checkpoint.
 ///
 /// # Errors
-/// [`Error::Option`] when the weights are neither [`Weights::Int8`] nor [`Weights::Int4`], the checkpoint is rounded
+/// [`Error::Option`] when the weights are neither [`WeightFormat::Int8`] nor [`WeightFormat::Int4`], the checkpoint is rounded
 /// already, or `to` holds one; [`Error::Io`] when a file cannot be written; and those of [`Model::load_watched`] and
 /// [`Session::stream`](super::Session::stream).
 pub fn quantize(
@@ -29,44 +29,44 @@ pub fn quantize(
     to: impl AsRef<Path>,
     options: &LoadOptions,
     prompts: &[Prompt],
-    watch: Watch<'_>,
-) -> Result<Receipt> {
+    watch: TaskControl<'_>,
+) -> Result<QuantizationReport> {
     let from = from.as_ref();
-    if !matches!(options.weights, Weights::Int8 | Weights::Int4) {
+    if !matches!(options.weights, WeightFormat::Int8 | WeightFormat::Int4) {
         let reason = format!("{} is not rounded; choose int8 or int4", options.weights.name());
         return Err(Error::option("weights", reason));
     }
     let checkpoint = Checkpoint::open(from)?;
-    if let Some(receipt) = checkpoint.receipt() {
+    if let Some(receipt) = checkpoint.quantization_report() {
         let reason = format!("{} is rounded to {} already", from.display(), receipt.weights.name());
         return Err(Error::option("weights", reason));
     }
     let texts = prompts.iter().map(text).collect::<Result<Vec<String>>>()?;
     if !prompts.is_empty() {
-        let both = [options.weights, Weights::Native].map(|weights| checkpoint.bytes_in_memory(weights, true));
+        let both = [options.weights, WeightFormat::Native].map(|weights| checkpoint.bytes_in_memory(weights, true));
         check_memory("comparing the rounded model with the one as stored", both.iter().sum())?;
     }
     let prompt_bytes = texts.iter().map(String::len).sum();
-    let writer = RefCell::new(RoundedWriter::create(to, &checkpoint, options.weights, prompt_bytes)?);
+    let writer = RefCell::new(QuantizedWriter::create(to, &checkpoint, options.weights, prompt_bytes)?);
     // The receipt is about weights: both models keep all else alike.
-    let options = options.clone().kv_cache(options.kv_cache.unwrap_or(KvCache::F32));
-    let rounded = Model::load_written(from, &options, watch, Some(&writer))?;
+    let options = options.clone().kv_cache_dtype(options.kv_cache_dtype.unwrap_or(KvCacheDtype::F32));
+    let rounded = Model::load_writing(from, &options, watch, Some(&writer))?;
     let mut agreement = Vec::with_capacity(prompts.len());
     if !prompts.is_empty() {
         let cancel = watch.flag();
-        let quiet = Watch::new().cancel(&cancel);
-        let whole = Model::load_watched(from, &options.weights(Weights::Native), quiet)?;
+        let quiet = TaskControl::new().cancel(&cancel);
+        let whole = Model::load_watched(from, &options.weights(WeightFormat::Native), quiet)?;
         let vocab = whole.config().text.vocab_size;
         for (prompt, text) in prompts.iter().zip(texts) {
             let logits = |model: &Model| model.session().logits(prompt, &cancel);
-            agreement.push(Agreement::new(text, &logits(&rounded)?, &logits(&whole)?, vocab));
+            agreement.push(Divergence::new(text, &logits(&rounded)?, &logits(&whole)?, vocab));
         }
     }
     writer.into_inner().finish(&checkpoint, agreement)
 }
 
 fn text(prompt: &Prompt) -> Result<String> {
-    let (messages, _) = prompt.turn(ThinkingStyle::default())?;
+    let (messages, _) = prompt.resolve(ThinkingStyle::default())?;
     let texts = messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
         Part::Text(text) => Some(text.as_str()),
         _ => None,

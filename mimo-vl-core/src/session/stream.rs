@@ -5,12 +5,12 @@ use std::iter::FusedIterator;
 use std::ops::DerefMut;
 
 use super::answer::Answer;
-use super::conversation::Session;
-use super::writer::{State, Writer};
+use super::decode_loop::{DecodeLoop, State};
+use super::session::Session;
 use crate::answer::Event;
 use crate::error::{Error, Result};
 use crate::prompt::Prompt;
-use crate::sampling::Generate;
+use crate::sampling::GenerateOptions;
 
 /// An answer that is computed as its events are asked for.
 ///
@@ -21,7 +21,7 @@ use crate::sampling::Generate;
 /// `S` is the session: a loan of it, or what holds it while the stream lives, such as a `Box`.
 pub struct Stream<S: DerefMut<Target = Session>> {
     session: S,
-    writer: Writer,
+    writer: DecodeLoop,
 }
 
 impl<S: DerefMut<Target = Session>> Stream<S> {
@@ -29,9 +29,9 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
     ///
     /// # Errors
     /// Those of [`Session::stream`]; `session` is dropped then.
-    pub fn start(mut session: S, prompt: &Prompt, generate: &Generate) -> Result<Self> {
+    pub fn start(mut session: S, prompt: &Prompt, generate: &GenerateOptions) -> Result<Self> {
         let begun = session.start(prompt, generate)?;
-        let writer = Writer::new(&session, begun)?;
+        let writer = DecodeLoop::new(&session, begun)?;
         Ok(Self { session, writer })
     }
 
@@ -60,7 +60,7 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
             event?;
         }
         match self.writer.state() {
-            State::Kept(stop) => Ok(self.writer.take_answer(&self.session, stop)),
+            State::Committed(stop) => Ok(self.writer.take_answer(&self.session, stop)),
             _ => {
                 self.session.check()?;
                 Err(Error::internal("the answer ended with an error"))

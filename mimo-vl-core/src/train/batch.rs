@@ -1,7 +1,7 @@
 //! Conversations as tensors' contents: token ids, positions, what to learn, and patches.
 
-use crate::encode::Slot;
 use crate::error::{Error, Result};
+use crate::model::PlaceholderRange;
 use crate::preprocess::{Grid, Patches};
 
 /// Patches in one token's block.
@@ -36,7 +36,7 @@ pub struct Example {
     /// What the language model is to have found before its last layer.
     pub found: Vec<NumberTarget>,
     /// Where the features of `patches` stand, in their order.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<PlaceholderRange>,
     /// The media.
     pub patches: Vec<Patches>,
     /// What each patch of the media shows; empty when that is not to be learned.
@@ -73,7 +73,7 @@ pub struct Batch {
     /// `[size · len]` positions.
     pub positions: Vec<[u32; 3]>,
     /// Slots over all rows of the batch.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<PlaceholderRange>,
     /// The tokens to be learned.
     pub targets: Vec<Target>,
     /// What is to be known after half of the layers.
@@ -127,7 +127,11 @@ impl Batch {
             batch.early.extend(example.early.iter().map(|target| Target { row: start as u32 + target.row, ..*target }));
             batch.patch_labels.extend_from_slice(&example.patch_labels);
             for (slot, patches) in example.slots.iter().zip(&example.patches) {
-                batch.slots.push(Slot { media: batch.grids.len(), start: start + slot.start, len: slot.len });
+                batch.slots.push(PlaceholderRange {
+                    media: batch.grids.len(),
+                    start: start + slot.start,
+                    len: slot.len,
+                });
                 batch.pixels.extend_from_slice(&patches.pixels);
                 batch.grids.push(patches.grid);
             }

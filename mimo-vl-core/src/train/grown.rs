@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
 use super::init::{RandomSource, is_residual};
-use crate::checkpoint::{Checkpoint, CheckpointSource, TensorSource, Weights};
+use crate::checkpoint::{Checkpoint, CheckpointSource, TensorSource, WeightFormat};
 use crate::config::TextConfig;
 use crate::error::Result;
 
@@ -12,7 +12,7 @@ use crate::error::Result;
 /// residual stream at first, and heads of keys and values that it lacks are copies of those that it shared, so that the larger
 /// model starts by doing what the earlier one did (compare Chen and others, "Net2Net", 2016).
 #[derive(Debug)]
-pub struct GrownSource<'a, B: Backend> {
+pub struct ExpandedSource<'a, B: Backend> {
     earlier: &'a Checkpoint,
     source: CheckpointSource<'a, B>,
     random: RandomSource<B>,
@@ -20,7 +20,7 @@ pub struct GrownSource<'a, B: Backend> {
     tokens: &'a [(u32, u32)],
 }
 
-impl<'a, B: Backend> GrownSource<'a, B> {
+impl<'a, B: Backend> ExpandedSource<'a, B> {
     /// Take from `earlier`, which has this `config`, what it has, and the rest from `random`. `tokens` pairs each token with
     /// its earlier number, where it has one.
     pub fn new(
@@ -30,11 +30,11 @@ impl<'a, B: Backend> GrownSource<'a, B> {
         random: RandomSource<B>,
         device: &'a B::Device,
     ) -> Self {
-        Self { earlier, source: earlier.source(Weights::F32, device), random, config, tokens }
+        Self { earlier, source: earlier.source(WeightFormat::F32, device), random, config, tokens }
     }
 }
 
-impl<B: Backend> TensorSource<B> for GrownSource<'_, B> {
+impl<B: Backend> TensorSource<B> for ExpandedSource<'_, B> {
     fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
         let random = || self.random.tensor(name, shape);
         if !self.earlier.has(name) {
@@ -63,7 +63,7 @@ impl<B: Backend> TensorSource<B> for GrownSource<'_, B> {
     }
 }
 
-impl<B: Backend> GrownSource<'_, B> {
+impl<B: Backend> ExpandedSource<'_, B> {
     /// Rows of keys or values: each of the earlier heads as often as there are heads now that shared it.
     fn shared_heads<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
         let (width, before) = (self.config.head_dim, self.config.num_key_value_heads);

@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::checkpoint::TensorSource;
 use crate::error::Result;
-use crate::nn::parameter_id;
+use crate::model::parameter_id;
 
 /// Random tensors: norms are 1, biases 0, embeddings have standard deviation `embedding_std`, and matrices
 /// `1/√in`, divided by `√(2·depth)` where they write to the residual stream (Radford et al., 2019).

@@ -5,14 +5,12 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::batch::{BLOCK, Batch, NumberTarget, PatchLabel, Target};
-use crate::cancel::Cancel;
+use crate::cancel::CancelToken;
 use crate::checkpoint::TensorSource;
 use crate::config::{ModelConfig, PreprocessConfig};
 use crate::error::{Error, Result};
 use crate::kernels::Kernels;
-use crate::model::VisionLanguageModel;
-use crate::nn::Linear;
-use crate::splice::splice;
+use crate::model::{Linear, VisionLanguageModel, merge_embeddings};
 
 /// Numbers of a label.
 const NUMBERS: usize = 4;
@@ -108,7 +106,7 @@ impl<B: Kernels> Learner<B> {
         amount: Amount,
         preprocess: &PreprocessConfig,
         device: &B::Device,
-        cancel: &Cancel,
+        cancel: &CancelToken,
     ) -> Result<Loss<B>> {
         let language = self.model.language();
         let mut x = language.embed(&batch.ids, device);
@@ -116,7 +114,7 @@ impl<B: Kernels> Learner<B> {
         if !batch.grids.is_empty() {
             let features = self.model.features(&batch.pixels, &batch.grids, preprocess, device, cancel)?;
             auxiliary.extend(self.kind_loss(features.clone(), &batch.patch_labels, amount, device)?);
-            x = splice(x, features, &batch.slots);
+            x = merge_embeddings(x, features, &batch.slots);
         }
         let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, cancel)?;
         auxiliary.extend(self.early_loss(middle.clone(), batch, amount, device)?);

@@ -10,7 +10,7 @@ mod schedule;
 mod trainer;
 
 pub use batch::{Batch, Example, NumberTarget, PatchLabel, Target};
-pub use grown::GrownSource;
+pub use grown::ExpandedSource;
 pub use init::RandomSource;
 pub use schedule::Schedule;
 pub use trainer::{Dataset, StepReport, TrainOptions, Trainer};

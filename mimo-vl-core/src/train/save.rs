@@ -13,18 +13,18 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use crate::checkpoint::{self, TensorSource};
 use crate::error::{Error, Result};
-use crate::nn::parameter_id;
+use crate::model::parameter_id;
 
 /// Names and shapes of a model's tensors in its checkpoint.
 pub(super) type Names = HashMap<ParamId, (String, Vec<usize>)>;
 
 /// A source that remembers what was asked of it.
-pub(super) struct Remembering<'a, S> {
+pub(super) struct RecordingSource<'a, S> {
     source: &'a S,
     names: RefCell<Names>,
 }
 
-impl<'a, S> Remembering<'a, S> {
+impl<'a, S> RecordingSource<'a, S> {
     pub(super) fn new(source: &'a S) -> Self {
         Self { source, names: RefCell::default() }
     }
@@ -34,7 +34,7 @@ impl<'a, S> Remembering<'a, S> {
     }
 }
 
-impl<B: Backend, S: TensorSource<B>> TensorSource<B> for Remembering<'_, S> {
+impl<B: Backend, S: TensorSource<B>> TensorSource<B> for RecordingSource<'_, S> {
     fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
         self.names.borrow_mut().insert(parameter_id(name), (name.to_owned(), shape.to_vec()));
         self.source.tensor(name, shape)

@@ -17,13 +17,12 @@ use super::gradients::{clip, detached};
 use super::loss::{Amount, Labels, Learner};
 use super::save;
 use super::schedule::Schedule;
-use crate::cancel::Cancel;
+use crate::cancel::CancelToken;
 use crate::checkpoint::TensorSource;
 use crate::config::{ModelConfig, PreprocessConfig};
 use crate::error::{Error, Result};
 use crate::kernels::Kernels;
-use crate::model::VisionLanguageModel;
-use crate::nn::parameter_id;
+use crate::model::{VisionLanguageModel, parameter_id};
 
 /// Where batches come from. The same index must always give the same batch, so that a run can be resumed.
 pub trait Dataset: Sync {
@@ -135,7 +134,7 @@ impl<B: Kernels> Trainer<B> {
             0 | 1 => Vec::new(),
             workers => (0..workers).map(|_| single_thread()).collect::<Result<_>>()?,
         };
-        let remembering = save::Remembering::new(source);
+        let remembering = save::RecordingSource::new(source);
         let model = VisionLanguageModel::load(&remembering, config)?;
         let labels = Labels { kinds: options.patch_classes, numbers: options.number_classes };
         let mut learner = Learner::load(source, model, config, labels)?;
@@ -155,7 +154,12 @@ impl<B: Kernels> Trainer<B> {
     ///
     /// # Errors
     /// [`Error::Cancelled`]; [`Error::Io`] when the state cannot be saved; those of the dataset and of [`train`](Self::train).
-    pub fn run(&mut self, dataset: &impl Dataset, cancel: &Cancel, mut on_step: impl FnMut(&StepReport)) -> Result<()> {
+    pub fn run(
+        &mut self,
+        dataset: &impl Dataset,
+        cancel: &CancelToken,
+        mut on_step: impl FnMut(&StepReport),
+    ) -> Result<()> {
         let per_step = self.options.batches_per_step as u64;
         let (first, last) = (self.step * per_step, self.options.schedule.steps * per_step);
         std::thread::scope(|scope| {
@@ -261,7 +265,7 @@ impl<B: Kernels> Trainer<B> {
     }
 
     fn part(&self, learner: Learner<Autodiff<B>>, batch: &Batch, amount: Amount) -> Result<Part> {
-        let loss = learner.loss(batch, amount, &self.preprocess, &self.device, &Cancel::new())?;
+        let loss = learner.loss(batch, amount, &self.preprocess, &self.device, &CancelToken::new())?;
         let (value, right) = (loss.tokens.into_scalar().elem(), loss.right.into_scalar().elem());
         let auxiliary = loss.auxiliary.into_scalar().elem();
         Ok(Part { loss: value, auxiliary, right, grads: GradientsParams::from_grads(loss.total.backward(), &learner) })

@@ -44,19 +44,19 @@ class _Options(_Choosing, total=False):
     frequency_penalty: float | None
     presence_penalty: float | None
     logit_bias: dict[int, float] | None
-    draft: int | None
+    num_draft_tokens: int | None
     stop: str | Sequence[str] | None
-    loop_tokens: int | None
+    loop_window: int | None
     logprobs: int | None
-    deadline: float | None
+    timeout: float | None
     best_of: int | None
-    thinking_tokens: int | None
+    thinking_budget: int | None
     keep_thinking: bool | None
     schema: str | dict[str, Any] | type[_PydanticModel] | None
     regex: str | None
     lark: str | None
     choices: Sequence[str] | None
-    form: Literal["boxes", "points", "action"] | Task | None
+    response_format: Literal["boxes", "points", "action"] | Task | None
 
 _ImageLike: TypeAlias = Image | os.PathLike[str] | Buffer | _BinaryFile | _PilImage | _Array | _Tensor
 _Part: TypeAlias = str | Video | _ImageLike
@@ -123,7 +123,7 @@ class Image:
     def max_pixels(self) -> int | None: ...
     def tobytes(self) -> bytes: ...
     def crop(self, left: int, top: int, width: int, height: int) -> Image: ...
-    def closer(self, x: float, y: float, zoom: float) -> Image: ...
+    def zoom_crop(self, x: float, y: float, zoom: float) -> Image: ...
     def resize(self, width: int, height: int) -> Image: ...
     def to_png(self) -> bytes: ...
     def _repr_png_(self) -> bytes: ...
@@ -173,7 +173,7 @@ class Prompt:
 
 @final
 class Task:
-    def __new__(cls, goal: str, *, instruction: str | None = None, offer: Sequence[str] | None = None) -> Task: ...
+    def __new__(cls, goal: str, *, instruction: str | None = None, action_space: Sequence[str] | None = None) -> Task: ...
     def step(self, explanation: str, action: Action) -> Task: ...
     def prompt(self, model: Model, screenshot: _ImageLike) -> Prompt: ...
 
@@ -292,7 +292,7 @@ class Model:
         device: str = "cpu",
         weights: Literal["native", "f32", "f16", "bf16", "int8", "int4"] = "native",
         max_context: int | None = None,
-        kv_cache: Literal["f32", "f16", "int8"] | None = None,
+        kv_cache_dtype: Literal["f32", "f16", "int8"] | None = None,
         threads: int | None = None,
         feature_cache: int | None = None,
         thinking_style: Literal["slash", "tag", "prefill"] | None = None,
@@ -326,7 +326,7 @@ class Model:
     @property
     def processor(self) -> Processor: ...
     @property
-    def stop_tokens(self) -> list[int]: ...
+    def eos_token_ids(self) -> list[int]: ...
     @property
     def path(self) -> pathlib.Path: ...
     @property

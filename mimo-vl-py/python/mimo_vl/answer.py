@@ -21,11 +21,11 @@ class StopReason(enum.Enum):
     """The caller cancelled."""
     CONTEXT_FULL = "context_full"
     """The context is full."""
-    STOP_TEXT = "stop_text"
+    STOP_SEQUENCE = "stop_sequence"
     """One of the caller's texts that end an answer appeared."""
     LOOP = "loop"
     """The answer went round in circles."""
-    DEADLINE = "deadline"
+    TIMEOUT = "timeout"
     """The time that the caller allowed is over."""
 
 
@@ -70,7 +70,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class Coordinates:
     """A box (left, top, right, bottom) or a point (x, y) in several frames; in those of pictures the origin is top left."""
 
     pixels: tuple[float, ...]
@@ -97,9 +97,9 @@ class Region:
     """What it is called."""
     text: str | None
     """The text that is written there."""
-    box: Located | None
+    box: Coordinates | None
     """The box; None for points."""
-    points: tuple[Located, ...]
+    points: tuple[Coordinates, ...]
     """The points; none for a box."""
     confidence: float | None
     """The geometric mean of the probabilities of its tokens, not calibrated; None without logprobs."""
@@ -284,7 +284,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RegionEvent:
     """A box, or one or several points, closed in the answer."""
 
     region: Region
@@ -297,5 +297,5 @@ class End:
     reason: StopReason
 
 
-Event: TypeAlias = Thinking | Text | Found | End
+Event: TypeAlias = Thinking | Text | RegionEvent | End
 """One step of an answer while it is generated."""

@@ -22,7 +22,7 @@ class ErrorCode(enum.IntEnum):
     CANCELLED = 9
     INTERNAL = 10
     MEMORY = 11
-    DEADLINE = 12
+    TIMEOUT = 12
     ANSWER = 13
     HUB = 14
 
@@ -99,10 +99,10 @@ class OutOfMemoryError(MimoVlError, MemoryError):
     code = ErrorCode.MEMORY
 
 
-class DeadlineError(MimoVlError, TimeoutError):
+class TimedOutError(MimoVlError, TimeoutError):
     """The time that the caller allowed is over. The session is as it was before the call."""
 
-    code = ErrorCode.DEADLINE
+    code = ErrorCode.TIMEOUT
 
 
 class AnswerError(MimoVlError):
@@ -131,7 +131,7 @@ BY_CODE: Final[dict[int, type[MimoVlError]]] = {
         CancelledError,
         InternalError,
         OutOfMemoryError,
-        DeadlineError,
+        TimedOutError,
         AnswerError,
         HubError,
     )

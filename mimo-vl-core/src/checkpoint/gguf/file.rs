@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use memmap2::Mmap;
 
-use crate::checkpoint::blocks::Block;
-use crate::checkpoint::files::{Encoding, Place, Shared, map_file};
+use super::blocks::Block;
+use crate::checkpoint::files::{Encoding, Shared, TensorEntry, map_file};
 use crate::checkpoint::source::FloatType;
 use crate::error::{Error, Result};
 
@@ -55,7 +55,7 @@ pub(super) enum Entry {
 pub(super) struct Gguf {
     pub(super) path: PathBuf,
     metadata: HashMap<String, Entry>,
-    pub(super) tensors: HashMap<String, Place>,
+    pub(super) tensors: HashMap<String, TensorEntry>,
 }
 
 impl Gguf {
@@ -105,7 +105,7 @@ impl Gguf {
                     format!("truncated: {} bytes, tensor {name} has {bytes} at {offset} of {start}", map.len());
                 return Err(Error::checkpoint(path, reason));
             };
-            let place = Place::new(path, encoding, shape, vec![all.slice(from..to)], Some(Arc::clone(&map)));
+            let place = TensorEntry::new(path, encoding, shape, vec![all.slice(from..to)], Some(Arc::clone(&map)));
             if tensors.insert(name.clone(), place).is_some() {
                 return Err(Error::checkpoint(path, format!("holds tensor {name} twice")));
             }
@@ -168,7 +168,7 @@ struct Reader<'a> {
     path: &'a Path,
     bytes: &'a Mmap,
     at: usize,
-    /// Values of all lists so far.
+    /// TensorValues of all lists so far.
     listed: u64,
 }
 

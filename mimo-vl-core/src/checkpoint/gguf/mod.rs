@@ -3,15 +3,16 @@
 //! The layout is that of ggml's `gguf.md`, version 2 and 3; names and metadata are those that llama.cpp's converter
 //! writes for the architecture `qwen2vl` and the projector `qwen2.5vl_merger`.
 
+pub(super) mod blocks;
 mod file;
-mod texts;
+mod metadata;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use file::Gguf;
 
-use super::files::{Encoding, INDEX, Place, SINGLE};
+use super::files::{Encoding, INDEX, SINGLE, TensorEntry};
 use super::source::FloatType;
 use crate::error::{Error, Result};
 
@@ -21,7 +22,7 @@ const PATCH: usize = 14;
 /// Both files of a model.
 pub(super) struct Files {
     pub(super) directory: PathBuf,
-    pub(super) tensors: HashMap<String, Place>,
+    pub(super) tensors: HashMap<String, TensorEntry>,
     /// The contents of the JSON files and the template that the hub has beside the weights.
     pub(super) texts: Vec<(&'static str, String)>,
 }
@@ -69,7 +70,7 @@ fn folder_of(file: &Path) -> &Path {
 pub(super) fn open([language, vision]: [PathBuf; 2]) -> Result<Files> {
     let (language, vision) = (Gguf::open(&language)?, Gguf::open(&vision)?);
     let directory = folder_of(&language.path).to_path_buf();
-    let texts = texts::texts(&language, &vision)?;
+    let texts = metadata::texts(&language, &vision)?;
     let mut tensors = HashMap::new();
     for (name, place) in &language.tensors {
         if let Some(name) = language_name(name) {
@@ -142,7 +143,7 @@ fn vision_name(name: &str) -> Option<String> {
 
 impl Gguf {
     /// Query, key and value of each block are one matrix in the hub's layout.
-    fn join_attention(&self, tensors: &mut HashMap<String, Place>) -> Result<()> {
+    fn join_attention(&self, tensors: &mut HashMap<String, TensorEntry>) -> Result<()> {
         for name in self.tensors.keys() {
             let Some((block, end)) = name.split_once(".attn_q.") else { continue };
             let Some(number) = block.strip_prefix("v.blk.") else { continue };
@@ -165,7 +166,7 @@ impl Gguf {
     }
 
     /// The patch embedding, which spans two frames, is stored as two, one for each frame.
-    fn join_patches(&self, tensors: &mut HashMap<String, Place>) -> Result<()> {
+    fn join_patches(&self, tensors: &mut HashMap<String, TensorEntry>) -> Result<()> {
         let names = ["v.patch_embd.weight", "v.patch_embd.weight.1"];
         let mut frames = Vec::new();
         for name in names {
@@ -189,7 +190,7 @@ impl Gguf {
             bytes.extend(first.iter().chain(second).flat_map(|value| value.to_le_bytes()));
         }
         let shape = vec![rows, channels, 2, PATCH, PATCH];
-        let place = Place::new(&self.path, Encoding::Float(FloatType::F32), shape, vec![bytes.into()], None);
+        let place = TensorEntry::new(&self.path, Encoding::Float(FloatType::F32), shape, vec![bytes.into()], None);
         tensors.insert("visual.patch_embed.proj.weight".to_owned(), place);
         Ok(())
     }

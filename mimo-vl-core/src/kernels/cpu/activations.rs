@@ -3,10 +3,10 @@
 use super::disjoint::Disjoint;
 use super::isa::{Isa, Kernel};
 use super::pool::split;
-use super::{Level, run};
-use crate::kernels::packed::UNIT;
+use super::{SimdLevel, run};
+use crate::kernels::quantized::UNIT;
 
-/// Rows of activations as the products with packed weights take them: in groups of neighbours, each with one scale.
+/// Rows of activations as the products with quantized weights take them: in groups of neighbours, each with one scale.
 #[derive(Debug, Default)]
 pub(in crate::kernels) struct Activations {
     pub(super) codes: Vec<i8>,
@@ -29,7 +29,7 @@ impl Activations {
     }
 
     /// Take `rows` rows of `width` from `x`. A group's largest value becomes ±127; the others are rounded to nearest.
-    pub(in crate::kernels) fn fill(&mut self, level: Level, x: &[f32], rows: usize, width: usize, group: usize) {
+    pub(in crate::kernels) fn fill(&mut self, level: SimdLevel, x: &[f32], rows: usize, width: usize, group: usize) {
         assert_eq!(x.len(), rows * width);
         let groups = width.div_ceil(group);
         (self.rows, self.groups, self.group) = (rows, groups, group);

@@ -11,7 +11,7 @@ use super::exp::exp;
 use super::isa::{Isa, Kernel};
 use super::pool::split;
 use super::stored::Stored;
-use super::{Level, run};
+use super::{SimdLevel, run};
 use crate::kernels::Mask;
 
 /// Keys that are taken at a time.
@@ -107,7 +107,7 @@ impl<T> Heads<'_, T> {
 /// # Panics
 /// When the sizes do not fit the slices.
 pub(in crate::kernels) fn attend<T: Stored>(
-    level: Level,
+    level: SimdLevel,
     sizes: Sizes,
     q: Heads<'_, f32>,
     k: Keys<'_, T>,

@@ -15,14 +15,14 @@ pub(crate) struct Avx2;
 pub(crate) struct AvxVnni;
 
 impl Avx2 {
-    pub(super) fn is_here() -> bool {
+    pub(super) fn is_supported() -> bool {
         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
     }
 }
 
 impl AvxVnni {
-    pub(super) fn is_here() -> bool {
-        Avx2::is_here() && is_x86_feature_detected!("avxvnni")
+    pub(super) fn is_supported() -> bool {
+        Avx2::is_supported() && is_x86_feature_detected!("avxvnni")
     }
 }
 

@@ -10,13 +10,13 @@ use super::isa::{Isa, Kernel};
 pub(crate) struct Avx512;
 
 impl Avx512 {
-    pub(super) fn is_here() -> bool {
+    pub(super) fn is_supported() -> bool {
         is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vnni")
-            && super::avx2::Avx2::is_here()
+            && super::avx2::Avx2::is_supported()
     }
 }
 

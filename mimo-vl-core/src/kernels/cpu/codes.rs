@@ -1,7 +1,7 @@
-//! Codes of weights as the products read them: packed, from memory, or unpacked, from a cache.
+//! Codes of weights as the products read them: quantized, from memory, or unpacked, from a cache.
 
 use super::isa::Isa;
-use crate::kernels::packed::PANEL;
+use crate::quant::PANEL;
 
 /// Bytes of four columns of a panel, a byte each.
 pub(super) const QUAD: usize = 4 * PANEL;
@@ -41,7 +41,7 @@ unsafe fn quad<I: Isa, const M: usize>(
 
 /// Codes of four bits, with their levels.
 pub(super) struct Nibbles<I: Isa>(pub(super) I::I);
-/// A byte for each weight: codes of eight bits as they are packed, or what `Product::unpack` made.
+/// A byte for each weight: codes of eight bits as they are quantized, or what `Product::unpack` made.
 pub(super) struct Bytes<const PACKED: bool>;
 
 /// Bytes ahead of the codes in use that are asked for.

@@ -5,7 +5,7 @@ use super::disjoint::Disjoint;
 use super::isa::{Isa, Kernel};
 use super::pool::split;
 use super::stored::Stored;
-use super::{Level, run};
+use super::{SimdLevel, run};
 
 /// Most rows that share a pass over the weights.
 pub(in crate::kernels) const FEW: usize = 8;
@@ -21,7 +21,7 @@ pub(in crate::kernels) const FEW: usize = 8;
 /// # Panics
 /// When the sizes do not fit one another, or there are more than [`FEW`] rows.
 pub(in crate::kernels) fn multiply_dense<T: Stored>(
-    level: Level,
+    level: SimdLevel,
     x: &[f32],
     rows: usize,
     weight: &[T],

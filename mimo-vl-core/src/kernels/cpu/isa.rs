@@ -33,7 +33,7 @@ pub(crate) trait Isa: Copy {
     unsafe fn low(codes: Self::I, levels: Self::I) -> Self::I;
     /// The levels of the upper four bits of each byte, plus [`OFFSET`](Self::OFFSET).
     unsafe fn high(codes: Self::I, levels: Self::I) -> Self::I;
-    /// Levels that are stored as bytes plus 128, plus [`OFFSET`](Self::OFFSET).
+    /// Codebook that are stored as bytes plus 128, plus [`OFFSET`](Self::OFFSET).
     unsafe fn bytes(codes: Self::I) -> Self::I;
     /// `acc` plus the product of the four bytes of each lane.
     unsafe fn dot(acc: Self::I, weights: Self::I, activations: Self::I) -> Self::I;

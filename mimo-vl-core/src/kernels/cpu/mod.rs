@@ -15,10 +15,10 @@ mod dense;
 mod disjoint;
 mod exp;
 mod isa;
-mod packed;
 mod pool;
 mod portable;
-mod round;
+mod quantize;
+mod quantized;
 mod rowwise;
 mod stored;
 #[cfg(test)]
@@ -31,17 +31,17 @@ pub(super) use activations::Activations;
 pub(super) use attention::{Heads, Keys, Sizes, attend, release_layout};
 pub(super) use dense::{FEW, multiply_dense};
 use isa::{Isa, Kernel};
-pub(super) use packed::{Matrix, multiply, multiply_gated};
 pub use pool::cores;
 pub(crate) use pool::with_threads;
-pub use round::{Rounding, lay_out, pack};
+pub use quantize::{RoundingError, quantize_matrix, repack_matrix};
+pub(super) use quantized::{Matrix, multiply, multiply_gated};
 pub(super) use rowwise::{Rows, rms_norm, rope, swiglu};
 pub(super) use stored::Stored;
 
 /// A level of instructions that the native kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum Level {
+pub enum SimdLevel {
     /// What every processor has.
     Portable,
     /// AVX2, FMA and F16C.
@@ -52,7 +52,7 @@ pub enum Level {
     Avx512,
 }
 
-impl Level {
+impl SimdLevel {
     /// Every level, the slowest first.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512];
 
@@ -67,15 +67,15 @@ impl Level {
     }
 
     /// Whether this processor has it.
-    pub fn is_here(self) -> bool {
+    pub fn is_supported(self) -> bool {
         match self {
             Self::Portable => true,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => avx2::Avx2::is_here(),
+            Self::Avx2 => avx2::Avx2::is_supported(),
             #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni => avx2::AvxVnni::is_here(),
+            Self::AvxVnni => avx2::AvxVnni::is_supported(),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => avx512::Avx512::is_here(),
+            Self::Avx512 => avx512::Avx512::is_supported(),
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
@@ -84,11 +84,11 @@ impl Level {
     /// The level in use: the best that is here, or the one that the environment variable `MIMO_VL_SIMD` names, if
     /// it is here.
     pub fn current() -> Self {
-        static BEST: OnceLock<Level> = OnceLock::new();
+        static BEST: OnceLock<SimdLevel> = OnceLock::new();
         FORCED.get().unwrap_or_else(|| {
             *BEST.get_or_init(|| {
                 let asked = std::env::var("MIMO_VL_SIMD").ok();
-                let mut here = Self::ALL.into_iter().filter(|level| level.is_here());
+                let mut here = Self::ALL.into_iter().filter(|level| level.is_supported());
                 let named = here.clone().find(|level| asked.as_deref() == Some(level.name()));
                 if let (Some(asked), None) = (&asked, named) {
                     let names = here.clone().map(Self::name).collect::<Vec<_>>().join(", ");
@@ -104,35 +104,35 @@ impl Level {
     /// # Panics
     /// When this processor does not have it.
     pub fn force<T>(self, work: impl FnOnce() -> T) -> T {
-        struct Restore(Option<Level>);
+        struct Restore(Option<SimdLevel>);
         impl Drop for Restore {
             fn drop(&mut self) {
                 FORCED.set(self.0);
             }
         }
-        assert!(self.is_here(), "this processor has no {}", self.name());
+        assert!(self.is_supported(), "this processor has no {}", self.name());
         let _restore = Restore(FORCED.replace(Some(self)));
         work()
     }
 }
 
 thread_local! {
-    static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
+    static FORCED: Cell<Option<SimdLevel>> = const { Cell::new(None) };
 }
 
-/// Run the kernel at `level`, which is here: [`Level::current`] gives no other.
-fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
-    debug_assert!(level.is_here());
+/// Run the kernel at `level`, which is here: [`SimdLevel::current`] gives no other.
+fn run<K: Kernel>(level: SimdLevel, kernel: K) -> K::Output {
+    debug_assert!(level.is_supported());
     // SAFETY: the processor has the level.
     unsafe {
         match level {
-            Level::Portable => portable::Portable::run(kernel),
+            SimdLevel::Portable => portable::Portable::run(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => avx2::Avx2::run(kernel),
+            SimdLevel::Avx2 => avx2::Avx2::run(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::AvxVnni => avx2::AvxVnni::run(kernel),
+            SimdLevel::AvxVnni => avx2::AvxVnni::run(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => avx512::Avx512::run(kernel),
+            SimdLevel::Avx512 => avx512::Avx512::run(kernel),
             #[cfg(not(target_arch = "x86_64"))]
             _ => portable::Portable::run(kernel),
         }

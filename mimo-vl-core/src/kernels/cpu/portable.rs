@@ -20,7 +20,7 @@ fn each(bytes: Lanes<i32>, f: impl Fn(u8) -> i8) -> Lanes<i32> {
 impl Isa for Portable {
     const LANES: usize = 8;
     const OFFSET: i32 = 0;
-    /// Levels are held as 16 bytes in the first four lanes.
+    /// Codebook are held as 16 bytes in the first four lanes.
     type I = Lanes<i32>;
     type F = Lanes<f32>;
 

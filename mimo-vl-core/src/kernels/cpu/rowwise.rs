@@ -4,7 +4,7 @@ use super::disjoint::Disjoint;
 use super::exp::exp;
 use super::isa::{Isa, Kernel};
 use super::pool::split;
-use super::{Level, run};
+use super::{SimdLevel, run};
 
 /// Rows of values, `stride` apart.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ fn each_row(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sy
 }
 
 /// `x / √(mean(x²) + eps) · weight` of each row.
-pub(in crate::kernels) fn rms_norm(level: Level, x: Rows<'_>, weight: &[f32], eps: f32, out: &mut [f32]) {
+pub(in crate::kernels) fn rms_norm(level: SimdLevel, x: Rows<'_>, weight: &[f32], eps: f32, out: &mut [f32]) {
     assert_eq!(weight.len(), x.width);
     each_row(out, x.width, |row, out| run(level, RmsNorm { x: x.row(row), weight, eps, out }));
 }
@@ -76,7 +76,14 @@ impl Kernel for RmsNorm<'_> {
 
 /// Turn each head of each row: value `i` with value `i + head_dim/2`, by the angle whose cosine and sine are value
 /// `i` of the row of `cos` and `sin`, `[rows, head_dim]`.
-pub(in crate::kernels) fn rope(level: Level, x: Rows<'_>, cos: &[f32], sin: &[f32], head_dim: usize, out: &mut [f32]) {
+pub(in crate::kernels) fn rope(
+    level: SimdLevel,
+    x: Rows<'_>,
+    cos: &[f32],
+    sin: &[f32],
+    head_dim: usize,
+    out: &mut [f32],
+) {
     let rows = out.len() / x.width.max(1);
     assert!(head_dim.is_multiple_of(2) && x.width.is_multiple_of(head_dim), "rows of {}, heads of {head_dim}", x.width);
     assert_eq!((cos.len(), sin.len()), (rows * head_dim, rows * head_dim));
@@ -120,7 +127,7 @@ impl Kernel for Rope<'_> {
 }
 
 /// `silu(gate) · up` of each row, where `silu(x) = x / (1 + e^(−x))`.
-pub(in crate::kernels) fn swiglu(level: Level, gate: Rows<'_>, up: Rows<'_>, out: &mut [f32]) {
+pub(in crate::kernels) fn swiglu(level: SimdLevel, gate: Rows<'_>, up: Rows<'_>, out: &mut [f32]) {
     assert_eq!(gate.width, up.width);
     each_row(out, gate.width, |row, out| run(level, SwiGlu { gate: gate.row(row), up: up.row(row), out }));
 }

@@ -5,7 +5,8 @@
 use half::f16;
 
 use super::*;
-use crate::kernels::{Format, Levels, Mask, PANEL, PackedData};
+use crate::kernels::{Mask, QuantizedData};
+use crate::quant::{Codebook, PANEL, QuantFormat};
 
 fn noise(seed: u32, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
@@ -29,8 +30,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// What the codes stand for, by the description of the layout.
-fn unpacked(data: &PackedData) -> Vec<f32> {
-    let Format { levels, group } = data.format;
+fn unpacked(data: &QuantizedData) -> Vec<f32> {
+    let QuantFormat { levels, group } = data.format;
     let groups = data.width.div_ceil(group);
     let weight = |row: usize, column: usize| {
         let (index, column) = (row / PANEL * groups + column / group, column % group);
@@ -50,15 +51,16 @@ fn unpacked(data: &PackedData) -> Vec<f32> {
 #[test]
 fn products_with_packed_weights() {
     for (levels, rows_of_x, rows, width) in [
-        (Levels::Normal4, 1, 33, 70),
-        (Levels::Linear8, 2, 64, 64),
-        (Levels::Linear4, 7, 64, 33),
-        (Levels::Normal4, 9, 5, 130),
+        (Codebook::Normal4, 1, 33, 70),
+        (Codebook::Linear8, 2, 64, 64),
+        (Codebook::Linear4, 7, 64, 33),
+        (Codebook::Normal4, 9, 5, 130),
     ] {
-        let format = Format { levels, group: 32 };
+        let format = QuantFormat { levels, group: 32 };
         let weights = noise(1, rows * width);
         let (data, _) =
-            pack([rows, width], format, |row, to| to.copy_from_slice(&weights[row * width..][..width])).unwrap();
+            quantize_matrix([rows, width], format, |row, to| to.copy_from_slice(&weights[row * width..][..width]))
+                .unwrap();
         // Activations that bytes hold exactly.
         let x: Vec<f32> = noise(2, rows_of_x * width).iter().map(|x| (x * 127.0).round()).collect();
         let x: Vec<f32> = x
@@ -67,10 +69,10 @@ fn products_with_packed_weights() {
             .collect();
         let bias = noise(3, rows);
         let mut activations = Activations::default();
-        activations.fill(Level::Portable, &x, rows_of_x, width, format.group);
+        activations.fill(SimdLevel::Portable, &x, rows_of_x, width, format.group);
         let matrix = Matrix { codes: &data.codes, scales: &data.scales, rows, format };
         let mut out = vec![0.0; rows_of_x * rows];
-        multiply(Level::Portable, &activations, matrix, Some(&bias), &mut out);
+        multiply(SimdLevel::Portable, &activations, matrix, Some(&bias), &mut out);
         let weights = unpacked(&data);
         let product = |x: &[f32], row: usize| bias[row] + dot(x, &weights[row * width..][..width]);
         let expected: Vec<f32> =
@@ -78,7 +80,7 @@ fn products_with_packed_weights() {
         assert_close(&out, &expected);
         if rows == 2 * PANEL {
             let mut out = vec![0.0; rows_of_x * PANEL];
-            multiply_gated(Level::Portable, &activations, matrix, Some(&bias), &mut out);
+            multiply_gated(SimdLevel::Portable, &activations, matrix, Some(&bias), &mut out);
             let gated = |row: &[f32]| {
                 (0..PANEL).map(|at| row[at] / (1.0 + (-row[at]).exp()) * row[PANEL + at]).collect::<Vec<_>>()
             };
@@ -89,13 +91,13 @@ fn products_with_packed_weights() {
 
 #[test]
 fn laid_out_codes_are_in_their_places() {
-    let format = Format { levels: Levels::Linear8, group: 32 };
+    let format = QuantFormat { levels: Codebook::Linear8, group: 32 };
     let (rows, width) = (35, 64);
     let code = |row: usize, column: usize| ((row * 31 + column * 7) % 256) as u8;
-    let data = lay_out([rows, width], format, |row, codes, scales| {
+    let data = repack_matrix([rows, width], format, |row, codes, scales| {
         codes.iter_mut().enumerate().for_each(|(column, to)| *to = code(row, column));
         scales.fill(f16::from_f32(128.0));
-        Some(Rounding::default())
+        Some(RoundingError::default())
     });
     let (data, _) = data.unwrap();
     let expected: Vec<f32> = (0..rows * width).map(|at| f32::from(code(at / width, at % width)) - 128.0).collect();
@@ -107,7 +109,7 @@ fn products_with_stored_weights() {
     for (rows, columns, width) in [(1, 3, 40), (5, 7, 17)] {
         let (x, weight, bias) = (noise(4, rows * width), noise(5, columns * width), noise(6, columns));
         let mut out = vec![0.0; rows * columns];
-        multiply_dense(Level::Portable, &x, rows, &weight, Some(&bias), &mut out);
+        multiply_dense(SimdLevel::Portable, &x, rows, &weight, Some(&bias), &mut out);
         let product = |x: &[f32], column: usize| bias[column] + dot(x, &weight[column * width..][..width]);
         let expected: Vec<f32> =
             x.chunks(width).flat_map(|x| (0..columns).map(|column| product(x, column)).collect::<Vec<_>>()).collect();
@@ -127,7 +129,7 @@ fn attention_with_and_without_layout() {
         let of =
             |values| Keys { rows: Heads { values, offset: 0, strides: [0, keys * head_dim, head_dim] }, scales: None };
         let mut out = vec![0.0; q.len()];
-        attend::<f32>(Level::Portable, sizes, of_q, of(&k), of(&v), Mask::Causal { offset }, &mut out);
+        attend::<f32>(SimdLevel::Portable, sizes, of_q, of(&k), of(&v), Mask::Causal { offset }, &mut out);
         let mut expected = Vec::new();
         for (query, head) in (0..queries).flat_map(|query| (0..heads).map(move |head| (query, head))) {
             let q = &q[(query * heads + head) * head_dim..][..head_dim];
@@ -151,18 +153,18 @@ fn rows_are_normed_turned_and_gated() {
     let (x, y, weight) = (noise(10, count * width), noise(11, count * width), noise(12, width));
     let rows = |values| Rows { values, width, stride: width };
     let mut out = vec![0.0; count * width];
-    rms_norm(Level::Portable, rows(&x), &weight, 1e-6, &mut out);
+    rms_norm(SimdLevel::Portable, rows(&x), &weight, 1e-6, &mut out);
     let norm = |row: &[f32]| {
         let root = (dot(row, row) / width as f32 + 1e-6).sqrt();
         row.iter().zip(&weight).map(|(x, w)| x / root * w).collect::<Vec<_>>()
     };
     assert_close(&out, &x.chunks(width).flat_map(norm).collect::<Vec<_>>());
-    swiglu(Level::Portable, rows(&x), rows(&y), &mut out);
+    swiglu(SimdLevel::Portable, rows(&x), rows(&y), &mut out);
     assert_close(&out, &x.iter().zip(&y).map(|(x, y)| x / (1.0 + (-x).exp()) * y).collect::<Vec<_>>());
     // Two heads of 12 values; both halves of a head have the same angles.
     let angles: Vec<f32> = noise(13, count * 6).iter().map(|x| x * 3.0).collect();
     let table = |f: fn(f32) -> f32| angles.chunks(6).flat_map(|row| [row, row].concat()).map(f).collect::<Vec<_>>();
-    rope(Level::Portable, rows(&x), &table(f32::cos), &table(f32::sin), 12, &mut out);
+    rope(SimdLevel::Portable, rows(&x), &table(f32::cos), &table(f32::sin), 12, &mut out);
     let turned = |at: usize| {
         let (start, angle) = (at / 12 * 12, angles[at / width * 6 + at % 6]);
         match at % 12 {

@@ -5,10 +5,12 @@ use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::{Flex, FlexDevice};
 use half::f16;
 
-use crate::kernels::Level;
-use crate::kernels::attention::{attention, write_bytes, write_rows};
+use crate::kernels::attention::{attention, write_int8_rows, write_rows};
 use crate::kernels::linear::{linear, widened};
-use crate::kernels::{ByteRows, Format, Kernels, Levels, Mask, Packed, PackedData, pack, rope_partner, rowwise};
+use crate::kernels::{
+    Int8Rows, Kernels, Mask, QuantizedData, QuantizedWeight, SimdLevel, quantize_matrix, rotate_half_matrix, rowwise,
+};
+use crate::quant::{Codebook, QuantFormat};
 
 /// Numbers in −1..1 that are the same in every run.
 pub(super) struct Noise(u64);
@@ -34,12 +36,12 @@ impl Noise {
     }
 }
 
-pub(super) fn levels() -> impl Iterator<Item = Level> {
-    Level::ALL.into_iter().filter(|level| level.is_here())
+pub(super) fn levels() -> impl Iterator<Item = SimdLevel> {
+    SimdLevel::ALL.into_iter().filter(|level| level.is_supported())
 }
 
-fn matrix(noise: &mut Noise, rows: usize, width: usize, format: Format) -> PackedData {
-    let mut data = PackedData::zeros(rows, width, format);
+fn matrix(noise: &mut Noise, rows: usize, width: usize, format: QuantFormat) -> QuantizedData {
+    let mut data = QuantizedData::zeros(rows, width, format);
     let limit = if format.levels.bits() == 4 { 256 } else { 255 };
     data.codes.fill_with(|| (noise.next() % limit) as u8 + u8::from(limit == 255));
     data.scales.fill_with(|| f16::from_f32(noise.value()));
@@ -76,14 +78,14 @@ fn difference(a: &[f32], b: &[f32]) -> f64 {
 fn packed_products_are_those_of_the_rounded_activations() {
     let mut noise = Noise::new(1);
     let formats = [
-        (Levels::Normal4, 64),
-        (Levels::Linear4, 32),
-        (Levels::Linear8, 32),
-        (Levels::Linear8, 64),
-        (Levels::Normal4, 128),
+        (Codebook::Normal4, 64),
+        (Codebook::Linear4, 32),
+        (Codebook::Linear8, 32),
+        (Codebook::Linear8, 64),
+        (Codebook::Normal4, 128),
     ];
     for (levels_of, group) in formats {
-        let format = Format { levels: levels_of, group };
+        let format = QuantFormat { levels: levels_of, group };
         for (rows, out, width) in [
             (1, 32, 64),
             (1, 33, 100),
@@ -96,10 +98,10 @@ fn packed_products_are_those_of_the_rounded_activations() {
             (20, 100, 96),
         ] {
             let data = matrix(&mut noise, out, width, format);
-            let packed = Packed::<Flex>::new(data, &FlexDevice);
+            let quantized = QuantizedWeight::<Flex>::new(data, &FlexDevice);
             let x = noise.values(rows * width);
             let bias = (out % 2 == 0).then(|| on_device(noise.values(out), [out]));
-            let unpacked = on_device(rounded(&x, width, group), [rows, width]).matmul(packed.unpack().transpose());
+            let unpacked = on_device(rounded(&x, width, group), [rows, width]).matmul(quantized.unpack().transpose());
             let expected = match &bias {
                 Some(bias) => unpacked + bias.clone().unsqueeze::<2>(),
                 None => unpacked,
@@ -107,7 +109,7 @@ fn packed_products_are_those_of_the_rounded_activations() {
             let expected = host(expected);
             for level in levels() {
                 let x = on_device(x.clone(), [rows, width]);
-                let given = level.force(|| host(Flex::linear_packed(x, &packed, bias.clone())));
+                let given = level.force(|| host(Flex::linear_quantized(x, &quantized, bias.clone())));
                 let error = difference(&given, &expected);
                 assert!(error < 3e-6, "{level:?} {format:?} {rows}×{width}→{out}: {error:e}");
             }
@@ -118,22 +120,24 @@ fn packed_products_are_those_of_the_rounded_activations() {
 #[test]
 fn the_portable_product_is_that_of_the_unpacked_weights() {
     let mut noise = Noise::new(2);
-    let data = matrix(&mut noise, 70, 100, Format { levels: Levels::Normal4, group: 64 });
-    let packed = Packed::<Flex>::new(data, &FlexDevice);
+    let data = matrix(&mut noise, 70, 100, QuantFormat { levels: Codebook::Normal4, group: 64 });
+    let quantized = QuantizedWeight::<Flex>::new(data, &FlexDevice);
     let x = on_device(noise.values(300), [3, 100]);
-    let expected = host(x.clone().matmul(packed.unpack().transpose()));
-    let given = host(crate::kernels::packed::linear(x, &packed, None));
+    let expected = host(x.clone().matmul(quantized.unpack().transpose()));
+    let given = host(crate::kernels::quantized::linear(x, &quantized, None));
     assert!(difference(&given, &expected) < 1e-6);
 }
 
 #[test]
 fn no_rows_and_zeros() {
-    let packed =
-        Packed::<Flex>::new(PackedData::zeros(40, 64, Format { levels: Levels::Linear8, group: 64 }), &FlexDevice);
+    let quantized = QuantizedWeight::<Flex>::new(
+        QuantizedData::zeros(40, 64, QuantFormat { levels: Codebook::Linear8, group: 64 }),
+        &FlexDevice,
+    );
     for level in levels() {
         level.force(|| {
-            assert!(host(Flex::linear_packed(on_device(vec![], [0, 64]), &packed, None)).is_empty());
-            assert_eq!(host(Flex::linear_packed(on_device(vec![0.0; 128], [2, 64]), &packed, None)), [0.0; 80]);
+            assert!(host(Flex::linear_quantized(on_device(vec![], [0, 64]), &quantized, None)).is_empty());
+            assert_eq!(host(Flex::linear_quantized(on_device(vec![0.0; 128], [2, 64]), &quantized, None)), [0.0; 80]);
         });
     }
 }
@@ -155,7 +159,7 @@ fn norm_gating_and_rotation_are_those_of_the_portable_bodies() {
             on_device(values.collect(), [rows, head_dim])
         };
         let (cos, sin) = (table(f32::cos), table(f32::sin));
-        let partner = rope_partner::<Flex>(head_dim, &FlexDevice);
+        let partner = rotate_half_matrix::<Flex>(head_dim, &FlexDevice);
         let repeated = |table: &Tensor<Flex, 2>| table.clone().repeat_dim(1, heads);
         let turned = rowwise::rope(x.clone(), repeated(&cos), repeated(&sin), partner.clone());
         let normed = rowwise::rms_norm(x.clone(), weight.clone(), 1e-5);
@@ -267,16 +271,16 @@ fn products_of_few_rows_are_those_of_the_portable_body() {
 #[test]
 fn gated_products_are_gates_of_products() {
     let mut noise = Noise::new(6);
-    for levels_of in [Levels::Normal4, Levels::Linear8] {
-        let format = Format { levels: levels_of, group: 64 };
+    for levels_of in [Codebook::Normal4, Codebook::Linear8] {
+        let format = QuantFormat { levels: levels_of, group: 64 };
         for (rows, out, width) in [(0, 64, 64), (1, 64, 100), (4, 128, 64), (9, 192, 1100), (3, 34, 64), (8, 32, 64)] {
-            let packed = Packed::<Flex>::new(matrix(&mut noise, out, width, format), &FlexDevice);
+            let quantized = QuantizedWeight::<Flex>::new(matrix(&mut noise, out, width, format), &FlexDevice);
             let bias = (rows % 2 == 1).then(|| on_device(noise.values(out), [out]));
             let x = on_device(noise.values(rows * width), [rows, width]);
             for level in levels() {
                 level.force(|| {
-                    let expected = host(crate::kernels::packed::gated(x.clone(), &packed, bias.clone()));
-                    let given = host(Flex::gated_packed(x.clone(), &packed, bias.clone()));
+                    let expected = host(crate::kernels::quantized::gated(x.clone(), &quantized, bias.clone()));
+                    let given = host(Flex::gated_quantized(x.clone(), &quantized, bias.clone()));
                     let error = difference(&given, &expected);
                     assert!(error < 1e-6, "{level:?} {levels_of:?} {rows}×{width}→{out}: {error:e}");
                 });
@@ -288,12 +292,13 @@ fn gated_products_are_gates_of_products() {
 #[test]
 fn packed_matrices_unpack_to_the_rounded_weights() {
     let mut noise = Noise::new(7);
-    for levels_of in [Levels::Normal4, Levels::Linear4, Levels::Linear8] {
+    for levels_of in [Codebook::Normal4, Codebook::Linear4, Codebook::Linear8] {
         for (rows, width, group) in [(33, 100, 64), (31, 64, 32), (1, 1, 64), (70, 300, 128)] {
             let weights = noise.values(rows * width);
             let read = |row: usize, to: &mut [f32]| to.copy_from_slice(&weights[row * width..][..width]);
-            let (data, rounding) = pack([rows, width], Format { levels: levels_of, group }, read).unwrap();
-            let unpacked = host(Packed::<Flex>::new(data, &FlexDevice).unpack());
+            let (data, rounding) =
+                quantize_matrix([rows, width], QuantFormat { levels: levels_of, group }, read).unwrap();
+            let unpacked = host(QuantizedWeight::<Flex>::new(data, &FlexDevice).unpack());
             let error = difference(&unpacked, &weights);
             assert!((error - rounding.relative()).abs() < 1e-5, "{levels_of:?} {rows}×{width}: {error} {rounding:?}");
             assert!(error < 0.12, "{levels_of:?} {rows}×{width}: {error}");
@@ -304,15 +309,17 @@ fn packed_matrices_unpack_to_the_rounded_weights() {
 #[test]
 fn what_is_not_a_number_stays_none() {
     let mut noise = Noise::new(8);
-    let packed =
-        Packed::<Flex>::new(matrix(&mut noise, 40, 200, Format { levels: Levels::Normal4, group: 64 }), &FlexDevice);
+    let quantized = QuantizedWeight::<Flex>::new(
+        matrix(&mut noise, 40, 200, QuantFormat { levels: Codebook::Normal4, group: 64 }),
+        &FlexDevice,
+    );
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for at in [0, 63, 100, 199] {
             let mut x = noise.values(2 * 200);
             x[200 + at] = bad;
             for level in levels() {
                 level.force(|| {
-                    let given = host(Flex::linear_packed(on_device(x.clone(), [2, 200]), &packed, None));
+                    let given = host(Flex::linear_quantized(on_device(x.clone(), [2, 200]), &quantized, None));
                     assert!(given[..40].iter().all(|value| value.is_finite()), "{level:?} {bad} at {at}");
                     assert!(given[40..].iter().all(|value| value.is_nan()), "{level:?} {bad} at {at}");
                 });
@@ -334,7 +341,7 @@ fn what_is_not_a_number_stays_none() {
 #[test]
 #[should_panic(expected = "groups of 24")]
 fn unknown_groups_are_refused() {
-    let _ = PackedData::zeros(32, 24, Format { levels: Levels::Linear8, group: 24 });
+    let _ = QuantizedData::zeros(32, 24, QuantFormat { levels: Codebook::Linear8, group: 24 });
 }
 
 #[test]
@@ -376,16 +383,16 @@ fn rows_of_eight_bits_are_those_of_the_portable_bodies() {
         };
         let q = floats(heads, queries);
         let [k, v] = [0, 1].map(|_| floats(kv_heads, keys));
-        let empty = || ByteRows::<Flex>::zeros([1, kv_heads, keys + 5, head_dim], &FlexDevice);
+        let empty = || Int8Rows::<Flex>::zeros([1, kv_heads, keys + 5, head_dim], &FlexDevice);
         // In two parts, as tokens come.
-        let filled = |rows: &Tensor<Flex, 4>, write: fn(ByteRows<Flex>, Tensor<Flex, 4>, usize) -> ByteRows<Flex>| {
+        let filled = |rows: &Tensor<Flex, 4>, write: fn(Int8Rows<Flex>, Tensor<Flex, 4>, usize) -> Int8Rows<Flex>| {
             let cut = keys / 2;
             let store = write(empty(), rows.clone().narrow(2, 0, keys - cut), 0);
             if cut == 0 { store } else { write(store, rows.clone().narrow(2, keys - cut, cut), keys - cut) }
         };
-        let native = [&k, &v].map(|rows| filled(rows, Flex::write_bytes));
+        let native = [&k, &v].map(|rows| filled(rows, Flex::write_int8_rows));
         for (rows, native) in [&k, &v].into_iter().zip(&native) {
-            let portable = filled(rows, write_bytes);
+            let portable = filled(rows, write_int8_rows);
             assert!(difference(&host(native.scales.clone()), &host(portable.scales.clone())) < 1e-6);
             let error = difference(&host(native.clone().floats()), &host(portable.floats()));
             assert!(error < 2e-3, "a code that was equally near to two: {error:e}");
@@ -397,13 +404,13 @@ fn rows_of_eight_bits_are_those_of_the_portable_bodies() {
         let mask = Mask::Causal { offset: keys - queries };
         let expected = host(attention(q.clone(), k.clone().floats(), v.clone().floats(), mask));
         for level in levels() {
-            let given = level.force(|| host(Flex::attention_bytes(q.clone(), k.clone(), v.clone(), mask)));
+            let given = level.force(|| host(Flex::attention_int8(q.clone(), k.clone(), v.clone(), mask)));
             assert!(difference(&given, &expected) < 2e-6, "{level:?}: {:e}", difference(&given, &expected));
         }
     }
     // Zeros have no scale, and stay zeros.
-    let store = ByteRows::<Flex>::zeros([1, 1, 2, 16], &FlexDevice);
-    let written = Flex::write_bytes(store, Tensor::zeros([1, 1, 2, 16], &FlexDevice), 0);
+    let store = Int8Rows::<Flex>::zeros([1, 1, 2, 16], &FlexDevice);
+    let written = Flex::write_int8_rows(store, Tensor::zeros([1, 1, 2, 16], &FlexDevice), 0);
     assert!(host(written.floats()).iter().all(|&x| x == 0.0));
 }
 

@@ -40,9 +40,9 @@ impl Quotes {
 
 /// Which tokens may come next, a bit for each.
 #[derive(Clone)]
-pub struct Allowed(SimpleVob);
+pub struct TokenMask(SimpleVob);
 
-impl Allowed {
+impl TokenMask {
     /// Forbid all other tokens: their logits become −∞.
     pub fn apply(&self, logits: &mut [f32]) {
         for (id, logit) in (0..).zip(logits) {
@@ -81,8 +81,8 @@ impl GrammarMatcher {
     ///
     /// # Errors
     /// [`Error::Answer`] when the grammar takes too much time or memory.
-    pub fn allowed(&mut self) -> Result<Allowed> {
-        self.matcher.compute_mask_or_eos().map(Allowed).map_err(|error| failed(&error))
+    pub fn allowed(&mut self) -> Result<TokenMask> {
+        self.matcher.compute_mask_or_eos().map(TokenMask).map_err(|error| failed(&error))
     }
 
     /// Take in the next token.
@@ -112,7 +112,7 @@ impl GrammarMatcher {
 
     /// A short way to the end: tokens of which the last is allowed to be followed by the end of the answer. `None` when none
     /// was found.
-    pub fn way_out(&self) -> Option<Vec<u32>> {
+    pub fn shortest_completion(&self) -> Option<Vec<u32>> {
         let mut ahead = self.clone();
         let mut way = Vec::new();
         while way.len() <= FARTHEST_END {

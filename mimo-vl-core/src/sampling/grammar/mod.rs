@@ -4,7 +4,7 @@ mod matcher;
 mod vocabulary;
 
 use llguidance::api::TopLevelGrammar;
-pub use matcher::{Allowed, GrammarMatcher};
+pub use matcher::{GrammarMatcher, TokenMask};
 use serde_json::{Map, Value, json};
 pub use vocabulary::Vocabulary;
 

@@ -176,7 +176,7 @@ class Qwen2_5_VLForConditionalGeneration:
             whole = asked.get("max_length") or NEW_TOKENS
             most = whole - prompt_tokens if options.get("max_length") or whole != NEW_TOKENS else whole
         ends = listed(asked.get("eos_token_id"))
-        ends = self._model.stop_tokens if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        ends = self._model.eos_token_ids if ends is None else [ends] if isinstance(ends, int) else list(ends)
         filler = asked.get("pad_token_id")
         return {
             "filler": (ends[0] if ends else 0) if filler is None else filler,

@@ -1,0 +1,169 @@
+//! What rounding each part of a model costs: `cargo run --release --bin policy -- [CHECKPOINT_DIR]`.
+//!
+//! Every part is rounded alone, to eight and to four bits, and the predictions on drawn scenes are compared with those
+//! of the model as stored. The rows after them are the library's own policies, and the caches of keys and values.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use burn::tensor::{Tensor, TensorData};
+use mimo_vl_core::expert::{
+    Checkpoint, CheckpointSource, Codebook, Divergence, Kernels, ModelInput, Patches, PrefillInput, QuantFormat,
+    QuantizedWeight, TensorSource, VisionLanguageModel, WithBackend, build_input, dispatch, merge_embeddings,
+    preprocess_image, quantize_matrix,
+};
+use mimo_vl_core::{CancelToken, KvCacheDtype, LoadOptions, Message, Model, Result, Role, WeightFormat};
+use mimo_vl_examples::shapes::fresh_question;
+use mimo_vl_examples::tiny_model;
+
+/// Scenes that each figure is the mean over.
+const SCENES: u64 = 24;
+
+/// Whether a matrix belongs to a part.
+type IsPart = fn(&str) -> bool;
+
+/// Parts by their name and how the names of their matrices start or end.
+const PARTS: [(&str, IsPart); 7] = [
+    ("vision blocks, attention", |name| name.starts_with("visual.blocks.") && name.contains(".attn.")),
+    ("vision blocks, perceptron", |name| name.starts_with("visual.blocks.") && name.contains(".mlp.")),
+    ("projector", |name| name.starts_with("visual.merger.")),
+    ("layers, query key value", |name| name.ends_with("q_proj.weight")),
+    ("layers, attention output", |name| name.ends_with("o_proj.weight")),
+    ("layers, perceptron", |name| name.starts_with("model.") && name.contains(".mlp.")),
+    ("output layer", |name| name.starts_with("lm_head.") || name.starts_with("model.embed_tokens.")),
+];
+
+fn main() -> ExitCode {
+    let directory = std::env::args_os().nth(1).map_or_else(tiny_model, PathBuf::from);
+    match dispatch("cpu", Compare { directory }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("policy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A source that rounds one part only, to four bits also what the library keeps in eight.
+struct OnePart<'a, B: Kernels> {
+    whole: CheckpointSource<'a, B>,
+    rounded: CheckpointSource<'a, B>,
+    is_part: IsPart,
+    four: bool,
+}
+
+impl<B: Kernels> TensorSource<B> for OnePart<'_, B> {
+    fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
+        self.whole.tensor(name, shape)
+    }
+
+    fn quantized(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
+        if !(self.is_part)(matrices[0].0) {
+            return Ok(None);
+        }
+        if self.four && matrices[0].0.starts_with("visual.") {
+            return self.four_bits(matrices, width).map(Some);
+        }
+        self.rounded.quantized(matrices, width)
+    }
+}
+
+impl<B: Kernels> OnePart<'_, B> {
+    /// What the library's own policy never does to this part.
+    fn four_bits(&self, matrices: &[(&str, usize)], width: usize) -> Result<QuantizedWeight<B>> {
+        let mut values: Vec<f32> = Vec::new();
+        for (name, rows) in matrices {
+            let tensor = self.whole.tensor(name, [*rows, width])?;
+            values.extend(tensor.into_data().iter::<f32>());
+        }
+        let rows = values.len() / width;
+        let format = QuantFormat { levels: Codebook::Normal4, group: 64 };
+        let (data, _) =
+            quantize_matrix([rows, width], format, |row, to| to.copy_from_slice(&values[row * width..][..width]))
+                .expect("the weights of a checkpoint are finite");
+        Ok(QuantizedWeight::new(data, &B::Device::default()))
+    }
+}
+
+struct Scene {
+    text: String,
+    encoded: ModelInput,
+    patches: Patches,
+}
+
+struct Compare {
+    directory: PathBuf,
+}
+
+impl WithBackend for Compare {
+    type Output = ();
+
+    fn run<B: Kernels>(self, device: B::Device) -> Result<()> {
+        let checkpoint = Checkpoint::open(&self.directory)?;
+        let model = Model::load(&self.directory, &LoadOptions::new())?;
+        let (config, vocab) = (model.config().clone(), model.config().text.vocab_size);
+        let scenes: Vec<Scene> = (0..SCENES).map(|index| scene(&model, index)).collect::<Result<_>>()?;
+        let logits = |network: &VisionLanguageModel<B>, scene: &Scene| {
+            let cancel = CancelToken::new();
+            let Scene { encoded, patches, .. } = scene;
+            let pixels = &patches.pixels;
+            let features = network.features(pixels, &[patches.grid], model.preprocess_config(), &device, &cancel)?;
+            let embedded = network.language().embed(&encoded.ids, &device);
+            let x = merge_embeddings(embedded, features, &encoded.slots);
+            let hidden = network.language().forward(x, &encoded.positions, 1, &mut [], &cancel)?;
+            let data: TensorData = network.language().logits(hidden).into_data();
+            Ok(data.iter::<f32>().collect::<Vec<f32>>())
+        };
+        let source = |weights| checkpoint.source::<B>(weights, &device);
+        let whole = VisionLanguageModel::load(&source(WeightFormat::F32), &config)?;
+        let expected: Vec<Vec<f32>> = scenes.iter().map(|scene| logits(&whole, scene)).collect::<Result<_>>()?;
+        let report = |name: &str, logits: &dyn Fn(&Scene) -> Result<Vec<f32>>| -> Result<()> {
+            let (mut divergence, mut top1, mut tokens) = (0.0, 0.0, 0.0);
+            for (scene, expected) in scenes.iter().zip(&expected) {
+                let agreement = Divergence::new(&scene.text, &logits(scene)?, expected, vocab);
+                divergence += agreement.divergence * agreement.tokens as f64;
+                top1 += agreement.top1 * agreement.tokens as f64;
+                tokens += agreement.tokens as f64;
+            }
+            println!("| {name} | {:.1e} | {:.1} % |", divergence / tokens, 100.0 * top1 / tokens);
+            Ok(())
+        };
+        println!("| rounded | divergence, nats | same next token |\n|---|---:|---:|");
+        for (bits, weights) in [("eight", WeightFormat::Int8), ("four", WeightFormat::Int4)] {
+            for (name, is_part) in PARTS {
+                let four = weights == WeightFormat::Int4;
+                let part = OnePart { whole: source(WeightFormat::F32), rounded: source(weights), is_part, four };
+                let network = VisionLanguageModel::load(&part, &config)?;
+                report(&format!("{name}: {bits} bits"), &|scene| logits(&network, scene))?;
+            }
+            let network = VisionLanguageModel::load(&source(weights), &config)?;
+            report(&format!("the policy of {}", weights.name()), &|scene| logits(&network, scene))?;
+        }
+        for cache in [KvCacheDtype::F16, KvCacheDtype::Int8] {
+            let options = LoadOptions::new().weights(WeightFormat::F32).kv_cache_dtype(cache);
+            let cached = Model::load(&self.directory, &options)?;
+            report(&format!("the cache in {}", cache.name()), &|scene| prefill(&cached, scene))?;
+        }
+        Ok(())
+    }
+}
+
+/// The logits of all tokens through the cache, in pieces, so that later ones read what it holds of earlier ones.
+fn prefill(model: &Model, scene: &Scene) -> Result<Vec<f32>> {
+    let cancel = CancelToken::new();
+    let features = model.engine().encode(&scene.patches, &cancel)?;
+    let ModelInput { ids, positions, slots, .. } = &scene.encoded;
+    let media = slots.iter().map(|slot| (slot.clone(), &features)).collect();
+    model.engine().sequence().prefill(&PrefillInput { ids, positions, media }, 16, true, &cancel)
+}
+
+/// A drawn scene with a question, as the network takes it.
+fn scene(model: &Model, index: u64) -> Result<Scene> {
+    let (image, question) = fresh_question(4242, index)?;
+    let patches = preprocess_image(&image, model.preprocess_config())?;
+    let messages = [Message::new(Role::User).image(image).text(&question.text)];
+    let ids = model.template().encode(model.tokenizer(), &messages, true)?;
+    let config = model.config();
+    let encoded = build_input(&ids, &[(patches.grid, None)], &config.tokens, config.vision.tokens_per_second)?;
+    Ok(Scene { text: question.text, encoded, patches })
+}

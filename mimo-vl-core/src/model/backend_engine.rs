@@ -1,0 +1,351 @@
+//! The [`Engine`] over a Burn backend: loads the network and runs it on one device.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use burn::tensor::{DType, Tensor, TensorData};
+
+use super::backend::{WithBackend, dispatch};
+use super::engine::{Engine, Features, PrefillInput, Sequence, Step};
+use super::inputs::PlaceholderRange;
+use super::language::{Cache, KvCacheDtype};
+use super::merge::merge_embeddings;
+use super::network::VisionLanguageModel;
+use crate::cancel::{CancelToken, Stage, TaskControl};
+use crate::checkpoint::{Checkpoint, QuantizedWriter, WeightFormat, check_memory};
+use crate::config::{ModelConfig, PreprocessConfig};
+use crate::error::{Error, Result};
+use crate::kernels::{Kernels, cores, release_buffers, with_threads};
+use crate::preprocess::{Grid, Patches};
+
+/// Largest number of threads that may be asked for.
+const MAX_THREADS: usize = 1024;
+
+/// Largest decode batch. Up to 8 rows the kernels are batch-invariant: a row's result does not depend on the other rows.
+const MAX_DECODE_BATCH: usize = 8;
+
+/// Most patches of several images and videos that go through the tower together; one alone may have more.
+pub(crate) const MAX_ENCODE_PATCHES: usize = 8192;
+
+/// How a model is kept and run.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions<'a> {
+    /// `cpu`, `ndarray` or `cuda:N`.
+    pub device: &'a str,
+    /// The number format of the weights.
+    pub weights: WeightFormat,
+    /// The number format of cached keys and values.
+    pub kv_cache_dtype: KvCacheDtype,
+    /// Threads of the native kernels on the CPU and of rounding, 1 to 1,024; `None` for one on each core.
+    pub threads: Option<usize>,
+    /// Who watches the loading.
+    pub watch: TaskControl<'a>,
+    /// Where the rounded weights are written, too.
+    pub writer: Option<&'a RefCell<QuantizedWriter>>,
+}
+
+/// Load a checkpoint onto a device.
+///
+/// # Errors
+/// [`Error::Memory`] when the weights do not fit, [`Error::Cancelled`] when the one who watches asks for it,
+/// [`Error::Device`] when the device cannot be used, [`Error::Tensor`] when a tensor is missing or misshapen,
+/// [`Error::Option`] when an option is out of its range.
+pub fn load_engine(
+    checkpoint: &Checkpoint,
+    config: &ModelConfig,
+    preprocess: &PreprocessConfig,
+    options: EngineOptions<'_>,
+) -> Result<Box<dyn Engine>> {
+    if let Some(threads) = options.threads.filter(|threads| !(1..=MAX_THREADS).contains(threads)) {
+        return Err(Error::option("threads", format!("{threads}; it must lie between 1 and {MAX_THREADS}")));
+    }
+    dispatch(options.device, Load { checkpoint, config, preprocess, options })
+}
+
+struct Load<'a> {
+    checkpoint: &'a Checkpoint,
+    config: &'a ModelConfig,
+    preprocess: &'a PreprocessConfig,
+    options: EngineOptions<'a>,
+}
+
+impl WithBackend for Load<'_> {
+    type Output = Box<dyn Engine>;
+
+    fn run<B: Kernels>(self, device: B::Device) -> Result<Self::Output> {
+        let EngineOptions { device: name, weights, kv_cache_dtype, threads, watch, writer } = self.options;
+        let threads = threads.unwrap_or_else(cores);
+        let on_host = !name.starts_with("cuda");
+        let narrow = B::supports_dtype(&device, DType::BF16);
+        let weight_bytes = self.checkpoint.bytes_in_memory(weights, narrow);
+        if on_host {
+            check_memory("the weights", weight_bytes)?;
+        }
+        let model = guarded(threads, || {
+            let source = self.checkpoint.source::<B>(weights, &device).watched(watch).written_to(writer);
+            VisionLanguageModel::load(&source, self.config)
+        })?;
+        Ok(Box::new(BackendEngine {
+            shared: Arc::new(Shared { model, device, on_host, kv_cache_dtype, threads }),
+            config: self.config.clone(),
+            preprocess: self.preprocess.clone(),
+            weight_bytes,
+        }))
+    }
+}
+
+struct BackendEngine<B: Kernels> {
+    shared: Arc<Shared<B>>,
+    config: ModelConfig,
+    preprocess: PreprocessConfig,
+    weight_bytes: u64,
+}
+
+impl<B: Kernels> BackendEngine<B> {
+    /// One step of several sequences in one pass.
+    fn step_some(
+        &self,
+        sequences: &mut [&mut CachedSequence<B>],
+        ids: &[u32],
+        positions: &[u32],
+        cancel: &CancelToken,
+    ) -> Result<Vec<Vec<f32>>> {
+        let Shared { model, device, .. } = &*self.shared;
+        let language = &model.language();
+        for sequence in sequences.iter_mut() {
+            let needed = sequence.cache.len() + 1;
+            language.reserve(&mut sequence.cache, needed, device);
+        }
+        let positions: Vec<[u32; 3]> = positions.iter().map(|&position| [position; 3]).collect();
+        let mut caches: Vec<&mut Cache<B>> = sequences.iter_mut().map(|sequence| &mut sequence.cache).collect();
+        let x = language.embed(ids, device);
+        let logits = to_host(language.logits(language.forward(x, &positions, ids.len(), &mut caches, cancel)?))?;
+        Ok(logits.chunks_exact(logits.len() / ids.len()).map(<[f32]>::to_vec).collect())
+    }
+
+    /// Features of images and videos in one pass.
+    fn encode_together(&self, patches: &[&Patches], cancel: &CancelToken) -> Result<Vec<Features>> {
+        let grids: Vec<Grid> = patches.iter().map(|patches| patches.grid).collect();
+        let joined;
+        let pixels = match patches {
+            [one] => &one.pixels,
+            several => {
+                joined = several.iter().map(|patches| patches.pixels.as_slice()).collect::<Vec<_>>().concat();
+                &joined
+            }
+        };
+        guarded(self.shared.threads, || {
+            let Shared { model, device, .. } = &*self.shared;
+            let features = model.features(pixels, &grids, &self.preprocess, device, cancel)?;
+            let width = features.dims()[1];
+            let values = to_host(features)?;
+            let mut start = 0;
+            let split = grids.iter().map(|grid| {
+                let end = start + grid.tokens() * width;
+                let values = values[start..end].to_vec();
+                start = end;
+                Features { values, width }
+            });
+            Ok(split.collect())
+        })
+    }
+}
+
+/// What a model and its sequences share.
+struct Shared<B: Kernels> {
+    model: VisionLanguageModel<B>,
+    device: B::Device,
+    /// Whether the device's memory is the computer's.
+    on_host: bool,
+    kv_cache_dtype: KvCacheDtype,
+    threads: usize,
+}
+
+impl<B: Kernels> Engine for BackendEngine<B> {
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn encode_all(&self, patches: &[&Patches], cancel: &CancelToken) -> Result<Vec<Features>> {
+        let mut all = Vec::with_capacity(patches.len());
+        while let Some(first) = patches.get(all.len()) {
+            let mut rows = first.grid.patches();
+            let mut together = vec![*first];
+            for next in &patches[all.len() + 1..] {
+                rows += next.grid.patches();
+                if rows > MAX_ENCODE_PATCHES {
+                    break;
+                }
+                together.push(next);
+            }
+            all.extend(self.encode_together(&together, cancel)?);
+        }
+        Ok(all)
+    }
+
+    fn sequence(&self) -> Box<dyn Sequence> {
+        let cache = self.shared.model.language().cache(self.shared.kv_cache_dtype);
+        Box::new(CachedSequence { cache, shared: Arc::clone(&self.shared) })
+    }
+
+    fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
+    }
+
+    fn cache_bytes(&self, tokens: usize) -> u64 {
+        let Shared { model, device, kv_cache_dtype, .. } = &*self.shared;
+        model.language().growth(&model.language().cache(*kv_cache_dtype), tokens, device)
+    }
+
+    fn is_on_host(&self) -> bool {
+        self.shared.on_host
+    }
+
+    fn decode_batch(&self, steps: &mut [Step<'_>], cancel: &CancelToken) -> Result<Vec<Vec<f32>>> {
+        let (ids, positions): (Vec<u32>, Vec<u32>) = steps.iter().map(|step| (step.id, step.position)).unzip();
+        let sequences = steps.iter_mut().map(|step| step.sequence.as_any().downcast_mut::<CachedSequence<B>>());
+        let sequences: Option<Vec<_>> = sequences.collect();
+        let mut sequences = sequences.ok_or_else(|| Error::internal("a sequence of another engine"))?;
+        let mut logits = Vec::with_capacity(ids.len());
+        for first in (0..ids.len()).step_by(MAX_DECODE_BATCH) {
+            let some = first..(first + MAX_DECODE_BATCH).min(ids.len());
+            let result = guarded(self.shared.threads, || {
+                self.step_some(&mut sequences[some.clone()], &ids[some.clone()], &positions[some.clone()], cancel)
+            });
+            match result {
+                Ok(rows) => logits.extend(rows),
+                Err(error) => {
+                    // Those before have taken theirs in.
+                    for sequence in &mut sequences[..first] {
+                        sequence.cache.truncate(sequence.cache.len() - 1);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(logits)
+    }
+}
+
+struct CachedSequence<B: Kernels> {
+    shared: Arc<Shared<B>>,
+    cache: Cache<B>,
+}
+
+impl<B: Kernels> CachedSequence<B> {
+    fn embeddings(&self, input: &PrefillInput<'_>) -> Tensor<B, 2> {
+        let Shared { model, device, .. } = &*self.shared;
+        let embeddings = model.language().embed(input.ids, device);
+        if input.media.is_empty() {
+            return embeddings;
+        }
+        let width = embeddings.dims()[1];
+        let slots: Vec<PlaceholderRange> = input.media.iter().map(|(slot, _)| slot.clone()).collect();
+        let features: Vec<f32> = input.media.iter().flat_map(|(_, features)| &features.values).copied().collect();
+        let rows = features.len() / width;
+        merge_embeddings(embeddings, Tensor::from_data(TensorData::new(features, [rows, width]), device), &slots)
+    }
+
+    fn run(&mut self, input: &PrefillInput<'_>, chunk: usize, all: bool, cancel: &CancelToken) -> Result<Vec<f32>> {
+        let (len, chunk) = (input.ids.len(), chunk.max(1));
+        let embeddings = self.embeddings(input);
+        let Shared { model, device, .. } = &*self.shared;
+        let needed = self.cache.len() + len;
+        model.language().reserve(&mut self.cache, needed, device);
+        let mut logits = Vec::new();
+        for start in (0..len).step_by(chunk) {
+            let count = chunk.min(len - start);
+            let x = embeddings.clone().narrow(0, start, count);
+            let positions = &input.positions[start..start + count];
+            let hidden = model.language().forward(x, positions, 1, &mut [&mut self.cache], cancel)?;
+            if all {
+                logits.extend(to_host(model.language().logits(hidden))?);
+                continue;
+            }
+            if start + count == len {
+                logits = to_host(model.language().logits(hidden.narrow(0, count - 1, 1)))?;
+            }
+            cancel.report(Stage::Prefill, start + count, len);
+        }
+        Ok(logits)
+    }
+}
+
+impl<B: Kernels> Sequence for CachedSequence<B> {
+    fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    fn reserve(&mut self, tokens: usize) -> Result<()> {
+        if self.shared.on_host {
+            check_memory("the cache of keys and values", self.growth(tokens))?;
+        }
+        guarded(self.shared.threads, || {
+            self.shared.model.language().reserve(&mut self.cache, tokens, &self.shared.device);
+            Ok(())
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.shared.model.language().cache_bytes(&self.cache, &self.shared.device)
+    }
+
+    fn growth(&self, tokens: usize) -> u64 {
+        self.shared.model.language().growth(&self.cache, tokens, &self.shared.device)
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.cache.truncate(len);
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn fork(&self) -> Box<dyn Sequence> {
+        Box::new(Self { shared: Arc::clone(&self.shared), cache: self.cache.clone() })
+    }
+
+    fn prefill(&mut self, input: &PrefillInput<'_>, chunk: usize, all: bool, cancel: &CancelToken) -> Result<Vec<f32>> {
+        check(input)?;
+        let before = self.cache.len();
+        let result = guarded(self.shared.threads, || self.run(input, chunk, all, cancel));
+        if result.is_err() {
+            self.cache.truncate(before);
+        }
+        result
+    }
+}
+
+/// Do `work` with so many threads. A panic inside the tensor library is a defect of ours: it becomes an error, and
+/// the process lives.
+fn guarded<T>(threads: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let result = catch_unwind(AssertUnwindSafe(|| with_threads(threads, work)));
+    release_buffers();
+    result.unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
+}
+
+fn to_host<B: Kernels, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {
+    let data = tensor.try_into_data().map_err(|error| Error::internal(format!("reading a tensor back: {error:?}")))?;
+    data.into_vec().map_err(|error| Error::internal(format!("reading a tensor back: {error:?}")))
+}
+
+/// Positions, slots and features must fit the tokens: the tensor library would panic or read the wrong rows.
+fn check(input: &PrefillInput<'_>) -> Result<()> {
+    let tokens = input.ids.len();
+    if tokens == 0 {
+        return Err(Error::prompt("no token to take in"));
+    }
+    if input.positions.len() != tokens {
+        return Err(Error::prompt(format!("{} positions for {tokens} tokens", input.positions.len())));
+    }
+    for (slot, features) in &input.media {
+        let rows = features.values.len() / features.width.max(1);
+        if rows != slot.len || slot.start + slot.len > tokens {
+            return Err(Error::prompt(format!("{rows} features for the slot {slot:?} of {tokens} tokens")));
+        }
+    }
+    Ok(())
+}

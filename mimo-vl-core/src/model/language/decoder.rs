@@ -1,0 +1,182 @@
+//! The language model as a whole.
+
+use std::ops::Range;
+
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Int, Tensor, TensorData};
+
+use super::kv_cache::{Cache, KvCacheDtype};
+use super::layer::Layer;
+use crate::cancel::CancelToken;
+use crate::checkpoint::TensorSource;
+use crate::config::TextConfig;
+use crate::error::Result;
+use crate::kernels::Kernels;
+use crate::model::nn::{Linear, RmsNorm, RopeTable, mrope_table, parameter};
+
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
+/// Token embedding, layers, final norm and output layer.
+#[derive(Module, Debug)]
+pub struct LanguageModel<B: Kernels> {
+    embed: Param<Tensor<B, 2>>,
+    layers: Vec<Layer<B>>,
+    norm: RmsNorm<B>,
+    /// `None` when the output layer is the token embedding as it is.
+    head: Option<Linear<B>>,
+    rope_theta: f64,
+    mrope_section: [usize; 3],
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+impl<B: Kernels> LanguageModel<B> {
+    /// Take `model.*` and `lm_head.weight` from the source.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn load(source: &impl TensorSource<B>, config: &TextConfig) -> Result<Self> {
+        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
+        let head = match config.tie_word_embeddings {
+            true => source.quantized(&[(EMBEDDING, vocab)], hidden)?.map(Linear::from_quantized),
+            false => Some(Linear::load(source, "lm_head", [hidden, vocab], false)?),
+        };
+        Ok(Self {
+            embed: parameter(source, EMBEDDING, [vocab, hidden])?,
+            layers: (0..config.num_hidden_layers)
+                .map(|index| Layer::load(source, config, index))
+                .collect::<Result<_>>()?,
+            norm: RmsNorm::load(source, "model.norm", hidden, config.rms_norm_eps)?,
+            head,
+            rope_theta: config.rope_theta,
+            mrope_section: config.mrope_section,
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+        })
+    }
+
+    /// The embeddings of tokens, as f32.
+    ///
+    /// # Shapes
+    /// - result: `[ids, hidden]`
+    pub fn embed(&self, ids: &[u32], device: &B::Device) -> Tensor<B, 2> {
+        let rows: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
+        let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [ids.len()]), device);
+        let embeddings = self.embed.val().select(0, rows);
+        if embeddings.dtype() == DType::F32 { embeddings } else { embeddings.cast(DType::F32) }
+    }
+
+    /// An empty cache for this model.
+    pub fn cache(&self, kind: KvCacheDtype) -> Cache<B> {
+        Cache::new(self.layers.len(), kind)
+    }
+
+    /// Bytes that [`reserve`](Self::reserve) needs beside those that are allocated.
+    pub fn growth(&self, cache: &Cache<B>, tokens: usize, device: &B::Device) -> u64 {
+        cache.growth(tokens, self.kv_heads, self.head_dim, device)
+    }
+
+    /// Bytes that a cache takes.
+    pub fn cache_bytes(&self, cache: &Cache<B>, device: &B::Device) -> u64 {
+        cache.bytes(self.kv_heads, self.head_dim, device)
+    }
+
+    /// Make room in `cache` for `tokens` tokens in all.
+    pub fn reserve(&self, cache: &mut Cache<B>, tokens: usize, device: &B::Device) {
+        cache.reserve(tokens, self.kv_heads, self.head_dim, device);
+    }
+
+    /// Run the layers and the final norm over `batch` sequences of equal length; with caches, one for each sequence, over
+    /// their next tokens.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch · len, hidden]`
+    /// - `positions`: temporal, height and width position of each row
+    /// - result: as `x`
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled), asked for before each layer; the caches then still
+    /// count the tokens they had.
+    ///
+    /// # Panics
+    /// When a cache has no room for them: [`reserve`](Self::reserve) makes it.
+    pub fn forward(
+        &self,
+        x: Tensor<B, 2>,
+        positions: &[[u32; 3]],
+        batch: usize,
+        caches: &mut [&mut Cache<B>],
+        cancel: &CancelToken,
+    ) -> Result<Tensor<B, 2>> {
+        let rope = self.rope(positions, &x.device());
+        let x = self.run(0..self.layers.len(), x, &rope, batch, caches, cancel)?;
+        for cache in caches {
+            cache.advance(positions.len() / batch);
+        }
+        Ok(self.norm.forward(x))
+    }
+
+    /// As [`forward`](Self::forward) without caches: what there is after half of the layers and before the last one, and at the end,
+    /// where alone it is normalised. Each is `[rows, hidden]`.
+    #[cfg(feature = "train")]
+    pub(crate) fn forward_in_parts(
+        &self,
+        x: Tensor<B, 2>,
+        positions: &[[u32; 3]],
+        batch: usize,
+        cancel: &CancelToken,
+    ) -> Result<[Tensor<B, 2>; 3]> {
+        let all = self.layers.len();
+        let (half, most) = (all / 2, all.saturating_sub(1));
+        let rope = self.rope(positions, &x.device());
+        let middle = self.run(0..half, x, &rope, batch, &mut [], cancel)?;
+        let late = self.run(half..most, middle.clone(), &rope, batch, &mut [], cancel)?;
+        let last = self.run(most..all, late.clone(), &rope, batch, &mut [], cancel)?;
+        Ok([middle, late, self.norm.forward(last)])
+    }
+
+    /// As the last layer's output is normalised before [`logits`](Self::logits).
+    #[cfg(feature = "train")]
+    pub(crate) fn normalised(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.norm.forward(hidden)
+    }
+
+    fn rope(&self, positions: &[[u32; 3]], device: &B::Device) -> RopeTable<B> {
+        mrope_table(positions, self.rope_theta, self.mrope_section, self.heads, device)
+    }
+
+    /// Some of the layers.
+    fn run(
+        &self,
+        layers: Range<usize>,
+        mut x: Tensor<B, 2>,
+        rope: &RopeTable<B>,
+        batch: usize,
+        caches: &mut [&mut Cache<B>],
+        cancel: &CancelToken,
+    ) -> Result<Tensor<B, 2>> {
+        for (index, layer) in self.layers.iter().enumerate().take(layers.end).skip(layers.start) {
+            cancel.check()?;
+            let of_layer = caches.iter_mut().map(|cache| {
+                let (layers, past) = cache.layers();
+                (&mut layers[index], past)
+            });
+            x = layer.forward(x, batch, rope, &mut of_layer.collect::<Vec<_>>());
+        }
+        Ok(x)
+    }
+
+    /// The scores of every token of the vocabulary.
+    ///
+    /// # Shapes
+    /// - `hidden`: `[rows, hidden]`, from [`forward`](Self::forward)
+    /// - result: `[rows, vocabulary]`
+    pub fn logits(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+        match &self.head {
+            Some(head) => head.forward(hidden),
+            None => <B as Kernels>::linear(hidden, self.embed.val(), None),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! From patch features to the language model's width: every 2×2 block of patches becomes one token's feature.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::activation::gelu;
+
+use crate::checkpoint::TensorSource;
+use crate::config::VisionConfig;
+use crate::error::Result;
+use crate::kernels::Kernels;
+use crate::model::nn::{Linear, RmsNorm};
+
+/// The norms of the tower have this constant whatever the configuration says, as in the reference.
+const EPS: f64 = 1e-6;
+
+/// Norm, merge, and a two-layer perceptron.
+#[derive(Module, Debug)]
+pub struct Projector<B: Kernels> {
+    norm: RmsNorm<B>,
+    first: Linear<B>,
+    second: Linear<B>,
+    merged: usize,
+}
+
+impl<B: Kernels> Projector<B> {
+    /// Take `visual.merger.*` from the source.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn load(source: &impl TensorSource<B>, config: &VisionConfig) -> Result<Self> {
+        let merged = config.hidden_size * config.spatial_merge_size.pow(2);
+        Ok(Self {
+            norm: RmsNorm::load(source, "visual.merger.ln_q", config.hidden_size, EPS)?,
+            first: Linear::load(source, "visual.merger.mlp.0", [merged, merged], true)?,
+            second: Linear::load(source, "visual.merger.mlp.2", [merged, config.out_hidden_size], true)?,
+            merged,
+        })
+    }
+
+    /// # Shapes
+    /// - `x`: `[patches, vision hidden]`, the four patches of a block in consecutive rows
+    /// - result: `[patches / 4, language hidden]`
+    pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let [patches, width] = x.dims();
+        let merged = self.norm.forward(x).reshape([patches * width / self.merged, self.merged]);
+        self.second.forward(gelu(self.first.forward(merged)))
+    }
+}

@@ -1,0 +1,105 @@
+//! One block of the tower.
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+
+use super::windows::Segments;
+use crate::checkpoint::TensorSource;
+use crate::config::VisionConfig;
+use crate::error::Result;
+use crate::kernels::{Kernels, Mask};
+use crate::model::nn::{GatedMlp, Linear, RmsNorm, RopeTable};
+
+/// The norms of the tower have this constant whatever the configuration says, as in the reference.
+const EPS: f64 = 1e-6;
+
+/// What the blocks of one pass share.
+pub(super) struct AttentionContext<B: Kernels> {
+    /// Angles of the rows in window order.
+    pub(super) rope: RopeTable<B>,
+    pub(super) windows: Vec<Segments>,
+    pub(super) whole: Vec<Segments>,
+    /// Image order from window order and back; `None` when they are the same.
+    pub(super) reorder: Option<Reorder<B>>,
+}
+
+pub(super) struct Reorder<B: Kernels> {
+    pub(super) to_image: Tensor<B, 1, Int>,
+    pub(super) to_windows: Tensor<B, 1, Int>,
+}
+
+#[derive(Module, Debug)]
+pub(super) struct Block<B: Kernels> {
+    norm1: RmsNorm<B>,
+    qkv: Linear<B>,
+    out: Linear<B>,
+    norm2: RmsNorm<B>,
+    mlp: GatedMlp<B>,
+    heads: usize,
+    whole_image: bool,
+}
+
+impl<B: Kernels> Block<B> {
+    pub(super) fn load(source: &impl TensorSource<B>, config: &VisionConfig, index: usize) -> Result<Self> {
+        let (name, width) = (format!("visual.blocks.{index}"), config.hidden_size);
+        Ok(Self {
+            norm1: RmsNorm::load(source, &format!("{name}.norm1"), width, EPS)?,
+            qkv: Linear::load(source, &format!("{name}.attn.qkv"), [width, 3 * width], true)?,
+            out: Linear::load(source, &format!("{name}.attn.proj"), [width, width], true)?,
+            norm2: RmsNorm::load(source, &format!("{name}.norm2"), width, EPS)?,
+            mlp: GatedMlp::load(source, &format!("{name}.mlp"), [width, config.intermediate_size], true)?,
+            heads: config.num_heads,
+            whole_image: config.fullatt_block_indexes.contains(&index),
+        })
+    }
+
+    /// # Shapes
+    /// - `x`: `[patches, hidden]` in window order
+    /// - result: as `x`
+    pub(super) fn forward(&self, x: Tensor<B, 2>, pass: &AttentionContext<B>) -> Tensor<B, 2> {
+        // The new tensor on the left: nothing else has it, so the sum takes its place.
+        let x = self.attention(self.norm1.forward(x.clone()), pass) + x;
+        self.mlp.forward(self.norm2.forward(x.clone())) + x
+    }
+
+    fn attention(&self, x: Tensor<B, 2>, pass: &AttentionContext<B>) -> Tensor<B, 2> {
+        let qkv = self.qkv.forward(x);
+        let width = qkv.dims()[1] / 3;
+        let turned = |index: usize| pass.rope.turn(qkv.clone().narrow(1, index * width, width));
+        let (q, k) = (turned(0), turned(1));
+        // The values stay where they are: the last third of the heads.
+        let mixed = match (&pass.reorder, self.whole_image) {
+            (_, false) => self.attend(q, k, qkv, &pass.windows),
+            (None, true) => self.attend(q, k, qkv, &pass.whole),
+            (Some(reorder), true) => {
+                let to_image = |x: Tensor<B, 2>| x.select(0, reorder.to_image.clone());
+                let v = to_image(qkv.narrow(1, 2 * width, width));
+                let mixed = self.attend(to_image(q), to_image(k), v, &pass.whole);
+                mixed.select(0, reorder.to_windows.clone())
+            }
+        };
+        self.out.forward(mixed)
+    }
+
+    /// Attention inside each segment.
+    ///
+    /// # Shapes
+    /// - `q`, `k`: `[rows, heads · head_dim]`
+    /// - `v`: the same, or wider with the values in the last heads
+    fn attend(&self, q: Tensor<B, 2>, k: Tensor<B, 2>, v: Tensor<B, 2>, segments: &[Segments]) -> Tensor<B, 2> {
+        let [_, width] = q.dims();
+        let head_dim = width / self.heads;
+        let parts = segments.iter().map(|&Segments { start, count, len }| {
+            let heads = |x: &Tensor<B, 2>| {
+                let all = x.dims()[1] / head_dim;
+                let rows = x.clone().narrow(0, start, count * len).reshape([count, len, all, head_dim]);
+                let rows = if all > self.heads { rows.narrow(2, all - self.heads, self.heads) } else { rows };
+                rows.swap_dims(1, 2)
+            };
+            let mixed = <B as Kernels>::attention(heads(&q), heads(&k), heads(&v), Mask::Full);
+            mixed.swap_dims(1, 2).reshape([count * len, width])
+        });
+        let mut parts: Vec<_> = parts.collect();
+        if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 0) }
+    }
+}

@@ -1,0 +1,68 @@
+//! Why a request is not answered, in the form that OpenAI's clients know.
+
+use hyper::StatusCode;
+use serde_json::json;
+
+use crate::error::{Error, ErrorCode};
+
+/// A status and what is told about it.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    pub(super) status: StatusCode,
+    message: String,
+    /// The field of the request at fault.
+    param: Option<String>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), param: None }
+    }
+
+    /// A request whose `param` is wrong.
+    pub(super) fn of(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, message: message.into(), param: Some(param.into()) }
+    }
+
+    pub(super) fn no_model(asked: &str, served: &str) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            message: format!("there is no model {asked:?} here, only {served:?}"),
+            param: Some("model".into()),
+        }
+    }
+
+    pub(super) fn too_large(param: String, most: usize) -> Self {
+        Self {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            message: format!("the pictures up to here take more than {} MiB: send smaller ones", most >> 20),
+            param: Some(param),
+        }
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        let kind = match self.status {
+            StatusCode::UNAUTHORIZED => "authentication_error",
+            StatusCode::NOT_FOUND => "not_found_error",
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request_error",
+        };
+        let error = json!({"message": self.message, "type": kind, "param": self.param, "code": self.status.as_u16()});
+        json!({ "error": error })
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        let status = match error.code() {
+            ErrorCode::Image | ErrorCode::Prompt | ErrorCode::ContextTooLong | ErrorCode::Option | ErrorCode::Io => {
+                StatusCode::BAD_REQUEST
+            }
+            ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            ErrorCode::Memory | ErrorCode::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}

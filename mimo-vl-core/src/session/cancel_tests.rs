@@ -1,0 +1,116 @@
+//! How soon a stop is seen: before each layer, and before each group of frames.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use super::model::{LoadOptions, Model};
+use crate::cancel::{CancelToken, Stage};
+use crate::checkpoint::WeightFormat;
+use crate::error::{Error, Result};
+use crate::model::{PrefillInput, Step};
+
+use crate::media::{Image, Video};
+use crate::preprocess::{preprocess_image, preprocess_video_cancellable};
+use crate::prompt::Prompt;
+use crate::sampling::GenerateOptions;
+
+fn model() -> &'static Model {
+    static MODEL: OnceLock<Model> = OnceLock::new();
+    let checkpoint = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny");
+    MODEL.get_or_init(|| Model::load(checkpoint, &LoadOptions::new().weights(WeightFormat::F32)).unwrap())
+}
+
+fn picture(width: u32, height: u32) -> Image {
+    Image::keep_rgb(width, height, vec![90; 3 * width as usize * height as usize]).unwrap()
+}
+
+/// The work asks at least so often whether to go on, and does nothing more when it is told to stop, whenever that is.
+fn check(least: usize, work: impl Fn(&CancelToken) -> Result<()>) {
+    let free = CancelToken::after_checks(usize::MAX);
+    work(&free).unwrap();
+    assert!(free.checks() >= least, "{} checks; {least} are the least", free.checks());
+    for allowed in 0..free.checks() {
+        let cancel = CancelToken::after_checks(allowed);
+        assert!(matches!(work(&cancel), Err(Error::Cancelled)), "after {allowed} checks");
+        assert_eq!(cancel.checks(), allowed + 1, "nothing follows a stop");
+    }
+}
+
+#[test]
+fn a_picture_is_left_within_a_block_of_the_tower() {
+    let patches = preprocess_image(&picture(200, 120), model().preprocess_config()).unwrap();
+    let depth = model().config().vision.depth;
+    check(depth, |cancel| model().engine().encode(&patches, cancel).map(drop));
+    // Between two blocks it is asked for each time.
+    let (cancel, asked) = (CancelToken::after_checks(usize::MAX), Arc::new(Mutex::new(Vec::new())));
+    let (flag, sink) = (cancel.clone(), Arc::clone(&asked));
+    cancel.set_progress(Some(Arc::new(move |_, _, _| sink.lock().unwrap().push(flag.checks()))));
+    model().engine().encode(&patches, &cancel).unwrap();
+    cancel.set_progress(None);
+    let asked = asked.lock().unwrap();
+    assert!(asked.len() == depth && asked.windows(2).all(|pair| pair[0] < pair[1]), "{asked:?}");
+}
+
+#[test]
+fn deadlines_end_encoding_and_prefill() {
+    let wordy = Prompt::user().text("many words ".repeat(400));
+    for (stage, prompt) in [(Stage::Encode, Prompt::user().image(picture(200, 120)).text("?")), (Stage::Prefill, wordy)]
+    {
+        let mut session = model().session();
+        let (cancel, told) = (session.cancel(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&told);
+        session.on_progress(move |of, _, _| {
+            if of == stage {
+                count.fetch_add(1, Ordering::Relaxed);
+                cancel.set_deadline(Some(Instant::now()));
+            }
+        });
+        let late = session.ask(&prompt, &GenerateOptions::new().timeout(Duration::from_secs(600)));
+        assert!(matches!(late, Err(Error::Timeout)), "{stage:?}: {late:?}");
+        assert_eq!(told.load(Ordering::Relaxed), 1, "nothing follows the deadline");
+        assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
+        assert!(session.cancel().check().is_ok(), "the deadline was that of the question");
+    }
+}
+
+#[test]
+fn text_is_left_within_a_layer_of_a_chunk() {
+    let (ids, positions) = ([3; 40], (0..40).map(|index| [index; 3]).collect::<Vec<_>>());
+    let layers = model().config().text.num_hidden_layers;
+    check(layers * 40_usize.div_ceil(16), |cancel| {
+        let mut sequence = model().engine().sequence();
+        let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
+        let result = sequence.prefill(&segment, 16, false, cancel).map(drop);
+        assert_eq!(sequence.len(), if result.is_ok() { 40 } else { 0 }, "nothing was taken in");
+        result
+    });
+}
+
+#[test]
+fn steps_are_left_within_a_layer() {
+    let layers = model().config().text.num_hidden_layers;
+    check(layers, |cancel| model().engine().sequence().step(3, 0, cancel).map(drop));
+    check(2 * layers, |cancel| {
+        // More than go through the layers at a time.
+        let mut sequences: Vec<_> = (0..9).map(|_| model().engine().sequence()).collect();
+        let steps = sequences.iter_mut().map(|sequence| Step { sequence: &mut **sequence, id: 3, position: 0 });
+        let result = model().engine().decode_batch(&mut steps.collect::<Vec<_>>(), cancel).map(drop);
+        let taken = usize::from(result.is_ok());
+        assert!(sequences.iter().all(|sequence| sequence.len() == taken));
+        result
+    });
+}
+
+#[test]
+fn videos_are_left_within_a_group_of_frames() {
+    let video = Video::from_frames(vec![picture(120, 90); 9], 2.0).unwrap();
+    let cut = |cancel: &CancelToken| preprocess_video_cancellable(&video, model().preprocess_config(), cancel);
+    let free = CancelToken::after_checks(usize::MAX);
+    let groups = cut(&free).unwrap().grid.t;
+    assert_eq!((groups, free.checks()), (5, 5));
+    for allowed in 0..groups {
+        assert!(matches!(cut(&CancelToken::after_checks(allowed)), Err(Error::Cancelled)));
+    }
+}
