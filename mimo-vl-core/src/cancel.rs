@@ -1,196 +1,317 @@
-//! A flag with which any thread stops work that is under way, and a view of how far it is.
+//! Cancellation, time limits and progress of long calls.
 
 use std::fmt;
 #[cfg(test)]
 use std::sync::atomic::AtomicUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// A handle that stops the work it was given to. Clones share one flag.
-#[derive(Debug, Clone, Default)]
+/// A flag that cancels the calls it is given to. Clones share the flag.
+///
+/// A token belongs to a call through the call's options, so a cancel that comes before the call, at its start or during
+/// it has the same effect: the call ends with [`Error::Cancelled`]. A cancelled token stays cancelled; take a new one for
+/// the next call.
+#[derive(Clone, Default)]
 pub struct CancelToken(Arc<Flag>);
-
-/// A stage of a question that tells how far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Stage {
-    /// Pictures and videos through the vision tower, in blocks; several that do not fit into one pass start again.
-    Encode,
-    /// The new part of the conversation through the language model, in tokens.
-    Prefill,
-}
-
-/// Who is told how far a stage is: what is done, and what there is to do.
-pub(crate) type Progress = Arc<dyn Fn(Stage, usize, usize) + Send + Sync>;
 
 #[derive(Default)]
 struct Flag {
-    raised: AtomicBool,
-    deadline: Mutex<Option<Instant>>,
-    /// What stops this work, too.
+    cancelled: AtomicBool,
+    /// Cancelling the parent cancels this token.
     parent: Option<CancelToken>,
-    progress: Mutex<Option<Progress>>,
     #[cfg(test)]
     checks: AtomicUsize,
     #[cfg(test)]
-    raised_at: Option<usize>,
+    end: Option<TestEnd>,
 }
 
-impl fmt::Debug for Flag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flag").field("raised", &self.raised).field("parent", &self.parent).finish_non_exhaustive()
-    }
+/// The check at which a test's token ends the work, and the error it gives.
+#[cfg(test)]
+struct TestEnd {
+    after: usize,
+    timeout: bool,
 }
 
 impl CancelToken {
-    /// A flag that is not raised.
+    /// A token that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ask the work to stop; it ends with [`Error::Cancelled`] at its next check.
-    pub fn cancel(&self) {
-        self.0.raised.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a stop was asked for.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.raised.load(Ordering::Relaxed) || self.0.parent.as_ref().is_some_and(Self::is_cancelled)
-    }
-
-    /// A flag for a part of the work: it can be raised alone, and counts as raised when this one is.
-    pub(crate) fn child(&self) -> Self {
+    /// A token that is cancelled alone or together with this one.
+    #[must_use]
+    pub fn child(&self) -> Self {
         Self(Arc::new(Flag { parent: Some(self.clone()), ..Flag::default() }))
     }
 
-    /// Lower the flag, so that new work can start.
-    pub(crate) fn lower(&self) {
-        self.0.raised.store(false, Ordering::Relaxed);
+    /// Cancels every call that has this token, now and later. Any thread and any signal handler may call it.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Let the work end with [`Error::Timeout`] at its first check after `deadline`.
-    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
-        *self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    /// True once this token or its parent was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Relaxed) || self.0.parent.as_ref().is_some_and(Self::is_cancelled)
     }
 
-    /// Tell `progress` from now on how far the work is that this flag was given to.
-    pub(crate) fn set_progress(&self, progress: Option<Progress>) {
-        *self.0.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
-    }
-
-    /// Who is told.
-    pub(crate) fn progress(&self) -> Option<Progress> {
-        self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Tell how far a stage is.
-    pub(crate) fn report(&self, stage: Stage, done: usize, of: usize) {
-        // Called without the lock, so that it may set another.
-        if let Some(progress) = self.progress() {
-            progress(stage, done, of);
-        }
-    }
-
-    /// Pass unless a stop was asked for, or the time is over.
+    /// Returns an error if the token was cancelled.
     ///
     /// # Errors
-    /// [`Error::Cancelled`], [`Error::Timeout`].
+    /// [`Error::Cancelled`].
     pub fn check(&self) -> Result<()> {
         #[cfg(test)]
-        self.count();
-        if self.0.raised.load(Ordering::Relaxed) {
-            return Err(Error::Cancelled);
-        }
-        let deadline = *self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        in_time(deadline)?;
-        self.0.parent.as_ref().map_or(Ok(()), Self::check)
+        self.count()?;
+        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// A flag that is raised by the check after so many.
+    /// A token that is cancelled by the check number `checks`, counted from 0.
     #[cfg(test)]
     pub(crate) fn after_checks(checks: usize) -> Self {
-        Self(Arc::new(Flag { raised_at: Some(checks), ..Flag::default() }))
+        Self(Arc::new(Flag { end: Some(TestEnd { after: checks, timeout: false }), ..Flag::default() }))
     }
 
-    /// How often it was asked for.
+    /// A token whose checks fail with [`Error::Timeout`] from the check number `checks` on.
+    #[cfg(test)]
+    pub(crate) fn timeout_after_checks(checks: usize) -> Self {
+        Self(Arc::new(Flag { end: Some(TestEnd { after: checks, timeout: true }), ..Flag::default() }))
+    }
+
+    /// The number of checks so far.
     #[cfg(test)]
     pub(crate) fn checks(&self) -> usize {
         self.0.checks.load(Ordering::Relaxed)
     }
 
     #[cfg(test)]
-    fn count(&self) {
+    fn count(&self) -> Result<()> {
         let before = self.0.checks.fetch_add(1, Ordering::Relaxed);
-        if self.0.raised_at.is_some_and(|checks| before >= checks) {
-            self.cancel();
+        match &self.0.end {
+            Some(end) if before >= end.after && end.timeout => Err(Error::Timeout),
+            Some(end) if before >= end.after => {
+                self.cancel();
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 }
 
-/// What long work reports to, and asks whether to go on. By default nobody watches.
-#[derive(Clone, Copy, Default)]
-pub struct TaskControl<'a> {
-    cancel: Option<&'a CancelToken>,
-    deadline: Option<Instant>,
-    progress: Option<&'a dyn Fn(u64, u64)>,
+impl PartialEq for CancelToken {
+    /// True for clones of one token.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
-impl<'a> TaskControl<'a> {
-    /// Nobody watches.
+impl Eq for CancelToken {}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelToken").field("cancelled", &self.is_cancelled()).finish_non_exhaustive()
+    }
+}
+
+/// A stage of a call that reports its progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Download of a checkpoint from the hub, in bytes.
+    Download,
+    /// Loading of weights, in bytes of the checkpoint's files.
+    Load,
+    /// Decoding of a video, in frames, or rendering of a PDF file, in pages.
+    Decode,
+    /// Images and videos through the vision tower, in blocks. Starts again for media items that do not fit into one pass.
+    Encode,
+    /// The new part of the conversation through the language model, in tokens.
+    Prefill,
+}
+
+/// A report of progress: `done` of `total` units of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// The stage.
+    pub stage: Stage,
+    /// Units that are done, from 0 to `total`; [`Stage`] names the unit.
+    pub done: u64,
+    /// Units of the whole stage.
+    pub total: u64,
+}
+
+/// A function that is called with the progress of a call, on the thread that works. It should return quickly.
+#[derive(Clone)]
+pub struct ProgressCallback(Arc<dyn Fn(Progress) + Send + Sync>);
+
+impl ProgressCallback {
+    /// Wraps a function.
+    pub fn new(callback: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(callback))
+    }
+}
+
+impl PartialEq for ProgressCallback {
+    /// True for clones of one callback.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ProgressCallback {}
+
+impl fmt::Debug for ProgressCallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProgressCallback")
+    }
+}
+
+/// Cancellation, time limit and progress of one call: a part of the options of every call that may take long.
+///
+/// ```
+/// # use mimo_vl_core::{CallOptions, CancelToken};
+/// let token = CancelToken::new();
+/// let call = CallOptions::new().cancel(&token).on_progress(|progress| println!("{progress:?}"));
+/// # let _ = call;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CallOptions {
+    /// The token that cancels the call. Default: one that nobody cancels.
+    pub cancel: CancelToken,
+    /// The time that the call may take, from its start. Default `None`: no limit.
+    pub timeout: Option<Duration>,
+    /// The function that is told the progress. Default `None`.
+    pub progress: Option<ProgressCallback>,
+}
+
+impl CallOptions {
+    /// No cancellation, no time limit, no reports.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Stop with [`Error::Cancelled`] when this flag is raised.
+    /// Sets [`CallOptions::cancel`](#structfield.cancel).
     #[must_use]
-    pub fn cancel(mut self, cancel: &'a CancelToken) -> Self {
-        self.cancel = Some(cancel);
+    pub fn cancel(mut self, token: &CancelToken) -> Self {
+        self.cancel = token.clone();
         self
     }
 
-    /// Stop with [`Error::Timeout`] at this time.
+    /// Sets [`CallOptions::timeout`](#structfield.timeout).
     #[must_use]
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(deadline);
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 
-    /// Call `progress` now and then with what is done and what there is to do: bytes, or frames of a video.
+    /// Sets [`CallOptions::progress`](#structfield.progress).
     #[must_use]
-    pub fn progress(mut self, progress: &'a dyn Fn(u64, u64)) -> Self {
-        self.progress = Some(progress);
+    pub fn on_progress(mut self, callback: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.progress = Some(ProgressCallback::new(callback));
         self
     }
 
-    /// The flag that stops the work; one that nobody raises where there is none.
-    pub(crate) fn flag(&self) -> CancelToken {
-        let flag = self.cancel.map(CancelToken::child).unwrap_or_default();
-        flag.set_deadline(self.deadline);
-        flag
-    }
-
-    /// Report, and pass unless a stop was asked for.
-    pub(crate) fn step(&self, done: u64, of: u64) -> Result<()> {
-        if let Some(progress) = self.progress {
-            progress(done, of);
+    /// Starts the call's clock.
+    pub fn start(&self) -> TaskControl {
+        TaskControl {
+            cancel: self.cancel.clone(),
+            outer: None,
+            deadline: self.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            progress: self.progress.clone(),
         }
-        self.cancel.map_or(Ok(()), CancelToken::check)?;
-        in_time(self.deadline)
     }
 }
 
-fn in_time(deadline: Option<Instant>) -> Result<()> {
-    if deadline.is_some_and(|deadline| Instant::now() >= deadline) { Err(Error::Timeout) } else { Ok(()) }
+/// The setters `cancel`, `timeout` and `on_progress` of options that have a field `call: CallOptions`.
+macro_rules! call_setters {
+    () => {
+        /// Sets the token that cancels the call; the call ends with [`Error::Cancelled`](crate::error::Error::Cancelled).
+        /// Default: one that nobody cancels.
+        #[must_use]
+        pub fn cancel(mut self, token: &crate::cancel::CancelToken) -> Self {
+            self.call.cancel = token.clone();
+            self
+        }
+
+        /// Sets the time that the call may take, from its start. Default: no limit.
+        #[must_use]
+        pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.call.timeout = Some(timeout);
+            self
+        }
+
+        /// Sets the function that is told the call's progress, on the thread that works. Default: none.
+        #[must_use]
+        pub fn on_progress(mut self, callback: impl Fn(crate::cancel::Progress) + Send + Sync + 'static) -> Self {
+            self.call = self.call.on_progress(callback);
+            self
+        }
+    };
+}
+pub(crate) use call_setters;
+
+/// The control of a call that is under way: it checks for cancellation and time limit, and reports progress.
+#[derive(Debug, Clone, Default)]
+pub struct TaskControl {
+    cancel: CancelToken,
+    /// A second token, of the batch that the call belongs to.
+    outer: Option<CancelToken>,
+    deadline: Option<Instant>,
+    progress: Option<ProgressCallback>,
 }
 
-impl fmt::Debug for TaskControl<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskControl")
-            .field("cancel", &self.cancel)
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
+impl TaskControl {
+    /// The control of a call with this token only.
+    pub fn with_cancel(token: &CancelToken) -> Self {
+        Self { cancel: token.clone(), ..Self::default() }
+    }
+
+    /// The same control, cancelled by `token` too.
+    pub(crate) fn also_cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.outer = Some(token.clone());
+        self
+    }
+
+    /// The same control without reports.
+    pub(crate) fn without_progress(mut self) -> Self {
+        self.progress = None;
+        self
+    }
+
+    /// The point in time at which the call times out.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Returns an error if the call was cancelled or its time is over.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], [`Error::Timeout`].
+    pub fn check(&self) -> Result<()> {
+        self.cancel.check()?;
+        self.outer.as_ref().map_or(Ok(()), CancelToken::check)?;
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(Error::Timeout),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reports progress.
+    pub fn report(&self, stage: Stage, done: u64, total: u64) {
+        if let Some(ProgressCallback(callback)) = &self.progress {
+            callback(Progress { stage, done, total });
+        }
+    }
+
+    /// Reports progress, then checks.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check).
+    pub fn step(&self, stage: Stage, done: u64, total: u64) -> Result<()> {
+        self.report(stage, done, total);
+        self.check()
     }
 }

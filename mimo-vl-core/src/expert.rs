@@ -4,6 +4,7 @@
 //! stable than the names at the root of the crate.
 
 pub use crate::answer::{AnswerParser, RegionParser, field};
+pub use crate::cancel::TaskControl;
 pub use crate::checkpoint::{
     Checkpoint, CheckpointSource, FloatType, NamedTensor, QuantizedMatrix, QuantizedWriter, TensorSource, TensorValues,
     available_memory, check_memory, read_saved, save, write_saved,

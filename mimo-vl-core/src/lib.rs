@@ -66,7 +66,7 @@ mod session;
 pub mod train;
 
 pub use answer::{Coordinates, Event, Geometry, Region, StopReason, time_span};
-pub use cancel::{CancelToken, Stage, TaskControl};
+pub use cancel::{CallOptions, CancelToken, Progress, ProgressCallback, Stage};
 pub use checkpoint::{QuantizationReport, WeightFormat};
 pub use config::ModelConfig;
 #[cfg(feature = "draw")]
@@ -76,13 +76,13 @@ pub use error::{Error, ErrorCode, Result};
 pub use hub::{HubOptions, snapshot_download};
 pub use media::{FrameSampling, Image, PageFrame, Transform, Video, VideoOptions};
 #[cfg(feature = "pdf")]
-pub use media::{PdfOptions, PdfPage, open_pdf, open_pdf_bytes, open_pdf_watched};
+pub use media::{PdfOptions, PdfPage, open_pdf, open_pdf_bytes};
 pub use model::{KvCacheDtype, available_devices};
 pub use prompt::{Message, Part, Prompt, Role, Thinking, ThinkingStyle, ToolCall};
 pub use sampling::{GenerateOptions, Grammar};
 #[cfg(feature = "serve")]
 pub use serve::{ServeOptions, Server};
 pub use session::{
-    Answer, Batch, Budget, LoadOptions, MemoryUse, Model, Plan, PlannedPart, Session, Stream, Timings, TokenLogprob,
+    Answer, Batch, BatchOptions, Budget, LoadOptions, MemoryUse, Model, Plan, PlannedPart, Session, Stream, Timings, TokenLogprob,
     quantize,
 };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{Checkpoint, Encoding, TensorEntry};
 use super::gguf::blocks::Block;
 use super::quantized::{QuantizationReport, QuantizedWriter};
-use crate::cancel::TaskControl;
+use crate::cancel::{Stage, TaskControl};
 use crate::error::{Error, Result};
 use crate::kernels::{QuantizedWeight, RoundingError, quantize_matrix, repack_matrix};
 use crate::quant::{Bits, Codebook, QuantFormat, quant_format};
@@ -141,7 +141,7 @@ pub struct CheckpointSource<'a, B: Backend> {
     checkpoint: &'a Checkpoint,
     weights: WeightFormat,
     device: &'a B::Device,
-    watch: TaskControl<'a>,
+    control: Option<&'a TaskControl>,
     /// Bytes of the files that were read, and of all tensors.
     read: Cell<u64>,
     all: u64,
@@ -152,15 +152,15 @@ impl Checkpoint {
     /// The tensors of this checkpoint, in the number format `weights`, on `device`.
     pub fn source<'a, B: Backend>(&'a self, weights: WeightFormat, device: &'a B::Device) -> CheckpointSource<'a, B> {
         let (read, all) = (Cell::new(0), self.bytes());
-        CheckpointSource { checkpoint: self, weights, device, watch: TaskControl::new(), read, all, writer: None }
+        CheckpointSource { checkpoint: self, weights, device, control: None, read, all, writer: None }
     }
 }
 
 impl<'a, B: Backend> CheckpointSource<'a, B> {
-    /// Report to `watch` before each tensor.
+    /// Reports to `control` and checks it before each tensor.
     #[must_use]
-    pub fn watched(mut self, watch: TaskControl<'a>) -> Self {
-        self.watch = watch;
+    pub fn controlled_by(mut self, control: &'a TaskControl) -> Self {
+        self.control = Some(control);
         self
     }
 
@@ -181,7 +181,9 @@ impl<'a, B: Backend> CheckpointSource<'a, B> {
 
     /// Tell the one who watches, before so many bytes are taken. A tied embedding is taken twice.
     fn report(&self, bytes: usize) -> Result<()> {
-        self.watch.step(self.read.get().min(self.all), self.all)?;
+        if let Some(control) = self.control {
+            control.step(Stage::Load, self.read.get().min(self.all), self.all)?;
+        }
         self.read.set(self.read.get() + bytes as u64);
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Blob {
         if self.is_at(&content) {
             return Ok(());
         }
-        let _lock = repository.lock(etag, client.cancel())?;
+        let _lock = repository.lock(etag, client.control())?;
         // Another may have fetched it in the meantime.
         if self.is_at(&content) || self.is_at(&self.path) {
             return Ok(());

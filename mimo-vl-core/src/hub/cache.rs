@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::blob::Blob;
 use super::file_selection;
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 
 /// How often a lock that another holds is tried.
@@ -87,7 +87,7 @@ impl Repository {
     }
 
     /// Wait until nobody else fetches these contents. The lock ends when the file is dropped.
-    pub(super) fn lock(&self, etag: &str, cancel: &CancelToken) -> Result<File> {
+    pub(super) fn lock(&self, etag: &str, control: &TaskControl) -> Result<File> {
         let path = self.locks.join(format!("{etag}.lock"));
         make_parent(&path)?;
         let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -96,7 +96,7 @@ impl Repository {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) => {
-                    cancel.check()?;
+                    control.check()?;
                     thread::sleep(LOOK);
                 }
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
@@ -218,12 +218,13 @@ mod tests {
     fn waiting_for_a_lock_can_be_stopped() {
         let folder = tempfile::tempdir().unwrap();
         let repository = Repository::new(folder.path(), "o/n");
-        let cancel = CancelToken::new();
-        let held = repository.lock("e", &cancel).unwrap();
-        cancel.cancel();
-        assert!(matches!(repository.lock("e", &cancel), Err(Error::Cancelled)));
+        let token = crate::cancel::CancelToken::new();
+        let control = TaskControl::with_cancel(&token);
+        let held = repository.lock("e", &control).unwrap();
+        token.cancel();
+        assert!(matches!(repository.lock("e", &control), Err(Error::Cancelled)));
         drop(held);
-        assert!(repository.lock("e", &cancel).is_ok());
+        assert!(repository.lock("e", &control).is_ok());
         assert!(folder.path().join(".locks/models--o--n/e.lock").is_file());
     }
 

@@ -10,7 +10,7 @@ use ureq::http::{HeaderValue, Method, Request, Uri, header};
 use super::environment::Settings;
 use super::response::Answer;
 use super::url::{is_secure, joined, tag};
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 
 /// Bytes that are read, written and hashed at a time; the caller can stop the work after each.
@@ -61,7 +61,7 @@ pub(super) struct Client {
     endpoint: Uri,
     authorization: Option<HeaderValue>,
     patience: Duration,
-    cancel: CancelToken,
+    control: TaskControl,
 }
 
 impl Drop for Client {
@@ -72,7 +72,7 @@ impl Drop for Client {
 }
 
 impl Client {
-    pub(super) fn new(settings: &Settings, cancel: CancelToken) -> Result<Self> {
+    pub(super) fn new(settings: &Settings, control: TaskControl) -> Result<Self> {
         let endpoint: Uri = settings.endpoint.parse().map_err(|error| Error::option("endpoint", format!("{error}")))?;
         let authorization = settings.token.as_ref().map(|token| {
             let mut value = HeaderValue::try_from(format!("Bearer {token}"))
@@ -94,16 +94,16 @@ impl Client {
             .timeout_per_write(Some(patience));
         let config = if settings.proxies { config } else { config.proxy(None) };
         let agent = config.build().new_agent();
-        Ok(Self { agent, endpoint, authorization: authorization.transpose()?, patience, cancel })
+        Ok(Self { agent, endpoint, authorization: authorization.transpose()?, patience, control })
     }
 
-    pub(super) fn cancel(&self) -> &CancelToken {
-        &self.cancel
+    pub(super) fn control(&self) -> &TaskControl {
+        &self.control
     }
 
     /// Pass unless a stop was asked for.
     pub(super) fn check(&self) -> Result<()> {
-        self.cancel.check()
+        self.control.check()
     }
 
     /// Read an answer in JSON; `patient` when it is worth trying again.
@@ -205,7 +205,7 @@ impl Client {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let request = request.body(()).map_err(|error| Error::hub(uri.to_string(), error.to_string()))?;
-        Answer::new(&self.agent, request, self.patience, &self.cancel)
+        Answer::new(&self.agent, request, self.patience, &self.control)
     }
 
     /// Whether an address is at the endpoint: only that gets the token.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cancel::TaskControl;
+use crate::cancel::{CallOptions, Stage, TaskControl};
 use crate::error::{Error, Result};
 use blob::Blob;
 use cache::{Repository, is_commit};
@@ -142,7 +142,7 @@ pub fn is_repo_id(text: &str) -> bool {
 /// does not exist, may not be read or has no usable checkpoint, when the hub cannot be reached or sends wrong bytes, and
 /// when something is missing offline; [`Error::Checkpoint`] when its index cannot be read; [`Error::Io`];
 /// [`Error::Cancelled`], [`Error::Timeout`].
-pub fn snapshot_download(id: &str, options: &HubOptions, watch: TaskControl<'_>) -> Result<PathBuf> {
+pub fn snapshot_download(id: &str, options: &HubOptions, call: &CallOptions) -> Result<PathBuf> {
     if !is_repo_id(id) {
         return Err(Error::option("id", format!("{id:?} is not the id of a repository: it must be owner/name")));
     }
@@ -159,8 +159,9 @@ pub fn snapshot_download(id: &str, options: &HubOptions, watch: TaskControl<'_>)
         Ok(snapshot) if settings.offline || is_commit(&settings.revision) => return Ok(snapshot),
         _ => (),
     }
-    let client = Client::new(&settings, watch.flag())?;
-    let online = Online { id, settings: &settings, repository: &repository, client: &client, watch };
+    let control = call.start();
+    let client = Client::new(&settings, control.clone())?;
+    let online = Online { id, settings: &settings, repository: &repository, client: &client, control: &control };
     match (online.download(cached.is_err()), cached) {
         (Ok(snapshot), _) => Ok(snapshot),
         (Err(Failure::Passing(error)), Ok(snapshot)) => {
@@ -190,7 +191,7 @@ struct Online<'a> {
     settings: &'a Settings,
     repository: &'a Repository,
     client: &'a Client,
-    watch: TaskControl<'a>,
+    control: &'a TaskControl,
 }
 
 impl Online<'_> {
@@ -212,7 +213,7 @@ impl Online<'_> {
             wanted.take(id, &names, shards)?;
         }
         let blobs = wanted.files.iter().map(|file| self.describe(&commit, file)).collect::<Result<Vec<_>, _>>()?;
-        self.fetch(&blobs.iter().collect::<Vec<_>>(), |done, of| self.watch.step(done, of))?;
+        self.fetch(&blobs.iter().collect::<Vec<_>>(), |done, of| self.control.step(Stage::Download, done, of))?;
         for (index, blob) in blobs.iter().enumerate() {
             let shared = blobs[index + 1..].iter().any(|other| other.etag == blob.etag);
             self.repository.link(blob, shared)?;

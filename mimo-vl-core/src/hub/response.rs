@@ -9,7 +9,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, Request, StatusCode};
 
 use super::http::{CHUNK, Failure};
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 
 /// How often a wait looks whether it is to be stopped.
@@ -37,7 +37,7 @@ pub(super) struct Answer {
 struct Parts {
     receiver: Receiver<Part>,
     patience: Duration,
-    cancel: CancelToken,
+    control: TaskControl,
 }
 
 impl Answer {
@@ -46,7 +46,7 @@ impl Answer {
         agent: &Agent,
         request: Request<()>,
         patience: Duration,
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Self, Failure> {
         // What follows the path may be a signature, which must not get into errors and logs.
         let url = request.uri().to_string().split('?').next().unwrap_or_default().to_owned();
@@ -58,7 +58,7 @@ impl Answer {
         };
         let thread = thread::Builder::new().name("hub".to_owned()).spawn(run);
         thread.map_err(|error| Error::internal(format!("no thread for a download: {error}")))?;
-        let parts = Parts { receiver, patience, cancel: cancel.clone() };
+        let parts = Parts { receiver, patience, control: control.clone() };
         match parts.next(&url)? {
             Part::Head(status, headers) => Ok(Self { url, status, headers, parts }),
             _ => Err(Error::internal("an answer without a head").into()),
@@ -97,7 +97,7 @@ impl Parts {
         let passing = |reason: &str| Err(Failure::Passing(Error::hub(url, reason)));
         let start = Instant::now();
         loop {
-            self.cancel.check()?;
+            self.control.check()?;
             match self.receiver.recv_timeout(LOOK) {
                 Ok(Part::Failed(reason)) => return passing(&reason),
                 Ok(part) => return Ok(part),

@@ -15,11 +15,11 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use serde::{Deserialize, Serialize};
 
-use crate::cancel::TaskControl;
+use crate::cancel::{CallOptions, TaskControl};
 use crate::error::{Error, Result};
 
-/// A stop is seen after so long at most, while a picture is decoded.
-const GLANCE: Duration = Duration::from_millis(10);
+/// Time between two checks for cancellation while an image is decoded.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Most bytes of an encoded image file.
 const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
 
@@ -138,14 +138,14 @@ impl Image {
         Self::decoded(name, &bytes, start)
     }
 
-    /// [`open`](Self::open), with someone who may stop it; progress is not told. Decoders cannot be interrupted: after a stop,
-    /// a thread goes on until the picture is decoded.
+    /// [`open`](Self::open) that can be cancelled and timed out; it reports no progress. Decoders cannot be interrupted:
+    /// after a cancel, a thread goes on until the image is decoded.
     ///
     /// # Errors
     /// Those of [`open`](Self::open), [`Error::Cancelled`] and [`Error::Timeout`].
-    pub fn open_watched(path: impl AsRef<Path>, watch: TaskControl<'_>) -> Result<Self> {
+    pub fn open_with(path: impl AsRef<Path>, call: &CallOptions) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        aside(move || Self::open(path), watch)
+        run_detached(move || Self::open(path), &call.start())
     }
 
     /// Decode an image file that is in memory.
@@ -417,18 +417,17 @@ impl Image {
     }
 }
 
-/// Do this on a thread of its own, which is left behind when a stop is asked for.
-fn aside(work: impl FnOnce() -> Result<Image> + Send + 'static, watch: TaskControl<'_>) -> Result<Image> {
-    let cancel = watch.flag();
-    cancel.check()?;
+/// Runs `work` on a thread of its own, which is left behind when the call is cancelled.
+fn run_detached(work: impl FnOnce() -> Result<Image> + Send + 'static, control: &TaskControl) -> Result<Image> {
+    control.check()?;
     let (sender, receiver) = sync_channel(1);
     // Who asked may have left.
     let started = Builder::new().name("image".into()).spawn(move || drop(sender.send(work())));
     started.map_err(|error| Error::internal(format!("no thread to decode a picture with: {error}")))?;
     loop {
-        match receiver.recv_timeout(GLANCE) {
+        match receiver.recv_timeout(POLL_INTERVAL) {
             Ok(image) => return image,
-            Err(RecvTimeoutError::Timeout) => cancel.check()?,
+            Err(RecvTimeoutError::Timeout) => control.check()?,
             Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("a picture's decoder panicked")),
         }
     }

@@ -17,7 +17,7 @@ pub(crate) use frames::{MAX_VIDEO_PIXELS, frame_size};
 pub(crate) use image::ImageRecord;
 pub use image::{Image, PageFrame};
 #[cfg(feature = "pdf")]
-pub use pdf::{PdfOptions, PdfPage, open_pdf, open_pdf_bytes, open_pdf_watched};
+pub use pdf::{PdfOptions, PdfPage, open_pdf, open_pdf_bytes};
 pub use resize::{Bicubic, resize};
 pub use smart_resize::smart_resize;
 pub(crate) use smart_resize::{PixelLimits, target_size};

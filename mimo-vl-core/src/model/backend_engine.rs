@@ -13,7 +13,7 @@ use super::inputs::PlaceholderRange;
 use super::language::{Cache, KvCacheDtype};
 use super::merge::merge_embeddings;
 use super::network::VisionLanguageModel;
-use crate::cancel::{CancelToken, Stage, TaskControl};
+use crate::cancel::{Stage, TaskControl};
 use crate::checkpoint::{Checkpoint, QuantizedWriter, WeightFormat, check_memory};
 use crate::config::{ModelConfig, PreprocessConfig};
 use crate::error::{Error, Result};
@@ -40,8 +40,8 @@ pub struct EngineOptions<'a> {
     pub kv_cache_dtype: KvCacheDtype,
     /// Threads of the native kernels on the CPU and of rounding, 1 to 1,024; `None` for one on each core.
     pub threads: Option<usize>,
-    /// Who watches the loading.
-    pub watch: TaskControl<'a>,
+    /// The control of the loading.
+    pub control: &'a TaskControl,
     /// Where the rounded weights are written, too.
     pub writer: Option<&'a RefCell<QuantizedWriter>>,
 }
@@ -49,7 +49,7 @@ pub struct EngineOptions<'a> {
 /// Load a checkpoint onto a device.
 ///
 /// # Errors
-/// [`Error::Memory`] when the weights do not fit, [`Error::Cancelled`] when the one who watches asks for it,
+/// [`Error::Memory`] when the weights do not fit, [`Error::Cancelled`] when the call was cancelled,
 /// [`Error::Device`] when the device cannot be used, [`Error::Tensor`] when a tensor is missing or misshapen,
 /// [`Error::Option`] when an option is out of its range.
 pub fn load_engine(
@@ -75,7 +75,7 @@ impl WithBackend for Load<'_> {
     type Output = Box<dyn Engine>;
 
     fn run<B: Kernels>(self, device: B::Device) -> Result<Self::Output> {
-        let EngineOptions { device: name, weights, kv_cache_dtype, threads, watch, writer } = self.options;
+        let EngineOptions { device: name, weights, kv_cache_dtype, threads, control, writer } = self.options;
         let threads = threads.unwrap_or_else(cores);
         let on_host = !name.starts_with("cuda");
         let narrow = B::supports_dtype(&device, DType::BF16);
@@ -84,7 +84,7 @@ impl WithBackend for Load<'_> {
             check_memory("the weights", weight_bytes)?;
         }
         let model = guarded(threads, || {
-            let source = self.checkpoint.source::<B>(weights, &device).watched(watch).written_to(writer);
+            let source = self.checkpoint.source::<B>(weights, &device).controlled_by(control).written_to(writer);
             VisionLanguageModel::load(&source, self.config)
         })?;
         Ok(Box::new(BackendEngine {
@@ -110,7 +110,7 @@ impl<B: Kernels> BackendEngine<B> {
         sequences: &mut [&mut CachedSequence<B>],
         ids: &[u32],
         positions: &[u32],
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Vec<Vec<f32>>> {
         let Shared { model, device, .. } = &*self.shared;
         let language = &model.language();
@@ -121,12 +121,12 @@ impl<B: Kernels> BackendEngine<B> {
         let positions: Vec<[u32; 3]> = positions.iter().map(|&position| [position; 3]).collect();
         let mut caches: Vec<&mut Cache<B>> = sequences.iter_mut().map(|sequence| &mut sequence.cache).collect();
         let x = language.embed(ids, device);
-        let logits = to_host(language.logits(language.forward(x, &positions, ids.len(), &mut caches, cancel)?))?;
+        let logits = to_host(language.logits(language.forward(x, &positions, ids.len(), &mut caches, control)?))?;
         Ok(logits.chunks_exact(logits.len() / ids.len()).map(<[f32]>::to_vec).collect())
     }
 
     /// Features of images and videos in one pass.
-    fn encode_together(&self, patches: &[&Patches], cancel: &CancelToken) -> Result<Vec<Features>> {
+    fn encode_together(&self, patches: &[&Patches], control: &TaskControl) -> Result<Vec<Features>> {
         let grids: Vec<Grid> = patches.iter().map(|patches| patches.grid).collect();
         let joined;
         let pixels = match patches {
@@ -138,7 +138,7 @@ impl<B: Kernels> BackendEngine<B> {
         };
         guarded(self.shared.threads, || {
             let Shared { model, device, .. } = &*self.shared;
-            let features = model.features(pixels, &grids, &self.preprocess, device, cancel)?;
+            let features = model.features(pixels, &grids, &self.preprocess, device, control)?;
             let width = features.dims()[1];
             let values = to_host(features)?;
             let mut start = 0;
@@ -168,7 +168,7 @@ impl<B: Kernels> Engine for BackendEngine<B> {
         &self.config
     }
 
-    fn encode_all(&self, patches: &[&Patches], cancel: &CancelToken) -> Result<Vec<Features>> {
+    fn encode_all(&self, patches: &[&Patches], control: &TaskControl) -> Result<Vec<Features>> {
         let mut all = Vec::with_capacity(patches.len());
         while let Some(first) = patches.get(all.len()) {
             let mut rows = first.grid.patches();
@@ -180,7 +180,7 @@ impl<B: Kernels> Engine for BackendEngine<B> {
                 }
                 together.push(next);
             }
-            all.extend(self.encode_together(&together, cancel)?);
+            all.extend(self.encode_together(&together, control)?);
         }
         Ok(all)
     }
@@ -203,7 +203,7 @@ impl<B: Kernels> Engine for BackendEngine<B> {
         self.shared.on_host
     }
 
-    fn decode_batch(&self, steps: &mut [Step<'_>], cancel: &CancelToken) -> Result<Vec<Vec<f32>>> {
+    fn decode_batch(&self, steps: &mut [Step<'_>], control: &TaskControl) -> Result<Vec<Vec<f32>>> {
         let (ids, positions): (Vec<u32>, Vec<u32>) = steps.iter().map(|step| (step.id, step.position)).unzip();
         let sequences = steps.iter_mut().map(|step| step.sequence.as_any().downcast_mut::<CachedSequence<B>>());
         let sequences: Option<Vec<_>> = sequences.collect();
@@ -212,7 +212,7 @@ impl<B: Kernels> Engine for BackendEngine<B> {
         for first in (0..ids.len()).step_by(MAX_DECODE_BATCH) {
             let some = first..(first + MAX_DECODE_BATCH).min(ids.len());
             let result = guarded(self.shared.threads, || {
-                self.step_some(&mut sequences[some.clone()], &ids[some.clone()], &positions[some.clone()], cancel)
+                self.step_some(&mut sequences[some.clone()], &ids[some.clone()], &positions[some.clone()], control)
             });
             match result {
                 Ok(rows) => logits.extend(rows),
@@ -248,7 +248,7 @@ impl<B: Kernels> CachedSequence<B> {
         merge_embeddings(embeddings, Tensor::from_data(TensorData::new(features, [rows, width]), device), &slots)
     }
 
-    fn run(&mut self, input: &PrefillInput<'_>, chunk: usize, all: bool, cancel: &CancelToken) -> Result<Vec<f32>> {
+    fn run(&mut self, input: &PrefillInput<'_>, chunk: usize, all: bool, control: &TaskControl) -> Result<Vec<f32>> {
         let (len, chunk) = (input.ids.len(), chunk.max(1));
         let embeddings = self.embeddings(input);
         let Shared { model, device, .. } = &*self.shared;
@@ -259,7 +259,7 @@ impl<B: Kernels> CachedSequence<B> {
             let count = chunk.min(len - start);
             let x = embeddings.clone().narrow(0, start, count);
             let positions = &input.positions[start..start + count];
-            let hidden = model.language().forward(x, positions, 1, &mut [&mut self.cache], cancel)?;
+            let hidden = model.language().forward(x, positions, 1, &mut [&mut self.cache], control)?;
             if all {
                 logits.extend(to_host(model.language().logits(hidden))?);
                 continue;
@@ -267,7 +267,7 @@ impl<B: Kernels> CachedSequence<B> {
             if start + count == len {
                 logits = to_host(model.language().logits(hidden.narrow(0, count - 1, 1)))?;
             }
-            cancel.report(Stage::Prefill, start + count, len);
+            control.report(Stage::Prefill, (start + count) as u64, len as u64);
         }
         Ok(logits)
     }
@@ -308,10 +308,10 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
         Box::new(Self { shared: Arc::clone(&self.shared), cache: self.cache.clone() })
     }
 
-    fn prefill(&mut self, input: &PrefillInput<'_>, chunk: usize, all: bool, cancel: &CancelToken) -> Result<Vec<f32>> {
+    fn prefill(&mut self, input: &PrefillInput<'_>, chunk: usize, all: bool, control: &TaskControl) -> Result<Vec<f32>> {
         check(input)?;
         let before = self.cache.len();
-        let result = guarded(self.shared.threads, || self.run(input, chunk, all, cancel));
+        let result = guarded(self.shared.threads, || self.run(input, chunk, all, control));
         if result.is_err() {
             self.cache.truncate(before);
         }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::PlaceholderRange;
@@ -48,8 +48,8 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// As [`encode_all`](Self::encode_all).
-    fn encode(&self, patches: &Patches, cancel: &CancelToken) -> Result<Features> {
-        let mut features = self.encode_all(&[patches], cancel)?;
+    fn encode(&self, patches: &Patches, control: &TaskControl) -> Result<Features> {
+        let mut features = self.encode_all(&[patches], control)?;
         features.pop().ok_or_else(|| Error::internal("no features"))
     }
 
@@ -57,7 +57,7 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Cancelled`]; [`Error::Internal`] for a defect of this library.
-    fn encode_all(&self, patches: &[&Patches], cancel: &CancelToken) -> Result<Vec<Features>>;
+    fn encode_all(&self, patches: &[&Patches], control: &TaskControl) -> Result<Vec<Features>>;
 
     /// A new, empty sequence.
     fn sequence(&self) -> Box<dyn Sequence>;
@@ -82,11 +82,11 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Cancelled`], and then no sequence took its token in; [`Error::Internal`] for a defect of this library.
-    fn decode_batch(&self, steps: &mut [Step<'_>], cancel: &CancelToken) -> Result<Vec<Vec<f32>>> {
+    fn decode_batch(&self, steps: &mut [Step<'_>], control: &TaskControl) -> Result<Vec<Vec<f32>>> {
         let mut logits = Vec::with_capacity(steps.len());
         for index in 0..steps.len() {
             let step = &mut steps[index];
-            match step.sequence.step(step.id, step.position, cancel) {
+            match step.sequence.step(step.id, step.position, control) {
                 Ok(row) => logits.push(row),
                 Err(error) => {
                     for before in &mut steps[..index] {
@@ -163,23 +163,23 @@ pub trait Sequence: Send {
         segment: &PrefillInput<'_>,
         chunk: usize,
         all: bool,
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Vec<f32>>;
 
     /// Take in the default number of tokens at a time, and give the logits of the last.
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
-    fn extend(&mut self, segment: &PrefillInput<'_>, cancel: &CancelToken) -> Result<Vec<f32>> {
-        self.prefill(segment, PREFILL_CHUNK, false, cancel)
+    fn extend(&mut self, segment: &PrefillInput<'_>, control: &TaskControl) -> Result<Vec<f32>> {
+        self.prefill(segment, PREFILL_CHUNK, false, control)
     }
 
     /// Take in one token at the same position on all axes, and give the logits after it.
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
-    fn step(&mut self, id: u32, position: u32, cancel: &CancelToken) -> Result<Vec<f32>> {
+    fn step(&mut self, id: u32, position: u32, control: &TaskControl) -> Result<Vec<f32>> {
         let segment = PrefillInput { ids: &[id], positions: &[[position; 3]], media: Vec::new() };
-        self.prefill(&segment, 1, false, cancel)
+        self.prefill(&segment, 1, false, control)
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use super::language::LanguageModel;
 use super::projector::Projector;
 use super::vision::VisionTower;
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::checkpoint::TensorSource;
 use crate::config::{ModelConfig, PreprocessConfig};
 use crate::error::Result;
@@ -48,9 +48,9 @@ impl<B: Kernels> VisionLanguageModel<B> {
         grids: &[Grid],
         preprocess: &PreprocessConfig,
         device: &B::Device,
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Tensor<B, 2>> {
-        Ok(self.projector.forward(self.vision.forward(pixels, grids, preprocess, device, cancel)?))
+        Ok(self.projector.forward(self.vision.forward(pixels, grids, preprocess, device, control)?))
     }
 
     /// The language model.

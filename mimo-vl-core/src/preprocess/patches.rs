@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::grid::Grid;
 use super::layout::{Layout, image_layout, video_layout};
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
 use crate::media::{Bicubic, Image, Transform, Video, resize};
@@ -75,7 +75,7 @@ fn patchify(
     layout: Layout,
     bicubic: Bicubic,
     config: &PreprocessConfig,
-    cancel: &CancelToken,
+    control: &TaskControl,
 ) -> Result<Patches> {
     let Layout { grid, second_per_grid, transform } = layout;
     if grid.tokens() > config.max_tokens {
@@ -84,7 +84,7 @@ fn patchify(
     let step = grid.h * grid.w * config.patch_values();
     let mut pixels = vec![0; grid.t * step];
     pixels.par_chunks_mut(step).zip(frames.par_chunks(config.temporal_patch_size)).try_for_each(|(rows, group)| {
-        cancel.check()?;
+        control.check()?;
         let mut resized = group.iter().map(|frame| {
             resize(frame.pixels(), (frame.height() as usize, frame.width() as usize), layout.size(), bicubic)
         });
@@ -130,16 +130,16 @@ fn write_frame(rows: &mut [u8], frame: &[u8], index: usize, grid: Grid, config: 
 /// [`Error::Image`] when the sides differ by more than a factor of 200, or the limits contradict each other;
 /// [`Error::ContextTooLong`] when it would be more than `config.max_tokens` tokens.
 pub fn preprocess_image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
-    preprocess_image_cancellable(image, config, &CancelToken::new())
+    preprocess_image_cancellable(image, config, &TaskControl::default())
 }
 
 /// [`preprocess_image`], unless a stop is asked for.
 pub(crate) fn preprocess_image_cancellable(
     image: &Image,
     config: &PreprocessConfig,
-    cancel: &CancelToken,
+    control: &TaskControl,
 ) -> Result<Patches> {
-    patchify(std::slice::from_ref(image), image_layout(image, config)?, Bicubic::Pillow, config, cancel)
+    patchify(std::slice::from_ref(image), image_layout(image, config)?, Bicubic::Pillow, config, control)
 }
 
 /// Cut a video into patches, two frames at a time; after an odd number of frames the last is repeated.
@@ -150,16 +150,16 @@ pub(crate) fn preprocess_image_cancellable(
 /// # Errors
 /// [`Error::Image`] and [`Error::ContextTooLong`], as for [`preprocess_image`].
 pub fn preprocess_video(video: &Video, config: &PreprocessConfig) -> Result<Patches> {
-    preprocess_video_cancellable(video, config, &CancelToken::new())
+    preprocess_video_cancellable(video, config, &TaskControl::default())
 }
 
 /// [`preprocess_video`], unless a stop is asked for.
 pub(crate) fn preprocess_video_cancellable(
     video: &Video,
     config: &PreprocessConfig,
-    cancel: &CancelToken,
+    control: &TaskControl,
 ) -> Result<Patches> {
-    patchify(video.frames(), video_layout(video, config)?, Bicubic::Torchvision, config, cancel)
+    patchify(video.frames(), video_layout(video, config)?, Bicubic::Torchvision, config, control)
 }
 
 #[cfg(test)]

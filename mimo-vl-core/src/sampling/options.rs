@@ -1,9 +1,8 @@
 //! How an answer is generated.
 
-use std::time::Duration;
-
 use super::grammar::Grammar;
 use super::prompt_lookup::MAX_DRAFT_TOKENS;
+use crate::cancel::{CallOptions, call_setters};
 use crate::error::{Error, Result};
 
 /// Most alternatives whose logprobs are given for each token.
@@ -67,10 +66,6 @@ pub struct GenerateOptions {
     /// Give the logprob of every token of the answer, and those of so many of the most likely tokens at its place, from 0
     /// to 100. They are the model's own: before bias, penalties and temperature. `None` is off. Default `None`.
     pub logprobs: Option<usize>,
-    /// Longest time from the call on. When it is over while the answer is written, the answer ends with
-    /// [`StopReason::Timeout`](crate::answer::StopReason::Timeout); before that, the call fails with
-    /// [`Error::Timeout`]. Default `None`.
-    pub timeout: Option<Duration>,
     /// Write so many answers, with the seeds `seed`, `seed` + 1 and so on, and keep the one with the highest mean logprob;
     /// at least 1. More than one needs a temperature above 0, and takes as many times as long to decode; a stream writes
     /// one. Default 1.
@@ -79,6 +74,10 @@ pub struct GenerateOptions {
     pub thinking_budget: Option<usize>,
     /// Keep the thinking in the conversation, so that later turns see it. Default: no.
     pub keep_thinking: bool,
+    /// Cancellation, time limit and progress of each call with these options. When the time is over while the answer is
+    /// written, the answer ends with [`StopReason::Timeout`](crate::answer::StopReason::Timeout); before that, the call
+    /// fails with [`Error::Timeout`].
+    pub call: CallOptions,
 }
 
 impl Default for GenerateOptions {
@@ -100,10 +99,10 @@ impl Default for GenerateOptions {
             grammar: None,
             loop_window: 0,
             logprobs: None,
-            timeout: None,
             best_of: 1,
             thinking_budget: None,
             keep_thinking: false,
+            call: CallOptions::new(),
         }
     }
 }
@@ -226,12 +225,7 @@ impl GenerateOptions {
         self
     }
 
-    /// Set [`GenerateOptions::timeout`](#structfield.timeout).
-    #[must_use]
-    pub fn timeout(mut self, time: Duration) -> Self {
-        self.timeout = Some(time);
-        self
-    }
+    call_setters!();
 
     /// Set [`GenerateOptions::best_of`](#structfield.best_of).
     #[must_use]

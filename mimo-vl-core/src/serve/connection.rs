@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -177,8 +177,8 @@ async fn complete(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Re
     let (chat, place) = read.map_err(|_| ApiError::from(Error::internal("reading the request panicked")))?;
     let chat = chat?;
     let (listener, told) = unbounded_channel();
-    let cancel = Arc::new(OnceLock::new());
-    let job = Job { prompt: chat.prompt, generate: chat.generate, listener, cancel: cancel.clone() };
+    let cancel = CancelToken::new();
+    let job = Job { prompt: chat.prompt, generate: chat.generate.cancel(&cancel), listener };
     shared.jobs.send(job).map_err(|_| ApiError::from(Error::internal("the thread that answers is gone")))?;
     let tools = chat.tools;
     let mut telling = Telling { told, cancel, deadline, _place: place };
@@ -224,8 +224,7 @@ fn late() -> ApiError {
 /// What is told of one answer, in order. Dropping it ends the answer.
 struct Telling {
     told: UnboundedReceiver<Told>,
-    /// What ends the question, as soon as the thread that answers knows of it.
-    cancel: Arc<OnceLock<CancelToken>>,
+    cancel: CancelToken,
     deadline: Instant,
     _place: OwnedSemaphorePermit,
 }
@@ -249,11 +248,8 @@ impl Telling {
 
 impl Drop for Telling {
     fn drop(&mut self) {
-        // The thread that answers looks at one or the other.
         self.told.close();
-        if let Some(cancel) = self.cancel.get() {
-            cancel.cancel();
-        }
+        self.cancel.cancel();
     }
 }
 

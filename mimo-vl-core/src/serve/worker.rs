@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::prompt::Prompt;
 use crate::sampling::GenerateOptions;
-use crate::session::{Answer, Batch, Model};
+use crate::session::{Answer, Batch, BatchOptions, Model};
 
 /// How long it may take to notice that the server is to end.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -24,8 +24,6 @@ pub(super) struct Job {
     pub(super) prompt: Prompt,
     pub(super) generate: GenerateOptions,
     pub(super) listener: UnboundedSender<Told>,
-    /// Gets what ends this question.
-    pub(super) cancel: Arc<OnceLock<CancelToken>>,
 }
 
 /// What is told of an answer.
@@ -39,8 +37,6 @@ pub(super) enum Told {
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
     cancel: CancelToken,
-    /// What ends the questions that are being answered.
-    batch: Arc<Mutex<CancelToken>>,
     thread: JoinHandle<()>,
 }
 
@@ -49,13 +45,10 @@ impl Worker {
         let (jobs, queue) = mpsc::channel();
         let cancel = CancelToken::new();
         let stop = cancel.clone();
-        let current = Arc::new(Mutex::new(CancelToken::new()));
-        let batch_cancel = current.clone();
         let work = move || {
             // A panic ends the questions of its batch; those that come later get a new one.
             while !stop.is_cancelled() {
-                let batch = model.batch(together);
-                *current.lock().unwrap_or_else(PoisonError::into_inner) = batch.cancel();
+                let batch = model.batch(&BatchOptions::new().max_concurrent(together).cancel(&stop));
                 let mut desk = Desk { batch, listeners: Vec::new(), metrics: &metrics };
                 if catch_unwind(AssertUnwindSafe(|| desk.work(&queue, &stop))).is_ok() {
                     return;
@@ -69,7 +62,7 @@ impl Worker {
             .name("mimo-vl-serve".into())
             .spawn(work)
             .map_err(|error| Error::internal(format!("no thread for the server: {error}")))?;
-        Ok(Self { jobs, cancel, batch: batch_cancel, thread })
+        Ok(Self { jobs, cancel, thread })
     }
 
     pub(super) fn jobs(&self) -> mpsc::Sender<Job> {
@@ -78,9 +71,8 @@ impl Worker {
 
     /// End what is being answered, and the thread.
     pub(super) fn stop(self) {
-        let Self { jobs, cancel, batch, thread } = self;
+        let Self { jobs, cancel, thread } = self;
         cancel.cancel();
-        batch.lock().unwrap_or_else(PoisonError::into_inner).cancel();
         drop(jobs);
         // It caught its panics.
         let _ = thread.join();
@@ -107,9 +99,6 @@ impl Desk<'_> {
                 }
             }
             self.take_all(queue);
-            if stop.is_cancelled() {
-                self.batch.cancel().cancel();
-            }
             self.forget_the_gone();
             if let Some((number, event)) = self.batch.next() {
                 self.tell(number, event);
@@ -126,11 +115,8 @@ impl Desk<'_> {
         }
     }
 
-    fn add(&mut self, Job { prompt, generate, listener, cancel }: Job) {
+    fn add(&mut self, Job { prompt, generate, listener }: Job) {
         let number = self.batch.add(&prompt, &generate);
-        if let Some(handle) = self.batch.cancel_one(number) {
-            let _ = cancel.set(handle);
-        }
         self.listeners.push((number, listener));
     }
 

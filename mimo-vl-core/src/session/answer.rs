@@ -1,7 +1,7 @@
 //! A whole answer, and how long its stages took.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::answer::{Region, StopReason, field};
 use crate::media::Transform;
@@ -140,6 +140,14 @@ impl Timings {
 
 fn per_second(count: usize, time: Duration) -> f64 {
     if count == 0 || time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
+}
+
+/// Do `work`, and add the time that it took to `total`.
+pub(super) fn timed<T>(total: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    *total += start.elapsed();
+    result
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::decode_loop::{DecodeLoop, State};
 use super::model::Model;
 use super::session::Session;
 use crate::answer::Event;
-use crate::cancel::CancelToken;
+use crate::cancel::{CancelToken, TaskControl};
 use crate::error::{Error, Result};
 use crate::model::Step;
 use crate::prompt::Prompt;
@@ -49,17 +49,61 @@ struct Running {
     writer: DecodeLoop,
 }
 
+/// Options of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchOptions {
+    /// Largest number of prompts that are answered at a time; at least 1. The others wait. Default 8.
+    pub max_concurrent: usize,
+    /// The token that cancels every request of the batch. Each request may have one of its own in its options.
+    pub cancel: CancelToken,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self { max_concurrent: 8, cancel: CancelToken::new() }
+    }
+}
+
+impl BatchOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`BatchOptions::max_concurrent`](#structfield.max_concurrent).
+    #[must_use]
+    pub fn max_concurrent(mut self, requests: usize) -> Self {
+        self.max_concurrent = requests;
+        self
+    }
+
+    /// Sets [`BatchOptions::cancel`](#structfield.cancel).
+    #[must_use]
+    pub fn cancel(mut self, token: &CancelToken) -> Self {
+        self.cancel = token.clone();
+        self
+    }
+}
+
+impl Model {
+    /// Opens a batch: several prompts that are answered at once, each in a conversation of its own.
+    pub fn batch(&self, options: &BatchOptions) -> Batch {
+        Batch::new(self.clone(), options)
+    }
+}
+
 impl Batch {
-    pub(super) fn new(model: Model, most: usize) -> Self {
+    pub(super) fn new(model: Model, options: &BatchOptions) -> Self {
         Self {
             model,
-            most: most.max(1),
+            most: options.max_concurrent.max(1),
             added: 0,
             waiting: VecDeque::new(),
             running: Vec::new(),
             ready: VecDeque::new(),
             answers: Vec::new(),
-            cancel: CancelToken::new(),
+            cancel: options.cancel.clone(),
         }
     }
 
@@ -71,14 +115,13 @@ impl Batch {
 
     /// Add a question to a conversation that goes on; the session is given up. It must be one of the batch's model, or the
     /// question gives [`Error::Option`].
-    pub fn add_to(&mut self, mut session: Session, prompt: &Prompt, generate: &GenerateOptions) -> usize {
+    pub fn add_to(&mut self, session: Session, prompt: &Prompt, generate: &GenerateOptions) -> usize {
         let number = self.added;
         self.added += 1;
         if !session.model().is(&self.model) {
             self.ready.push_back((number, Err(Error::option("session", "it belongs to another model than the batch"))));
             return number;
         }
-        session.stopped_by(&self.cancel);
         let generate = generate.clone().num_draft_tokens(0).best_of(1);
         self.waiting.push_back(Waiting { number, session, prompt: prompt.clone(), generate });
         number
@@ -98,20 +141,6 @@ impl Batch {
         self.answers.retain(|(of, _)| *of != number);
     }
 
-    /// A handle with which any thread ends everything: each question that is not over gives
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled).
-    pub fn cancel(&self) -> CancelToken {
-        self.cancel.clone()
-    }
-
-    /// A handle with which any thread ends one question that was added and is not over; it gives
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled).
-    pub fn cancel_one(&self, number: usize) -> Option<CancelToken> {
-        let waiting = self.waiting.iter().map(|waiting| (waiting.number, &waiting.session));
-        let running = self.running.iter().map(|running| (running.number, &running.session));
-        waiting.chain(running).find(|(of, _)| *of == number).map(|(_, session)| session.cancel())
-    }
-
     /// How many questions wait, and how many are being answered.
     pub fn len(&self) -> (usize, usize) {
         (self.waiting.len(), self.running.len())
@@ -125,7 +154,8 @@ impl Batch {
     /// Let the next question in, up to its first token.
     fn let_in(&mut self) {
         let Some(Waiting { number, mut session, prompt, generate }) = self.waiting.pop_front() else { return };
-        let begun = session.start_unless_cancelled(&prompt, &generate);
+        let control = generate.call.start().also_cancelled_by(&self.cancel);
+        let begun = session.start(&prompt, &generate, control);
         let begun = begun.and_then(|begun| DecodeLoop::new(&session, begun));
         let writer = begun.and_then(|mut writer| match writer.advance(&mut session) {
             Ok(()) => Ok(writer),
@@ -144,6 +174,7 @@ impl Batch {
     fn step(&mut self) {
         let start = Instant::now();
         let Self { model, running, cancel, .. } = self;
+        let control = TaskControl::with_cancel(cancel);
         let mut steps: Vec<Result<Step<'_>>> = Vec::new();
         let mut constraints = Vec::new();
         for Running { session, writer, .. } in running.iter_mut() {
@@ -153,7 +184,7 @@ impl Batch {
         }
         let steps: Result<Vec<Step<'_>>> = steps.into_iter().collect();
         let logits =
-            steps.and_then(|mut steps| meanwhile(constraints, || model.engine().decode_batch(&mut steps, cancel)));
+            steps.and_then(|mut steps| meanwhile(constraints, || model.engine().decode_batch(&mut steps, &control)));
         let time = start.elapsed();
         let mut failed = Vec::new();
         match logits {

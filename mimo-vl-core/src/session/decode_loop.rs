@@ -8,8 +8,10 @@ use std::time::Duration;
 use super::answer::{Answer, Timings, TokenLogprob, mean_probability, overlap};
 use super::constraint::{Constraint, meanwhile};
 use super::media::{Turn, transforms};
-use super::session::{Session, timed};
+use super::answer::timed;
+use super::session::{Prefilled, Session};
 use crate::answer::{AnswerParser, Event, Region, RegionParser, StopReason};
+use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 use crate::media::Transform;
 use crate::prompt::StreamDecoder;
@@ -57,20 +59,7 @@ pub(super) struct DecodeLoop {
     /// How long `text` was after each token, and whether some of what it wrote was held back.
     ends: Vec<(usize, bool)>,
     timings: Timings,
-}
-
-/// A question that the model has taken in.
-#[derive(Clone)]
-pub(super) struct Prefilled {
-    pub(super) turns: Vec<Turn>,
-    pub(super) held: usize,
-    pub(super) rope_delta: i64,
-    pub(super) logits: Vec<f32>,
-    pub(super) options: GenerateOptions,
-    pub(super) constraint: Option<Constraint>,
-    /// The prompt has opened the thinking.
-    pub(super) in_thinking: bool,
-    pub(super) timings: Timings,
+    control: TaskControl,
 }
 
 /// How many tokens are guessed at a time: fewer after wrong guesses, which cost time.
@@ -112,7 +101,7 @@ impl DecodeLoop {
         let model = session.model();
         let (decoder, sampler) = (model.tokenizer().stream(), Sampler::new(&begun.options, model.suppressed_tokens())?);
         let draft = begun.options.max_draft_tokens(model.device());
-        let Prefilled { turns, held, rope_delta, logits, options, constraint, in_thinking, timings } = begun;
+        let Prefilled { turns, held, rope_delta, logits, options, constraint, in_thinking, timings, control } = begun;
         let transforms = transforms(&turns);
         Ok(Self {
             state: State::Writing,
@@ -143,6 +132,7 @@ impl DecodeLoop {
             end_logprob: None,
             ends: Vec::new(),
             timings,
+            control,
         })
     }
 
@@ -162,6 +152,11 @@ impl DecodeLoop {
         if let State::Ending(reason) = self.state {
             self.keep(session, reason);
         }
+    }
+
+    /// Returns an error if the call was cancelled or timed out.
+    pub(super) fn check(&self) -> Result<()> {
+        self.control.check()
     }
 
     pub(super) fn state(&self) -> State {
@@ -217,7 +212,7 @@ impl DecodeLoop {
     /// One more token, or the end.
     pub(super) fn advance(&mut self, session: &mut Session) -> Result<()> {
         let mut decode = std::mem::take(&mut self.timings.decode);
-        let logits = timed(&mut decode, || session.check().and_then(|()| self.take_in(session)));
+        let logits = timed(&mut decode, || self.control.check().and_then(|()| self.take_in(session)));
         self.timings.decode = decode;
         self.go_on(session, logits)
     }
@@ -232,7 +227,7 @@ impl DecodeLoop {
         self.logits = logits;
         self.timings.steps += 1;
         self.timings.decode += time;
-        let ready = session.check();
+        let ready = self.control.check();
         self.go_on(session, ready)
     }
 
@@ -363,8 +358,8 @@ impl DecodeLoop {
             let never = session.model().suppressed_tokens();
             ids.extend(prompt_lookup(&tokens, most).iter().take_while(|id| !never.contains(id)));
         }
-        let rope_delta = self.rope_delta;
-        let logits = meanwhile(self.unprepared().into_iter().collect(), || session.step(&ids, rope_delta))?;
+        let (rope_delta, control) = (self.rope_delta, self.control.clone());
+        let logits = meanwhile(self.unprepared().into_iter().collect(), || session.step(&ids, rope_delta, &control))?;
         self.timings.drafted += ids.len() - 1;
         self.draft.tried = ids.len() > 1;
         let mut rows = logits.chunks_exact(logits.len() / ids.len()).map(<[f32]>::to_vec);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::feature_cache::{Key, KeyHasher};
 use super::model::Model;
-use super::session::timed;
-use crate::cancel::CancelToken;
+use super::answer::timed;
+use crate::cancel::TaskControl;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
 use crate::media::{Image, Transform, Video};
@@ -47,12 +47,12 @@ impl Turn {
         earlier: &[Self],
         config: &PreprocessConfig,
         most: usize,
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Self> {
         let mut tokens: usize = earlier.iter().flat_map(|turn| &turn.media).map(|medium| medium.tokens()).sum();
         let mut media: Vec<Arc<Medium>> = Vec::new();
         for part in &message.parts {
-            cancel.check()?;
+            control.check()?;
             let source = match part {
                 Part::Image(image) => Source::Image(image.clone()),
                 Part::Video(video) => Source::Video(video.clone()),
@@ -123,10 +123,10 @@ impl Medium {
         self.layout.grid.tokens()
     }
 
-    fn patches(&self, config: &PreprocessConfig, cancel: &CancelToken) -> Result<Patches> {
+    fn patches(&self, config: &PreprocessConfig, control: &TaskControl) -> Result<Patches> {
         match &self.source {
-            Source::Image(image) => preprocess_image_cancellable(image, config, cancel),
-            Source::Video(video) => preprocess_video_cancellable(video, config, cancel),
+            Source::Image(image) => preprocess_image_cancellable(image, config, control),
+            Source::Video(video) => preprocess_video_cancellable(video, config, control),
         }
     }
 
@@ -167,7 +167,7 @@ pub(super) fn decoding(turns: &[Turn], earlier: &[Turn]) -> Duration {
 pub(super) fn encode<'a>(
     media: impl Iterator<Item = &'a Arc<Medium>>,
     model: &Model,
-    cancel: &CancelToken,
+    control: &TaskControl,
     [cutting, encoding]: [&mut Duration; 2],
 ) -> Result<()> {
     let mut missing: Vec<(&Arc<Medium>, Option<Key>)> = Vec::new();
@@ -175,7 +175,7 @@ pub(super) fn encode<'a>(
         if missing.iter().any(|(other, _)| Arc::ptr_eq(other, medium)) {
             continue;
         }
-        let key = model.features().is_on().then(|| timed(cutting, || medium.source.key(medium.layout.grid, cancel)));
+        let key = model.features().is_on().then(|| timed(cutting, || medium.source.key(medium.layout.grid, control)));
         let key = key.transpose()?;
         match key.and_then(|key| model.features().get(&key)) {
             Some(features) => drop(medium.features.set(features)),
@@ -188,12 +188,12 @@ pub(super) fn encode<'a>(
     let config = model.preprocess_config();
     let patches = timed(cutting, || {
         let _span = tracing::debug_span!("preprocess").entered();
-        missing.iter().map(|(medium, _)| medium.patches(config, cancel)).collect::<Result<Vec<_>>>()
+        missing.iter().map(|(medium, _)| medium.patches(config, control)).collect::<Result<Vec<_>>>()
     })?;
     let patches: Vec<&Patches> = patches.iter().collect();
     let all = timed(encoding, || {
         let _span = tracing::debug_span!("encode").entered();
-        model.engine().encode_all(&patches, cancel)
+        model.engine().encode_all(&patches, control)
     })?;
     for ((medium, key), features) in missing.into_iter().zip(all) {
         let features = Arc::new(features);
@@ -229,12 +229,12 @@ impl Source {
     }
 
     /// What tells its features from others', cut into such a grid.
-    fn key(&self, grid: Grid, cancel: &CancelToken) -> Result<Key> {
+    fn key(&self, grid: Grid, control: &TaskControl) -> Result<Key> {
         let mut key = KeyHasher::new();
         let is_video = matches!(self, Self::Video(_));
         key.numbers(&[u64::from(is_video), grid.t as u64, grid.h as u64, grid.w as u64]);
         for frame in self.frames() {
-            cancel.check()?;
+            control.check()?;
             key.numbers(&[u64::from(frame.width()), u64::from(frame.height())]);
             key.bytes(frame.pixels());
         }
@@ -254,13 +254,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::cancel::CancelToken;
 
     fn image(value: u8) -> Image {
         Image::from_rgb(30, 30, 90, &[value; 2700]).unwrap()
     }
 
     fn turn(message: Message, earlier: &[Turn]) -> Turn {
-        Turn::new(message, earlier, &PreprocessConfig::default(), usize::MAX, &CancelToken::new()).unwrap()
+        Turn::new(message, earlier, &PreprocessConfig::default(), usize::MAX, &TaskControl::default()).unwrap()
     }
 
     fn asked() -> Message {
@@ -289,7 +290,7 @@ mod tests {
     #[test]
     fn media_of_all_turns_share_the_limit_of_tokens() {
         let config = PreprocessConfig::default();
-        let add = |message, earlier: &[Turn]| Turn::new(message, earlier, &config, 8, &CancelToken::new());
+        let add = |message, earlier: &[Turn]| Turn::new(message, earlier, &config, 8, &TaskControl::default());
         // Each picture has four tokens, the same one again too.
         let first = add(asked().image(image(1)), &[]).unwrap();
         let second = add(asked().image(image(1)), std::slice::from_ref(&first)).unwrap();
@@ -301,9 +302,10 @@ mod tests {
 
     #[test]
     fn cancel_stops_preprocessing() {
-        let cancel = CancelToken::new();
-        cancel.cancel();
-        let turn = Turn::new(asked().image(image(1)), &[], &PreprocessConfig::default(), usize::MAX, &cancel);
+        let token = CancelToken::new();
+        token.cancel();
+        let control = TaskControl::with_cancel(&token);
+        let turn = Turn::new(asked().image(image(1)), &[], &PreprocessConfig::default(), usize::MAX, &control);
         assert!(matches!(turn, Err(Error::Cancelled)));
     }
 }

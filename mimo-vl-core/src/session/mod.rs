@@ -22,7 +22,7 @@ mod session;
 mod stream;
 
 pub use answer::{Answer, MemoryUse, Timings, TokenLogprob};
-pub use batch::Batch;
+pub use batch::{Batch, BatchOptions};
 pub use model::{LoadOptions, Model};
 pub use plan::{Budget, Plan, PlannedPart};
 pub use quantize::quantize;

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::batch::Batch;
 use super::feature_cache::FeatureCache;
-use super::session::Session;
-use crate::cancel::TaskControl;
+use crate::cancel::{CallOptions, TaskControl, call_setters};
 use crate::checkpoint::{Checkpoint, QuantizationReport, QuantizedWriter, WeightFormat};
 use crate::config::{CheckpointFiles, GenerationConfig, ModelConfig, PreprocessConfig};
 use crate::error::{Error, Result};
@@ -56,6 +54,8 @@ pub struct LoadOptions {
     /// Where a checkpoint comes from that is named by its repository.
     #[cfg(feature = "hub")]
     pub hub: HubOptions,
+    /// Cancellation, time limit and progress, in bytes, of each call with these options.
+    pub call: CallOptions,
 }
 
 impl Default for LoadOptions {
@@ -70,6 +70,7 @@ impl Default for LoadOptions {
             feature_cache: FEATURE_CACHE,
             #[cfg(feature = "hub")]
             hub: HubOptions::new(),
+            call: CallOptions::new(),
         }
     }
 }
@@ -129,6 +130,8 @@ impl LoadOptions {
         self.hub = options;
         self
     }
+
+    call_setters!();
 
     /// Set [`LoadOptions::thinking_style`](#structfield.thinking_style).
     #[must_use]
@@ -204,26 +207,17 @@ impl Model {
     /// the device cannot be used, [`Error::Memory`] when the weights do not fit, [`Error::Option`] when an option is out
     /// of its range or the checkpoint is rounded to other weights, [`Error::Hub`] when it cannot be had from the hub.
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
-        Self::load_watched(path, options, TaskControl::new())
-    }
-
-    /// [`load`](Self::load), with someone who watches how far it is and may stop it.
-    ///
-    /// # Errors
-    /// Those of [`load`](Self::load), and [`Error::Cancelled`] or [`Error::Timeout`] when `watch` asks for it, which is looked at
-    /// before each tensor.
-    pub fn load_watched(path: impl AsRef<Path>, options: &LoadOptions, watch: TaskControl<'_>) -> Result<Self> {
-        Self::load_writing(path.as_ref(), options, watch, None)
+        Self::load_writing(path.as_ref(), options, &options.call.start(), None)
     }
 
     /// Load a checkpoint, and write what is rounded where a writer is given.
     pub(super) fn load_writing(
         path: &Path,
         options: &LoadOptions,
-        watch: TaskControl<'_>,
+        control: &TaskControl,
         writer: Option<&RefCell<QuantizedWriter>>,
     ) -> Result<Self> {
-        let fetched = downloaded(path, options, watch)?;
+        let fetched = downloaded(path, options)?;
         let path = fetched.as_deref().unwrap_or(path);
         let _span = tracing::info_span!("load", path = %path.display(), device = options.device).entered();
         let start = Instant::now();
@@ -242,7 +236,7 @@ impl Model {
             false => KvCacheDtype::F32,
         });
         let (device, threads) = (options.device.as_str(), options.threads);
-        let engine_options = EngineOptions { device, weights, kv_cache_dtype, threads, watch, writer };
+        let engine_options = EngineOptions { device, weights, kv_cache_dtype, threads, control, writer };
         let engine = load_engine(&checkpoint, &read.config, &read.preprocess, engine_options)?;
         let fingerprint = format!("{} {}", checkpoint.fingerprint(), weights.name());
         let receipt = checkpoint.quantization_report().cloned();
@@ -289,16 +283,6 @@ impl Model {
             load_time: start.elapsed(),
         };
         Self { inner: Arc::new(inner) }
-    }
-
-    /// A new conversation.
-    pub fn session(&self) -> Session {
-        Session::new(self.clone())
-    }
-
-    /// Several questions at once, at most so many of them, and at least one, being answered at a time; the others wait.
-    pub fn batch(&self, most: usize) -> Batch {
-        Batch::new(self.clone(), most)
     }
 
     /// The device, as it was asked for.
@@ -416,9 +400,9 @@ impl fmt::Debug for Model {
 
 /// The folder of a checkpoint that is named by its repository; `None` for a path.
 #[cfg(feature = "hub")]
-fn downloaded(path: &Path, options: &LoadOptions, watch: TaskControl<'_>) -> Result<Option<PathBuf>> {
+fn downloaded(path: &Path, options: &LoadOptions) -> Result<Option<PathBuf>> {
     let id = path.to_str().filter(|id| !path.exists() && hub::is_repo_id(id));
-    let fetched = id.map(|id| hub::snapshot_download(id, &options.hub, watch)).transpose();
+    let fetched = id.map(|id| hub::snapshot_download(id, &options.hub, &options.call)).transpose();
     fetched.map_err(|error| match error {
         Error::Hub { what, reason } => {
             Error::Hub { what, reason: format!("{reason}; and there is no folder {}", path.display()) }
@@ -428,7 +412,7 @@ fn downloaded(path: &Path, options: &LoadOptions, watch: TaskControl<'_>) -> Res
 }
 
 #[cfg(not(feature = "hub"))]
-fn downloaded(_path: &Path, _options: &LoadOptions, _watch: TaskControl<'_>) -> Result<Option<PathBuf>> {
+fn downloaded(_path: &Path, _options: &LoadOptions) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 

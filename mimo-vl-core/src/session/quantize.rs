@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use super::model::{LoadOptions, Model};
-use crate::cancel::TaskControl;
 use crate::checkpoint::{Checkpoint, QuantizationReport, QuantizedWriter, WeightFormat, check_memory};
 use crate::error::{Error, Result};
 use crate::model::KvCacheDtype;
@@ -22,16 +21,15 @@ use crate::quant::Divergence;
 ///
 /// # Errors
 /// [`Error::Option`] when the weights are neither [`WeightFormat::Int8`] nor [`WeightFormat::Int4`], the checkpoint is rounded
-/// already, or `to` holds one; [`Error::Io`] when a file cannot be written; and those of [`Model::load_watched`] and
+/// already, or `to` holds one; [`Error::Io`] when a file cannot be written; and those of [`Model::load`] and
 /// [`Session::stream`](super::Session::stream).
 pub fn quantize(
     from: impl AsRef<Path>,
     to: impl AsRef<Path>,
     options: &LoadOptions,
     prompts: &[Prompt],
-    watch: TaskControl<'_>,
 ) -> Result<QuantizationReport> {
-    let from = from.as_ref();
+    let (from, control) = (from.as_ref(), options.call.start());
     if !matches!(options.weights, WeightFormat::Int8 | WeightFormat::Int4) {
         let reason = format!("{} is not rounded; choose int8 or int4", options.weights.name());
         return Err(Error::option("weights", reason));
@@ -50,15 +48,15 @@ pub fn quantize(
     let writer = RefCell::new(QuantizedWriter::create(to, &checkpoint, options.weights, prompt_bytes)?);
     // The receipt is about weights: both models keep all else alike.
     let options = options.clone().kv_cache_dtype(options.kv_cache_dtype.unwrap_or(KvCacheDtype::F32));
-    let rounded = Model::load_writing(from, &options, watch, Some(&writer))?;
+    let rounded = Model::load_writing(from, &options, &control, Some(&writer))?;
     let mut agreement = Vec::with_capacity(prompts.len());
     if !prompts.is_empty() {
-        let cancel = watch.flag();
-        let quiet = TaskControl::new().cancel(&cancel);
-        let whole = Model::load_watched(from, &options.weights(WeightFormat::Native), quiet)?;
+        let control = control.without_progress();
+        let native = options.clone().weights(WeightFormat::Native);
+        let whole = Model::load_writing(from, &native, &control, None)?;
         let vocab = whole.config().text.vocab_size;
         for (prompt, text) in prompts.iter().zip(texts) {
-            let logits = |model: &Model| model.session().logits(prompt, &cancel);
+            let logits = |model: &Model| model.session().logits(prompt, &control);
             agreement.push(Divergence::new(text, &logits(&rounded)?, &logits(&whole)?, vocab));
         }
     }

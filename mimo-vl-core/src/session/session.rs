@@ -2,17 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use super::answer::{Answer, MemoryUse, Timings};
+use super::answer::{MemoryUse, Timings, timed};
 use super::constraint::Constraint;
-use super::decode_loop::{DecodeLoop, Prefilled};
 use super::media::{self, Medium, Turn};
 use super::model::Model;
 use super::prefix::{CachedPrefix, MediaSpan};
-use super::stream::Stream;
-use crate::answer::StopReason;
-use crate::cancel::{CancelToken, Stage};
+use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 use crate::model::{Features, PlaceholderRange, PrefillInput, Sequence, Step, build_input};
 use crate::preprocess::Grid;
@@ -30,7 +26,6 @@ pub struct Session {
     /// What `sequence` holds.
     held: CachedPrefix,
     turns: Vec<Turn>,
-    cancel: CancelToken,
     /// An internal error was met: the state on the device is not known any more.
     poisoned: bool,
 }
@@ -62,6 +57,21 @@ pub(super) struct Planned {
     pub(super) cached: usize,
 }
 
+/// A question that the model has taken in.
+#[derive(Clone)]
+pub(super) struct Prefilled {
+    pub(super) turns: Vec<Turn>,
+    pub(super) held: usize,
+    pub(super) rope_delta: i64,
+    pub(super) logits: Vec<f32>,
+    pub(super) options: GenerateOptions,
+    pub(super) constraint: Option<Constraint>,
+    /// The prompt has opened the thinking.
+    pub(super) in_thinking: bool,
+    pub(super) timings: Timings,
+    pub(super) control: TaskControl,
+}
+
 impl Session {
     pub(super) fn new(model: Model) -> Self {
         Self::with_turns(model, Vec::new())
@@ -70,7 +80,7 @@ impl Session {
     /// A conversation that has been going on.
     pub(super) fn with_turns(model: Model, turns: Vec<Turn>) -> Self {
         let sequence = model.engine().sequence();
-        Self { model, sequence, held: CachedPrefix::default(), turns, cancel: CancelToken::new(), poisoned: false }
+        Self { model, sequence, held: CachedPrefix::default(), turns, poisoned: false }
     }
 
     pub(super) fn turns(&self) -> &[Turn] {
@@ -85,88 +95,10 @@ impl Session {
         Ok(())
     }
 
-    /// Ask, and wait for the whole answer.
-    ///
-    /// # Errors
-    /// As [`stream`](Self::stream), and [`Error::Cancelled`] or [`Error::Internal`] while the answer is written.
-    pub fn ask(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Answer> {
-        if generate.best_of < 2 {
-            return self.stream(prompt, generate)?.answer();
-        }
-        let begun = self.start(prompt, generate)?;
-        let held = begun.held;
-        let best = self.best(begun);
-        if best.is_err() {
-            self.rewind(held);
-        }
-        best.map_err(|error| self.note(error))
-    }
-
-    /// The best of several answers to a question that the model has taken in.
-    fn best(&mut self, begun: Prefilled) -> Result<Answer> {
-        let Prefilled { turns, options, timings, .. } = &begun;
-        let mut best: Option<(Answer, f64)> = None;
-        for index in 0..options.best_of {
-            let seeded = options.clone().seed(options.seed.wrapping_add(index as u64));
-            let options = seeded.logprobs(options.logprobs.unwrap_or(0));
-            // What the model has seen of the conversation is kept for the next.
-            let again = Prefilled { options, held: timings.prompt_tokens, ..begun.clone() };
-            let tried = DecodeLoop::new(self, again)?.try_out(self)?;
-            let late = tried.0.stop == StopReason::Timeout;
-            // One that the deadline cut is not better than a whole one.
-            if best.as_ref().is_none_or(|best| !late && tried.1 > best.1) {
-                best = Some(tried);
-            }
-            if late {
-                break;
-            }
-        }
-        let Some((mut answer, _)) = best else { return Err(Error::internal("no answer")) };
-        if options.logprobs.is_none() {
-            answer.logprobs.clear();
-            answer.regions.iter_mut().for_each(|region| region.confidence = None);
-        }
-        self.commit(turns.clone(), options, answer.thinking.as_deref().unwrap_or_default(), &answer.text);
-        answer.memory = self.memory();
-        Ok(answer)
-    }
-
-    /// Ask, and read the answer while it is written.
-    ///
-    /// The call returns when the model has taken in the conversation; every event is computed when it is asked for.
-    /// A system message at the start of `prompt` takes the place of the conversation's.
-    ///
-    /// # Errors
-    /// - [`Error::Option`] when an option of `generate` is out of its range
-    /// - [`Error::Prompt`] when the prompt is empty, does not end with the user's message, or the chat template
-    ///   refuses it
-    /// - [`Error::Image`] when a picture cannot be used
-    /// - [`Error::ContextTooLong`] when the conversation leaves no room for an answer
-    /// - [`Error::Memory`] when the conversation with its answer does not fit into memory
-    /// - [`Error::Cancelled`] when [`cancel`](Self::cancel)'s flag was raised meanwhile
-    /// - [`Error::Timeout`] when the time that `generate` allows was over meanwhile
-    /// - [`Error::Internal`] for a defect of this library; the session refuses to go on after it
-    pub fn stream(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Stream<&mut Self>> {
-        Stream::start(self, prompt, generate)
-    }
-
-    /// Take in a question; what stopped an earlier one does not stop it.
-    pub(super) fn start(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Prefilled> {
-        self.cancel.lower();
-        self.start_unless_cancelled(prompt, generate)
-    }
-
-    /// Take in a question, unless a stop was asked for already.
-    pub(super) fn start_unless_cancelled(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Prefilled> {
+    /// Adds a prompt and prefills it, up to the logits of the answer's first token.
+    pub(super) fn start(&mut self, prompt: &Prompt, options: &GenerateOptions, control: TaskControl) -> Result<Prefilled> {
         self.check_whole()?;
-        self.cancel.set_deadline(generate.timeout.and_then(|time| Instant::now().checked_add(time)));
-        self.begin(prompt, generate).map_err(|error| self.note(error))
-    }
-
-    /// A handle with which any thread stops the call that is under way; it ends with [`Error::Cancelled`]. Every call
-    /// of [`ask`](Self::ask) and [`stream`](Self::stream) lowers the flag first.
-    pub fn cancel(&self) -> CancelToken {
-        self.cancel.clone()
+        self.begin(prompt, options, control).map_err(|error| self.note(error))
     }
 
     /// A second session that goes on from here on its own. The two share their pictures and features, and what the cache
@@ -177,22 +109,8 @@ impl Session {
             sequence: self.sequence.fork(),
             held: self.held.clone(),
             turns: self.turns.clone(),
-            cancel: CancelToken::new(),
             poisoned: self.poisoned,
         }
-    }
-
-    /// Be told how far a question is before its answer begins: the stage, what is done of it and what there is to do. It is
-    /// called on the thread of the call, between blocks and chunks, and should be quick.
-    pub fn on_progress(&mut self, progress: impl Fn(Stage, usize, usize) + Send + Sync + 'static) {
-        self.cancel.set_progress(Some(Arc::new(progress)));
-    }
-
-    /// Let another flag stop the work of this session, too. Handles that were given out before do not any more.
-    pub(super) fn stopped_by(&mut self, cancel: &CancelToken) {
-        let child = cancel.child();
-        child.set_progress(self.cancel.progress());
-        self.cancel = child;
     }
 
     /// Forget the conversation, and its pictures and videos.
@@ -238,7 +156,7 @@ impl Session {
     }
 
     /// Everything up to the first logits of the answer.
-    fn begin(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Prefilled> {
+    fn begin(&mut self, prompt: &Prompt, generate: &GenerateOptions, control: TaskControl) -> Result<Prefilled> {
         generate.validate()?;
         let vocabulary = self.model.config().text.vocab_size;
         if let Some((id, _)) = generate.logit_bias.iter().find(|(id, _)| *id as usize >= vocabulary) {
@@ -246,7 +164,7 @@ impl Session {
         }
         let mut timings = Timings { load: self.model.load_time(), ..Timings::default() };
         let (messages, begun) = prompt.resolve(self.model.thinking_style())?;
-        let turns = timed(&mut timings.preprocess, || self.with(messages, self.most_media(), &self.cancel))?;
+        let turns = timed(&mut timings.preprocess, || self.with(messages, self.most_media(), &control))?;
         timings.media = media::decoding(&turns, &self.turns);
         let encoded = self.encode(&turns, begun)?;
         let (needed, limit) = (encoded.tokens.ids.len() + 1, self.model.max_context());
@@ -257,13 +175,14 @@ impl Session {
         let held = self.held.common(&encoded.tokens, Arc::ptr_eq);
         timings.prompt_tokens = encoded.tokens.ids.len();
         timings.cached_tokens = held;
-        self.encode_media(&encoded.tokens.spans, held, &mut timings, &self.cancel)?;
+        self.encode_media(&encoded.tokens.spans, held, &mut timings, &control)?;
         let rope_delta = encoded.rope_delta;
-        let logits = timed(&mut timings.prefill, || self.prefill(encoded, held, generate.max_tokens))?;
+        let logits = timed(&mut timings.prefill, || self.prefill(encoded, held, generate.max_tokens, &control))?;
         let in_thinking = begun.starts_with("<think>") && !begun.contains("</think>");
         let may_think = prompt.chosen_thinking() != Thinking::Off;
         let constraint = grammar.map(|matcher| Constraint::new(matcher, may_think, in_thinking));
-        Ok(Prefilled { turns, held, rope_delta, logits, options: generate.clone(), constraint, in_thinking, timings })
+        let options = generate.clone();
+        Ok(Prefilled { turns, held, rope_delta, logits, options, constraint, in_thinking, timings, control })
     }
 
     /// A grammar at the start of an answer.
@@ -280,7 +199,7 @@ impl Session {
     }
 
     /// The conversation with the messages of a prompt, with at most so many tokens of media.
-    fn with(&self, messages: Vec<Message>, most: usize, cancel: &CancelToken) -> Result<Vec<Turn>> {
+    fn with(&self, messages: Vec<Message>, most: usize, control: &TaskControl) -> Result<Vec<Turn>> {
         let mut turns = self.turns.clone();
         let system = |message: &Message| message.role == Role::System;
         if messages.first().is_some_and(system) && turns.first().is_some_and(|turn| system(&turn.message)) {
@@ -288,7 +207,7 @@ impl Session {
         }
         for (index, message) in messages.into_iter().enumerate() {
             let first = index == 0 && system(&message);
-            let turn = Turn::new(message, &turns, self.model.preprocess_config(), most, cancel)?;
+            let turn = Turn::new(message, &turns, self.model.preprocess_config(), most, control)?;
             turns.insert(if first { 0 } else { turns.len() }, turn);
         }
         Ok(turns)
@@ -297,9 +216,8 @@ impl Session {
     /// What a question makes of the conversation, without its features.
     pub(super) fn planned(&self, prompt: &Prompt) -> Result<Planned> {
         let (messages, begun) = prompt.resolve(self.model.thinking_style())?;
-        // A plan is made at once; what stopped an earlier call is of no concern.
         let most = self.most_media().saturating_mul(MOST_PLANNED);
-        let turns = self.with(messages.clone(), most, &CancelToken::new())?;
+        let turns = self.with(messages.clone(), most, &TaskControl::default())?;
         let encoded = self.encode(&turns, begun)?;
         let cached = self.held.common(&encoded.tokens, Arc::ptr_eq);
         let media = |turns: &[Turn]| turns.iter().flat_map(|turn| &turn.media).cloned().collect::<Vec<_>>();
@@ -347,38 +265,44 @@ impl Session {
         spans: &[MediaSpan],
         held: usize,
         timings: &mut Timings,
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<()> {
         let media = spans.iter().filter(|span| span.start >= held).map(|span| &span.medium);
-        media::encode(media, &self.model, cancel, [&mut timings.preprocess, &mut timings.encode])
+        media::encode(media, &self.model, control, [&mut timings.preprocess, &mut timings.encode])
     }
 
     /// The logits after every token of a prompt, as the start of a conversation, row by row; the conversation is empty
     /// after it.
-    pub(super) fn logits(&mut self, prompt: &Prompt, cancel: &CancelToken) -> Result<Vec<f32>> {
+    pub(super) fn logits(&mut self, prompt: &Prompt, control: &TaskControl) -> Result<Vec<f32>> {
         self.reset();
         let (messages, begun) = prompt.resolve(self.model.thinking_style())?;
-        let turns = self.with(messages, self.most_media(), cancel)?;
+        let turns = self.with(messages, self.most_media(), control)?;
         let EncodedConversation { tokens, positions, .. } = self.encode(&turns, begun)?;
         let (needed, limit) = (tokens.ids.len(), self.model.max_context());
         if needed > limit {
             return Err(Error::ContextTooLong { tokens: needed, limit });
         }
-        cancel.check()?;
-        self.encode_media(&tokens.spans, 0, &mut Timings::default(), cancel)?;
-        let logits = self.sequence.prefill(&segment(&tokens, &positions, 0)?, LOGITS_CHUNK, true, cancel);
+        control.check()?;
+        self.encode_media(&tokens.spans, 0, &mut Timings::default(), control)?;
+        let logits = self.sequence.prefill(&segment(&tokens, &positions, 0)?, LOGITS_CHUNK, true, control);
         self.sequence.truncate(0);
         logits
     }
 
     /// Bring the cache from its first `held` tokens to the whole of `encoded`; gives the logits of the last token.
-    fn prefill(&mut self, encoded: EncodedConversation, held: usize, max_tokens: usize) -> Result<Vec<f32>> {
+    fn prefill(
+        &mut self,
+        encoded: EncodedConversation,
+        held: usize,
+        max_tokens: usize,
+        control: &TaskControl,
+    ) -> Result<Vec<f32>> {
         let EncodedConversation { tokens, positions, .. } = encoded;
         let _span = tracing::debug_span!("prefill", tokens = tokens.ids.len(), cached = held).entered();
         self.rewind(held);
         let room = tokens.ids.len().saturating_add(max_tokens).min(self.model.max_context());
         self.sequence.reserve(room)?;
-        let logits = self.sequence.extend(&segment(&tokens, &positions, held)?, &self.cancel)?;
+        let logits = self.sequence.extend(&segment(&tokens, &positions, held)?, control)?;
         self.check_rows(&logits, 1)?;
         self.held = tokens;
         Ok(logits)
@@ -386,7 +310,7 @@ impl Session {
 
     /// Take in one token of the answer, and guesses of those after it, which [`accept`](Self::accept) makes part of it;
     /// gives the logits after each, row by row.
-    pub(super) fn step(&mut self, ids: &[u32], rope_delta: i64) -> Result<Vec<f32>> {
+    pub(super) fn step(&mut self, ids: &[u32], rope_delta: i64, control: &TaskControl) -> Result<Vec<f32>> {
         let held = self.held.ids.len();
         // What was guessed before and not accepted.
         self.sequence.truncate(held);
@@ -396,7 +320,7 @@ impl Session {
         };
         let positions: Vec<[u32; 3]> = (0..ids.len()).map(|index| Ok([position(index)?; 3])).collect::<Result<_>>()?;
         let segment = PrefillInput { ids, positions: &positions, media: Vec::new() };
-        let logits = self.sequence.prefill(&segment, ids.len(), true, &self.cancel)?;
+        let logits = self.sequence.prefill(&segment, ids.len(), true, control)?;
         self.check_rows(&logits, ids.len())?;
         self.held.ids.extend(ids.first());
         Ok(logits)
@@ -428,11 +352,6 @@ impl Session {
         &self.held.ids
     }
 
-    /// Pass unless a stop was asked for.
-    pub(super) fn check(&self) -> Result<()> {
-        self.cancel.check()
-    }
-
     /// Forget what the cache holds from token `len` on.
     pub(super) fn rewind(&mut self, len: usize) {
         self.sequence.truncate(len);
@@ -453,13 +372,11 @@ impl Session {
         message.parts.extend(calls.into_iter().map(Part::ToolCall));
         turns.push(Turn { message, media: Vec::new() });
         self.turns = turns;
-        self.cancel.set_deadline(None);
     }
 
     /// Remember it if `error` is an internal one; gives it back.
     pub(super) fn note(&mut self, error: Error) -> Error {
         self.poisoned |= matches!(error, Error::Internal { .. });
-        self.cancel.set_deadline(None);
         error
     }
 }
@@ -489,10 +406,9 @@ fn segment<'a>(tokens: &'a CachedPrefix, positions: &'a [[u32; 3]], held: usize)
     })
 }
 
-/// Do `work`, and add the time that it took to `total`.
-pub(super) fn timed<T>(total: &mut Duration, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = work();
-    *total += start.elapsed();
-    result
+impl Model {
+    /// Opens a new conversation.
+    pub fn session(&self) -> Session {
+        Session::new(self.clone())
+    }
 }

@@ -6,11 +6,78 @@ use std::ops::DerefMut;
 
 use super::answer::Answer;
 use super::decode_loop::{DecodeLoop, State};
-use super::session::Session;
-use crate::answer::Event;
+use super::session::{Prefilled, Session};
+use crate::answer::{Event, StopReason};
 use crate::error::{Error, Result};
 use crate::prompt::Prompt;
 use crate::sampling::GenerateOptions;
+
+impl Session {
+    /// Ask, and wait for the whole answer.
+    ///
+    /// # Errors
+    /// As [`stream`](Self::stream), and [`Error::Cancelled`] or [`Error::Internal`] while the answer is written.
+    pub fn ask(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Answer> {
+        if generate.best_of < 2 {
+            return self.stream(prompt, generate)?.answer();
+        }
+        let begun = self.start(prompt, generate, generate.call.start())?;
+        let held = begun.held;
+        let best = self.best(begun);
+        if best.is_err() {
+            self.rewind(held);
+        }
+        best.map_err(|error| self.note(error))
+    }
+
+    /// The best of several answers to a question that the model has taken in.
+    fn best(&mut self, begun: Prefilled) -> Result<Answer> {
+        let Prefilled { turns, options, timings, .. } = &begun;
+        let mut best: Option<(Answer, f64)> = None;
+        for index in 0..options.best_of {
+            let seeded = options.clone().seed(options.seed.wrapping_add(index as u64));
+            let options = seeded.logprobs(options.logprobs.unwrap_or(0));
+            // What the model has seen of the conversation is kept for the next.
+            let again = Prefilled { options, held: timings.prompt_tokens, ..begun.clone() };
+            let tried = DecodeLoop::new(self, again)?.try_out(self)?;
+            let late = tried.0.stop == StopReason::Timeout;
+            // One that the deadline cut is not better than a whole one.
+            if best.as_ref().is_none_or(|best| !late && tried.1 > best.1) {
+                best = Some(tried);
+            }
+            if late {
+                break;
+            }
+        }
+        let Some((mut answer, _)) = best else { return Err(Error::internal("no answer")) };
+        if options.logprobs.is_none() {
+            answer.logprobs.clear();
+            answer.regions.iter_mut().for_each(|region| region.confidence = None);
+        }
+        self.commit(turns.clone(), options, answer.thinking.as_deref().unwrap_or_default(), &answer.text);
+        answer.memory = self.memory();
+        Ok(answer)
+    }
+
+    /// Ask, and read the answer while it is written.
+    ///
+    /// The call returns when the model has taken in the conversation; every event is computed when it is asked for.
+    /// A system message at the start of `prompt` takes the place of the conversation's.
+    ///
+    /// # Errors
+    /// - [`Error::Option`] when an option of `generate` is out of its range
+    /// - [`Error::Prompt`] when the prompt is empty, does not end with the user's message, or the chat template
+    ///   refuses it
+    /// - [`Error::Image`] when a picture cannot be used
+    /// - [`Error::ContextTooLong`] when the conversation leaves no room for an answer
+    /// - [`Error::Memory`] when the conversation with its answer does not fit into memory
+    /// - [`Error::Cancelled`] when the token of the options was cancelled, before or during the call
+    /// - [`Error::Timeout`] when the time that the options allow was over before the answer began
+    /// - [`Error::Internal`] for a defect of this library; the session refuses to go on after it
+    pub fn stream(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Stream<&mut Self>> {
+        Stream::start(self, prompt, generate)
+    }
+}
 
 /// An answer that is computed as its events are asked for.
 ///
@@ -30,7 +97,7 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
     /// # Errors
     /// Those of [`Session::stream`]; `session` is dropped then.
     pub fn start(mut session: S, prompt: &Prompt, generate: &GenerateOptions) -> Result<Self> {
-        let begun = session.start(prompt, generate)?;
+        let begun = session.start(prompt, generate, generate.call.start())?;
         let writer = DecodeLoop::new(&session, begun)?;
         Ok(Self { session, writer })
     }
@@ -53,7 +120,7 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
     /// Run to the end, and give the whole answer; events that were read before are part of it.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] when the session's flag was raised, [`Error::Internal`] for a defect of this library or
+    /// [`Error::Cancelled`] when the token of the options was cancelled, [`Error::Internal`] for a defect of this library or
     /// when the stream has given an error already.
     pub fn answer(mut self) -> Result<Answer> {
         for event in &mut self {
@@ -62,7 +129,7 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
         match self.writer.state() {
             State::Committed(stop) => Ok(self.writer.take_answer(&self.session, stop)),
             _ => {
-                self.session.check()?;
+                self.writer.check()?;
                 Err(Error::internal("the answer ended with an error"))
             }
         }

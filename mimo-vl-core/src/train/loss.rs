@@ -5,7 +5,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::batch::{BLOCK, Batch, NumberTarget, PatchLabel, Target};
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::checkpoint::TensorSource;
 use crate::config::{ModelConfig, PreprocessConfig};
 use crate::error::{Error, Result};
@@ -106,17 +106,17 @@ impl<B: Kernels> Learner<B> {
         amount: Amount,
         preprocess: &PreprocessConfig,
         device: &B::Device,
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Loss<B>> {
         let language = self.model.language();
         let mut x = language.embed(&batch.ids, device);
         let mut auxiliary = Vec::new();
         if !batch.grids.is_empty() {
-            let features = self.model.features(&batch.pixels, &batch.grids, preprocess, device, cancel)?;
+            let features = self.model.features(&batch.pixels, &batch.grids, preprocess, device, control)?;
             auxiliary.extend(self.kind_loss(features.clone(), &batch.patch_labels, amount, device)?);
             x = merge_embeddings(x, features, &batch.slots);
         }
-        let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, cancel)?;
+        let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, control)?;
         auxiliary.extend(self.early_loss(middle.clone(), batch, amount, device)?);
         auxiliary.extend(self.number_loss(middle.clone(), &batch.numbered(), amount.numbered, device)?);
         let in_forms = |targets: &[NumberTarget], patches: usize| {

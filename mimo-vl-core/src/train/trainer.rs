@@ -17,7 +17,7 @@ use super::gradients::{clip, detached};
 use super::loss::{Amount, Labels, Learner};
 use super::save;
 use super::schedule::Schedule;
-use crate::cancel::CancelToken;
+use crate::cancel::{CancelToken, TaskControl};
 use crate::checkpoint::TensorSource;
 use crate::config::{ModelConfig, PreprocessConfig};
 use crate::error::{Error, Result};
@@ -265,7 +265,7 @@ impl<B: Kernels> Trainer<B> {
     }
 
     fn part(&self, learner: Learner<Autodiff<B>>, batch: &Batch, amount: Amount) -> Result<Part> {
-        let loss = learner.loss(batch, amount, &self.preprocess, &self.device, &CancelToken::new())?;
+        let loss = learner.loss(batch, amount, &self.preprocess, &self.device, &TaskControl::default())?;
         let (value, right) = (loss.tokens.into_scalar().elem(), loss.right.into_scalar().elem());
         let auxiliary = loss.auxiliary.into_scalar().elem();
         Ok(Part { loss: value, auxiliary, right, grads: GradientsParams::from_grads(loss.total.backward(), &learner) })

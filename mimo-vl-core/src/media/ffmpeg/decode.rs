@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 use crate::media::Image;
 
@@ -27,12 +27,12 @@ pub(super) fn decode(
     path: &Path,
     ffmpeg: &OsStr,
     indices: &[usize],
-    cancel: &CancelToken,
+    control: &TaskControl,
     mut take: impl FnMut(Image) -> Result<()>,
 ) -> Result<()> {
     // Older versions have another word for it.
     for keep_times in [["-fps_mode", "passthrough"], ["-vsync", "0"]] {
-        match decode_with(keep_times, path, ffmpeg, indices, cancel, &mut take) {
+        match decode_with(keep_times, path, ffmpeg, indices, control, &mut take) {
             Err(Error::Image { reason, .. }) if reason.contains("fps_mode") => {}
             other => return other,
         }
@@ -45,7 +45,7 @@ fn decode_with(
     path: &Path,
     ffmpeg: &OsStr,
     indices: &[usize],
-    cancel: &CancelToken,
+    control: &TaskControl,
     take: &mut impl FnMut(Image) -> Result<()>,
 ) -> Result<()> {
     let wanted: Vec<String> = indices.iter().map(|index| format!("eq(n,{index})")).collect();
@@ -54,7 +54,7 @@ fn decode_with(
     let [option, value] = keep_times;
     let map = ["-map", "0:v:0", "-vf", &select, option, value, "-frames:v", &last];
     let after = [&map[..], &["-f", "image2pipe", "-c:v", "ppm", "-"]].concat();
-    let mut program = Program::start(ffmpeg, path, &["-v", "error", "-nostdin", "-i"], &after, cancel)?;
+    let mut program = Program::start(ffmpeg, path, &["-v", "error", "-nostdin", "-i"], &after, control)?;
     let mut count = 0;
     while let Some(frame) = program.read_frame()? {
         take(frame)?;
@@ -83,7 +83,7 @@ pub(super) struct Program<'a> {
     said: Option<JoinHandle<String>>,
     watch: Option<JoinHandle<()>>,
     over: Arc<AtomicBool>,
-    cancel: CancelToken,
+    control: TaskControl,
 }
 
 impl<'a> Program<'a> {
@@ -93,7 +93,7 @@ impl<'a> Program<'a> {
         path: &'a Path,
         before: &[&str],
         after: &[&str],
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Self> {
         // A name that starts with a dash or looks like an address is the name of a file all the same.
         let mut file = OsString::from("file:");
@@ -119,10 +119,10 @@ impl<'a> Program<'a> {
         let (output, errors) = pipes.ok_or_else(|| Error::internal("a program without pipes"))?;
         let (child, over) = (Arc::new(Mutex::new(child)), Arc::new(AtomicBool::new(false)));
         let watch = thread::spawn({
-            let (child, over, cancel) = (Arc::clone(&child), Arc::clone(&over), cancel.clone());
+            let (child, over, control) = (Arc::clone(&child), Arc::clone(&over), control.clone());
             move || {
                 while !over.load(Ordering::Relaxed) {
-                    if cancel.check().is_err() {
+                    if control.check().is_err() {
                         kill(&child);
                         return;
                     }
@@ -148,7 +148,7 @@ impl<'a> Program<'a> {
             said: Some(said),
             watch: Some(watch),
             over,
-            cancel: cancel.clone(),
+            control: control.clone(),
         })
     }
 
@@ -192,7 +192,7 @@ impl<'a> Program<'a> {
         io::copy(&mut self.output, &mut io::sink()).map_err(|error| Error::io(self.path, error))?;
         let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
         let status = loop {
-            self.cancel.check()?;
+            self.control.check()?;
             // Not waited for under the lock, which stopping it needs.
             let ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
             match ended.map_err(|error| Error::io(self.path, error))? {
@@ -200,7 +200,7 @@ impl<'a> Program<'a> {
                 None => thread::sleep(Duration::from_millis(1)),
             }
         };
-        self.cancel.check()?;
+        self.control.check()?;
         if status.success() {
             return Ok(());
         }

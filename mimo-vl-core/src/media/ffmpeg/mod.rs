@@ -15,7 +15,7 @@ use std::time::Instant;
 use decode::decode;
 use probe::probe;
 
-use crate::cancel::TaskControl;
+use crate::cancel::{CallOptions, Stage, TaskControl, call_setters};
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
 use crate::media::{Bicubic, FrameSampling, Image, Video, check_fps, resize, sample_frames};
@@ -35,6 +35,8 @@ pub struct VideoOptions {
     pub ffmpeg: OsString,
     /// The program that tells what a file holds. Default: `ffprobe`, looked for in `PATH`.
     pub ffprobe: OsString,
+    /// Cancellation, time limit and progress, in frames, of each call with these options.
+    pub call: CallOptions,
 }
 
 impl Default for VideoOptions {
@@ -45,6 +47,7 @@ impl Default for VideoOptions {
             max_pixels: None,
             ffmpeg: "ffmpeg".into(),
             ffprobe: "ffprobe".into(),
+            call: CallOptions::new(),
         }
     }
 }
@@ -89,6 +92,8 @@ impl VideoOptions {
         self.ffprobe = program.into();
         self
     }
+
+    call_setters!();
 }
 
 impl Video {
@@ -96,27 +101,20 @@ impl Video {
     ///
     /// # Errors
     /// [`Error::Io`] when there is no such file, [`Error::Image`] when `ffmpeg` or `ffprobe` is missing, or the file has no
-    /// video, is damaged or ends early, [`Error::Option`] when the sampling does not fit the video.
+    /// video, is damaged or ends early, [`Error::Option`] when the sampling does not fit the video,
+    /// [`Error::Cancelled`] and [`Error::Timeout`] as the options of the call say.
     pub fn open(path: impl AsRef<Path>, options: &VideoOptions) -> Result<Self> {
-        Self::open_watched(path, options, TaskControl::new())
-    }
-
-    /// [`open`](Self::open), with someone who watches how many of the frames are there and may stop it.
-    ///
-    /// # Errors
-    /// Those of [`open`](Self::open), [`Error::Cancelled`] and [`Error::Timeout`].
-    pub fn open_watched(path: impl AsRef<Path>, options: &VideoOptions, watch: TaskControl<'_>) -> Result<Self> {
         let (path, start) = (path.as_ref(), Instant::now());
         let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
         if !metadata.is_file() {
             return Err(Error::image(path.display().to_string(), "not a file"));
         }
         let _span = tracing::info_span!("video", path = %path.display()).entered();
-        let cancel = watch.flag();
-        let stream = probe(path, &options.ffprobe, &cancel)?;
+        let control = options.call.start();
+        let stream = probe(path, &options.ffprobe, &control)?;
         let sampled = sample_frames(stream.times.len(), stream.fps, &options.sampling)?;
-        let mut shrinking = Shrinking::new(sampled.indices.len(), options, watch);
-        decode(path, &options.ffmpeg, &sampled.indices, &cancel, |frame| shrinking.push(&frame))?;
+        let mut shrinking = Shrinking::new(sampled.indices.len(), options, &control);
+        decode(path, &options.ffmpeg, &sampled.indices, &control, |frame| shrinking.push(&frame))?;
         let times = sampled.indices.iter().map(|&index| stream.times[index]).collect();
         Ok(shrinking.video(sampled.fps)?.with_times(Some(times), None).decoded_in(start.elapsed()))
     }
@@ -136,14 +134,14 @@ impl Video {
         count: usize,
         fps: f64,
         options: &VideoOptions,
-        watch: TaskControl<'_>,
     ) -> Result<Self> {
         if !(1..=MOST_FRAMES).contains(&count) {
             return Err(Error::option("count", format!("{count} frames; from 1 to {MOST_FRAMES} can be given")));
         }
         check_fps(fps)?;
-        let mut shrinking = Shrinking::new(count, options, watch);
-        watch.step(0, count as u64)?;
+        let control = options.call.start();
+        let mut shrinking = Shrinking::new(count, options, &control);
+        control.step(Stage::Decode, 0, count as u64)?;
         for frame in frames {
             shrinking.push(&frame?)?;
         }
@@ -159,14 +157,14 @@ struct Shrinking<'a> {
     frames: Vec<Image>,
     count: usize,
     options: &'a VideoOptions,
-    watch: TaskControl<'a>,
+    control: &'a TaskControl,
     /// Width and height of the first frame, and as the model sees it.
     size: Option<[(u32, u32); 2]>,
 }
 
 impl<'a> Shrinking<'a> {
-    fn new(count: usize, options: &'a VideoOptions, watch: TaskControl<'a>) -> Self {
-        Self { frames: Vec::new(), count, options, watch, size: None }
+    fn new(count: usize, options: &'a VideoOptions, control: &'a TaskControl) -> Self {
+        Self { frames: Vec::new(), count, options, control, size: None }
     }
 
     fn push(&mut self, frame: &Image) -> Result<()> {
@@ -186,7 +184,7 @@ impl<'a> Shrinking<'a> {
         let (from, to) = ((own.1 as usize, own.0 as usize), (height as usize, width as usize));
         let pixels = resize(frame.pixels(), from, to, Bicubic::Torchvision)?.into_owned();
         self.frames.push(frame.with_size(width, height, pixels));
-        self.watch.step(self.frames.len() as u64, self.count as u64)
+        self.control.step(Stage::Decode, self.frames.len() as u64, self.count as u64)
     }
 
     /// The width and height at which the model sees frames like this one.

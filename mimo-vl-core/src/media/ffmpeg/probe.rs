@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::decode::{Program, refused};
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::error::Result;
 
 /// The first stream of moving pictures in a file.
@@ -44,10 +44,10 @@ struct Packet {
 }
 
 /// Ask `ffprobe` for the frames of a file, without decoding them.
-pub(super) fn probe(path: &Path, ffprobe: &OsStr, cancel: &CancelToken) -> Result<Stream> {
+pub(super) fn probe(path: &Path, ffprobe: &OsStr, control: &TaskControl) -> Result<Stream> {
     let entries = "stream=avg_frame_rate,r_frame_rate,nb_frames:packet=pts_time,dts_time,flags";
     let words = ["-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "json"];
-    let mut program = Program::start(ffprobe, path, &words, &[], cancel)?;
+    let mut program = Program::start(ffprobe, path, &words, &[], control)?;
     let output = program.read_all()?;
     program.finish()?;
     let probed: Probed = serde_json::from_slice(&output)

@@ -24,7 +24,7 @@ use hayro::kurbo::{Affine, Point};
 
 pub use options::PdfOptions;
 
-use crate::cancel::TaskControl;
+use crate::cancel::Stage;
 use crate::error::Result;
 use crate::media::{Image, PageFrame};
 use render::Drawn;
@@ -81,48 +81,41 @@ impl PdfPage {
 /// [`Error::Io`] when the file cannot be read. [`Error::Image`] when it is not a PDF file, is too large, cut short or
 /// damaged, has no pages, or is encrypted and the password is missing or wrong; or when a page has no area, is damaged,
 /// makes the renderer fail or takes too long. [`Error::Option`] when an option is out of its range, the file does not
-/// have the pages, or they are more than allowed.
+/// have the pages, or they are more than allowed. [`Error::Cancelled`] and [`Error::Timeout`] as the options say.
 ///
+/// [`Error::Cancelled`]: crate::error::Error::Cancelled
+/// [`Error::Timeout`]: crate::error::Error::Timeout
 /// [`Error::Io`]: crate::error::Error::Io
 /// [`Error::Image`]: crate::error::Error::Image
 /// [`Error::Option`]: crate::error::Error::Option
 pub fn open_pdf(path: impl AsRef<Path>, options: &PdfOptions) -> Result<Vec<PdfPage>> {
-    open_pdf_watched(path, options, TaskControl::new())
-}
-
-/// [`open`], with someone who watches how many of the pages are drawn and may stop it.
-///
-/// # Errors
-/// Those of [`open`], [`Error::Cancelled`](crate::error::Error::Cancelled) and
-/// [`Error::Timeout`](crate::error::Error::Timeout).
-pub fn open_pdf_watched(path: impl AsRef<Path>, options: &PdfOptions, watch: TaskControl<'_>) -> Result<Vec<PdfPage>> {
     options.check()?;
     let path = path.as_ref();
     let _span = tracing::info_span!("pdf", path = %path.display()).entered();
-    draw(&path.display().to_string(), file::read(path)?, options, watch)
+    render_pages(&path.display().to_string(), file::read(path)?, options)
 }
 
-/// Draw the pages of a PDF file that is in memory, with someone who watches as in [`open_watched`].
+/// Renders the pages of a PDF file in memory.
 ///
 /// # Errors
-/// Those of [`open_watched`], without [`Error::Io`](crate::error::Error::Io).
-pub fn open_pdf_bytes(bytes: Vec<u8>, options: &PdfOptions, watch: TaskControl<'_>) -> Result<Vec<PdfPage>> {
+/// Those of [`open_pdf`], without [`Error::Io`](crate::error::Error::Io).
+pub fn open_pdf_bytes(bytes: Vec<u8>, options: &PdfOptions) -> Result<Vec<PdfPage>> {
     options.check()?;
-    draw(&format!("PDF file of {} bytes in memory", bytes.len()), bytes, options, watch)
+    render_pages(&format!("PDF file of {} bytes in memory", bytes.len()), bytes, options)
 }
 
-fn draw(name: &str, bytes: Vec<u8>, options: &PdfOptions, watch: TaskControl<'_>) -> Result<Vec<PdfPage>> {
+fn render_pages(name: &str, bytes: Vec<u8>, options: &PdfOptions) -> Result<Vec<PdfPage>> {
     file::check(name, &bytes)?;
-    let cancel = watch.flag();
-    cancel.check()?;
+    let control = options.call.start();
+    control.check()?;
     let worker = Worker::start(name, bytes, options)?;
-    let numbers = worker.pages(&cancel)?;
+    let numbers = worker.pages(&control)?;
     let count = numbers.len() as u64;
-    watch.step(0, count)?;
+    control.step(Stage::Decode, 0, count)?;
     let mut pages = Vec::with_capacity(numbers.len());
     for number in numbers {
-        pages.push(PdfPage::new(number, worker.draw(number, &cancel)?)?);
-        watch.step(pages.len() as u64, count)?;
+        pages.push(PdfPage::new(number, worker.draw(number, &control)?)?);
+        control.step(Stage::Decode, pages.len() as u64, count)?;
     }
     Ok(pages)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use crate::cancel::{CallOptions, call_setters};
 use crate::error::{Error, Result};
 
 /// How a PDF file is read.
@@ -20,11 +21,13 @@ pub struct PdfOptions {
     pub max_pages: usize,
     /// The password that opens the file. Default: none. One that the file does not need is not looked at.
     pub password: Option<String>,
+    /// Cancellation, time limit and progress, in pages, of each call with these options.
+    pub call: CallOptions,
 }
 
 impl Default for PdfOptions {
     fn default() -> Self {
-        Self { pages: None, max_pixels: 4096 * 28 * 28, dpi: 144.0, max_pages: 64, password: None }
+        Self { pages: None, max_pixels: 4096 * 28 * 28, dpi: 144.0, max_pages: 64, password: None, call: CallOptions::new() }
     }
 }
 
@@ -68,6 +71,8 @@ impl PdfOptions {
         self.password = Some(password.into());
         self
     }
+
+    call_setters!();
 
     /// Pass when every value is one that a file could be read with.
     pub(super) fn check(&self) -> Result<()> {

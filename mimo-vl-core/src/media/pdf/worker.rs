@@ -11,13 +11,13 @@ use hayro::RenderCache;
 use super::file;
 use super::options::PdfOptions;
 use super::render::{self, Drawn};
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 
 /// Longest time that opening a file, or drawing one page, may take.
 const LIMIT: Duration = Duration::from_secs(60);
 /// A raised flag is seen after so long at most.
-const GLANCE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// What the renderer nests, it may put on the stack, and running out of that would end the whole process.
 const STACK: usize = 64 * 1024 * 1024;
 
@@ -43,13 +43,13 @@ impl Worker {
     }
 
     /// The numbers of the pages that [`draw`](Self::draw) will give.
-    pub(super) fn pages(&self, cancel: &CancelToken) -> Result<Vec<usize>> {
-        wait(&self.pages, LIMIT, cancel, &self.name)
+    pub(super) fn pages(&self, control: &TaskControl) -> Result<Vec<usize>> {
+        wait(&self.pages, LIMIT, control, &self.name)
     }
 
     /// The next page, which is the one with this number.
-    pub(super) fn draw(&self, number: usize, cancel: &CancelToken) -> Result<Drawn> {
-        wait(&self.drawn, LIMIT, cancel, &page_name(&self.name, number))
+    pub(super) fn draw(&self, number: usize, control: &TaskControl) -> Result<Drawn> {
+        wait(&self.drawn, LIMIT, control, &page_name(&self.name, number))
     }
 }
 
@@ -103,11 +103,11 @@ fn panicked(what: &str, panic: &(dyn Any + Send)) -> Error {
 }
 
 /// What comes from the thread next, unless a stop is asked for or the time is over.
-fn wait<T>(from: &Receiver<Result<T>>, limit: Duration, cancel: &CancelToken, what: &str) -> Result<T> {
+fn wait<T>(from: &Receiver<Result<T>>, limit: Duration, control: &TaskControl, what: &str) -> Result<T> {
     let start = Instant::now();
     loop {
-        cancel.check()?;
-        match from.recv_timeout(GLANCE) {
+        control.check()?;
+        match from.recv_timeout(POLL_INTERVAL) {
             Ok(result) => return result,
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(Error::internal(format!("{what}: the thread that draws pages is gone")));
@@ -134,16 +134,16 @@ mod tests {
     fn waiting_has_an_end() {
         let (_send, receive) = sync_channel::<Result<()>>(0);
         let limit = Duration::from_millis(50);
-        let error = wait(&receive, limit, &CancelToken::new(), "a.pdf: page 3").unwrap_err();
+        let error = wait(&receive, limit, &TaskControl::default(), "a.pdf: page 3").unwrap_err();
         assert_eq!(error.to_string(), "a.pdf: page 3: it takes longer than 0.05 seconds");
-        let cancel = CancelToken::new();
-        let from_elsewhere = cancel.clone();
+        let token = crate::cancel::CancelToken::new();
+        let control = TaskControl::with_cancel(&token);
         let other = thread::spawn(move || {
             thread::sleep(Duration::from_millis(50));
-            from_elsewhere.cancel();
+            token.cancel();
         });
         let start = Instant::now();
-        assert!(matches!(wait(&receive, LIMIT, &cancel, "a.pdf"), Err(Error::Cancelled)));
+        assert!(matches!(wait(&receive, LIMIT, &control, "a.pdf"), Err(Error::Cancelled)));
         assert!(start.elapsed() < Duration::from_secs(5));
         other.join().unwrap();
     }
@@ -152,6 +152,6 @@ mod tests {
     fn a_thread_that_is_gone_is_a_defect() {
         let (send, receive) = sync_channel::<Result<()>>(0);
         drop(send);
-        assert!(matches!(wait(&receive, LIMIT, &CancelToken::new(), "a.pdf"), Err(Error::Internal { .. })));
+        assert!(matches!(wait(&receive, LIMIT, &TaskControl::default(), "a.pdf"), Err(Error::Internal { .. })));
     }
 }

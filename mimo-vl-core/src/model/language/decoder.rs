@@ -7,7 +7,7 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use super::kv_cache::{Cache, KvCacheDtype};
 use super::layer::Layer;
-use crate::cancel::CancelToken;
+use crate::cancel::TaskControl;
 use crate::checkpoint::TensorSource;
 use crate::config::TextConfig;
 use crate::error::Result;
@@ -108,10 +108,10 @@ impl<B: Kernels> LanguageModel<B> {
         positions: &[[u32; 3]],
         batch: usize,
         caches: &mut [&mut Cache<B>],
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Tensor<B, 2>> {
         let rope = self.rope(positions, &x.device());
-        let x = self.run(0..self.layers.len(), x, &rope, batch, caches, cancel)?;
+        let x = self.run(0..self.layers.len(), x, &rope, batch, caches, control)?;
         for cache in caches {
             cache.advance(positions.len() / batch);
         }
@@ -126,14 +126,14 @@ impl<B: Kernels> LanguageModel<B> {
         x: Tensor<B, 2>,
         positions: &[[u32; 3]],
         batch: usize,
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<[Tensor<B, 2>; 3]> {
         let all = self.layers.len();
         let (half, most) = (all / 2, all.saturating_sub(1));
         let rope = self.rope(positions, &x.device());
-        let middle = self.run(0..half, x, &rope, batch, &mut [], cancel)?;
-        let late = self.run(half..most, middle.clone(), &rope, batch, &mut [], cancel)?;
-        let last = self.run(most..all, late.clone(), &rope, batch, &mut [], cancel)?;
+        let middle = self.run(0..half, x, &rope, batch, &mut [], control)?;
+        let late = self.run(half..most, middle.clone(), &rope, batch, &mut [], control)?;
+        let last = self.run(most..all, late.clone(), &rope, batch, &mut [], control)?;
         Ok([middle, late, self.norm.forward(last)])
     }
 
@@ -155,10 +155,10 @@ impl<B: Kernels> LanguageModel<B> {
         rope: &RopeTable<B>,
         batch: usize,
         caches: &mut [&mut Cache<B>],
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Tensor<B, 2>> {
         for (index, layer) in self.layers.iter().enumerate().take(layers.end).skip(layers.start) {
-            cancel.check()?;
+            control.check()?;
             let of_layer = caches.iter_mut().map(|cache| {
                 let (layers, past) = cache.layers();
                 (&mut layers[index], past)

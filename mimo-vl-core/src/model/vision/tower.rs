@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::block::{AttentionContext, Block, Reorder};
 use super::windows::{AttentionPlan, patch_coords};
-use crate::cancel::{CancelToken, Stage};
+use crate::cancel::{Stage, TaskControl};
 use crate::checkpoint::TensorSource;
 use crate::config::{PreprocessConfig, VisionConfig};
 use crate::error::Result;
@@ -57,7 +57,7 @@ impl<B: Kernels> VisionTower<B> {
         grids: &[Grid],
         preprocess: &PreprocessConfig,
         device: &B::Device,
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Tensor<B, 2>> {
         let plan = AttentionPlan::new(grids, self.window_side);
         let places = patch_coords(grids);
@@ -72,9 +72,9 @@ impl<B: Kernels> VisionTower<B> {
         };
         let mut x = self.patch_embed.forward(normalised(pixels, &plan.order, preprocess, device));
         for (index, block) in self.blocks.iter().enumerate() {
-            cancel.check()?;
+            control.check()?;
             x = block.forward(x, &pass);
-            cancel.report(Stage::Encode, index + 1, self.blocks.len());
+            control.report(Stage::Encode, index as u64 + 1, self.blocks.len() as u64);
         }
         Ok(match pass.reorder {
             Some(reorder) => x.select(0, reorder.to_image),
