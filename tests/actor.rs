@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mimo_vl_core::expert::{Engine, Features, Patches, PrefillInput, Sequence};
+use mimo_vl_core::expert::{Engine, Features, Patches, PrefillInput, Sequence, TaskControl};
 use mimo_vl_core::{
-    Answer, CancelToken, GenerateOptions, Image, LoadOptions, Model, ModelConfig, Prompt, Result, Session,
-    ThinkingStyle,
+    Answer, GenerateOptions, Image, LoadOptions, Model, ModelConfig, Prompt, Result, Session, ThinkingStyle,
 };
 
 use crate::fixture::checkpoint;
@@ -38,8 +37,8 @@ impl Engine for Scripted {
         &self.config
     }
 
-    fn encode_all(&self, patches: &[&Patches], cancel: &CancelToken) -> Result<Vec<Features>> {
-        cancel.check()?;
+    fn encode_all(&self, patches: &[&Patches], control: &TaskControl) -> Result<Vec<Features>> {
+        control.check()?;
         let mut script = self.script.lock().unwrap();
         script.encoded += patches.len();
         std::thread::sleep(script.pause);
@@ -83,8 +82,8 @@ impl Sequence for Conversation {
         Box::new(Self { script: Arc::clone(script), vocabulary, len, asked })
     }
 
-    fn step(&mut self, id: u32, position: u32, cancel: &CancelToken) -> Result<Vec<f32>> {
-        self.prefill(&PrefillInput { ids: &[id], positions: &[[position; 3]], media: Vec::new() }, 1, true, cancel)
+    fn step(&mut self, id: u32, position: u32, control: &TaskControl) -> Result<Vec<f32>> {
+        self.prefill(&PrefillInput { ids: &[id], positions: &[[position; 3]], media: Vec::new() }, 1, true, control)
     }
 
     fn prefill(
@@ -92,9 +91,9 @@ impl Sequence for Conversation {
         segment: &PrefillInput<'_>,
         _chunk: usize,
         all: bool,
-        cancel: &CancelToken,
+        control: &TaskControl,
     ) -> Result<Vec<f32>> {
-        cancel.check()?;
+        control.check()?;
         let pause = {
             let mut script = self.script.lock().unwrap();
             script.prefills += 1;
@@ -103,7 +102,7 @@ impl Sequence for Conversation {
         let end = Instant::now() + pause;
         while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             std::thread::sleep(left.min(Duration::from_millis(5)));
-            cancel.check()?;
+            control.check()?;
         }
         let script = self.script.lock().unwrap();
         self.len += segment.ids.len();

@@ -1,11 +1,11 @@
 //! Several questions at once.
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mimo_vl_core::expert::{PrefillInput, Step};
+use mimo_vl_core::expert::{PrefillInput, Step, TaskControl};
 use mimo_vl_core::{
-    Answer, Batch, CancelToken, ErrorCode, Event, GenerateOptions, LoadOptions, Model, Prompt, StopReason, WeightFormat,
+    Answer, Batch, BatchOptions, CancelToken, ErrorCode, Event, GenerateOptions, LoadOptions, Model, Prompt,
+    StopReason, WeightFormat,
 };
 use mimo_vl_tests::fixture::{checkpoint, model, picture, short, video};
 
@@ -52,7 +52,7 @@ fn a_batch_answers_as_sessions_alone_do() {
         .collect();
     let alone: Vec<Answer> = prompts.iter().map(|(p, g)| model().session().ask(p, g).unwrap()).collect();
     for most in [1, 3, 10] {
-        let mut batch = model().batch(most);
+        let mut batch = model().batch(&BatchOptions::new().max_concurrent(most));
         for (prompt, generate) in &prompts {
             batch.add(prompt, generate);
         }
@@ -74,7 +74,7 @@ fn a_batch_answers_as_sessions_alone_do() {
 
 #[test]
 fn a_step_together_has_the_logits_of_steps_alone() {
-    let cancel = CancelToken::new();
+    let control = TaskControl::default();
     for weights in [WeightFormat::F32, WeightFormat::Int8, WeightFormat::Int4] {
         let model = Model::load(checkpoint(), &LoadOptions::new().weights(weights)).unwrap();
         let text = |index: u32| model.tokenizer().encode(&"a few words ".repeat(1 + index as usize)).unwrap();
@@ -82,17 +82,17 @@ fn a_step_together_has_the_logits_of_steps_alone() {
             let (ids, mut sequence) = (text(index), model.engine().sequence());
             let positions: Vec<[u32; 3]> = (0..ids.len() as u32).map(|position| [position; 3]).collect();
             let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-            sequence.extend(&segment, &cancel).unwrap();
+            sequence.extend(&segment, &control).unwrap();
             (ids[0], ids.len() as u32, sequence)
         };
         let mut sequences: Vec<_> = (0..11).map(begun).collect();
         let steps = sequences.iter_mut();
         let steps =
             steps.map(|(id, position, sequence)| Step { sequence: &mut **sequence, id: *id, position: *position });
-        let together = model.engine().decode_batch(&mut steps.collect::<Vec<_>>(), &cancel).unwrap();
+        let together = model.engine().decode_batch(&mut steps.collect::<Vec<_>>(), &control).unwrap();
         for (index, row) in together.iter().enumerate() {
             let (id, position, mut sequence) = begun(index as u32);
-            let alone = sequence.step(id, position, &cancel).unwrap();
+            let alone = sequence.step(id, position, &control).unwrap();
             let square = |x: f32| f64::from(x).powi(2);
             let apart: f64 = row.iter().zip(&alone).map(|(a, b)| square(a - b)).sum();
             let norm: f64 = alone.iter().map(|&b| square(b)).sum();
@@ -103,27 +103,24 @@ fn a_step_together_has_the_logits_of_steps_alone() {
 
 #[test]
 fn one_question_is_stopped_while_it_is_taken_in() {
-    let mut batch = model().batch(2);
-    let handle: Arc<OnceLock<CancelToken>> = Arc::default();
-    let mut session = model().session();
-    let own = handle.clone();
-    session.on_progress(move |_, _, _| own.get().unwrap().cancel());
-    let stopped = batch.add_to(session, &Prompt::user().image(picture(1, 90, 90)).text("What?"), &endless());
+    let mut batch = model().batch(&BatchOptions::new().max_concurrent(2));
+    let (first, last) = (CancelToken::new(), CancelToken::new());
+    let token = first.clone();
+    let options = endless().cancel(&first).on_progress(move |_| token.cancel());
+    let stopped = batch.add(&Prompt::user().image(picture(1, 90, 90)).text("What?"), &options);
     let other = batch.add(&Prompt::user().text("What?"), &endless().max_tokens(5));
-    let waiting = batch.add(&Prompt::user().text("What?"), &endless());
-    handle.set(batch.cancel_one(stopped).unwrap()).unwrap();
-    batch.cancel_one(waiting).unwrap().cancel();
+    let waiting = batch.add(&Prompt::user().text("What?"), &endless().cancel(&last));
+    last.cancel();
     let said = run(&mut batch, 3);
     assert_eq!(said[stopped].1, Some(Err(ErrorCode::Cancelled)));
     assert_eq!(said[waiting], (String::new(), Some(Err(ErrorCode::Cancelled))));
     assert_eq!(said[other].1, Some(Ok(StopReason::MaxTokens)));
-    assert!(batch.cancel_one(stopped).is_none() && batch.cancel_one(9).is_none());
 }
 
 #[test]
 fn questions_come_and_go_while_others_are_answered() {
     let asked = |tokens| (Prompt::user().text("What?"), endless().max_tokens(tokens));
-    let mut batch = model().batch(2);
+    let mut batch = model().batch(&BatchOptions::new().max_concurrent(2));
     for tokens in [40, 2, 5] {
         let (prompt, generate) = asked(tokens);
         batch.add(&prompt, &generate);
@@ -144,7 +141,7 @@ fn questions_come_and_go_while_others_are_answered() {
 
 #[test]
 fn a_bad_question_harms_no_other() {
-    let mut batch = model().batch(4);
+    let mut batch = model().batch(&BatchOptions::new().max_concurrent(4));
     let good = || Prompt::user().text("What?");
     batch.add(&good(), &short());
     batch.add(&Prompt::user(), &short());
@@ -162,12 +159,13 @@ fn a_bad_question_harms_no_other() {
 
 #[test]
 fn a_batch_is_cancelled_as_a_whole() {
-    let mut batch = model().batch(2);
+    let token = CancelToken::new();
+    let mut batch = model().batch(&BatchOptions::new().max_concurrent(2).cancel(&token));
     for _ in 0..4 {
         batch.add(&Prompt::user().text("What?"), &endless());
     }
     batch.next().unwrap().1.unwrap();
-    batch.cancel().cancel();
+    token.cancel();
     let ends: Vec<_> = batch.by_ref().filter_map(|(_, event)| event.err()).map(|error| error.code()).collect();
     assert_eq!(ends, [ErrorCode::Cancelled; 4]);
     assert!(batch.is_empty());
@@ -179,7 +177,7 @@ fn conversations_go_on_in_a_batch() {
     session.ask(&Prompt::user().image(picture(1, 100, 80)).text("What?"), &short()).unwrap();
     let question = Prompt::user().text("And then?");
     let expected = session.fork().ask(&question, &short().temperature(1.5)).unwrap();
-    let mut batch = model().batch(3);
+    let mut batch = model().batch(&BatchOptions::new().max_concurrent(3));
     batch.add(&question, &short().timeout(Duration::from_millis(1)).max_tokens(1000));
     batch.add_to(session, &question, &short().temperature(1.5));
     batch.add(&Prompt::user().text("What?"), &endless().stop("e").max_tokens(1000));

@@ -1,14 +1,17 @@
-//! Work that is stopped: by a flag, by a deadline, or because nobody reads on.
+//! Calls that end early: cancelled by a token, timed out, stopped, or dropped by their reader.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mimo_vl_core::{
-    CancelToken, Error, ErrorCode, Event, GenerateOptions, Image, Prompt, Session, StopReason, TaskControl,
+    Batch, BatchOptions, CallOptions, CancelToken, Error, ErrorCode, Event, GenerateOptions, Image, LoadOptions, Model,
+    Prompt, Session, StopReason,
 };
-use mimo_vl_tests::fixture::{drawn, messages, model, picture, short, text_of};
+use mimo_vl_tests::fixture::{checkpoint, drawn, messages, model, picture, short, text_of};
 
-/// Ask a second question with `interrupt`, which must fail or break off, and check that nothing of it is left.
+/// Sends a second prompt with `interrupt`, which must fail or break off, and checks that nothing of it is left.
 fn check_rollback(interrupt: impl Fn(&mut Session, &Prompt)) {
     let first = Prompt::user().image(picture(1, 100, 80)).text("What is it?");
     let second = Prompt::user().image(picture(2, 84, 140)).text("And this?");
@@ -20,7 +23,7 @@ fn check_rollback(interrupt: impl Fn(&mut Session, &Prompt)) {
     session.ask(&first, &short()).unwrap();
     interrupt(&mut session, &second);
     assert_eq!(session.messages().len(), 2);
-    assert!(session.cached_tokens() < expected.prompt_tokens, "tokens of the dropped turn are still held");
+    assert!(session.cached_tokens() < expected.prompt_tokens, "tokens of the dropped prompt are still cached");
     let answer = session.ask(&second, &drawn(5)).unwrap();
     assert_eq!(answer.ids, expected.ids);
     assert_eq!(messages(&session).len(), 4);
@@ -36,12 +39,12 @@ fn a_dropped_stream_rolls_back() {
 }
 
 #[test]
-fn cancel_rolls_back() {
+fn a_cancelled_stream_rolls_back() {
     check_rollback(|session, prompt| {
-        let cancel = session.cancel();
-        let mut stream = session.stream(prompt, &short()).unwrap();
+        let token = CancelToken::new();
+        let mut stream = session.stream(prompt, &short().cancel(&token)).unwrap();
         assert!(stream.next().unwrap().is_ok());
-        std::thread::spawn(move || cancel.cancel()).join().unwrap();
+        thread::spawn(move || token.cancel()).join().unwrap();
         let rest: Vec<_> = stream.by_ref().collect();
         assert!(matches!(rest.last(), Some(Err(Error::Cancelled))), "{rest:?}");
         assert!(stream.next().is_none());
@@ -50,31 +53,98 @@ fn cancel_rolls_back() {
 }
 
 #[test]
-fn cancel_from_another_thread_ends_an_answer() {
-    let mut session = model().session();
-    let (cancel, done) = (session.cancel(), AtomicBool::new(false));
-    let cancelled = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                cancel.cancel();
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
-        // An answer takes many milliseconds; only one that happens to end at once can get through.
-        let cancelled = (0..20).any(|seed| {
-            let generate = GenerateOptions::new().max_tokens(2000).temperature(2.0).seed(seed);
-            matches!(session.ask(&Prompt::user().text("Count."), &generate), Err(Error::Cancelled))
-        });
-        done.store(true, Ordering::Relaxed);
-        cancelled
+fn a_cancel_before_the_call_counts() {
+    check_rollback(|session, prompt| {
+        let token = CancelToken::new();
+        token.cancel();
+        let options = short().cancel(&token);
+        assert!(matches!(session.ask(prompt, &options), Err(Error::Cancelled)));
+        assert!(matches!(session.stream(prompt, &options), Err(Error::Cancelled)));
     });
-    assert!(cancelled);
-    assert_eq!(session.messages().len() % 2, 0);
-    assert!(session.ask(&Prompt::user().text("Go on."), &short()).is_ok(), "a new call lowers the flag");
+    let token = CancelToken::new();
+    token.cancel();
+    assert!(matches!(Model::load(checkpoint(), &LoadOptions::new().cancel(&token)), Err(Error::Cancelled)));
+    let mut batch = model().batch(&BatchOptions::new().cancel(&token));
+    batch.add(&Prompt::user().text("Count."), &short());
+    assert!(matches!(batch.next(), Some((0, Err(Error::Cancelled)))));
+}
+
+/// The microseconds to wait before cancelling try number `index` of `count`: from 0 to `span`, in an order without a
+/// pattern.
+fn moment(index: u64, count: u64, span: u64) -> Duration {
+    Duration::from_micros(index * 389 % count * span / count)
+}
+
+/// Cancels `call` at `count` moments around its start and checks that each cancel ends it: a call whose cancel is lost
+/// runs for much longer than `patience`.
+fn check_that_no_cancel_is_lost(count: u64, span: u64, call: impl Fn(&CancelToken) -> Result<(), Error>) {
+    let patience = Duration::from_secs(60);
+    for index in 0..count {
+        let token = CancelToken::new();
+        let (other, ready) = (token.clone(), Arc::new(AtomicU64::new(0)));
+        let flag = Arc::clone(&ready);
+        let canceller = thread::spawn(move || {
+            while flag.load(Ordering::Acquire) == 0 {
+                std::hint::spin_loop();
+            }
+            let start = Instant::now();
+            while start.elapsed() < moment(index, count, span) {
+                std::hint::spin_loop();
+            }
+            other.cancel();
+        });
+        let start = Instant::now();
+        ready.store(1, Ordering::Release);
+        let ended = call(&token);
+        assert!(start.elapsed() < patience, "try {index} was not cancelled");
+        assert!(matches!(ended, Err(Error::Cancelled)), "try {index}: {ended:?}");
+        canceller.join().unwrap();
+    }
+}
+
+/// Options of an answer that would take minutes.
+fn without_end() -> GenerateOptions {
+    let options = GenerateOptions::new().max_tokens(30_000);
+    model().eos_token_ids().iter().fold(options, |options, &id| options.logit_bias(id, f32::NEG_INFINITY))
 }
 
 #[test]
-fn stop_keeps_the_turn() {
+fn no_cancel_is_lost_at_any_moment() {
+    let prompt = Prompt::user().text("Count.");
+    check_that_no_cancel_is_lost(600, 3_000, |token| {
+        model().session().ask(&prompt, &without_end().cancel(token)).map(drop)
+    });
+    check_that_no_cancel_is_lost(200, 3_000, |token| {
+        let mut session = model().session();
+        let stream = session.stream(&prompt, &without_end().cancel(token))?;
+        stream.answer().map(drop)
+    });
+    check_that_no_cancel_is_lost(200, 3_000, |token| {
+        let mut batch: Batch = model().batch(&BatchOptions::new().cancel(token));
+        batch.add(&prompt, &without_end());
+        batch.add(&prompt, &without_end());
+        batch.try_for_each(|(_, event)| event.map(drop))
+    });
+}
+
+#[test]
+fn one_token_cancels_several_calls() {
+    let token = CancelToken::new();
+    let child = token.child();
+    assert!(!child.is_cancelled());
+    child.cancel();
+    assert!(child.is_cancelled() && !token.is_cancelled());
+    let child = token.child();
+    token.cancel();
+    assert!(child.is_cancelled());
+    let mut session = model().session();
+    assert!(matches!(session.ask(&Prompt::user().text("Hi"), &short().cancel(&child)), Err(Error::Cancelled)));
+    let answer = session.ask(&Prompt::user().text("Hi"), &short()).unwrap();
+    assert_eq!(answer.stop, StopReason::MaxTokens, "a call without the token is not cancelled");
+}
+
+#[test]
+fn stop_keeps_the_message() {
     let mut session = model().session();
     let mut stream = session.stream(&Prompt::user().text("Count to ten."), &short()).unwrap();
     let first = stream.next().unwrap().unwrap();
@@ -91,24 +161,25 @@ fn stop_keeps_the_turn() {
 }
 
 #[test]
-fn opening_a_picture_is_stopped() {
+fn opening_an_image_is_cancelled_and_timed_out() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
     std::fs::write(&path, picture(1, 4000, 4000).to_png().unwrap()).unwrap();
-    let whole = Image::open_watched(&path, TaskControl::new()).unwrap();
-    assert_eq!(whole.pixels(), Image::open(&path).unwrap().pixels());
-    let (cancel, late) = (CancelToken::new(), Instant::now() + Duration::from_millis(2));
-    let timed = Image::open_watched(&path, TaskControl::new().deadline(late));
+    let image = Image::open_with(&path, &CallOptions::new()).unwrap();
+    assert_eq!(image.pixels(), Image::open(&path).unwrap().pixels());
+    let timed = Image::open_with(&path, &CallOptions::new().timeout(Duration::from_millis(2)));
     assert!(matches!(timed, Err(Error::Timeout)), "{timed:?}");
-    let raised = cancel.clone();
-    let raising = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(1));
-        raised.cancel();
+    let token = CancelToken::new();
+    let other = token.clone();
+    let canceller = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(1));
+        other.cancel();
     });
-    let stopped = Image::open_watched(&path, TaskControl::new().cancel(&cancel));
-    assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
-    raising.join().unwrap();
-    assert!(matches!(Image::open_watched(&path, TaskControl::new().cancel(&cancel)), Err(Error::Cancelled)));
-    let missing = Image::open_watched(folder.path().join("b.png"), TaskControl::new());
+    let call = CallOptions::new().cancel(&token);
+    let cancelled = Image::open_with(&path, &call);
+    assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
+    canceller.join().unwrap();
+    assert!(matches!(Image::open_with(&path, &call), Err(Error::Cancelled)));
+    let missing = Image::open_with(folder.path().join("b.png"), &CallOptions::new());
     assert!(matches!(missing, Err(Error::Io { .. })), "{missing:?}");
 }

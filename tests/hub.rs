@@ -12,8 +12,12 @@ use loopback::{
     Asked, COMMIT, Hub, Said, Server, WEIGHTS, assert_hub, assert_whole, blob, etag, folder, get, noise, options,
     serve, server,
 };
+use std::sync::{Arc, Mutex};
+
 use mimo_vl_core::expert::is_repo_id;
-use mimo_vl_core::{Error, GenerateOptions, HubOptions, LoadOptions, Model, Prompt, TaskControl, snapshot_download};
+use mimo_vl_core::{
+    CallOptions, Error, GenerateOptions, HubOptions, LoadOptions, Model, Prompt, Stage, snapshot_download,
+};
 
 #[test]
 fn ids() {
@@ -25,7 +29,7 @@ fn ids() {
     {
         assert!(!is_repo_id(text), "{text}");
     }
-    assert!(matches!(snapshot_download("x", &HubOptions::new(), TaskControl::new()), Err(Error::Option { .. })));
+    assert!(matches!(snapshot_download("x", &HubOptions::new(), &CallOptions::new()), Err(Error::Option { .. })));
 }
 
 #[test]
@@ -81,14 +85,14 @@ fn not_the_answer_of_a_hub() {
 fn offline() {
     let (server, cache) = (server(|_, _, said| said), folder());
     let offline = options(&server.address, cache.path()).offline(true);
-    assert_hub(&snapshot_download("o/n", &offline, TaskControl::new()), "everything");
+    assert_hub(&snapshot_download("o/n", &offline, &CallOptions::new()), "everything");
     assert_eq!(server.asked().len(), 0);
     let snapshot = get(&server, cache.path()).unwrap();
     let before = server.asked().len();
-    assert_eq!(snapshot_download("o/n", &offline, TaskControl::new()).unwrap(), snapshot);
-    assert_hub(&snapshot_download("o/n", &offline.clone().revision("other"), TaskControl::new()), "everything");
+    assert_eq!(snapshot_download("o/n", &offline, &CallOptions::new()).unwrap(), snapshot);
+    assert_hub(&snapshot_download("o/n", &offline.clone().revision("other"), &CallOptions::new()), "everything");
     fs::remove_file(snapshot.join(WEIGHTS)).unwrap();
-    assert_hub(&snapshot_download("o/n", &offline, TaskControl::new()), "weights");
+    assert_hub(&snapshot_download("o/n", &offline, &CallOptions::new()), "weights");
     assert_eq!(server.asked().len(), before);
     // The content is still there, so that only its name is to be made again.
     assert_whole(&get(&server, cache.path()).unwrap(), &Hub::new());
@@ -99,9 +103,9 @@ fn offline() {
 fn a_commit_in_the_cache_needs_no_network() {
     let (server, cache) = (server(|_, _, said| said), folder());
     let options = options(&server.address, cache.path()).revision(COMMIT);
-    let snapshot = snapshot_download("o/n", &options, TaskControl::new()).unwrap();
+    let snapshot = snapshot_download("o/n", &options, &CallOptions::new()).unwrap();
     let before = server.asked().len();
-    assert_eq!(snapshot_download("o/n", &options, TaskControl::new()).unwrap(), snapshot);
+    assert_eq!(snapshot_download("o/n", &options, &CallOptions::new()).unwrap(), snapshot);
     assert_eq!(server.asked().len(), before);
     assert!(!cache.path().join("models--o--n/refs").exists());
 }
@@ -110,9 +114,9 @@ fn a_commit_in_the_cache_needs_no_network() {
 fn the_cache_stands_in_for_the_network() {
     let (server, cache) = (server(|_, _, said| said), folder());
     let nobody = options("http://127.0.0.1:1", cache.path());
-    assert_hub(&snapshot_download("o/n", &nobody, TaskControl::new()), "127.0.0.1:1");
+    assert_hub(&snapshot_download("o/n", &nobody, &CallOptions::new()), "127.0.0.1:1");
     let snapshot = get(&server, cache.path()).unwrap();
-    assert_eq!(snapshot_download("o/n", &nobody, TaskControl::new()).unwrap(), snapshot);
+    assert_eq!(snapshot_download("o/n", &nobody, &CallOptions::new()).unwrap(), snapshot);
     // A hub that says no is not a network that fails.
     let gone = serve(Hub::new(), |_, _, _| Said::new(404, ""));
     assert_hub(&get(&gone, cache.path()), "does not exist");
@@ -139,7 +143,7 @@ fn the_token_stays_at_the_endpoint() {
     });
     let cache = folder();
     let options = options(&server.address, cache.path()).token("secret");
-    assert_whole(&snapshot_download("o/n", &options, TaskControl::new()).unwrap(), &Hub::new());
+    assert_whole(&snapshot_download("o/n", &options, &CallOptions::new()).unwrap(), &Hub::new());
     let with = |asked: &Asked| asked.headers.get("authorization").map(String::as_str) == Some("Bearer secret");
     assert!(server.asked().iter().all(with));
     assert!(server.asked().iter().any(|asked| asked.path.starts_with("/moved")));
@@ -159,7 +163,7 @@ fn a_server_that_sends_everybody_elsewhere() {
     let (server, cache) = (server(sends), folder());
     let options = options(&server.address, cache.path()).token("secret");
     // What may be a signature is not told.
-    match snapshot_download("o/n", &options, TaskControl::new()) {
+    match snapshot_download("o/n", &options, &CallOptions::new()) {
         Err(error @ Error::Hub { .. }) => {
             assert!(error.to_string().contains("refuses") && !error.to_string().contains("sign"))
         }
@@ -172,7 +176,7 @@ fn a_server_that_sends_everybody_elsewhere() {
 #[test]
 fn a_token_that_cannot_be_one() {
     let (server, cache) = (server(|_, _, said| said), folder());
-    let refused = snapshot_download("o/n", &options(&server.address, cache.path()).token("a\nb"), TaskControl::new());
+    let refused = snapshot_download("o/n", &options(&server.address, cache.path()).token("a\nb"), &CallOptions::new());
     assert!(matches!(refused, Err(Error::Option { option: "token", .. })));
     assert!(server.asked().is_empty());
 }
@@ -199,7 +203,7 @@ fn an_index_says_which_files() {
     assert_eq!(server.fetched("model.safetensors.index.json").len(), 1);
     fs::remove_file(snapshot.join("x-2.safetensors")).unwrap();
     let offline = options(&server.address, cache.path()).offline(true);
-    assert_hub(&snapshot_download("o/n", &offline, TaskControl::new()), "x-2.safetensors");
+    assert_hub(&snapshot_download("o/n", &offline, &CallOptions::new()), "x-2.safetensors");
 
     hub.files.remove("x-2.safetensors");
     assert_hub(&get(&serve(hub.clone(), |_, _, said| said), folder().path()), "x-2.safetensors");
@@ -246,7 +250,7 @@ fn a_server_without_tls() {
     let server = server(|_, _, said| said);
     let secure = server.address.replace("http:", "https:");
     let cache = folder();
-    match snapshot_download("o/n", &options(&secure, cache.path()), TaskControl::new()) {
+    match snapshot_download("o/n", &options(&secure, cache.path()), &CallOptions::new()) {
         Err(Error::Hub { reason, .. }) => assert!(!reason.contains("broke off"), "{reason}"),
         other => panic!("{other:?}"),
     }
@@ -259,7 +263,7 @@ fn gguf() {
     let (server, cache) = (serve(hub.clone(), |_, _, said| said), folder());
     assert_whole(&get(&server, cache.path()).unwrap(), &hub);
     let offline = options(&server.address, cache.path()).offline(true);
-    assert!(snapshot_download("o/n", &offline, TaskControl::new()).is_ok());
+    assert!(snapshot_download("o/n", &offline, &CallOptions::new()).is_ok());
     hub.more.push("q8.gguf");
     assert_hub(&get(&serve(hub, |_, _, said| said), folder().path()), "q4.gguf, q8.gguf");
 }
@@ -268,7 +272,7 @@ fn gguf() {
 fn revisions_are_kept_apart() {
     let (server, cache) = (server(|_, _, said| said), folder());
     let options = options(&server.address, cache.path()).revision("refs/pr/1");
-    snapshot_download("o/n", &options, TaskControl::new()).unwrap();
+    snapshot_download("o/n", &options, &CallOptions::new()).unwrap();
     assert_eq!(server.asked()[0].path, "/api/models/o/n/revision/refs%2Fpr%2F1");
     assert_eq!(fs::read_to_string(cache.path().join("models--o--n/refs/refs/pr/1")).unwrap(), COMMIT);
 }
@@ -289,10 +293,12 @@ fn a_model_is_loaded_by_its_id() {
     }
     let (server, cache) = (serve(hub, |_, _, said| said), folder());
     let options = LoadOptions::new().hub(options(&server.address, cache.path()));
-    let seen = std::cell::Cell::new(0);
-    let progress = |_, _| seen.set(seen.get() + 1);
-    let model = Model::load_watched("o/n", &options, TaskControl::new().progress(&progress)).unwrap();
-    assert!(seen.get() > 3);
+    let stages = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&stages);
+    let reporting = options.clone().on_progress(move |progress| sink.lock().unwrap().push(progress.stage));
+    let model = Model::load("o/n", &reporting).unwrap();
+    let stages = std::mem::take(&mut *stages.lock().unwrap());
+    assert!(stages.contains(&Stage::Download) && stages.last() == Some(&Stage::Load), "{stages:?}");
     let answer = model.session().ask(&Prompt::user().text("Hello"), &GenerateOptions::new().max_tokens(4)).unwrap();
     let local = Model::load(folder_of, &LoadOptions::new()).unwrap();
     assert_eq!(

@@ -4,7 +4,6 @@
 #[allow(dead_code)]
 mod loopback;
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 use loopback::{
     Asked, Hub, Said, WEIGHTS, assert_hub, assert_whole, blob, etag, folder, get, noise, options, server, weights,
 };
-use mimo_vl_core::{CancelToken, Error, TaskControl, snapshot_download};
+use mimo_vl_core::{CallOptions, CancelToken, Error, snapshot_download};
 
 #[test]
 fn the_rest_is_fetched_after_a_cut() {
@@ -146,7 +145,7 @@ fn threads_fetch_each_file_once() {
 #[test]
 fn as_a_process() {
     if let Some((address, cache)) = env::var("HUB_TEST_ADDRESS").ok().zip(env::var("HUB_TEST_CACHE").ok()) {
-        snapshot_download("o/n", &options(&address, Path::new(&cache)), TaskControl::new()).unwrap();
+        snapshot_download("o/n", &options(&address, Path::new(&cache)), &CallOptions::new()).unwrap();
     }
 }
 
@@ -171,13 +170,13 @@ fn processes_fetch_each_file_once() {
 fn what_was_there_when_it_was_cancelled_is_used() {
     let (server, cache) = (weights(|_, _, said| Said { pause: Duration::from_millis(5), ..said }), folder());
     let cancel = CancelToken::new();
-    let progress = |done: u64, of: u64| {
-        if done > of / 2 {
-            cancel.cancel();
+    let token = cancel.clone();
+    let call = CallOptions::new().cancel(&cancel).on_progress(move |progress| {
+        if progress.done > progress.total / 2 {
+            token.cancel();
         }
-    };
-    let watch = TaskControl::new().cancel(&cancel).progress(&progress);
-    let stopped = snapshot_download("o/n", &options(&server.address, cache.path()), watch);
+    });
+    let stopped = snapshot_download("o/n", &options(&server.address, cache.path()), &call);
     assert!(matches!(stopped, Err(Error::Cancelled)));
     let partial = format!("{}.incomplete", etag(WEIGHTS, &Hub::new().files[WEIGHTS]));
     let length = fs::metadata(blob(cache.path(), &partial)).unwrap().len();
@@ -196,7 +195,7 @@ fn a_wait_can_be_cancelled() {
             thread::sleep(Duration::from_millis(300));
             cancel.cancel();
         });
-        let stopped = snapshot_download("o/n", &options, TaskControl::new().cancel(&cancel));
+        let stopped = snapshot_download("o/n", &options, &CallOptions::new().cancel(&cancel));
         assert!(matches!(stopped, Err(Error::Cancelled)));
     });
     assert!(start.elapsed() < Duration::from_secs(5));
@@ -226,16 +225,16 @@ fn a_partial_that_is_whole_needs_no_request() {
 fn progress_reaches_the_total() {
     let (server, cache) = (weights(|_, before, said| Said { cut: (before == 0).then_some(200_000), ..said }), folder());
     let total = Hub::new().files.values().map(|bytes| bytes.len() as u64).sum();
-    let (seen, last) = (RefCell::new(Vec::new()), Cell::new((0, 0)));
-    let progress = |done, of| {
-        seen.borrow_mut().push(done);
-        last.set((done, of));
-    };
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let call =
+        CallOptions::new().on_progress(move |progress| sink.lock().unwrap().push((progress.done, progress.total)));
     let options = options(&server.address, cache.path());
-    snapshot_download("o/n", &options, TaskControl::new().progress(&progress)).unwrap();
-    assert_eq!(last.get(), (total, total));
-    assert!(seen.borrow().len() > 6 && seen.borrow().is_sorted());
-    // What is there counts as done.
-    snapshot_download("o/n", &options, TaskControl::new().progress(&progress)).unwrap();
-    assert_eq!(last.get(), (total, total));
+    snapshot_download("o/n", &options, &call).unwrap();
+    let first = std::mem::take(&mut *seen.lock().unwrap());
+    assert_eq!(first.last(), Some(&(total, total)));
+    assert!(first.len() > 6 && first.is_sorted());
+    // Files in the cache count as done.
+    snapshot_download("o/n", &options, &call).unwrap();
+    assert_eq!(seen.lock().unwrap().last(), Some(&(total, total)));
 }

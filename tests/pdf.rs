@@ -5,14 +5,13 @@ mod build;
 #[path = "pdf/refused.rs"]
 mod refused;
 
-use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use build::{Build, COLOURED, RECTANGLES, encrypted, pages};
 use mimo_vl_core::{
-    CancelToken, Error, Image, PdfOptions, PdfPage, PlannedPart, Prompt, Result, TaskControl, Video, open_pdf,
-    open_pdf_bytes, open_pdf_watched,
+    CancelToken, Error, Image, PdfOptions, PdfPage, PlannedPart, Prompt, Result, Video, open_pdf, open_pdf_bytes,
 };
 use mimo_vl_tests::actor::{Actor, one_at_a_time};
 
@@ -21,7 +20,7 @@ const RED: [u8; 3] = [255, 0, 0];
 const BLUE: [u8; 3] = [0, 0, 255];
 
 fn read(bytes: Vec<u8>, options: &PdfOptions) -> Result<Vec<PdfPage>> {
-    open_pdf_bytes(bytes, options, TaskControl::new())
+    open_pdf_bytes(bytes, options)
 }
 
 fn only(bytes: Vec<u8>, options: &PdfOptions) -> PdfPage {
@@ -275,32 +274,35 @@ fn reading_is_watched_and_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("three.pdf");
     std::fs::write(&path, pages(&[COLOURED; 3])).unwrap();
-    let seen = RefCell::new(Vec::new());
-    let progress = |done, of| seen.borrow_mut().push((done, of));
-    let read = open_pdf_watched(&path, &PdfOptions::new(), TaskControl::new().progress(&progress)).unwrap();
-    assert_eq!((read.len(), seen.take()), (3, vec![(0, 3), (1, 3), (2, 3), (3, 3)]));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let take = || std::mem::take(&mut *seen.lock().unwrap());
+    let sink = Arc::clone(&seen);
+    let reporting =
+        PdfOptions::new().on_progress(move |progress| sink.lock().unwrap().push((progress.done, progress.total)));
+    let read = open_pdf(&path, &reporting).unwrap();
+    assert_eq!((read.len(), take()), (3, vec![(0, 3), (1, 3), (2, 3), (3, 3)]));
     assert_eq!(open_pdf(&path, &PdfOptions::new()).unwrap().len(), 3);
 
     let cancel = CancelToken::new();
-    let stopping = |done, of| {
-        progress(done, of);
-        if done == 1 {
-            cancel.cancel();
+    let (token, sink) = (cancel.clone(), Arc::clone(&seen));
+    let stopping = PdfOptions::new().cancel(&cancel).on_progress(move |progress| {
+        sink.lock().unwrap().push((progress.done, progress.total));
+        if progress.done == 1 {
+            token.cancel();
         }
-    };
-    let stopped = open_pdf_watched(&path, &PdfOptions::new(), TaskControl::new().cancel(&cancel).progress(&stopping));
+    });
+    let stopped = open_pdf(&path, &stopping);
     assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
-    assert_eq!(seen.take(), [(0, 3), (1, 3)]);
-    let stopped = open_pdf_watched(&path, &PdfOptions::new(), TaskControl::new().cancel(&cancel).progress(&progress));
-    assert!(matches!(stopped, Err(Error::Cancelled)) && seen.take().is_empty(), "{stopped:?}");
+    assert_eq!(take(), [(0, 3), (1, 3)]);
+    let stopped = open_pdf(&path, &reporting.cancel(&cancel));
+    assert!(matches!(stopped, Err(Error::Cancelled)) && take().is_empty(), "{stopped:?}");
 }
 
 #[test]
 fn an_endless_page_is_left_behind() {
     let cancel = CancelToken::new();
     let (reading, started) = (cancel.clone(), Instant::now());
-    let read =
-        thread::spawn(move || open_pdf_bytes(endless(), &PdfOptions::new(), TaskControl::new().cancel(&reading)));
+    let read = thread::spawn(move || open_pdf_bytes(endless(), &PdfOptions::new().cancel(&reading)));
     thread::sleep(Duration::from_millis(300));
     assert!(!read.is_finished());
     cancel.cancel();

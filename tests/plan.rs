@@ -138,8 +138,9 @@ fn what_stopped_an_earlier_call_does_not_stop_a_plan() {
     let prompt = Prompt::user().image(picture(1, 100, 80)).text("What?");
     assert!(session.ask(&prompt, &short().timeout(Duration::ZERO)).is_err());
     assert!(session.plan(&prompt, &short()).is_ok());
-    session.cancel().cancel();
-    assert!(session.fit(&prompt, &short(), Budget::new()).is_ok());
+    let cancelled = CancelToken::new();
+    cancelled.cancel();
+    assert!(session.fit(&prompt, &short().cancel(&cancelled), Budget::new()).is_ok());
     let twice = Prompt::user().image(picture(1, 100, 80)).image(picture(1, 100, 80)).text("What?");
     let (one, two) = (session.plan(&prompt, &short()).unwrap(), session.plan(&twice, &short()).unwrap());
     assert!(two.prompt_tokens > one.prompt_tokens && two.working_bytes < 2 * one.working_bytes, "it is encoded once");
@@ -152,8 +153,10 @@ fn encoding_and_prefill_tell_how_far_they_are() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&told);
     let mut session = model().session();
-    session.on_progress(move |stage, done, of| sink.lock().unwrap().push((stage, done, of)));
-    let answer = session.ask(&prompt, &short()).unwrap();
+    let reporting = short().on_progress(move |progress| {
+        sink.lock().unwrap().push((progress.stage, progress.done as usize, progress.total as usize));
+    });
+    let answer = session.ask(&prompt, &reporting).unwrap();
     let told = std::mem::take(&mut *told.lock().unwrap());
     let depth = model().config().vision.depth;
     let blocks: Vec<_> = (1..=depth).map(|block| (Stage::Encode, block, depth)).collect();

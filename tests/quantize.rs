@@ -1,14 +1,13 @@
 //! Checkpoints that are rounded once: written, read back, and refused when they are not what they should be.
 
-use std::cell::Cell;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use mimo_vl_core::expert::Codebook;
 use mimo_vl_core::{
-    CancelToken, Error, Image, LoadOptions, Model, Prompt, QuantizationReport, Result, TaskControl, WeightFormat,
-    quantize,
+    CancelToken, Error, Image, LoadOptions, Model, Prompt, QuantizationReport, Result, WeightFormat, quantize,
 };
 use mimo_vl_examples::parity::{Case, prompt_logits};
 use mimo_vl_tests::checkpoints::{CheckpointCopy, SINGLE, tiny};
@@ -22,7 +21,7 @@ fn with(weights: WeightFormat) -> LoadOptions {
 /// A rounded copy of a checkpoint, in a folder of its own.
 fn rounded(from: &Path, weights: WeightFormat, prompts: &[Prompt]) -> (TempDir, QuantizationReport) {
     let folder = tempfile::tempdir().unwrap();
-    let receipt = quantize(from, folder.path(), &with(weights), prompts, TaskControl::new()).unwrap();
+    let receipt = quantize(from, folder.path(), &with(weights), prompts).unwrap();
     (folder, receipt)
 }
 
@@ -180,7 +179,7 @@ fn what_cannot_be_rounded_is_refused() {
         Err(Error::Option { option, reason }) => (option, reason),
         other => panic!("{other:?}"),
     };
-    let round = |from: &Path, to: &Path, weights| option(quantize(from, to, &with(weights), &[], TaskControl::new()));
+    let round = |from: &Path, to: &Path, weights| option(quantize(from, to, &with(weights), &[]));
     assert_eq!(round(&tiny(), fresh.path(), WeightFormat::Bf16).0, "weights");
     assert!(round(folder.path(), fresh.path(), WeightFormat::Int4).1.contains("already"));
     let (name, reason) = round(&tiny(), folder.path(), WeightFormat::Int4);
@@ -190,61 +189,45 @@ fn what_cannot_be_rounded_is_refused() {
 
 #[test]
 fn loading_and_rounding_report_and_can_be_stopped() {
-    let steps = Cell::new(0);
-    let last = Cell::new((0, 0));
-    let cancel = CancelToken::new();
-    let watch_until = |most: usize| {
-        let (steps, last, cancel) = (&steps, &last, &cancel);
-        move |done: u64, of: u64| {
-            assert!(done >= last.get().0 && done < of, "{done} of {of} after {:?}", last.get());
-            last.set((done, of));
-            steps.set(steps.get() + 1);
-            if steps.get() == most {
-                cancel.cancel();
+    // The steps of a load, and a token that is cancelled at step `most`.
+    let observed = |weights, most: usize| {
+        let (seen, cancel) = (Arc::new(Mutex::new(Vec::new())), CancelToken::new());
+        let (sink, token) = (Arc::clone(&seen), cancel.clone());
+        let options = with(weights).cancel(&cancel).on_progress(move |progress| {
+            let mut seen = sink.lock().unwrap();
+            let last = seen.last().map_or(0, |&(done, _)| done);
+            assert!(progress.done >= last && progress.done < progress.total, "{progress:?} after {last}");
+            seen.push((progress.done, progress.total));
+            if seen.len() == most {
+                token.cancel();
             }
-        }
+        });
+        (options, seen)
     };
+    let mut all = 0;
     for weights in [WeightFormat::Native, WeightFormat::F32, WeightFormat::Int4] {
-        steps.set(0);
-        last.set((0, 0));
-        let progress = watch_until(usize::MAX);
-        Model::load_watched(tiny(), &with(weights), TaskControl::new().cancel(&cancel).progress(&progress)).unwrap();
+        let (options, seen) = observed(weights, usize::MAX);
+        Model::load(tiny(), &options).unwrap();
+        let seen = seen.lock().unwrap();
+        let (done, total) = *seen.last().unwrap();
+        all = seen.len();
+        assert!(all > 20 && done > total / 2, "{all} {done} {total}");
     }
-    let all = steps.get();
-    assert!(all > 20 && last.get().0 > last.get().1 / 2, "{all} {last:?}");
 
     for (most, weights) in [(1, WeightFormat::Native), (all / 2, WeightFormat::Int4)] {
-        steps.set(0);
-        last.set((0, 0));
-        let progress = watch_until(most);
-        let cancel = CancelToken::new();
-        let stopping = |done, of| {
-            progress(done, of);
-            if steps.get() == most {
-                cancel.cancel();
-            }
-        };
-        let result =
-            Model::load_watched(tiny(), &with(weights), TaskControl::new().cancel(&cancel).progress(&stopping));
+        let (options, seen) = observed(weights, most);
+        let result = Model::load(tiny(), &options);
         assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
-        assert_eq!(steps.get(), most, "no tensor is read after the flag was raised");
+        assert_eq!(seen.lock().unwrap().len(), most, "no tensor is read after the cancel");
     }
 
     // What an interrupted call has left is no checkpoint, and does not stand in the way of the next.
     let folder = tempfile::tempdir().unwrap();
-    steps.set(0);
-    last.set((0, 0));
-    let stop = CancelToken::new();
-    let progress = |_, _| {
-        steps.set(steps.get() + 1);
-        if steps.get() == all / 2 {
-            stop.cancel();
-        }
-    };
-    let round = |watch| quantize(tiny(), folder.path(), &with(WeightFormat::Int4), &[], watch);
-    assert!(matches!(round(TaskControl::new().cancel(&stop).progress(&progress)), Err(Error::Cancelled)));
+    let (options, _) = observed(WeightFormat::Int4, all / 2);
+    let stopped = quantize(tiny(), folder.path(), &options, &[]);
+    assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
-    round(TaskControl::new()).unwrap();
+    quantize(tiny(), folder.path(), &with(WeightFormat::Int4), &[]).unwrap();
     assert_eq!(logits(folder.path(), &with(WeightFormat::Native)), logits(&tiny(), &with(WeightFormat::Int4)));
 }
 

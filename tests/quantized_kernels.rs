@@ -1,7 +1,7 @@
 //! WeightFormat of four and eight bits, caches of half precision, and every level of instructions, in whole models.
 
-use mimo_vl_core::expert::{Divergence, MAX_DRAFT_TOKENS, PrefillInput, SimdLevel};
-use mimo_vl_core::{CancelToken, Error, KvCacheDtype, LoadOptions, Model, WeightFormat};
+use mimo_vl_core::expert::{Divergence, MAX_DRAFT_TOKENS, PrefillInput, SimdLevel, TaskControl};
+use mimo_vl_core::{Error, KvCacheDtype, LoadOptions, Model, WeightFormat};
 use mimo_vl_examples::parity::{Case, TENSOR_BAR, prompt_logits, relative_error};
 use mimo_vl_examples::tiny_model;
 use mimo_vl_tests::checkpoints::{CheckpointCopy, StoredTensor, tiny};
@@ -125,7 +125,7 @@ fn caches_of_half_precision_are_close() {
 #[test]
 fn a_cache_of_eight_bits_grows_and_is_cut() {
     let model = Model::load(tiny(), &with(WeightFormat::F32).kv_cache_dtype(KvCacheDtype::Int8)).unwrap();
-    let cancel = CancelToken::new();
+    let control = TaskControl::default();
     let ids: Vec<u32> = (0..60).map(|id| id * 7 % 400).collect();
     let positions: Vec<[u32; 3]> = (0..60).map(|position| [position; 3]).collect();
     let segment = |from: usize, to: usize| PrefillInput {
@@ -134,15 +134,15 @@ fn a_cache_of_eight_bits_grows_and_is_cut() {
         media: Vec::new(),
     };
     let mut plain = model.engine().sequence();
-    plain.extend(&segment(0, 20), &cancel).unwrap();
-    plain.extend(&segment(20, 30), &cancel).unwrap();
-    let expected = plain.extend(&segment(30, 60), &cancel).unwrap();
+    plain.extend(&segment(0, 20), &control).unwrap();
+    plain.extend(&segment(20, 30), &control).unwrap();
+    let expected = plain.extend(&segment(30, 60), &control).unwrap();
     let mut grown = model.engine().sequence();
-    grown.extend(&segment(0, 20), &cancel).unwrap();
+    grown.extend(&segment(0, 20), &control).unwrap();
     grown.reserve(100).unwrap();
-    grown.extend(&segment(20, 50), &cancel).unwrap();
+    grown.extend(&segment(20, 50), &control).unwrap();
     grown.truncate(30);
-    let given = grown.extend(&segment(30, 60), &cancel).unwrap();
+    let given = grown.extend(&segment(30, 60), &control).unwrap();
     // Other tokens, which the cut took away, would change far more.
     assert!(relative_error(&given, &expected) < 2e-3, "{:e}", relative_error(&given, &expected));
 }
@@ -191,7 +191,7 @@ fn formats_have_names() {
 
 #[test]
 fn few_tokens_at_once_give_what_one_at_a_time_gives() {
-    let cancel = CancelToken::new();
+    let control = TaskControl::default();
     let formats = [WeightFormat::Native, WeightFormat::F32, WeightFormat::Int8, WeightFormat::Int4];
     // Three and five heads of queries share one of keys.
     for (checkpoint, weights) in [tiny(), tiny_model()].iter().flat_map(|path| formats.map(|weights| (path, weights))) {
@@ -202,7 +202,7 @@ fn few_tokens_at_once_give_what_one_at_a_time_gives() {
                     let (ids, positions) = ((0..70).collect::<Vec<u32>>(), (0..70).map(|p| [p; 3]).collect::<Vec<_>>());
                     let mut sequence = model.engine().sequence();
                     let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-                    sequence.extend(&segment, &cancel).unwrap();
+                    sequence.extend(&segment, &control).unwrap();
                     sequence
                 };
                 let ids: Vec<u32> = (0..=MAX_DRAFT_TOKENS as u32).map(|id| 3 * id + 100).collect();
@@ -211,10 +211,10 @@ fn few_tokens_at_once_give_what_one_at_a_time_gives() {
                 let single: Vec<f32> = ids
                     .iter()
                     .zip(&positions)
-                    .flat_map(|(&id, position)| sequence.step(id, position[0], &cancel).unwrap())
+                    .flat_map(|(&id, position)| sequence.step(id, position[0], &control).unwrap())
                     .collect();
                 let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-                let together = started().prefill(&segment, ids.len(), true, &cancel).unwrap();
+                let together = started().prefill(&segment, ids.len(), true, &control).unwrap();
                 assert!(
                     single == together,
                     "{checkpoint:?} {weights:?} {level:?}: {:e}",

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mimo_vl_core::expert::{Features, ModelInput, PrefillInput, build_input, preprocess_image, preprocess_video};
+use mimo_vl_core::expert::{
+    Features, ModelInput, PrefillInput, TaskControl, build_input, preprocess_image, preprocess_video,
+};
 use mimo_vl_core::{
     Answer, CancelToken, Error, ErrorCode, Event, GenerateOptions, Grammar, Image, KvCacheDtype, LoadOptions, Message,
     Model, Part, Prompt, Role, Session, StopReason, Thinking, ThinkingStyle, WeightFormat,
@@ -27,7 +29,7 @@ fn encoded(model: &Model, messages: &[Message]) -> (ModelInput, Vec<Features>) {
     let grids: Vec<_> = patches.iter().map(|patches| (patches.grid, patches.second_per_grid)).collect();
     let config = model.config();
     let encoded = build_input(&ids, &grids, &config.tokens, config.vision.tokens_per_second).unwrap();
-    let features = patches.iter().map(|patches| model.engine().encode(patches, &CancelToken::new()).unwrap());
+    let features = patches.iter().map(|patches| model.engine().encode(patches, &TaskControl::default()).unwrap());
     (encoded, features.collect())
 }
 
@@ -65,7 +67,7 @@ fn chunked_prefill_equals_whole_prefill() {
     let (encoded, features) = encoded(model, &long_conversation());
     let whole = segment(&encoded, &features, 0);
     let vocab = model.config().text.vocab_size;
-    let run = |chunk| model.engine().sequence().prefill(&whole, chunk, true, &CancelToken::new()).unwrap();
+    let run = |chunk| model.engine().sequence().prefill(&whole, chunk, true, &TaskControl::default()).unwrap();
     let expected = run(encoded.ids.len());
     assert_eq!(expected.len(), encoded.ids.len() * vocab);
     for chunk in [1, 7, 64] {
@@ -78,14 +80,14 @@ fn chunked_prefill_equals_whole_prefill() {
 fn a_truncated_cache_goes_on_like_a_fresh_one() {
     let model = model();
     let (encoded, features) = encoded(model, &long_conversation());
-    let cancel = CancelToken::new();
-    let expected = model.engine().sequence().extend(&segment(&encoded, &features, 0), &cancel).unwrap();
+    let control = TaskControl::default();
+    let expected = model.engine().sequence().extend(&segment(&encoded, &features, 0), &control).unwrap();
     let cuts = encoded.slots.iter().flat_map(|slot| [slot.start, slot.start + slot.len]);
     for cut in cuts {
         let mut sequence = model.engine().sequence();
-        sequence.extend(&segment(&encoded, &features, 0), &cancel).unwrap();
+        sequence.extend(&segment(&encoded, &features, 0), &control).unwrap();
         sequence.truncate(cut);
-        let logits = sequence.extend(&segment(&encoded, &features, cut), &cancel).unwrap();
+        let logits = sequence.extend(&segment(&encoded, &features, cut), &control).unwrap();
         let apart = distance(&logits, &expected);
         assert!(apart <= BAR, "cut at {cut}: {apart:e}");
     }
@@ -97,7 +99,7 @@ fn three_turns_have_the_logits_of_a_cold_run() {
     let mut all = long_conversation();
     all.push(Message::new(Role::Assistant).text("It moves."));
     all.push(Message::new(Role::User).text("Which of the two was it?"));
-    let cancel = CancelToken::new();
+    let control = TaskControl::default();
     let mut warm = model.engine().sequence();
     let mut held: Vec<u32> = Vec::new();
     for turn in [1, 3, 5] {
@@ -105,8 +107,8 @@ fn three_turns_have_the_logits_of_a_cold_run() {
         let common = held.iter().zip(&encoded.ids).take_while(|(a, b)| a == b).count();
         assert!(common > held.len() / 2 || turn == 1, "the beginning is there");
         warm.truncate(common);
-        let logits = warm.extend(&segment(&encoded, &features, common), &cancel).unwrap();
-        let cold = model.engine().sequence().extend(&segment(&encoded, &features, 0), &cancel).unwrap();
+        let logits = warm.extend(&segment(&encoded, &features, common), &control).unwrap();
+        let cold = model.engine().sequence().extend(&segment(&encoded, &features, 0), &control).unwrap();
         assert!(distance(&logits, &cold) <= BAR, "turn {turn}: {:e}", distance(&logits, &cold));
         held = encoded.ids;
     }
@@ -272,7 +274,7 @@ fn guesses_ahead_change_nothing_but_the_time() {
 
 #[test]
 fn pictures_in_one_pass_have_the_features_that_each_has_alone() {
-    let cancel = CancelToken::new();
+    let control = TaskControl::default();
     for weights in [WeightFormat::F32, WeightFormat::Int4] {
         let model = Model::load(checkpoint(), &LoadOptions::new().weights(weights)).unwrap();
         let config = model.preprocess_config();
@@ -284,14 +286,14 @@ fn pictures_in_one_pass_have_the_features_that_each_has_alone() {
         patches.push(preprocess_video(&video(), config).unwrap());
         // More patches than one pass takes.
         patches.extend((5..8).map(|seed| preprocess_image(&picture(seed, 900, 900), config).unwrap()));
-        let together = model.engine().encode_all(&patches.iter().collect::<Vec<_>>(), &cancel).unwrap();
+        let together = model.engine().encode_all(&patches.iter().collect::<Vec<_>>(), &control).unwrap();
         assert_eq!(together.len(), patches.len());
         for (patches, together) in patches.iter().zip(&together) {
-            let alone = model.engine().encode(patches, &cancel).unwrap();
+            let alone = model.engine().encode(patches, &control).unwrap();
             assert_eq!(alone.values.len(), together.values.len());
             assert!(distance(&alone.values, &together.values) <= BAR, "{weights:?} {:?}", patches.grid);
         }
-        assert!(model.engine().encode_all(&[], &cancel).unwrap().is_empty());
+        assert!(model.engine().encode_all(&[], &control).unwrap().is_empty());
     }
 }
 
@@ -418,9 +420,11 @@ fn forks_go_their_own_ways() {
     assert_eq!((&first.ids, &second.ids), (&cold("And here?", 2), &cold("Or there?", 3)));
     assert!(first.timings.cached_tokens > 0 && second.timings.cached_tokens > 0);
     assert_eq!((session.messages().len(), fork.messages().len()), (4, 4));
-    let cancel = fork.cancel();
-    cancel.cancel();
-    assert!(session.ask(&Prompt::user().text("Still?"), &short()).is_ok(), "each has its own flag");
+    let token = CancelToken::new();
+    token.cancel();
+    let cancelled = fork.ask(&Prompt::user().text("Still?"), &short().cancel(&token));
+    assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
+    assert_eq!(fork.messages().len(), 4);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{ThreadId, current};
 
-use mimo_vl_core::{GenerateOptions, Grammar, Image, Prompt, Thinking};
+use mimo_vl_core::{BatchOptions, GenerateOptions, Grammar, Image, Prompt, Thinking};
 use mimo_vl_tests::actor::{Actor, one_at_a_time};
 use mimo_vl_tests::fixture::{checkpoint, model};
 use tracing::span::{Attributes, Id, Record};
@@ -61,7 +61,7 @@ fn every_stage_has_a_span_and_masks_are_made_while_the_model_runs() {
     let here = masks.iter().filter(|(_, thread)| *thread == current().id()).count();
     assert_eq!(here, 1, "the first comes before the model runs, the others while it does");
 
-    let mut batch = actor.model.batch(3);
+    let mut batch = actor.model.batch(&BatchOptions::new().max_concurrent(3));
     for seed in 0..3 {
         batch.add(&asked(), &generate.clone().seed(seed));
     }

@@ -1,12 +1,12 @@
 //! Video files, made here with the same ffmpeg that reads them.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mimo_vl_core::expert::preprocess_video;
-use mimo_vl_core::{CancelToken, Error, FrameSampling, Image, Result, TaskControl, Video, VideoOptions};
+use mimo_vl_core::{CancelToken, Error, FrameSampling, Image, Result, Video, VideoOptions};
 use tempfile::TempDir;
 
 /// Frames whose grey tells their number, without loss.
@@ -64,11 +64,12 @@ fn the_frames_of_the_reference_are_taken() {
 fn frames_of_a_decoder_are_made_small_as_they_come() {
     let frame = |level: u8| Ok(Image::keep_rgb(1280, 720, vec![level; 3 * 1280 * 720]).unwrap());
     let options = VideoOptions::new().max_pixels(300_000);
-    let told = Cell::new((0, 0));
-    let note = |done, of| told.set((done, of));
-    let watch = TaskControl::new().progress(&note);
-    let video = Video::from_decoder((0..5).map(frame), 5, 2.5, &options, watch).unwrap();
-    assert_eq!((video.frames().len(), video.fps(), told.get()), (5, 2.5, (5, 5)));
+    let last = Arc::new(Mutex::new((0, 0)));
+    let sink = Arc::clone(&last);
+    let reporting =
+        options.clone().on_progress(move |progress| *sink.lock().unwrap() = (progress.done, progress.total));
+    let video = Video::from_decoder((0..5).map(frame), 5, 2.5, &reporting).unwrap();
+    assert_eq!((video.frames().len(), video.fps(), *last.lock().unwrap()), (5, 2.5, (5, 5)));
     let first = &video.frames()[0];
     assert_eq!((first.width(), first.height(), first.part()), (728, 392, (1280, 720)));
     assert_eq!(video.frames()[3].pixels()[0], 3);
@@ -79,7 +80,7 @@ fn frames_of_a_decoder_are_made_small_as_they_come() {
         assert!(matches!(video.clone().timed(times), Err(Error::Option { option: "times", .. })));
     }
     let refused = |frames: Vec<Result<Image>>, count, said: &str| {
-        let error = Video::from_decoder(frames, count, 2.0, &options, TaskControl::new()).unwrap_err().to_string();
+        let error = Video::from_decoder(frames, count, 2.0, &options).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     };
     refused(vec![frame(0), frame(1)], 3, "ends early: 2 of its 3 frames");
@@ -88,7 +89,7 @@ fn frames_of_a_decoder_are_made_small_as_they_come() {
     refused(vec![frame(0), Image::open("none.png")], 2, "none.png");
     refused(vec![], 0, "from 1 to");
     refused(vec![frame(0)], usize::MAX, "from 1 to");
-    let error = Video::from_decoder([frame(0)], 1, f64::NAN, &options, TaskControl::new()).unwrap_err();
+    let error = Video::from_decoder([frame(0)], 1, f64::NAN, &options).unwrap_err();
     assert!(matches!(error, Error::Option { option: "fps", .. }), "{error:?}");
     // A stop is seen after each frame.
     let cancel = CancelToken::new();
@@ -98,7 +99,7 @@ fn frames_of_a_decoder_are_made_small_as_they_come() {
         cancel.cancel();
         Some(frame(0))
     });
-    let stopped = Video::from_decoder(frames.take(9), 9, 2.0, &options, TaskControl::new().cancel(&cancel));
+    let stopped = Video::from_decoder(frames.take(9), 9, 2.0, &options.clone().cancel(&cancel));
     assert!(matches!(stopped, Err(Error::Cancelled)));
     assert_eq!(given, 1);
 }
@@ -228,20 +229,21 @@ fn short_videos_are_typed_errors() {
 fn reading_is_watched_and_stopped() {
     let folder = TempDir::new().unwrap();
     let path = numbered(&folder, "watched.mkv", &[]);
-    let last = Cell::new((0, 0));
-    let progress = |done, of| last.set((done, of));
-    Video::open_watched(&path, &VideoOptions::new(), TaskControl::new().progress(&progress)).unwrap();
-    assert_eq!(last.get(), (8, 8));
+    let last = Arc::new(Mutex::new((0, 0)));
+    let sink = Arc::clone(&last);
+    let options =
+        VideoOptions::new().on_progress(move |progress| *sink.lock().unwrap() = (progress.done, progress.total));
+    Video::open(&path, &options).unwrap();
+    assert_eq!(*last.lock().unwrap(), (8, 8));
     let cancel = CancelToken::new();
-    let stop_after_three = |done, _| {
-        if done == 3 {
-            cancel.cancel();
+    let token = cancel.clone();
+    let options = VideoOptions::new().cancel(&cancel).on_progress(move |progress| {
+        if progress.done == 3 {
+            token.cancel();
         }
-    };
-    let watch = TaskControl::new().cancel(&cancel).progress(&stop_after_three);
-    assert!(matches!(Video::open_watched(&path, &VideoOptions::new(), watch), Err(Error::Cancelled)));
-    let late = TaskControl::new().deadline(Instant::now());
-    assert!(matches!(Video::open_watched(&path, &VideoOptions::new(), late), Err(Error::Timeout)));
+    });
+    assert!(matches!(Video::open(&path, &options), Err(Error::Cancelled)));
+    assert!(matches!(Video::open(&path, &VideoOptions::new().timeout(Duration::ZERO)), Err(Error::Timeout)));
     // A program that never answers is stopped too.
     let (cancel, start) = (CancelToken::new(), Instant::now());
     let opened = std::thread::scope(|scope| {
@@ -249,8 +251,7 @@ fn reading_is_watched_and_stopped() {
             std::thread::sleep(Duration::from_millis(100));
             cancel.cancel();
         });
-        let options = VideoOptions::new().ffprobe(program("stuck.sh"));
-        Video::open_watched(&path, &options, TaskControl::new().cancel(&cancel))
+        Video::open(&path, &VideoOptions::new().ffprobe(program("stuck.sh")).cancel(&cancel))
     });
     assert!(matches!(opened, Err(Error::Cancelled)), "{opened:?}");
     assert!(start.elapsed() < Duration::from_secs(30));

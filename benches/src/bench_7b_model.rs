@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Tensor};
 use mimo_vl_core::expert::{
-    Checkpoint, Kernels, MAX_DRAFT_TOKENS, Mask, PrefillInput, QuantizedWeight, Sequence, Step, TensorSource,
-    WithBackend, cores, dispatch, preprocess_image,
+    Checkpoint, Kernels, MAX_DRAFT_TOKENS, Mask, PrefillInput, QuantizedWeight, Sequence, Step, TaskControl,
+    TensorSource, WithBackend, cores, dispatch, preprocess_image,
 };
 use mimo_vl_core::{
-    CancelToken, GenerateOptions, Image, LoadOptions, Model, Prompt, QuantizationReport, TaskControl, Thinking,
-    WeightFormat, quantize,
+    GenerateOptions, Image, LoadOptions, Model, Prompt, QuantizationReport, Thinking, WeightFormat, quantize,
 };
 
 use crate::checkpoint::{Depth, make};
@@ -122,7 +121,7 @@ fn made(depth: Depth, threads: usize) -> Result<PathBuf, Box<dyn Error>> {
         println!("rounding to {}", rounded.display());
         let start = Instant::now();
         let options = LoadOptions::new().weights(WeightFormat::Int4).threads(threads);
-        quantize(&whole, &rounded, &options, &[], TaskControl::new())?;
+        quantize(&whole, &rounded, &options, &[])?;
         figure("quantize", start.elapsed().as_secs_f64(), "s", "with writing");
     }
     Ok(rounded)
@@ -166,7 +165,7 @@ impl Bench {
     }
 
     fn vision(&self, side: usize) -> Outcome {
-        let (model, cancel) = (&self.model, CancelToken::new());
+        let (model, cancel) = (&self.model, TaskControl::default());
         let patches = preprocess_image(&picture(side)?, model.preprocess_config())?;
         let small = preprocess_image(&picture(112)?, model.preprocess_config())?;
         model.engine().encode(&small, &cancel)?;
@@ -195,7 +194,7 @@ impl Bench {
             let mut sequence = self.model.engine().sequence();
             sequence.reserve(tokens)?;
             let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-            let (logits, time) = timed(|| sequence.extend(&segment, &CancelToken::new()));
+            let (logits, time) = timed(|| sequence.extend(&segment, &TaskControl::default()));
             logits?;
             times.push(time);
         }
@@ -242,7 +241,7 @@ impl Bench {
             let len = sequence.len();
             let single = step(&mut *sequence)?;
             let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-            let (logits, time) = timed(|| sequence.prefill(&segment, GUESSES, true, &CancelToken::new()));
+            let (logits, time) = timed(|| sequence.prefill(&segment, GUESSES, true, &TaskControl::default()));
             logits?;
             sequence.truncate(len);
             together.push(time / single);
@@ -282,7 +281,7 @@ impl Bench {
                     Step { sequence: &mut **sequence, id: position % 1000, position }
                 })
                 .collect();
-            let (logits, time) = timed(|| self.model.engine().decode_batch(&mut steps, &CancelToken::new()));
+            let (logits, time) = timed(|| self.model.engine().decode_batch(&mut steps, &TaskControl::default()));
             logits?;
             times.push(time);
         }
@@ -322,7 +321,8 @@ impl Bench {
     fn sequence(&self, tokens: usize) -> Result<Box<dyn Sequence>, Box<dyn Error>> {
         let (ids, positions) = self.tokens(0, tokens);
         let mut sequence = self.model.engine().sequence();
-        sequence.extend(&PrefillInput { ids: &ids, positions: &positions, media: Vec::new() }, &CancelToken::new())?;
+        sequence
+            .extend(&PrefillInput { ids: &ids, positions: &positions, media: Vec::new() }, &TaskControl::default())?;
         Ok(sequence)
     }
 }
@@ -330,7 +330,7 @@ impl Bench {
 /// The time of one step of decoding.
 fn step(sequence: &mut dyn Sequence) -> Result<f64, mimo_vl_core::Error> {
     let position = sequence.len() as u32;
-    let (logits, time) = timed(|| sequence.step(position % 1000, position, &CancelToken::new()));
+    let (logits, time) = timed(|| sequence.step(position % 1000, position, &TaskControl::default()));
     logits.map(|_| time)
 }
 

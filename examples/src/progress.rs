@@ -1,6 +1,7 @@
 //! A bar that shows how far loading is.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use mimo_vl_core::Progress;
 
 /// A bar over bytes, on the standard error; not drawn where that is no terminal.
 ///
@@ -11,8 +12,8 @@ pub fn loading_bar() -> ProgressBar {
     ProgressBar::new(0).with_style(style.expect("a template without an error"))
 }
 
-/// Show that `done` bytes of `of` are read.
-pub fn show(bar: &ProgressBar, done: u64, of: u64) {
-    bar.set_length(of);
-    bar.set_position(done);
+/// Shows the progress of a download or of loading.
+pub fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.total);
+    bar.set_position(progress.done);
 }

@@ -1,9 +1,9 @@
 //! Cancellation, time limits and progress of long calls.
 
 use std::fmt;
+use std::sync::Arc;
 #[cfg(test)]
 use std::sync::atomic::AtomicUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,15 +24,12 @@ struct Flag {
     parent: Option<CancelToken>,
     #[cfg(test)]
     checks: AtomicUsize,
+    /// The number of checks after which the token is cancelled.
     #[cfg(test)]
-    end: Option<TestEnd>,
-}
-
-/// The check at which a test's token ends the work, and the error it gives.
-#[cfg(test)]
-struct TestEnd {
-    after: usize,
-    timeout: bool,
+    max_checks: Option<usize>,
+    /// Checks fail with [`Error::Timeout`].
+    #[cfg(test)]
+    expired: AtomicBool,
 }
 
 impl CancelToken {
@@ -70,13 +67,13 @@ impl CancelToken {
     /// A token that is cancelled by the check number `checks`, counted from 0.
     #[cfg(test)]
     pub(crate) fn after_checks(checks: usize) -> Self {
-        Self(Arc::new(Flag { end: Some(TestEnd { after: checks, timeout: false }), ..Flag::default() }))
+        Self(Arc::new(Flag { max_checks: Some(checks), ..Flag::default() }))
     }
 
-    /// A token whose checks fail with [`Error::Timeout`] from the check number `checks` on.
+    /// Makes the checks fail as if the time of the call were over.
     #[cfg(test)]
-    pub(crate) fn timeout_after_checks(checks: usize) -> Self {
-        Self(Arc::new(Flag { end: Some(TestEnd { after: checks, timeout: true }), ..Flag::default() }))
+    pub(crate) fn expire(&self) {
+        self.0.expired.store(true, Ordering::Relaxed);
     }
 
     /// The number of checks so far.
@@ -88,14 +85,10 @@ impl CancelToken {
     #[cfg(test)]
     fn count(&self) -> Result<()> {
         let before = self.0.checks.fetch_add(1, Ordering::Relaxed);
-        match &self.0.end {
-            Some(end) if before >= end.after && end.timeout => Err(Error::Timeout),
-            Some(end) if before >= end.after => {
-                self.cancel();
-                Ok(())
-            }
-            _ => Ok(()),
+        if self.0.max_checks.is_some_and(|checks| before >= checks) {
+            self.cancel();
         }
+        if self.0.expired.load(Ordering::Relaxed) { Err(Error::Timeout) } else { Ok(()) }
     }
 }
 
@@ -279,11 +272,6 @@ impl TaskControl {
     pub(crate) fn without_progress(mut self) -> Self {
         self.progress = None;
         self
-    }
-
-    /// The point in time at which the call times out.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
     }
 
     /// Returns an error if the call was cancelled or its time is over.

@@ -83,6 +83,6 @@ pub use sampling::{GenerateOptions, Grammar};
 #[cfg(feature = "serve")]
 pub use serve::{ServeOptions, Server};
 pub use session::{
-    Answer, Batch, BatchOptions, Budget, LoadOptions, MemoryUse, Model, Plan, PlannedPart, Session, Stream, Timings, TokenLogprob,
-    quantize,
+    Answer, Batch, BatchOptions, Budget, LoadOptions, MemoryUse, Model, Plan, PlannedPart, Session, Stream, Timings,
+    TokenLogprob, quantize,
 };

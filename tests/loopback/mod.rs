@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use mimo_vl_core::{Error, HubOptions, Result, TaskControl, snapshot_download};
+use mimo_vl_core::{CallOptions, Error, HubOptions, Result, snapshot_download};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -228,7 +228,7 @@ pub(crate) fn options(address: &str, cache: &Path) -> HubOptions {
 }
 
 pub(crate) fn get(server: &Server, cache: &Path) -> Result<PathBuf> {
-    snapshot_download("o/n", &options(&server.address, cache), TaskControl::new())
+    snapshot_download("o/n", &options(&server.address, cache), &CallOptions::new())
 }
 
 pub(crate) fn folder() -> TempDir {

@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use burn::tensor::{Tensor, TensorData};
 use mimo_vl_core::expert::{
     Checkpoint, CheckpointSource, Codebook, Divergence, Kernels, ModelInput, Patches, PrefillInput, QuantFormat,
-    QuantizedWeight, TensorSource, VisionLanguageModel, WithBackend, build_input, dispatch, merge_embeddings,
-    preprocess_image, quantize_matrix,
+    QuantizedWeight, TaskControl, TensorSource, VisionLanguageModel, WithBackend, build_input, dispatch,
+    merge_embeddings, preprocess_image, quantize_matrix,
 };
-use mimo_vl_core::{CancelToken, KvCacheDtype, LoadOptions, Message, Model, Result, Role, WeightFormat};
+use mimo_vl_core::{KvCacheDtype, LoadOptions, Message, Model, Result, Role, WeightFormat};
 use mimo_vl_examples::shapes::fresh_question;
 use mimo_vl_examples::tiny_model;
 
@@ -104,7 +104,7 @@ impl WithBackend for Compare {
         let (config, vocab) = (model.config().clone(), model.config().text.vocab_size);
         let scenes: Vec<Scene> = (0..SCENES).map(|index| scene(&model, index)).collect::<Result<_>>()?;
         let logits = |network: &VisionLanguageModel<B>, scene: &Scene| {
-            let cancel = CancelToken::new();
+            let cancel = TaskControl::default();
             let Scene { encoded, patches, .. } = scene;
             let pixels = &patches.pixels;
             let features = network.features(pixels, &[patches.grid], model.preprocess_config(), &device, &cancel)?;
@@ -150,7 +150,7 @@ impl WithBackend for Compare {
 
 /// The logits of all tokens through the cache, in pieces, so that later ones read what it holds of earlier ones.
 fn prefill(model: &Model, scene: &Scene) -> Result<Vec<f32>> {
-    let cancel = CancelToken::new();
+    let cancel = TaskControl::default();
     let features = model.engine().encode(&scene.patches, &cancel)?;
     let ModelInput { ids, positions, slots, .. } = &scene.encoded;
     let media = slots.iter().map(|slot| (slot.clone(), &features)).collect();

@@ -4,27 +4,19 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use mimo_vl_core::{Event, GenerateOptions, Image, LoadOptions, Model, Prompt};
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+use mimo_vl_core::{CancelToken, Event, GenerateOptions, Image, LoadOptions, Model, Prompt};
 
 fn run(model: &str, image: &str, questions: &[String]) -> Result<(), Box<dyn Error>> {
     // Only the first question shows the picture; the session knows it from then on.
     let mut prompt = Prompt::user().image(Image::open(image)?);
     let mut session = Model::load(model, &LoadOptions::new())?.session();
-    let cancel = session.cancel();
-    // The handle ends the answer that is being written; the flag is for Ctrl-C between two of them.
-    ctrlc::set_handler(move || {
-        INTERRUPTED.store(true, Ordering::Relaxed);
-        cancel.cancel();
-    })?;
+    // A cancelled token stays cancelled: Ctrl-C between two answers stops the next one.
+    let cancel = CancelToken::new();
+    let options = GenerateOptions::new().cancel(&cancel);
+    ctrlc::set_handler(move || cancel.cancel())?;
     for question in questions {
-        if INTERRUPTED.load(Ordering::Relaxed) {
-            return Err(mimo_vl_core::Error::Cancelled.into());
-        }
-        for event in session.stream(&prompt.text(question), &GenerateOptions::new())? {
+        for event in session.stream(&prompt.text(question), &options)? {
             // Thinking is left out, and an answer stays on its line.
             if let Event::Text(text) = event? {
                 print!("{}", text.replace('\n', " "));

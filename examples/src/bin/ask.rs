@@ -9,12 +9,11 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::OnceLock;
 
 use mimo_vl_core::expert::SimdLevel;
 use mimo_vl_core::{
     Answer, CancelToken, Error, Event, GenerateOptions, Image, LoadOptions, Model, Part, Prompt, Session, StopReason,
-    TaskControl, Thinking, Timings, Video, VideoOptions, draw_regions,
+    Thinking, Timings, Video, VideoOptions, draw_regions,
 };
 use mimo_vl_examples::progress::{loading_bar, show};
 use mimo_vl_examples::tiny_model;
@@ -190,20 +189,17 @@ fn number<T: FromStr>(name: &str, value: &OsStr) -> Result<T, Ending> {
 
 fn run(arguments: &Arguments) -> Result<(), Ending> {
     let prompt = prompt(arguments)?;
-    let loading = CancelToken::new();
-    interrupt(loading.clone());
+    let cancel = CancelToken::new();
+    interrupt(cancel.clone());
     let bar = loading_bar();
-    let progress = |done, of| show(&bar, done, of);
-    let watch = TaskControl::new().cancel(&loading).progress(&progress);
-    let model = Model::load_watched(&arguments.model, &arguments.load, watch);
+    let shown = bar.clone();
+    let load = arguments.load.clone().cancel(&cancel).on_progress(move |progress| show(&shown, progress));
+    let model = Model::load(&arguments.model, &load);
     bar.finish_and_clear();
     let model = model?;
     let mut session = model.session();
-    if ANSWER.set(session.cancel()).is_err() || loading.is_cancelled() {
-        return Err(Ending::Interrupted);
-    }
     let plan = if arguments.stats { Some(session.plan(&prompt, &arguments.generate)?) } else { None };
-    let answer = write_answer(&mut session, &prompt, arguments)?;
+    let answer = write_answer(&mut session, &prompt, arguments, &cancel)?;
     if let Some(plan) = plan {
         write_stats(&model, &answer.timings);
         let gigabytes = |bytes: u64| bytes as f64 / 1e9;
@@ -260,32 +256,31 @@ fn write_drawing(answer: &Answer, prompt: &Prompt, file: &Path) -> Result<(), En
     std::fs::write(file, drawn).map_err(|error| Ending::Failed(format!("{}: {error}", file.display())))
 }
 
-/// Stops the answer, once there is one.
-static ANSWER: OnceLock<CancelToken> = OnceLock::new();
-
 /// The first Ctrl-C ends loading or the answer, a second one the program.
-fn interrupt(loading: CancelToken) {
+fn interrupt(cancel: CancelToken) {
     let handler = move || {
-        if loading.is_cancelled() {
+        if cancel.is_cancelled() {
             std::process::exit(INTERRUPTED.into());
         }
-        loading.cancel();
-        if let Some(answer) = ANSWER.get() {
-            answer.cancel();
-        }
+        cancel.cancel();
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         eprintln!("ask: Ctrl-C will not be handled: {error}");
     }
 }
 
-fn write_answer(session: &mut Session, prompt: &Prompt, arguments: &Arguments) -> Result<Answer, Ending> {
+fn write_answer(
+    session: &mut Session,
+    prompt: &Prompt,
+    arguments: &Arguments,
+    cancel: &CancelToken,
+) -> Result<Answer, Ending> {
     let mut out = io::stdout().lock();
     let terminal = out.is_terminal();
     let (dim, plain) = if terminal { (DIM, PLAIN) } else { ("", "") };
     let show_thinking = terminal || arguments.show_thinking;
     let mut thought = false;
-    let mut stream = session.stream(prompt, &arguments.generate)?;
+    let mut stream = session.stream(prompt, &arguments.generate.clone().cancel(cancel))?;
     let mut ended = Ok(());
     for event in &mut stream {
         match event {

@@ -11,12 +11,14 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mimo_vl_core::{
-    Answer, CancelToken, Error, GenerateOptions, Geometry, Grammar, Image, LoadOptions, Model, PdfOptions, Prompt,
-    Region, TaskControl, Thinking, open_pdf, open_pdf_watched,
+    Answer, BatchOptions, CancelToken, Error, GenerateOptions, Geometry, Grammar, Image, LoadOptions, Model,
+    PdfOptions, Prompt, Region, Thinking, open_pdf,
 };
 use mimo_vl_examples::tiny_model;
 use serde_json::{Value, json};
@@ -228,14 +230,14 @@ fn find(job: &Job, cancel: &CancelToken) -> Result<(Vec<Item>, Vec<Value>), Stri
 
 /// Stops before the first page is drawn: one that is damaged fails when its turn comes.
 fn count_pages(job: &Job, path: &Path) -> Result<usize, Error> {
-    let (stop, count) = (CancelToken::new(), std::cell::Cell::new(0));
-    let tell = |_, of| {
-        count.set(of as usize);
-        stop.cancel();
-    };
-    let options = job.pdf.clone().dpi(1.0).max_pages(usize::MAX);
-    match open_pdf_watched(path, &options, TaskControl::new().cancel(&stop).progress(&tell)) {
-        Err(Error::Cancelled) => Ok(count.get()),
+    let (cancel, count) = (CancelToken::new(), Arc::new(AtomicUsize::new(0)));
+    let (token, sink) = (cancel.clone(), Arc::clone(&count));
+    let options = job.pdf.clone().dpi(1.0).max_pages(usize::MAX).cancel(&cancel).on_progress(move |progress| {
+        sink.store(progress.total as usize, Ordering::Relaxed);
+        token.cancel();
+    });
+    match open_pdf(path, &options) {
+        Err(Error::Cancelled) => Ok(count.load(Ordering::Relaxed)),
         other => other.map(|pages| pages.len()),
     }
 }
@@ -258,10 +260,10 @@ fn answer(
     cancel: &CancelToken,
     keep: &mut impl FnMut(Value) -> Result<(), String>,
 ) -> Result<(), String> {
-    let model = Model::load_watched(&job.model, &job.load, TaskControl::new().cancel(cancel));
+    let model = Model::load(&job.model, &job.load.clone().cancel(cancel));
     let model = model.map_err(|error| error.to_string())?;
     for some in items.chunks(job.together) {
-        let mut batch = model.batch(job.together);
+        let mut batch = model.batch(&BatchOptions::new().max_concurrent(job.together).cancel(cancel));
         let mut asked = Vec::new();
         for item in some {
             match open(job, item) {

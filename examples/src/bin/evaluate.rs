@@ -11,13 +11,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::Mutex;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mimo_vl_core::{
-    CancelToken, Error, FrameSampling, GenerateOptions, LoadOptions, Model, TaskControl, Thinking, VideoOptions,
-};
+use mimo_vl_core::{CancelToken, Error, FrameSampling, GenerateOptions, LoadOptions, Model, Thinking, VideoOptions};
 use mimo_vl_examples::evaluation::{Item, Kind};
 use mimo_vl_examples::tiny_model;
 use serde::{Deserialize, Serialize};
@@ -157,7 +154,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     done.retain(|id, _| items.iter().any(|(known, _)| known == id));
     let cancel = CancelToken::new();
     interrupt(cancel.clone())?;
-    let model = Model::load_watched(&arguments.model, &arguments.load, TaskControl::new().cancel(&cancel));
+    let model = Model::load(&arguments.model, &arguments.load.clone().cancel(&cancel));
     let model = model.map_err(|error| error.to_string())?;
     let is_new = !results.exists();
     let mut file =
@@ -250,9 +247,6 @@ fn earlier(path: &Path, run: &str) -> Result<HashMap<String, Outcome>, String> {
     Ok(outcomes.into_iter().map(|outcome| (outcome.id.clone(), outcome)).collect())
 }
 
-/// Stops the question that is being answered.
-static ANSWER: Mutex<Option<CancelToken>> = Mutex::new(None);
-
 /// The first Ctrl-C ends what is under way, a second one the program.
 fn interrupt(run: CancelToken) -> Result<(), String> {
     let handler = move || {
@@ -260,9 +254,6 @@ fn interrupt(run: CancelToken) -> Result<(), String> {
             std::process::exit(130);
         }
         run.cancel();
-        if let Ok(Some(answer)) = ANSWER.lock().as_deref() {
-            answer.cancel();
-        }
     };
     ctrlc::set_handler(handler).map_err(|error| error.to_string())
 }
@@ -278,12 +269,7 @@ fn outcome(
 ) -> Option<Outcome> {
     let start = Instant::now();
     let answered = item.prompt(folder, arguments.thinking, &arguments.video).and_then(|prompt| {
-        let mut session = model.session();
-        if let Ok(mut answer) = ANSWER.lock() {
-            *answer = Some(session.cancel());
-        }
-        cancel.check()?;
-        let answer = session.ask(&prompt, &arguments.generate)?;
+        let answer = model.session().ask(&prompt, &arguments.generate.clone().cancel(cancel))?;
         let score = item.score(&answer)?;
         Ok((answer, score))
     });

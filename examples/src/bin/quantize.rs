@@ -6,9 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mimo_vl_core::{
-    CancelToken, Error, Image, LoadOptions, Prompt, QuantizationReport, TaskControl, WeightFormat, quantize,
-};
+use mimo_vl_core::{CancelToken, Error, Image, LoadOptions, Prompt, QuantizationReport, WeightFormat, quantize};
 use mimo_vl_examples::progress::{loading_bar, show};
 
 const USAGE: &str = "usage: quantize [OPTION]... CHECKPOINT_DIR OUT_DIR
@@ -97,9 +95,9 @@ fn run(arguments: &Arguments) -> Result<QuantizationReport, Error> {
         eprintln!("quantize: Ctrl-C will not be handled: {error}");
     }
     let bar = loading_bar();
-    let progress = |done, of| show(&bar, done, of);
-    let watch = TaskControl::new().cancel(&cancel).progress(&progress);
-    let receipt = quantize(&arguments.from, &arguments.to, &arguments.load, &prompts, watch);
+    let shown = bar.clone();
+    let load = arguments.load.clone().cancel(&cancel).on_progress(move |progress| show(&shown, progress));
+    let receipt = quantize(&arguments.from, &arguments.to, &load, &prompts);
     bar.finish_and_clear();
     receipt
 }

@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use mimo_vl_core::expert::{Features, Grid, ModelInput, Patches, PrefillInput, Sampler, Sequence, build_input};
-use mimo_vl_core::{CancelToken, Error as LibraryError, GenerateOptions, Model, Prompt, StopReason};
+use mimo_vl_core::expert::{
+    Features, Grid, ModelInput, Patches, PrefillInput, Sampler, Sequence, TaskControl, build_input,
+};
+use mimo_vl_core::{Error as LibraryError, GenerateOptions, Model, Prompt, StopReason};
 
 use super::case::Case;
 use super::measure::worst_error;
@@ -34,7 +36,7 @@ pub fn stages(model: &Model, case: &Case) -> Vec<Row> {
         ("answer", Run::answer),
         ("session", Run::session),
     ];
-    let run = Run { model, case, cancel: CancelToken::new() };
+    let run = Run { model, case, control: TaskControl::default() };
     let media = media.iter().filter(|_| !case.media.is_empty());
     let rows = text.iter().chain(media).chain(&rest).map(|&(stage, compare)| {
         let (verdict, error) =
@@ -49,7 +51,7 @@ pub fn stages(model: &Model, case: &Case) -> Vec<Row> {
 /// # Errors
 /// Those of the library.
 pub fn prompt_logits(model: &Model, case: &Case, chunk: usize) -> Result<Vec<f32>, LibraryError> {
-    let whole = Run { model, case, cancel: CancelToken::new() }.whole(chunk, true)?;
+    let whole = Run { model, case, control: TaskControl::default() }.whole(chunk, true)?;
     Ok(whole.logits)
 }
 
@@ -65,7 +67,7 @@ struct Prefilled {
 struct Run<'a> {
     model: &'a Model,
     case: &'a Case,
-    cancel: CancelToken,
+    control: TaskControl,
 }
 
 impl Run<'_> {
@@ -109,7 +111,7 @@ impl Run<'_> {
         let (mut actual, mut expected, mut width) = (Vec::new(), Vec::new(), 0);
         for (mut patches, medium) in self.all_patches()?.into_iter().zip(&self.case.expected.media) {
             (patches.grid, patches.pixels) = (medium.grid, medium.patches.clone());
-            let features = self.model.engine().encode(&patches, &self.cancel)?;
+            let features = self.model.engine().encode(&patches, &self.control)?;
             width = features.width;
             actual.extend(features.values);
             expected.extend_from_slice(&medium.features.values);
@@ -137,7 +139,7 @@ impl Run<'_> {
         let mut actual = logits[logits.len().saturating_sub(expected.vocab)..].to_vec();
         for &id in expected.greedy_ids.iter().take(expected.greedy_ids.len().saturating_sub(1)) {
             let position = u32::try_from(sequence.len() as i64 + delta)?;
-            actual.extend(sequence.step(id, position, &self.cancel)?);
+            actual.extend(sequence.step(id, position, &self.control)?);
         }
         let (verdict, error) = close(worst_error(&actual, &expected.greedy_logits, expected.vocab));
         Ok((verdict, format!("{error}, {} steps", expected.greedy_ids.len().saturating_sub(1))))
@@ -162,7 +164,7 @@ impl Run<'_> {
                 break;
             }
             let position = u32::try_from(sequence.len() as i64 + delta)?;
-            logits = sequence.step(id, position, &self.cancel)?;
+            logits = sequence.step(id, position, &self.control)?;
         }
         Ok(self.judged(&actual, expected))
     }
@@ -200,11 +202,11 @@ impl Run<'_> {
         let patches = self.all_patches()?;
         let grids: Vec<_> = patches.iter().map(|patches| (patches.grid, patches.second_per_grid)).collect();
         let encoded = build_input(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
-        let features = patches.iter().map(|patches| engine.encode(patches, &self.cancel));
+        let features = patches.iter().map(|patches| engine.encode(patches, &self.control));
         let features: Vec<Features> = features.collect::<Result<_, _>>()?;
         let segment = segment(&encoded, &encoded.ids, &encoded.positions, features.iter());
         let mut sequence = engine.sequence();
-        let logits = sequence.prefill(&segment, chunk, all, &self.cancel)?;
+        let logits = sequence.prefill(&segment, chunk, all, &self.control)?;
         Ok(Prefilled { sequence, delta: encoded.rope_delta, logits })
     }
 
@@ -245,7 +247,7 @@ impl Run<'_> {
         let features = expected.media.iter().map(|medium| &medium.features);
         let mut sequence = self.model.engine().sequence();
         let segment = segment(&encoded, &expected.ids, &expected.positions, features);
-        let logits = sequence.prefill(&segment, expected.ids.len(), true, &self.cancel)?;
+        let logits = sequence.prefill(&segment, expected.ids.len(), true, &self.control)?;
         Ok(Prefilled { sequence, delta: expected.rope_delta, logits })
     }
 }

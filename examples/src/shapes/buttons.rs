@@ -20,22 +20,8 @@ use super::words::Language;
 /// What stands on buttons, in English and in Chinese.
 pub(crate) const WORDS: [&[&str]; 2] = [
     &[
-        "OK",
-        "CancelToken",
-        "Save",
-        "Open",
-        "Close",
-        "Delete",
-        "Edit",
-        "Send",
-        "Help",
-        "Back",
-        "Next",
-        "Login",
-        "Search",
-        "Share",
-        "Play",
-        "Stop",
+        "OK", "Cancel", "Save", "Open", "Close", "Delete", "Edit", "Send", "Help", "Back", "Next", "Login", "Search",
+        "Share", "Play", "Stop",
     ],
     &["确定", "取消", "保存", "打开", "关闭", "删除", "编辑", "发送", "帮助", "返回", "搜索", "登录"],
 ];

@@ -308,7 +308,13 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
         Box::new(Self { shared: Arc::clone(&self.shared), cache: self.cache.clone() })
     }
 
-    fn prefill(&mut self, input: &PrefillInput<'_>, chunk: usize, all: bool, control: &TaskControl) -> Result<Vec<f32>> {
+    fn prefill(
+        &mut self,
+        input: &PrefillInput<'_>,
+        chunk: usize,
+        all: bool,
+        control: &TaskControl,
+    ) -> Result<Vec<f32>> {
         check(input)?;
         let before = self.cache.len();
         let result = guarded(self.shared.threads, || self.run(input, chunk, all, control));

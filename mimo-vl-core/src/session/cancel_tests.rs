@@ -3,10 +3,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
 use super::model::{LoadOptions, Model};
-use crate::cancel::{CancelToken, Stage};
+use crate::cancel::{CallOptions, CancelToken, Stage, TaskControl};
 use crate::checkpoint::WeightFormat;
 use crate::error::{Error, Result};
 use crate::model::{PrefillInput, Step};
@@ -27,13 +26,13 @@ fn picture(width: u32, height: u32) -> Image {
 }
 
 /// The work asks at least so often whether to go on, and does nothing more when it is told to stop, whenever that is.
-fn check(least: usize, work: impl Fn(&CancelToken) -> Result<()>) {
+fn check(least: usize, work: impl Fn(&TaskControl) -> Result<()>) {
     let free = CancelToken::after_checks(usize::MAX);
-    work(&free).unwrap();
+    work(&TaskControl::with_cancel(&free)).unwrap();
     assert!(free.checks() >= least, "{} checks; {least} are the least", free.checks());
     for allowed in 0..free.checks() {
         let cancel = CancelToken::after_checks(allowed);
-        assert!(matches!(work(&cancel), Err(Error::Cancelled)), "after {allowed} checks");
+        assert!(matches!(work(&TaskControl::with_cancel(&cancel)), Err(Error::Cancelled)), "after {allowed} checks");
         assert_eq!(cancel.checks(), allowed + 1, "nothing follows a stop");
     }
 }
@@ -42,36 +41,34 @@ fn check(least: usize, work: impl Fn(&CancelToken) -> Result<()>) {
 fn a_picture_is_left_within_a_block_of_the_tower() {
     let patches = preprocess_image(&picture(200, 120), model().preprocess_config()).unwrap();
     let depth = model().config().vision.depth;
-    check(depth, |cancel| model().engine().encode(&patches, cancel).map(drop));
-    // Between two blocks it is asked for each time.
-    let (cancel, asked) = (CancelToken::after_checks(usize::MAX), Arc::new(Mutex::new(Vec::new())));
-    let (flag, sink) = (cancel.clone(), Arc::clone(&asked));
-    cancel.set_progress(Some(Arc::new(move |_, _, _| sink.lock().unwrap().push(flag.checks()))));
-    model().engine().encode(&patches, &cancel).unwrap();
-    cancel.set_progress(None);
-    let asked = asked.lock().unwrap();
-    assert!(asked.len() == depth && asked.windows(2).all(|pair| pair[0] < pair[1]), "{asked:?}");
+    check(depth, |control| model().engine().encode(&patches, control).map(drop));
+    // It is checked between two blocks.
+    let (token, checks) = (CancelToken::after_checks(usize::MAX), Arc::new(Mutex::new(Vec::new())));
+    let (flag, sink) = (token.clone(), Arc::clone(&checks));
+    let call = CallOptions::new().cancel(&token).on_progress(move |_| sink.lock().unwrap().push(flag.checks()));
+    model().engine().encode(&patches, &call.start()).unwrap();
+    let checks = checks.lock().unwrap();
+    assert!(checks.len() == depth && checks.windows(2).all(|pair| pair[0] < pair[1]), "{checks:?}");
 }
 
 #[test]
-fn deadlines_end_encoding_and_prefill() {
+fn a_timeout_ends_encoding_and_prefill() {
     let wordy = Prompt::user().text("many words ".repeat(400));
     for (stage, prompt) in [(Stage::Encode, Prompt::user().image(picture(200, 120)).text("?")), (Stage::Prefill, wordy)]
     {
         let mut session = model().session();
-        let (cancel, told) = (session.cancel(), Arc::new(AtomicUsize::new(0)));
-        let count = Arc::clone(&told);
-        session.on_progress(move |of, _, _| {
-            if of == stage {
+        let (token, reports) = (CancelToken::new(), Arc::new(AtomicUsize::new(0)));
+        let (expiring, count) = (token.clone(), Arc::clone(&reports));
+        let options = GenerateOptions::new().cancel(&token).on_progress(move |progress| {
+            if progress.stage == stage {
                 count.fetch_add(1, Ordering::Relaxed);
-                cancel.set_deadline(Some(Instant::now()));
+                expiring.expire();
             }
         });
-        let late = session.ask(&prompt, &GenerateOptions::new().timeout(Duration::from_secs(600)));
+        let late = session.ask(&prompt, &options);
         assert!(matches!(late, Err(Error::Timeout)), "{stage:?}: {late:?}");
-        assert_eq!(told.load(Ordering::Relaxed), 1, "nothing follows the deadline");
+        assert_eq!(reports.load(Ordering::Relaxed), 1, "no work follows the end of the time");
         assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
-        assert!(session.cancel().check().is_ok(), "the deadline was that of the question");
     }
 }
 
@@ -79,10 +76,10 @@ fn deadlines_end_encoding_and_prefill() {
 fn text_is_left_within_a_layer_of_a_chunk() {
     let (ids, positions) = ([3; 40], (0..40).map(|index| [index; 3]).collect::<Vec<_>>());
     let layers = model().config().text.num_hidden_layers;
-    check(layers * 40_usize.div_ceil(16), |cancel| {
+    check(layers * 40_usize.div_ceil(16), |control| {
         let mut sequence = model().engine().sequence();
         let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-        let result = sequence.prefill(&segment, 16, false, cancel).map(drop);
+        let result = sequence.prefill(&segment, 16, false, control).map(drop);
         assert_eq!(sequence.len(), if result.is_ok() { 40 } else { 0 }, "nothing was taken in");
         result
     });
@@ -91,12 +88,12 @@ fn text_is_left_within_a_layer_of_a_chunk() {
 #[test]
 fn steps_are_left_within_a_layer() {
     let layers = model().config().text.num_hidden_layers;
-    check(layers, |cancel| model().engine().sequence().step(3, 0, cancel).map(drop));
-    check(2 * layers, |cancel| {
+    check(layers, |control| model().engine().sequence().step(3, 0, control).map(drop));
+    check(2 * layers, |control| {
         // More than go through the layers at a time.
         let mut sequences: Vec<_> = (0..9).map(|_| model().engine().sequence()).collect();
         let steps = sequences.iter_mut().map(|sequence| Step { sequence: &mut **sequence, id: 3, position: 0 });
-        let result = model().engine().decode_batch(&mut steps.collect::<Vec<_>>(), cancel).map(drop);
+        let result = model().engine().decode_batch(&mut steps.collect::<Vec<_>>(), control).map(drop);
         let taken = usize::from(result.is_ok());
         assert!(sequences.iter().all(|sequence| sequence.len() == taken));
         result
@@ -106,7 +103,9 @@ fn steps_are_left_within_a_layer() {
 #[test]
 fn videos_are_left_within_a_group_of_frames() {
     let video = Video::from_frames(vec![picture(120, 90); 9], 2.0).unwrap();
-    let cut = |cancel: &CancelToken| preprocess_video_cancellable(&video, model().preprocess_config(), cancel);
+    let cut = |token: &CancelToken| {
+        preprocess_video_cancellable(&video, model().preprocess_config(), &TaskControl::with_cancel(token))
+    };
     let free = CancelToken::after_checks(usize::MAX);
     let groups = cut(&free).unwrap().grid.t;
     assert_eq!((groups, free.checks()), (5, 5));

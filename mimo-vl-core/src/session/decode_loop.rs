@@ -5,10 +5,9 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::answer::{Answer, Timings, TokenLogprob, mean_probability, overlap};
+use super::answer::{Answer, Timings, TokenLogprob, mean_probability, overlap, timed};
 use super::constraint::{Constraint, meanwhile};
 use super::media::{Turn, transforms};
-use super::answer::timed;
 use super::session::{Prefilled, Session};
 use crate::answer::{AnswerParser, Event, Region, RegionParser, StopReason};
 use crate::cancel::TaskControl;

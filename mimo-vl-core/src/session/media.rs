@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::answer::timed;
 use super::feature_cache::{Key, KeyHasher};
 use super::model::Model;
-use super::answer::timed;
 use crate::cancel::TaskControl;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};

@@ -96,7 +96,12 @@ impl Session {
     }
 
     /// Adds a prompt and prefills it, up to the logits of the answer's first token.
-    pub(super) fn start(&mut self, prompt: &Prompt, options: &GenerateOptions, control: TaskControl) -> Result<Prefilled> {
+    pub(super) fn start(
+        &mut self,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+        control: TaskControl,
+    ) -> Result<Prefilled> {
         self.check_whole()?;
         self.begin(prompt, options, control).map_err(|error| self.note(error))
     }

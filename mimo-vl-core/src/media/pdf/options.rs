@@ -27,7 +27,14 @@ pub struct PdfOptions {
 
 impl Default for PdfOptions {
     fn default() -> Self {
-        Self { pages: None, max_pixels: 4096 * 28 * 28, dpi: 144.0, max_pages: 64, password: None, call: CallOptions::new() }
+        Self {
+            pages: None,
+            max_pixels: 4096 * 28 * 28,
+            dpi: 144.0,
+            max_pages: 64,
+            password: None,
+            call: CallOptions::new(),
+        }
     }
 }
 
