@@ -5,72 +5,40 @@ use std::collections::BTreeSet;
 
 use mimo_vl_tests::source::{Token, files, is, read, tokens, without_tests};
 
+#[path = "layers/cycles.rs"]
+mod cycles;
+#[path = "layers/language.rs"]
+mod language;
+
 /// Each module in the order of the data, and the modules that it may name besides [`EVERYWHERE`] and itself.
 const TABLE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("cancel", &[]),
     ("log", &[]),
     ("config", &[]),
-    ("kernels", &[]),
-    ("quant", &["kernels"]),
-    ("checkpoint", &["kernels", "quant"]),
-    ("device", &["kernels"]),
-    ("nn", &["config", "checkpoint", "kernels"]),
-    ("prompt", &["config"]),
-    ("preprocess", &["config", "prompt"]),
-    ("video", &["config", "prompt", "preprocess"]),
-    ("pdf", &["prompt"]),
-    ("encode", &["config", "prompt", "preprocess"]),
-    ("vision", &["config", "checkpoint", "kernels", "nn", "preprocess"]),
-    ("projector", &["config", "checkpoint", "kernels", "nn"]),
-    ("merge_embeddings", &["config", "nn", "encode"]),
-    ("language", &["config", "checkpoint", "kernels", "nn"]),
-    (
-        "model",
-        &[
-            "config",
-            "device",
-            "checkpoint",
-            "kernels",
-            "nn",
-            "preprocess",
-            "encode",
-            "vision",
-            "projector",
-            "merge_embeddings",
-            "language",
-        ],
-    ),
+    ("quant", &["config"]),
+    ("kernels", &["quant"]),
+    ("checkpoint", &["config", "quant", "kernels"]),
+    ("media", &["config"]),
+    ("prompt", &["config", "media"]),
+    ("preprocess", &["config", "media"]),
+    ("model", &["config", "kernels", "checkpoint", "preprocess"]),
     ("sampling", &["config"]),
-    ("answer", &["preprocess"]),
+    ("answer", &["media"]),
     ("hub", &[]),
-    ("draw", &["prompt", "answer"]),
-    ("gui", &["config", "prompt", "preprocess", "sampling"]),
+    ("draw", &["media", "answer"]),
+    ("gui", &["config", "media", "prompt", "preprocess", "sampling"]),
     ("score", &[]),
     (
         "session",
-        &["config", "quant", "checkpoint", "hub", "prompt", "preprocess", "encode", "model", "sampling", "answer"],
+        &["config", "quant", "checkpoint", "hub", "media", "prompt", "preprocess", "model", "sampling", "answer"],
     ),
-    ("serve", &["prompt", "video", "sampling", "answer", "session"]),
-    (
-        "train",
-        &[
-            "config",
-            "device",
-            "checkpoint",
-            "kernels",
-            "nn",
-            "prompt",
-            "preprocess",
-            "encode",
-            "vision",
-            "projector",
-            "merge_embeddings",
-            "language",
-            "model",
-        ],
-    ),
+    ("serve", &["media", "prompt", "sampling", "answer", "session"]),
+    ("train", &["config", "kernels", "checkpoint", "preprocess", "model"]),
 ];
+
+/// The door for experts: it re-exports from every module and holds no code.
+const DOOR: &str = "expert";
 
 /// Modules that every later one may name.
 const EVERYWHERE: &[&str] = &["error", "cancel"];
@@ -80,10 +48,9 @@ const NO_TENSORS: &[&str] = &[
     "error",
     "cancel",
     "config",
+    "media",
     "prompt",
     "preprocess",
-    "video",
-    "encode",
     "sampling",
     "answer",
     "draw",
@@ -93,7 +60,7 @@ const NO_TENSORS: &[&str] = &[
 ];
 
 /// The modules that name Burn's backends, and those names.
-const BACKENDS_IN: &[&str] = &["kernels", "device"];
+const BACKENDS_IN: &[&str] = &["kernels", "model"];
 const BACKENDS: &[&str] = &[
     "burn_flex",
     "burn_ndarray",
@@ -110,7 +77,7 @@ const BACKENDS: &[&str] = &[
 ];
 
 /// The modules that open files.
-const FILES_IN: &[&str] = &["config", "checkpoint", "prompt", "video", "pdf", "hub", "serve", "train"];
+const FILES_IN: &[&str] = &["config", "checkpoint", "media", "hub", "serve", "train"];
 
 const SOURCES: &str = "mimo-vl-core/src/";
 
