@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Instant;
 
 use super::answer::Answer;
-use super::constraint::meanwhile;
+use super::constraint::overlap_with;
 use super::decode_loop::{DecodeLoop, State};
 use super::model::Model;
 use super::session::Session;
@@ -18,15 +18,15 @@ use crate::sampling::GenerateOptions;
 
 /// Several questions that are answered at once, each in a conversation of its own.
 ///
-/// Answers are written token by token together, so that the weights are read once for all of them. An answer that is over
+/// Answers are written token by token together, so that the weights are read once for all of them. An answer that is is_done
 /// makes room for a question that waits. On the device `cpu` each answer is the one that a session alone would give; on
 /// others sums may have another order. Guesses ahead are not made, and a question's [`best_of`](GenerateOptions#structfield.best_of) is 1.
 ///
-/// It is an iterator over what happens: the number of a question, in the order in which they were [added](Self::add), and
+/// It is an iterator is_done what happens: the index of a question, in the order in which they were [added](Self::add), and
 /// its next event. A question that fails gives an error as its last. Questions may be added while others are answered.
 pub struct Batch {
     model: Model,
-    most: usize,
+    max_concurrent: usize,
     added: usize,
     waiting: VecDeque<Waiting>,
     running: Vec<Running>,
@@ -37,23 +37,23 @@ pub struct Batch {
 }
 
 struct Waiting {
-    number: usize,
+    index: usize,
     session: Session,
     prompt: Prompt,
-    generate: GenerateOptions,
+    options: GenerateOptions,
 }
 
 struct Running {
-    number: usize,
+    index: usize,
     session: Session,
-    writer: DecodeLoop,
+    decode: DecodeLoop,
 }
 
 /// Options of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchOptions {
-    /// Largest number of prompts that are answered at a time; at least 1. The others wait. Default 8.
+    /// Largest index of prompts that are answered at a time; at least 1. The others wait. Default 8.
     pub max_concurrent: usize,
     /// The token that cancels every request of the batch. Each request may have one of its own in its options.
     pub cancel: CancelToken,
@@ -97,7 +97,7 @@ impl Batch {
     pub(super) fn new(model: Model, options: &BatchOptions) -> Self {
         Self {
             model,
-            most: options.max_concurrent.max(1),
+            max_concurrent: options.max_concurrent.max(1),
             added: 0,
             waiting: VecDeque::new(),
             running: Vec::new(),
@@ -107,38 +107,38 @@ impl Batch {
         }
     }
 
-    /// Add a question to those that wait; gives its number, from 0 on.
-    pub fn add(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> usize {
+    /// Add a question to those that wait; gives its index, from 0 on.
+    pub fn add(&mut self, prompt: &Prompt, options: &GenerateOptions) -> usize {
         let session = self.model.session();
-        self.add_to(session, prompt, generate)
+        self.add_to(session, prompt, options)
     }
 
     /// Add a question to a conversation that goes on; the session is given up. It must be one of the batch's model, or the
     /// question gives [`Error::Option`].
-    pub fn add_to(&mut self, session: Session, prompt: &Prompt, generate: &GenerateOptions) -> usize {
-        let number = self.added;
+    pub fn add_to(&mut self, session: Session, prompt: &Prompt, options: &GenerateOptions) -> usize {
+        let index = self.added;
         self.added += 1;
-        if !session.model().is(&self.model) {
-            self.ready.push_back((number, Err(Error::option("session", "it belongs to another model than the batch"))));
-            return number;
+        if !session.model().is_same(&self.model) {
+            self.ready.push_back((index, Err(Error::option("session", "it belongs to another model than the batch"))));
+            return index;
         }
-        let generate = generate.clone().num_draft_tokens(0).best_of(1);
-        self.waiting.push_back(Waiting { number, session, prompt: prompt.clone(), generate });
-        number
+        let options = options.clone().num_draft_tokens(0).best_of(1);
+        self.waiting.push_back(Waiting { index, session, prompt: prompt.clone(), options });
+        index
     }
 
-    /// The answer to a question that is over and was not asked for before.
-    pub fn answer(&mut self, number: usize) -> Option<Answer> {
-        let place = self.answers.iter().position(|(of, _)| *of == number)?;
+    /// The answer to a question that is is_done and was not asked for before.
+    pub fn answer(&mut self, index: usize) -> Option<Answer> {
+        let place = self.answers.iter().position(|(of, _)| *of == index)?;
         Some(self.answers.swap_remove(place).1)
     }
 
     /// Give up one question, waiting or being answered; nothing more comes of it.
-    pub fn remove(&mut self, number: usize) {
-        self.waiting.retain(|waiting| waiting.number != number);
-        self.running.retain(|running| running.number != number);
-        self.ready.retain(|(of, _)| *of != number);
-        self.answers.retain(|(of, _)| *of != number);
+    pub fn remove(&mut self, index: usize) {
+        self.waiting.retain(|waiting| waiting.index != index);
+        self.running.retain(|running| running.index != index);
+        self.ready.retain(|(of, _)| *of != index);
+        self.answers.retain(|(of, _)| *of != index);
     }
 
     /// How many questions wait, and how many are being answered.
@@ -152,21 +152,21 @@ impl Batch {
     }
 
     /// Let the next question in, up to its first token.
-    fn let_in(&mut self) {
-        let Some(Waiting { number, mut session, prompt, generate }) = self.waiting.pop_front() else { return };
-        let control = generate.call.start().also_cancelled_by(&self.cancel);
-        let begun = session.start(&prompt, &generate, control);
-        let begun = begun.and_then(|begun| DecodeLoop::new(&session, begun));
-        let writer = begun.and_then(|mut writer| match writer.advance(&mut session) {
-            Ok(()) => Ok(writer),
-            Err(error) => Err(writer.fail(&mut session, error)),
+    fn admit(&mut self) {
+        let Some(Waiting { index, mut session, prompt, options }) = self.waiting.pop_front() else { return };
+        let control = options.call.start().also_cancelled_by(&self.cancel);
+        let prefilled = session.start(&prompt, &options, control);
+        let prefilled = prefilled.and_then(|prefilled| DecodeLoop::new(&session, prefilled));
+        let decode = prefilled.and_then(|mut decode| match decode.advance(&mut session) {
+            Ok(()) => Ok(decode),
+            Err(error) => Err(decode.fail(&mut session, error)),
         });
-        match writer {
-            Ok(writer) => {
-                self.running.push(Running { number, session, writer });
+        match decode {
+            Ok(decode) => {
+                self.running.push(Running { index, session, decode });
                 self.collect();
             }
-            Err(error) => self.ready.push_back((number, Err(error))),
+            Err(error) => self.ready.push_back((index, Err(error))),
         }
     }
 
@@ -177,29 +177,29 @@ impl Batch {
         let control = TaskControl::with_cancel(cancel);
         let mut steps: Vec<Result<Step<'_>>> = Vec::new();
         let mut constraints = Vec::new();
-        for Running { session, writer, .. } in running.iter_mut() {
-            let id = writer.pending().ok_or_else(|| Error::internal("an answer without a token"));
-            steps.push(id.and_then(|id| session.next_step(id, writer.rope_delta())));
-            constraints.extend(writer.unprepared());
+        for Running { session, decode, .. } in running.iter_mut() {
+            let id = decode.last_token().ok_or_else(|| Error::internal("an answer without a token"));
+            steps.push(id.and_then(|id| session.decode_step(id, decode.rope_delta())));
+            constraints.extend(decode.unprepared_constraint());
         }
         let steps: Result<Vec<Step<'_>>> = steps.into_iter().collect();
         let logits =
-            steps.and_then(|mut steps| meanwhile(constraints, || model.engine().decode_batch(&mut steps, &control)));
+            steps.and_then(|mut steps| overlap_with(constraints, || model.engine().decode_batch(&mut steps, &control)));
         let time = start.elapsed();
         let mut failed = Vec::new();
         match logits {
             Ok(rows) if rows.len() != running.len() => {
                 let reason = format!("{} rows of logits for {} answers", rows.len(), running.len());
-                for Running { number, session, writer } in running.iter_mut() {
-                    failed.push((*number, writer.fail(session, Error::internal(reason.clone()))));
+                for Running { index, session, decode } in running.iter_mut() {
+                    failed.push((*index, decode.fail(session, Error::internal(reason.clone()))));
                 }
             }
             Ok(rows) => {
-                for (Running { number, session, writer }, row) in running.iter_mut().zip(rows) {
-                    session.accept(writer.pending().unwrap_or_default());
-                    let given = session.check_rows(&row, 1).and_then(|()| writer.given(session, row, time));
+                for (Running { index, session, decode }, row) in running.iter_mut().zip(rows) {
+                    session.commit_token(decode.last_token().unwrap_or_default());
+                    let given = session.check_rows(&row, 1).and_then(|()| decode.accept_logits(session, row, time));
                     if let Err(error) = given {
-                        failed.push((*number, writer.fail(session, error)));
+                        failed.push((*index, decode.fail(session, error)));
                     }
                 }
             }
@@ -208,28 +208,28 @@ impl Batch {
                     Error::Cancelled => Error::Cancelled,
                     other => Error::internal(other.to_string()),
                 };
-                for Running { number, session, writer } in running.iter_mut() {
-                    failed.push((*number, writer.fail(session, again())));
+                for Running { index, session, decode } in running.iter_mut() {
+                    failed.push((*index, decode.fail(session, again())));
                 }
             }
         }
-        self.running.retain(|running| !failed.iter().any(|(number, _)| *number == running.number));
-        self.ready.extend(failed.into_iter().map(|(number, error)| (number, Err(error))));
+        self.running.retain(|running| !failed.iter().any(|(index, _)| *index == running.index));
+        self.ready.extend(failed.into_iter().map(|(index, error)| (index, Err(error))));
         self.collect();
     }
 
-    /// Collect the events that are there, and the answers that are over.
+    /// Collect the events that are there, and the answers that are is_done.
     fn collect(&mut self) {
-        for Running { number, session, writer } in &mut self.running {
-            while let Some(event) = writer.event(session) {
-                self.ready.push_back((*number, Ok(event)));
+        for Running { index, session, decode } in &mut self.running {
+            while let Some(event) = decode.next_event(session) {
+                self.ready.push_back((*index, Ok(event)));
             }
         }
-        let over = |running: &Running| matches!(running.writer.state(), State::Committed(_));
-        for mut running in self.running.extract_if(.., |running| over(running)) {
-            if let State::Committed(stop) = running.writer.state() {
-                let Running { number, session, writer } = &mut running;
-                self.answers.push((*number, writer.take_answer(session, stop)));
+        let is_done = |running: &Running| matches!(running.decode.state(), State::Committed(_));
+        for mut running in self.running.extract_if(.., |running| is_done(running)) {
+            if let State::Committed(stop) = running.decode.state() {
+                let Running { index, session, decode } = &mut running;
+                self.answers.push((*index, decode.take_answer(session, stop)));
             }
         }
     }
@@ -243,8 +243,8 @@ impl Iterator for Batch {
             if let Some(ready) = self.ready.pop_front() {
                 return Some(ready);
             }
-            if self.running.len() < self.most && !self.waiting.is_empty() {
-                self.let_in();
+            if self.running.len() < self.max_concurrent && !self.waiting.is_empty() {
+                self.admit();
             } else if !self.running.is_empty() {
                 self.step();
             } else {

@@ -10,7 +10,7 @@ const OPEN: &[u8] = b"<think>";
 const END_OF_THINKING: usize = 16;
 
 /// CachedPrefix left, beside those of a short answer, below which each token is chosen so that an end fits.
-const NEAR: usize = 256;
+const CLOSING_MARGIN: usize = 256;
 
 /// An answer that is bound by a grammar.
 #[derive(Clone)]
@@ -104,13 +104,13 @@ impl Constraint {
 
     /// What must come instead of a token after which no end would fit into `remaining` tokens, itself included: the first
     /// token on the way to the end, or one of `ends` where the answer is whole.
-    pub(super) fn instead(&self, id: u32, remaining: usize, ends: &[u32]) -> Option<u32> {
+    pub(super) fn closing_token(&self, id: u32, remaining: usize, ends: &[u32]) -> Option<u32> {
         let of_grammar = match &self.phase {
             Phase::Start(tag) => tag.is_empty() && self.next.as_ref().is_some_and(|allowed| allowed.contains(id)),
             Phase::Thinking => false,
             Phase::Answer => true,
         };
-        if !self.is_near(remaining) || !of_grammar || ends.contains(&id) {
+        if !self.must_close_soon(remaining) || !of_grammar || ends.contains(&id) {
             return None;
         }
         let mut ahead = self.matcher.clone();
@@ -148,13 +148,13 @@ impl Constraint {
     }
 
     /// Whether thinking must end so that an answer fits into `remaining` tokens.
-    pub(super) fn must_answer(&self, remaining: usize) -> bool {
+    pub(super) fn must_end_thinking(&self, remaining: usize) -> bool {
         matches!(self.phase, Phase::Thinking) && remaining <= self.shortest.unwrap_or(0) + END_OF_THINKING
     }
 
     /// Whether so few tokens are left that each is chosen so that an end fits.
-    pub(super) fn is_near(&self, remaining: usize) -> bool {
-        self.shortest.is_some_and(|shortest| remaining <= NEAR + shortest)
+    pub(super) fn must_close_soon(&self, remaining: usize) -> bool {
+        self.shortest.is_some_and(|shortest| remaining <= CLOSING_MARGIN + shortest)
     }
 
     pub(super) fn is_thinking(&self) -> bool {
@@ -167,7 +167,7 @@ impl Constraint {
     }
 
     /// Whether the answer is whole and nothing can follow.
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         matches!(self.phase, Phase::Answer) && self.matcher.is_over()
     }
 
@@ -179,7 +179,7 @@ impl Constraint {
 
 /// Work out what may come next, on a thread of its own, while the model is at work. Without a thread it is worked out when
 /// it is needed.
-pub(super) fn meanwhile<T>(constraints: Vec<&mut Constraint>, work: impl FnOnce() -> T) -> T {
+pub(super) fn overlap_with<T>(constraints: Vec<&mut Constraint>, work: impl FnOnce() -> T) -> T {
     std::thread::scope(|scope| {
         if !constraints.is_empty() {
             let prepare = || constraints.into_iter().for_each(Constraint::prepare);

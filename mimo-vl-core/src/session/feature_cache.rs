@@ -34,7 +34,7 @@ impl KeyHasher {
 /// Keeps features up to so many bytes; the ones that were not used for the longest time go first.
 pub(super) struct FeatureCache {
     budget: u64,
-    kept: Mutex<LruState>,
+    state: Mutex<LruState>,
 }
 
 #[derive(Default)]
@@ -47,19 +47,19 @@ struct LruState {
 
 impl FeatureCache {
     pub(super) fn new(budget: u64) -> Self {
-        Self { budget, kept: Mutex::default() }
+        Self { budget, state: Mutex::default() }
     }
 
-    /// Whether anything is kept.
-    pub(super) fn is_on(&self) -> bool {
+    /// Whether anything is state.
+    pub(super) fn is_enabled(&self) -> bool {
         self.budget > 0
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Features>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.clock += 1;
-        let clock = kept.clock;
-        let (features, used) = kept.entries.get_mut(key)?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.clock += 1;
+        let clock = state.clock;
+        let (features, used) = state.entries.get_mut(key)?;
         *used = clock;
         Some(Arc::clone(features))
     }
@@ -69,23 +69,23 @@ impl FeatureCache {
         if size > self.budget {
             return;
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.clock += 1;
-        let clock = kept.clock;
-        if let Some((old, _)) = kept.entries.insert(key, (Arc::clone(features), clock)) {
-            kept.bytes -= old.bytes();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.clock += 1;
+        let clock = state.clock;
+        if let Some((old, _)) = state.entries.insert(key, (Arc::clone(features), clock)) {
+            state.bytes -= old.bytes();
         }
-        kept.bytes += size;
-        while kept.bytes > self.budget {
-            let oldest = kept.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
-            let Some((gone, _)) = oldest.and_then(|key| kept.entries.remove(&key)) else { return };
-            kept.bytes -= gone.bytes();
+        state.bytes += size;
+        while state.bytes > self.budget {
+            let oldest = state.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
+            let Some((gone, _)) = oldest.and_then(|key| state.entries.remove(&key)) else { return };
+            state.bytes -= gone.bytes();
         }
     }
 
-    /// Bytes that are kept.
+    /// Bytes that are state.
     pub(super) fn bytes(&self) -> u64 {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).bytes
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
         let there: Vec<u8> = (0..6).filter(|&number| cache.get(&key(number)).is_some()).collect();
         assert_eq!(there, [0, 3, 4, 5]);
         cache.put(key(6), &features(26));
-        assert!(cache.get(&key(6)).is_none(), "more than all that may be kept");
+        assert!(cache.get(&key(6)).is_none(), "more than all that may be state");
         cache.put(key(0), &features(1));
         assert_eq!(cache.bytes(), 68);
     }

@@ -1,4 +1,4 @@
-//! Images and videos of a conversation: preprocessed once, encoded at most once.
+//! Images and videos of a conversation: preprocessed once, encoded at max_tokens once.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::prompt::{Message, Part};
 
 /// One image or video. Within a session the same content is the same `Arc`. Patches are cut when features are wanted.
 #[derive(Debug)]
-pub(super) struct Medium {
+pub(super) struct MediaItem {
     source: Source,
     layout: Layout,
     features: OnceLock<Arc<Features>>,
@@ -32,25 +32,25 @@ enum Source {
 
 /// A message with its media in order.
 #[derive(Debug, Clone)]
-pub(super) struct Turn {
+pub(super) struct ConversationMessage {
     pub(super) message: Message,
-    pub(super) media: Vec<Arc<Medium>>,
+    pub(super) media: Vec<Arc<MediaItem>>,
 }
 
-impl Turn {
-    /// Preprocess what `message` shows, unless one of the `earlier` turns or an earlier part shows it already.
+impl ConversationMessage {
+    /// Preprocess what `message` shows, unless one of the `earlier` conversation or an earlier part shows it already.
     ///
-    /// [`Error::ContextTooLong`] as soon as all media together have more than `most` tokens, so that many of them do not
+    /// [`Error::ContextTooLong`] as soon as all media together have more than `max_tokens` tokens, so that many of them do not
     /// take memory without end.
     pub(super) fn new(
         message: Message,
         earlier: &[Self],
         config: &PreprocessConfig,
-        most: usize,
+        max_tokens: usize,
         control: &TaskControl,
     ) -> Result<Self> {
-        let mut tokens: usize = earlier.iter().flat_map(|turn| &turn.media).map(|medium| medium.tokens()).sum();
-        let mut media: Vec<Arc<Medium>> = Vec::new();
+        let mut tokens: usize = earlier.iter().flat_map(|message| &message.media).map(|item| item.tokens()).sum();
+        let mut media: Vec<Arc<MediaItem>> = Vec::new();
         for part in &message.parts {
             control.check()?;
             let source = match part {
@@ -58,22 +58,22 @@ impl Turn {
                 Part::Video(video) => Source::Video(video.clone()),
                 _ => continue,
             };
-            let mut shown = earlier.iter().flat_map(|turn| &turn.media).chain(&media);
-            let medium = match shown.find(|medium| medium.source.same(&source)) {
-                Some(medium) => Arc::clone(medium),
-                None => Arc::new(Medium::new(source, config)?),
+            let mut shown = earlier.iter().flat_map(|message| &message.media).chain(&media);
+            let item = match shown.find(|item| item.source.same(&source)) {
+                Some(item) => Arc::clone(item),
+                None => Arc::new(MediaItem::new(source, config)?),
             };
-            tokens = tokens.saturating_add(medium.tokens());
-            if tokens > most {
-                return Err(Error::ContextTooLong { tokens, limit: most });
+            tokens = tokens.saturating_add(item.tokens());
+            if tokens > max_tokens {
+                return Err(Error::ContextTooLong { tokens, limit: max_tokens });
             }
-            media.push(medium);
+            media.push(item);
         }
         Ok(Self { message, media })
     }
 }
 
-impl Medium {
+impl MediaItem {
     fn new(source: Source, config: &PreprocessConfig) -> Result<Self> {
         let layout = match &source {
             Source::Image(image) => image_layout(image, config)?,
@@ -82,11 +82,11 @@ impl Medium {
         Ok(Self { source, layout, features: OnceLock::new() })
     }
 
-    pub(super) fn of_image(image: Image, config: &PreprocessConfig) -> Result<Self> {
+    pub(super) fn from_image(image: Image, config: &PreprocessConfig) -> Result<Self> {
         Self::new(Source::Image(image), config)
     }
 
-    pub(super) fn of_video(video: Video, config: &PreprocessConfig) -> Result<Self> {
+    pub(super) fn from_video(video: Video, config: &PreprocessConfig) -> Result<Self> {
         Self::new(Source::Video(video), config)
     }
 
@@ -140,23 +140,23 @@ impl Medium {
 
     /// The features, once [`encode`] was there.
     pub(super) fn features(&self) -> Result<&Features> {
-        self.features.get().map(|features| &**features).ok_or_else(|| Error::internal("a medium without features"))
+        self.features.get().map(|features| &**features).ok_or_else(|| Error::internal("a item without features"))
     }
 }
 
 /// From the caller's pixels to the model's, for every image and video of a conversation, in order.
-pub(super) fn transforms(turns: &[Turn]) -> Vec<Transform> {
-    turns.iter().flat_map(|turn| &turn.media).map(|medium| medium.layout.transform).collect()
+pub(super) fn transforms(conversation: &[ConversationMessage]) -> Vec<Transform> {
+    conversation.iter().flat_map(|message| &message.media).map(|item| item.layout.transform).collect()
 }
 
-/// How long reading and decoding took what the earlier turns did not show.
-pub(super) fn decoding(turns: &[Turn], earlier: &[Turn]) -> Duration {
-    let mut seen: Vec<&Arc<Medium>> = earlier.iter().flat_map(|turn| &turn.media).collect();
+/// How long reading and decoding took what the earlier conversation did not show.
+pub(super) fn decoding(conversation: &[ConversationMessage], earlier: &[ConversationMessage]) -> Duration {
+    let mut seen: Vec<&Arc<MediaItem>> = earlier.iter().flat_map(|message| &message.media).collect();
     let mut time = Duration::ZERO;
-    for medium in turns.iter().flat_map(|turn| &turn.media) {
-        if !seen.iter().any(|other| Arc::ptr_eq(other, medium)) {
-            seen.push(medium);
-            time += medium.decoding();
+    for item in conversation.iter().flat_map(|message| &message.media) {
+        if !seen.iter().any(|other| Arc::ptr_eq(other, item)) {
+            seen.push(item);
+            time += item.decoding();
         }
     }
     time
@@ -165,21 +165,22 @@ pub(super) fn decoding(turns: &[Turn], earlier: &[Turn]) -> Duration {
 /// Have the features of those media that lack them: from what the model keeps, or computed. What telling apart and
 /// cutting, and what encoding took is added to the two times.
 pub(super) fn encode<'a>(
-    media: impl Iterator<Item = &'a Arc<Medium>>,
+    media: impl Iterator<Item = &'a Arc<MediaItem>>,
     model: &Model,
     control: &TaskControl,
     [cutting, encoding]: [&mut Duration; 2],
 ) -> Result<()> {
-    let mut missing: Vec<(&Arc<Medium>, Option<Key>)> = Vec::new();
-    for medium in media.filter(|medium| medium.features.get().is_none()) {
-        if missing.iter().any(|(other, _)| Arc::ptr_eq(other, medium)) {
+    let mut missing: Vec<(&Arc<MediaItem>, Option<Key>)> = Vec::new();
+    for item in media.filter(|item| item.features.get().is_none()) {
+        if missing.iter().any(|(other, _)| Arc::ptr_eq(other, item)) {
             continue;
         }
-        let key = model.features().is_on().then(|| timed(cutting, || medium.source.key(medium.layout.grid, control)));
+        let key =
+            model.feature_cache().is_enabled().then(|| timed(cutting, || item.source.key(item.layout.grid, control)));
         let key = key.transpose()?;
-        match key.and_then(|key| model.features().get(&key)) {
-            Some(features) => drop(medium.features.set(features)),
-            None => missing.push((medium, key)),
+        match key.and_then(|key| model.feature_cache().get(&key)) {
+            Some(features) => drop(item.features.set(features)),
+            None => missing.push((item, key)),
         }
     }
     if missing.is_empty() {
@@ -188,19 +189,19 @@ pub(super) fn encode<'a>(
     let config = model.preprocess_config();
     let patches = timed(cutting, || {
         let _span = tracing::debug_span!("preprocess").entered();
-        missing.iter().map(|(medium, _)| medium.patches(config, control)).collect::<Result<Vec<_>>>()
+        missing.iter().map(|(item, _)| item.patches(config, control)).collect::<Result<Vec<_>>>()
     })?;
     let patches: Vec<&Patches> = patches.iter().collect();
     let all = timed(encoding, || {
         let _span = tracing::debug_span!("encode").entered();
         model.engine().encode_all(&patches, control)
     })?;
-    for ((medium, key), features) in missing.into_iter().zip(all) {
+    for ((item, key), features) in missing.into_iter().zip(all) {
         let features = Arc::new(features);
         if let Some(key) = key {
-            model.features().put(key, &features);
+            model.feature_cache().put(key, &features);
         }
-        medium.features.get_or_init(|| features);
+        item.features.get_or_init(|| features);
     }
     Ok(())
 }
@@ -260,8 +261,9 @@ mod tests {
         Image::from_rgb(30, 30, 90, &[value; 2700]).unwrap()
     }
 
-    fn turn(message: Message, earlier: &[Turn]) -> Turn {
-        Turn::new(message, earlier, &PreprocessConfig::default(), usize::MAX, &TaskControl::default()).unwrap()
+    fn message(message: Message, earlier: &[ConversationMessage]) -> ConversationMessage {
+        ConversationMessage::new(message, earlier, &PreprocessConfig::default(), usize::MAX, &TaskControl::default())
+            .unwrap()
     }
 
     fn asked() -> Message {
@@ -270,8 +272,8 @@ mod tests {
 
     #[test]
     fn equal_content_is_one_medium() {
-        let first = turn(asked().image(image(1)).text("and").image(image(2)).image(image(1)), &[]);
-        let second = turn(asked().image(image(2)).image(image(1).max_pixels(4000)), std::slice::from_ref(&first));
+        let first = message(asked().image(image(1)).text("and").image(image(2)).image(image(1)), &[]);
+        let second = message(asked().image(image(2)).image(image(1).max_pixels(4000)), std::slice::from_ref(&first));
         assert_eq!((first.media.len(), second.media.len()), (3, 2));
         assert!(!Arc::ptr_eq(&first.media[0], &first.media[1]));
         assert!(Arc::ptr_eq(&first.media[0], &first.media[2]));
@@ -282,15 +284,17 @@ mod tests {
     #[test]
     fn rate_of_a_video_is_part_of_its_content() {
         let video = |fps| Video::from_frames(vec![image(1), image(2)], fps).unwrap();
-        let turn = turn(asked().video(video(1.0)).video(video(2.0)).video(video(1.0)), &[]);
-        assert!(!Arc::ptr_eq(&turn.media[0], &turn.media[1]));
-        assert!(Arc::ptr_eq(&turn.media[0], &turn.media[2]));
+        let message = message(asked().video(video(1.0)).video(video(2.0)).video(video(1.0)), &[]);
+        assert!(!Arc::ptr_eq(&message.media[0], &message.media[1]));
+        assert!(Arc::ptr_eq(&message.media[0], &message.media[2]));
     }
 
     #[test]
     fn media_of_all_turns_share_the_limit_of_tokens() {
         let config = PreprocessConfig::default();
-        let add = |message, earlier: &[Turn]| Turn::new(message, earlier, &config, 8, &TaskControl::default());
+        let add = |message, earlier: &[ConversationMessage]| {
+            ConversationMessage::new(message, earlier, &config, 8, &TaskControl::default())
+        };
         // Each picture has four tokens, the same one again too.
         let first = add(asked().image(image(1)), &[]).unwrap();
         let second = add(asked().image(image(1)), std::slice::from_ref(&first)).unwrap();
@@ -305,7 +309,8 @@ mod tests {
         let token = CancelToken::new();
         token.cancel();
         let control = TaskControl::with_cancel(&token);
-        let turn = Turn::new(asked().image(image(1)), &[], &PreprocessConfig::default(), usize::MAX, &control);
-        assert!(matches!(turn, Err(Error::Cancelled)));
+        let message =
+            ConversationMessage::new(asked().image(image(1)), &[], &PreprocessConfig::default(), usize::MAX, &control);
+        assert!(matches!(message, Err(Error::Cancelled)));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A session is one conversation. It keeps the messages, and the keys and values of the tokens that the model has
 //! seen. Every question is put to the model as the whole conversation, rendered and encoded anew; what the cache
-//! holds of its beginning is not computed again. A later turn therefore gives what a fresh session would give for
+//! holds of its beginning is not computed again. A later message therefore gives what a fresh session would give for
 //! the same messages.
 
 mod answer;

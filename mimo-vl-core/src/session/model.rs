@@ -154,9 +154,9 @@ struct Inner {
     preprocess: PreprocessConfig,
     tokenizer: Tokenizer,
     template: ChatTemplate,
-    receipt: Option<QuantizationReport>,
-    stops: Vec<u32>,
-    never: Vec<u32>,
+    report: Option<QuantizationReport>,
+    eos: Vec<u32>,
+    suppressed: Vec<u32>,
     max_context: usize,
     thinking_style: ThinkingStyle,
     fingerprint: String,
@@ -177,16 +177,16 @@ struct CheckpointAssets {
 }
 
 impl CheckpointAssets {
-    fn new(texts: CheckpointFiles, options: &LoadOptions) -> Result<Self> {
-        let directory = texts.directory().to_path_buf();
-        let config = ModelConfig::load(texts.clone())?;
-        let mut preprocess = PreprocessConfig::load(texts.clone())?;
+    fn new(files: CheckpointFiles, options: &LoadOptions) -> Result<Self> {
+        let directory = files.directory().to_path_buf();
+        let config = ModelConfig::load(files.clone())?;
+        let mut preprocess = PreprocessConfig::load(files.clone())?;
         preprocess.max_tokens = max_context(options, &config)?;
-        let generation = GenerationConfig::load(texts.clone())?;
-        let tokenizer = Tokenizer::load(texts.clone())?;
+        let generation = GenerationConfig::load(files.clone())?;
+        let tokenizer = Tokenizer::load(files.clone())?;
         check_tokens(&tokenizer, &config)
             .map_err(|reason| Error::checkpoint(directory.join("tokenizer.json"), reason))?;
-        let template = ChatTemplate::load(texts)?;
+        let template = ChatTemplate::load(files)?;
         Ok(Self { directory, config, preprocess, generation, tokenizer, template })
     }
 }
@@ -202,7 +202,7 @@ impl Model {
     /// path: what is missing of it is downloaded into the hub's cache.
     ///
     /// # Errors
-    /// [`Error::Io`] when the directory or a file cannot be read, [`Error::Checkpoint`] when a file is missing, broken
+    /// [`Error::Io`] when the directory or a file cannot be assets, [`Error::Checkpoint`] when a file is missing, broken
     /// or does not fit the others, [`Error::Tensor`] when a tensor is missing or misshapen, [`Error::Device`] when
     /// the device cannot be used, [`Error::Memory`] when the weights do not fit, [`Error::Option`] when an option is out
     /// of its range or the checkpoint is rounded to other weights, [`Error::Hub`] when it cannot be had from the hub.
@@ -217,15 +217,15 @@ impl Model {
         control: &TaskControl,
         writer: Option<&RefCell<QuantizedWriter>>,
     ) -> Result<Self> {
-        let fetched = downloaded(path, options)?;
-        let path = fetched.as_deref().unwrap_or(path);
+        let downloaded = resolve_repository(path, options)?;
+        let path = downloaded.as_deref().unwrap_or(path);
         let _span = tracing::info_span!("load", path = %path.display(), device = options.device).entered();
         let start = Instant::now();
         let gguf = Checkpoint::open_gguf(path)?;
         let directory = gguf.as_ref().map_or(path, Checkpoint::directory);
-        let texts =
+        let files =
             CheckpointFiles::new(directory, gguf.as_ref().map(|gguf| gguf.texts().to_vec()).unwrap_or_default());
-        let read = CheckpointAssets::new(texts, options)?;
+        let assets = CheckpointAssets::new(files, options)?;
         let checkpoint = match gguf {
             Some(checkpoint) => checkpoint,
             None => Checkpoint::open(directory)?,
@@ -237,13 +237,13 @@ impl Model {
         });
         let (device, threads) = (options.device.as_str(), options.threads);
         let engine_options = EngineOptions { device, weights, kv_cache_dtype, threads, control, writer };
-        let engine = load_engine(&checkpoint, &read.config, &read.preprocess, engine_options)?;
+        let engine = load_engine(&checkpoint, &assets.config, &assets.preprocess, engine_options)?;
         let fingerprint = format!("{} {}", checkpoint.fingerprint(), weights.name());
-        let receipt = checkpoint.quantization_report().cloned();
-        Ok(Self::new(path, options, read, engine, (receipt, fingerprint), start))
+        let report = checkpoint.quantization_report().cloned();
+        Ok(Self::new(path, options, assets, engine, (report, fingerprint), start))
     }
 
-    /// A model whose network is the caller's own: of a checkpoint directory everything but the weights is read.
+    /// A model whose network is the caller's own: of a checkpoint directory everything but the weights is assets.
     ///
     /// For programs that run the network elsewhere, and for tests that script what it says.
     ///
@@ -251,31 +251,31 @@ impl Model {
     /// Those of [`load`](Self::load) that do not concern tensors, memory and devices.
     pub fn with_engine(path: impl AsRef<Path>, options: &LoadOptions, engine: Box<dyn Engine>) -> Result<Self> {
         let (path, start) = (path.as_ref(), Instant::now());
-        let read = CheckpointAssets::new(CheckpointFiles::new(path, Vec::new()), options)?;
-        Ok(Self::new(path, options, read, engine, (None, String::new()), start))
+        let assets = CheckpointAssets::new(CheckpointFiles::new(path, Vec::new()), options)?;
+        Ok(Self::new(path, options, assets, engine, (None, String::new()), start))
     }
 
     fn new(
         path: &Path,
         options: &LoadOptions,
-        read: CheckpointAssets,
+        assets: CheckpointAssets,
         engine: Box<dyn Engine>,
-        (receipt, fingerprint): (Option<QuantizationReport>, String),
+        (report, fingerprint): (Option<QuantizationReport>, String),
         start: Instant,
     ) -> Self {
-        let CheckpointAssets { directory, config, preprocess, generation, tokenizer, template } = read;
+        let CheckpointAssets { directory, config, preprocess, generation, tokenizer, template } = assets;
         let style = options.thinking_style.unwrap_or_else(|| ThinkingStyle::of_checkpoint(&path.to_string_lossy()));
         let inner = Inner {
             directory,
             device: options.device.clone(),
-            stops: eos_token_ids(&tokenizer, &config, &generation),
-            never: suppressed_tokens(&tokenizer, &config),
+            eos: eos_token_ids(&tokenizer, &config, &generation),
+            suppressed: suppressed_tokens(&tokenizer, &config),
             engine,
             max_context: preprocess.max_tokens,
             preprocess,
             tokenizer,
             template,
-            receipt,
+            report,
             thinking_style: style,
             fingerprint,
             features: FeatureCache::new(options.feature_cache),
@@ -297,7 +297,7 @@ impl Model {
 
     /// What the checkpoint says of itself when [`quantize`](super::quantize) wrote it.
     pub fn quantization_report(&self) -> Option<&QuantizationReport> {
-        self.inner.receipt.as_ref()
+        self.inner.report.as_ref()
     }
 
     /// The shapes of the model.
@@ -316,12 +316,12 @@ impl Model {
     }
 
     /// Whether both are clones of one.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// What is kept of pictures and videos.
-    pub(super) fn features(&self) -> &FeatureCache {
+    pub(super) fn feature_cache(&self) -> &FeatureCache {
         &self.inner.features
     }
 
@@ -348,7 +348,7 @@ impl Model {
         });
         let words = words.collect();
         let tokenize = Arc::new(move |text: &str| tokenizer.encode_text(text).unwrap_or_default());
-        let vocabulary = Vocabulary::new(words, &self.inner.stops, tokenize)?;
+        let vocabulary = Vocabulary::new(words, &self.inner.eos, tokenize)?;
         Ok(self.inner.vocabulary.get_or_init(|| vocabulary))
     }
 
@@ -359,12 +359,12 @@ impl Model {
 
     /// The tokens that end an answer.
     pub fn eos_token_ids(&self) -> &[u32] {
-        &self.inner.stops
+        &self.inner.eos
     }
 
     /// The tokens that no answer contains: those that stand for media or frame them.
     pub fn suppressed_tokens(&self) -> &[u32] {
-        &self.inner.never
+        &self.inner.suppressed
     }
 
     /// The network itself, for tools that work below the session.
@@ -400,10 +400,10 @@ impl fmt::Debug for Model {
 
 /// The folder of a checkpoint that is named by its repository; `None` for a path.
 #[cfg(feature = "hub")]
-fn downloaded(path: &Path, options: &LoadOptions) -> Result<Option<PathBuf>> {
+fn resolve_repository(path: &Path, options: &LoadOptions) -> Result<Option<PathBuf>> {
     let id = path.to_str().filter(|id| !path.exists() && hub::is_repo_id(id));
-    let fetched = id.map(|id| hub::snapshot_download(id, &options.hub, &options.call)).transpose();
-    fetched.map_err(|error| match error {
+    let downloaded = id.map(|id| hub::snapshot_download(id, &options.hub, &options.call)).transpose();
+    downloaded.map_err(|error| match error {
         Error::Hub { what, reason } => {
             Error::Hub { what, reason: format!("{reason}; and there is no folder {}", path.display()) }
         }
@@ -412,7 +412,7 @@ fn downloaded(path: &Path, options: &LoadOptions) -> Result<Option<PathBuf>> {
 }
 
 #[cfg(not(feature = "hub"))]
-fn downloaded(_path: &Path, _options: &LoadOptions) -> Result<Option<PathBuf>> {
+fn resolve_repository(_path: &Path, _options: &LoadOptions) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
@@ -453,16 +453,16 @@ fn check_tokens(tokenizer: &Tokenizer, config: &ModelConfig) -> Result<(), Strin
 
 fn eos_token_ids(tokenizer: &Tokenizer, config: &ModelConfig, generation: &GenerationConfig) -> Vec<u32> {
     let named = generation.eos_token_ids.iter().chain(&config.eos_token_ids).copied();
-    distinct(named.chain(EOS_NAMES.iter().filter_map(|token| tokenizer.token_id(token))))
+    sorted_unique(named.chain(EOS_NAMES.iter().filter_map(|token| tokenizer.token_id(token))))
 }
 
 fn suppressed_tokens(tokenizer: &Tokenizer, config: &ModelConfig) -> Vec<u32> {
     let tokens = &config.tokens;
     let named = [tokens.image, tokens.video, tokens.vision_start, tokens.vision_end];
-    distinct(named.into_iter().chain(tokenizer.token_id(VISION_PAD)))
+    sorted_unique(named.into_iter().chain(tokenizer.token_id(VISION_PAD)))
 }
 
-fn distinct(ids: impl Iterator<Item = u32>) -> Vec<u32> {
+fn sorted_unique(ids: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut ids: Vec<u32> = ids.collect();
     ids.sort_unstable();
     ids.dedup();

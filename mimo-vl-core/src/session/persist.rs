@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::media::{Medium, Turn};
+use super::media::{ConversationMessage, MediaItem};
 use super::model::Model;
 use super::session::Session;
 use crate::checkpoint::{NamedTensor, TensorValues, read_saved, write_saved};
@@ -23,12 +23,12 @@ const VERSION: u32 = 1;
 struct Record {
     version: u32,
     model: String,
-    turns: Vec<TurnRecord>,
-    media: Vec<MediumRecord>,
+    conversation: Vec<MessageRecord>,
+    media: Vec<MediaItemRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct TurnRecord {
+struct MessageRecord {
     role: String,
     parts: Vec<PartRecord>,
 }
@@ -48,7 +48,7 @@ enum PartRecord {
 }
 
 #[derive(Serialize, Deserialize)]
-struct MediumRecord {
+struct MediaItemRecord {
     frames: Vec<ImageRecord>,
     /// Of a video.
     video: Option<VideoRecord>,
@@ -79,18 +79,18 @@ impl Session {
     /// # Errors
     /// [`Error::Io`] when the file cannot be written, [`Error::Internal`] after an internal error.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.check_whole()?;
-        let mut media: Vec<Arc<Medium>> = Vec::new();
-        let turns = self.turns().iter().map(|turn| {
-            let mut shown = turn.media.iter();
-            let mut number = |media: &mut Vec<Arc<Medium>>| {
-                let medium = shown.next()?;
-                Some(media.iter().position(|other| Arc::ptr_eq(other, medium)).unwrap_or_else(|| {
-                    media.push(Arc::clone(medium));
+        self.ensure_not_poisoned()?;
+        let mut media: Vec<Arc<MediaItem>> = Vec::new();
+        let conversation = self.conversation().iter().map(|message| {
+            let mut shown = message.media.iter();
+            let mut number = |media: &mut Vec<Arc<MediaItem>>| {
+                let item = shown.next()?;
+                Some(media.iter().position(|other| Arc::ptr_eq(other, item)).unwrap_or_else(|| {
+                    media.push(Arc::clone(item));
                     media.len() - 1
                 }))
             };
-            let parts = turn.message.parts.iter().filter_map(|part| match part {
+            let parts = message.message.parts.iter().filter_map(|part| match part {
                 Part::Text(text) => Some(PartRecord::Text(text.clone())),
                 Part::Thinking(text) => Some(PartRecord::Thinking(text.clone())),
                 Part::Tools(tools) => Some(PartRecord::Tools(tools.clone())),
@@ -99,33 +99,33 @@ impl Session {
                 }
                 Part::Image(_) | Part::Video(_) => number(&mut media).map(PartRecord::Media),
             });
-            TurnRecord { role: turn.message.role.as_str().to_owned(), parts: parts.collect() }
+            MessageRecord { role: message.message.role.as_str().to_owned(), parts: parts.collect() }
         });
-        let turns = turns.collect();
+        let conversation = conversation.collect();
         let mut tensors = Vec::new();
         let mut records = Vec::new();
-        for (index, medium) in media.iter().enumerate() {
-            records.push(medium_record(medium));
-            for (number, frame) in medium.frames().iter().enumerate() {
+        for (index, item) in media.iter().enumerate() {
+            records.push(media_item_record(item));
+            for (number, frame) in item.frames().iter().enumerate() {
                 let shape = vec![frame.height() as usize, frame.width() as usize, 3];
                 let values = TensorValues::Bytes(frame.pixels().into());
                 tensors.push(NamedTensor { name: frame_name(index, number), shape, values });
             }
-            if let Ok(features) = medium.features() {
+            if let Ok(features) = item.features() {
                 let shape = vec![features.values.len() / features.width.max(1), features.width];
                 let values = TensorValues::Floats(features.values.as_slice().into());
                 tensors.push(NamedTensor { name: features_name(index), shape, values });
             }
         }
         let model = self.model().fingerprint().to_owned();
-        let record = Record { version: VERSION, model, turns, media: records };
+        let record = Record { version: VERSION, model, conversation, media: records };
         let text = serde_json::to_string(&record).map_err(|error| Error::internal(error.to_string()))?;
         write_saved(path.as_ref(), text, tensors)
     }
 }
 
-fn medium_record(medium: &Medium) -> MediumRecord {
-    let video = medium.video().map(|video| {
+fn media_item_record(item: &MediaItem) -> MediaItemRecord {
+    let video = item.video().map(|video| {
         let (min_pixels, max_pixels) = video.limits();
         VideoRecord {
             fps: video.fps(),
@@ -135,8 +135,8 @@ fn medium_record(medium: &Medium) -> MediumRecord {
             max_pixels,
         }
     });
-    let frames = medium.frames().iter().map(Image::record).collect();
-    MediumRecord { frames, video, encoded: medium.features().is_ok() }
+    let frames = item.frames().iter().map(Image::record).collect();
+    MediaItemRecord { frames, video, encoded: item.features().is_ok() }
 }
 
 impl Model {
@@ -159,22 +159,23 @@ impl Model {
         }
         let mut tensors: HashMap<String, NamedTensor<'static>> =
             tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
-        let media: Vec<Arc<Medium>> = record
+        let media: Vec<Arc<MediaItem>> = record
             .media
             .into_iter()
             .enumerate()
-            .map(|(index, medium)| self.medium(index, medium, &mut tensors).map_err(|error| broken(error.to_string())))
+            .map(|(index, item)| self.item(index, item, &mut tensors).map_err(|error| broken(error.to_string())))
             .collect::<Result<_>>()?;
-        let turns = record.turns.into_iter().map(|turn| restored(turn, &media).map_err(&broken));
-        Ok(Session::with_turns(self.clone(), turns.collect::<Result<_>>()?))
+        let conversation =
+            record.conversation.into_iter().map(|message| restore_message(message, &media).map_err(&broken));
+        Ok(Session::with_conversation(self.clone(), conversation.collect::<Result<_>>()?))
     }
 
-    fn medium(
+    fn item(
         &self,
         index: usize,
-        record: MediumRecord,
+        record: MediaItemRecord,
         tensors: &mut HashMap<String, NamedTensor<'static>>,
-    ) -> Result<Arc<Medium>> {
+    ) -> Result<Arc<MediaItem>> {
         let mut take = |name: String| {
             let missing = Error::tensor(&*name, "missing");
             tensors.remove(&name).ok_or(missing)
@@ -191,30 +192,30 @@ impl Model {
         if times.is_some_and(|times| times.len() != frames.len()) {
             return Err(Error::image("video", "it has not a time for each frame"));
         }
-        let medium = match (record.video, frames.len()) {
+        let item = match (record.video, frames.len()) {
             (Some(video), _) => {
-                let restored = Video::from_frames(frames, video.fps)?.with_times(video.times, video.min_pixels);
-                let restored = restored.with_limits(video.total_pixels, video.max_pixels);
-                Medium::of_video(restored, self.preprocess_config())?
+                let restore_message = Video::from_frames(frames, video.fps)?.with_times(video.times, video.min_pixels);
+                let restore_message = restore_message.with_limits(video.total_pixels, video.max_pixels);
+                MediaItem::from_video(restore_message, self.preprocess_config())?
             }
-            (None, 1) => Medium::of_image(frames.remove(0), self.preprocess_config())?,
+            (None, 1) => MediaItem::from_image(frames.remove(0), self.preprocess_config())?,
             (None, count) => return Err(Error::image("picture", format!("{count} frames"))),
         };
         if record.encoded {
             let tensor = take(features_name(index))?;
-            let shape = [medium.tokens(), self.config().text.hidden_size];
+            let shape = [item.tokens(), self.config().text.hidden_size];
             match tensor.values {
                 TensorValues::Floats(values) if tensor.shape == shape => {
-                    medium.set_features(Features { values: values.into_owned(), width: shape[1] });
+                    item.set_features(Features { values: values.into_owned(), width: shape[1] });
                 }
                 _ => return Err(Error::tensor(tensor.name, format!("{:?}; {shape:?} is expected", tensor.shape))),
             }
         }
-        Ok(Arc::new(medium))
+        Ok(Arc::new(item))
     }
 }
 
-fn restored(record: TurnRecord, media: &[Arc<Medium>]) -> Result<Turn, String> {
+fn restore_message(record: MessageRecord, media: &[Arc<MediaItem>]) -> Result<ConversationMessage, String> {
     let roles = [Role::System, Role::User, Role::Assistant, Role::Tool];
     let role = roles.into_iter().find(|role| role.as_str() == record.role);
     let mut message = Message::new(role.ok_or_else(|| format!("a message of {:?}", record.role))?);
@@ -228,11 +229,11 @@ fn restored(record: TurnRecord, media: &[Arc<Medium>]) -> Result<Turn, String> {
                 Part::ToolCall(ToolCall::new(name, &arguments).map_err(|error| error.to_string())?)
             }
             PartRecord::Media(index) => {
-                let medium = media.get(index).ok_or_else(|| format!("there is no medium {index}"))?;
-                shown.push(Arc::clone(medium));
-                medium.part()
+                let item = media.get(index).ok_or_else(|| format!("there is no item {index}"))?;
+                shown.push(Arc::clone(item));
+                item.part()
             }
         });
     }
-    Ok(Turn { message, media: shown })
+    Ok(ConversationMessage { message, media: shown })
 }

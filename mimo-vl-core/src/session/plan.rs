@@ -12,7 +12,7 @@ use crate::prompt::{Part, Prompt};
 use crate::sampling::GenerateOptions;
 
 /// Fewest pixels that a picture is made smaller to: four tokens.
-const FEWEST_PIXELS: f64 = 4.0 * 28.0 * 28.0;
+const MIN_PIXELS: f64 = 4.0 * 28.0 * 28.0;
 
 /// Rounds of halving in the search for the largest pictures that fit.
 const ROUNDS: usize = 12;
@@ -138,14 +138,14 @@ impl Session {
     /// # Errors
     /// As [`stream`](Self::stream), as far as they concern prompt, pictures and options; a plan that does not fit is no
     /// error, unless pictures and videos alone fill more than 16 contexts.
-    pub fn plan(&self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Plan> {
-        generate.validate()?;
-        let (conversation, model) = (self.planned(prompt)?, self.model());
+    pub fn plan(&self, prompt: &Prompt, options: &GenerateOptions) -> Result<Plan> {
+        options.validate()?;
+        let (conversation, model) = (self.plan_conversation(prompt)?, self.model());
         let tokens = conversation.tokens;
-        let answer_tokens = generate.max_tokens.min(model.max_context().saturating_sub(tokens));
+        let answer_tokens = options.max_tokens.min(model.max_context().saturating_sub(tokens));
         let cache_bytes = model.engine().cache_bytes(tokens + answer_tokens);
         let growth_bytes = self.growth(tokens + answer_tokens);
-        let patches: Vec<usize> = conversation.missing.iter().map(|medium| medium.layout().grid.patches()).collect();
+        let patches: Vec<usize> = conversation.missing.iter().map(|item| item.layout().grid.patches()).collect();
         let working_bytes = working_bytes(model.config(), &patches, tokens - conversation.cached);
         let peak_bytes = model.engine().weight_bytes() + cache_bytes + working_bytes + OVERHEAD;
         let available_bytes = model.engine().is_on_host().then(available_memory).flatten();
@@ -160,8 +160,8 @@ impl Session {
                     PlannedPart::Text { tokens: model.tokenizer().encode_text(&call.arguments)?.len() }
                 }
                 Part::Image(_) | Part::Video(_) => {
-                    let medium = media.next().ok_or_else(|| Error::internal("a medium is not planned"))?;
-                    PlannedPart::Media { tokens: medium.tokens(), transform: medium.layout().transform }
+                    let item = media.next().ok_or_else(|| Error::internal("a item is not planned"))?;
+                    PlannedPart::Media { tokens: item.tokens(), transform: item.layout().transform }
                 }
             });
         }
@@ -186,10 +186,10 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ContextTooLong`] and [`Error::Memory`] when it does not, and those of [`plan`](Self::plan).
-    pub fn fit(&self, prompt: &Prompt, generate: &GenerateOptions, budget: Budget) -> Result<(Prompt, Plan)> {
+    pub fn fit(&self, prompt: &Prompt, options: &GenerateOptions, budget: Budget) -> Result<(Prompt, Plan)> {
         let context = self.model().max_context();
         let checked = |prompt: Prompt| {
-            let plan = self.plan(&prompt, generate)?;
+            let plan = self.plan(&prompt, options)?;
             budget.check(&plan, context)?;
             Ok((prompt, plan))
         };
@@ -199,7 +199,7 @@ impl Session {
         }
         let sizes = self.sizes(prompt)?;
         let at = |scale: f64| {
-            let limits = sizes.iter().map(|pixels| (pixels * scale).max(FEWEST_PIXELS.min(*pixels)) as u32);
+            let limits = sizes.iter().map(|pixels| (pixels * scale).max(MIN_PIXELS.min(*pixels)) as u32);
             checked(prompt.with_max_pixels(limits))
         };
         // The smallest ones tell whether any do.

@@ -13,14 +13,14 @@ use crate::quant::Divergence;
 /// Round the checkpoint in `from` as [`LoadOptions::weights`](LoadOptions#structfield.weights) says, and write it to
 /// the folder `to`, from where it is loaded through the memory map, without rounding anything again.
 ///
-/// The receipt has the error of every matrix and, for each of `prompts`, how far the predictions of the rounded model
+/// The report has the error of every matrix and, for each of `prompts`, how far the predictions of the quantized model
 /// are from those of the model as stored, which is loaded beside it for that. All logits of a prompt are in memory at
 /// once, 0.6 MB for each token and model of the 7B. It is in the file, too:
-/// [`Model::receipt`] gives it. The weights of a call that fails or is stopped are removed, and never taken for a
+/// [`Model::report`] gives it. The weights of a call that fails or is stopped are removed, and never taken for a
 /// checkpoint.
 ///
 /// # Errors
-/// [`Error::Option`] when the weights are neither [`WeightFormat::Int8`] nor [`WeightFormat::Int4`], the checkpoint is rounded
+/// [`Error::Option`] when the weights are neither [`WeightFormat::Int8`] nor [`WeightFormat::Int4`], the checkpoint is quantized
 /// already, or `to` holds one; [`Error::Io`] when a file cannot be written; and those of [`Model::load`] and
 /// [`Session::stream`](super::Session::stream).
 pub fn quantize(
@@ -31,36 +31,36 @@ pub fn quantize(
 ) -> Result<QuantizationReport> {
     let (from, control) = (from.as_ref(), options.call.start());
     if !matches!(options.weights, WeightFormat::Int8 | WeightFormat::Int4) {
-        let reason = format!("{} is not rounded; choose int8 or int4", options.weights.name());
+        let reason = format!("{} is not quantized; choose int8 or int4", options.weights.name());
         return Err(Error::option("weights", reason));
     }
     let checkpoint = Checkpoint::open(from)?;
-    if let Some(receipt) = checkpoint.quantization_report() {
-        let reason = format!("{} is rounded to {} already", from.display(), receipt.weights.name());
+    if let Some(report) = checkpoint.quantization_report() {
+        let reason = format!("{} is quantized to {} already", from.display(), report.weights.name());
         return Err(Error::option("weights", reason));
     }
     let texts = prompts.iter().map(text).collect::<Result<Vec<String>>>()?;
     if !prompts.is_empty() {
         let both = [options.weights, WeightFormat::Native].map(|weights| checkpoint.bytes_in_memory(weights, true));
-        check_memory("comparing the rounded model with the one as stored", both.iter().sum())?;
+        check_memory("comparing the quantized model with the one as stored", both.iter().sum())?;
     }
     let prompt_bytes = texts.iter().map(String::len).sum();
     let writer = RefCell::new(QuantizedWriter::create(to, &checkpoint, options.weights, prompt_bytes)?);
-    // The receipt is about weights: both models keep all else alike.
+    // The report is about weights: both models keep all else alike.
     let options = options.clone().kv_cache_dtype(options.kv_cache_dtype.unwrap_or(KvCacheDtype::F32));
-    let rounded = Model::load_writing(from, &options, &control, Some(&writer))?;
-    let mut agreement = Vec::with_capacity(prompts.len());
+    let quantized = Model::load_writing(from, &options, &control, Some(&writer))?;
+    let mut divergence = Vec::with_capacity(prompts.len());
     if !prompts.is_empty() {
         let control = control.without_progress();
         let native = options.clone().weights(WeightFormat::Native);
-        let whole = Model::load_writing(from, &native, &control, None)?;
-        let vocab = whole.config().text.vocab_size;
+        let reference = Model::load_writing(from, &native, &control, None)?;
+        let vocab = reference.config().text.vocab_size;
         for (prompt, text) in prompts.iter().zip(texts) {
             let logits = |model: &Model| model.session().logits(prompt, &control);
-            agreement.push(Divergence::new(text, &logits(&rounded)?, &logits(&whole)?, vocab));
+            divergence.push(Divergence::new(text, &logits(&quantized)?, &logits(&reference)?, vocab));
         }
     }
-    writer.into_inner().finish(&checkpoint, agreement)
+    writer.into_inner().finish(&checkpoint, divergence)
 }
 
 fn text(prompt: &Prompt) -> Result<String> {

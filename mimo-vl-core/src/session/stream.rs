@@ -17,29 +17,29 @@ impl Session {
     ///
     /// # Errors
     /// As [`stream`](Self::stream), and [`Error::Cancelled`] or [`Error::Internal`] while the answer is written.
-    pub fn ask(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Answer> {
-        if generate.best_of < 2 {
-            return self.stream(prompt, generate)?.answer();
+    pub fn ask(&mut self, prompt: &Prompt, options: &GenerateOptions) -> Result<Answer> {
+        if options.best_of < 2 {
+            return self.stream(prompt, options)?.answer();
         }
-        let begun = self.start(prompt, generate, generate.call.start())?;
-        let held = begun.held;
-        let best = self.best(begun);
+        let prefilled = self.start(prompt, options, options.call.start())?;
+        let cached_len = prefilled.cached_len;
+        let best = self.best(prefilled);
         if best.is_err() {
-            self.rewind(held);
+            self.rewind(cached_len);
         }
-        best.map_err(|error| self.note(error))
+        best.map_err(|error| self.poison_on_internal(error))
     }
 
     /// The best of several answers to a question that the model has taken in.
-    fn best(&mut self, begun: Prefilled) -> Result<Answer> {
-        let Prefilled { turns, options, timings, .. } = &begun;
+    fn best(&mut self, prefilled: Prefilled) -> Result<Answer> {
+        let Prefilled { conversation, options, timings, .. } = &prefilled;
         let mut best: Option<(Answer, f64)> = None;
         for index in 0..options.best_of {
             let seeded = options.clone().seed(options.seed.wrapping_add(index as u64));
             let options = seeded.logprobs(options.logprobs.unwrap_or(0));
             // What the model has seen of the conversation is kept for the next.
-            let again = Prefilled { options, held: timings.prompt_tokens, ..begun.clone() };
-            let tried = DecodeLoop::new(self, again)?.try_out(self)?;
+            let again = Prefilled { options, cached_len: timings.prompt_tokens, ..prefilled.clone() };
+            let tried = DecodeLoop::new(self, again)?.finish_uncommitted(self)?;
             let late = tried.0.stop == StopReason::Timeout;
             // One that the deadline cut is not better than a whole one.
             if best.as_ref().is_none_or(|best| !late && tried.1 > best.1) {
@@ -54,7 +54,7 @@ impl Session {
             answer.logprobs.clear();
             answer.regions.iter_mut().for_each(|region| region.confidence = None);
         }
-        self.commit(turns.clone(), options, answer.thinking.as_deref().unwrap_or_default(), &answer.text);
+        self.commit(conversation.clone(), options, answer.thinking.as_deref().unwrap_or_default(), &answer.text);
         answer.memory = self.memory();
         Ok(answer)
     }
@@ -65,30 +65,30 @@ impl Session {
     /// A system message at the start of `prompt` takes the place of the conversation's.
     ///
     /// # Errors
-    /// - [`Error::Option`] when an option of `generate` is out of its range
+    /// - [`Error::Option`] when an option of `options` is out of its range
     /// - [`Error::Prompt`] when the prompt is empty, does not end with the user's message, or the chat template
     ///   refuses it
     /// - [`Error::Image`] when a picture cannot be used
     /// - [`Error::ContextTooLong`] when the conversation leaves no room for an answer
     /// - [`Error::Memory`] when the conversation with its answer does not fit into memory
     /// - [`Error::Cancelled`] when the token of the options was cancelled, before or during the call
-    /// - [`Error::Timeout`] when the time that the options allow was over before the answer began
+    /// - [`Error::Timeout`] when the time that the options allow was is_done before the answer began
     /// - [`Error::Internal`] for a defect of this library; the session refuses to go on after it
-    pub fn stream(&mut self, prompt: &Prompt, generate: &GenerateOptions) -> Result<Stream<&mut Self>> {
-        Stream::start(self, prompt, generate)
+    pub fn stream(&mut self, prompt: &Prompt, options: &GenerateOptions) -> Result<Stream<&mut Self>> {
+        Stream::start(self, prompt, options)
     }
 }
 
 /// An answer that is computed as its events are asked for.
 ///
-/// The last event is [`Event::End`]; when it is given, the turn becomes part of the conversation. A stream that is
+/// The last event is [`Event::End`]; when it is given, the message becomes part of the conversation. A stream that is
 /// dropped before leaves the session as it was before the question. After an error nothing follows, and the
 /// session is as before the question too.
 ///
 /// `S` is the session: a loan of it, or what holds it while the stream lives, such as a `Box`.
 pub struct Stream<S: DerefMut<Target = Session>> {
     session: S,
-    writer: DecodeLoop,
+    decode: DecodeLoop,
 }
 
 impl<S: DerefMut<Target = Session>> Stream<S> {
@@ -96,10 +96,10 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
     ///
     /// # Errors
     /// Those of [`Session::stream`]; `session` is dropped then.
-    pub fn start(mut session: S, prompt: &Prompt, generate: &GenerateOptions) -> Result<Self> {
-        let begun = session.start(prompt, generate, generate.call.start())?;
-        let writer = DecodeLoop::new(&session, begun)?;
-        Ok(Self { session, writer })
+    pub fn start(mut session: S, prompt: &Prompt, options: &GenerateOptions) -> Result<Self> {
+        let prefilled = session.start(prompt, options, options.call.start())?;
+        let decode = DecodeLoop::new(&session, prefilled)?;
+        Ok(Self { session, decode })
     }
 
     /// End the thinking, if the model thinks, and let the answer follow.
@@ -107,14 +107,14 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
     /// # Errors
     /// [`Error::Internal`] for a defect of this library.
     pub fn end_thinking(&mut self) -> Result<()> {
-        self.writer.end_thinking(&self.session)
+        self.decode.end_thinking(&self.session)
     }
 
-    /// End the answer here and keep the turn as it is. The events that are left can still be read; the last is
+    /// End the answer here and keep the message as it is. The events that are left can still be read; the last is
     /// [`Event::End`] with [`StopReason::Cancelled`](crate::answer::StopReason::Cancelled). After the end of the answer this
     /// does nothing.
     pub fn stop(&mut self) {
-        self.writer.stop(&mut self.session);
+        self.decode.stop(&mut self.session);
     }
 
     /// Run to the end, and give the whole answer; events that were read before are part of it.
@@ -126,10 +126,10 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
         for event in &mut self {
             event?;
         }
-        match self.writer.state() {
-            State::Committed(stop) => Ok(self.writer.take_answer(&self.session, stop)),
+        match self.decode.state() {
+            State::Committed(stop) => Ok(self.decode.take_answer(&self.session, stop)),
             _ => {
-                self.writer.check()?;
+                self.decode.check()?;
                 Err(Error::internal("the answer ended with an error"))
             }
         }
@@ -141,14 +141,14 @@ impl<S: DerefMut<Target = Session>> Iterator for Stream<S> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(event) = self.writer.event(&mut self.session) {
+            if let Some(event) = self.decode.next_event(&mut self.session) {
                 return Some(Ok(event));
             }
-            if self.writer.state() != State::Writing {
+            if self.decode.state() != State::Decoding {
                 return None;
             }
-            if let Err(error) = self.writer.advance(&mut self.session) {
-                return Some(Err(self.writer.fail(&mut self.session, error)));
+            if let Err(error) = self.decode.advance(&mut self.session) {
+                return Some(Err(self.decode.fail(&mut self.session, error)));
             }
         }
     }
@@ -158,12 +158,12 @@ impl<S: DerefMut<Target = Session>> FusedIterator for Stream<S> {}
 
 impl<S: DerefMut<Target = Session>> Drop for Stream<S> {
     fn drop(&mut self) {
-        self.writer.give_up(&mut self.session);
+        self.decode.abandon(&mut self.session);
     }
 }
 
 impl<S: DerefMut<Target = Session>> fmt::Debug for Stream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("writer", &self.writer).finish_non_exhaustive()
+        f.debug_struct("Stream").field("decode", &self.decode).finish_non_exhaustive()
     }
 }
