@@ -331,7 +331,7 @@ impl Session {
         let grids: Vec<(Grid, Option<f64>)> =
             media.iter().map(|medium| (medium.layout().grid, medium.layout().second_per_grid)).collect();
         let encoded = build_input(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
-        let spans = encoded.slots.iter().zip(media);
+        let spans = encoded.placeholders.iter().zip(media);
         let spans =
             spans.map(|(slot, medium)| MediaSpan { start: slot.start, len: slot.len, medium: Arc::clone(medium) });
         Ok(EncodedConversation {
