@@ -1,4 +1,4 @@
-//! Attention at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench attention`.
+//! Attention at the shapes of MiMo-VL-7B: `cargo bench -p mimo-vl-benches --bench attention`.
 #![allow(clippy::print_stdout, missing_docs)]
 
 use burn::tensor::{DType, Tensor, TensorData};
@@ -15,12 +15,12 @@ impl WithBackend for Attention {
         println!("{}", machine());
         let causal = |offset| Mask::Causal { offset };
         let cases = [
-            ("decode, 1,024 in the cache", [1, 32, 8, 1, 1024, 128], causal(1023)),
+            ("decode, 1,024 cached", [1, 32, 8, 1, 1024, 128], causal(1023)),
             ("prefill, 512", [1, 32, 8, 512, 512, 128], causal(0)),
             ("prefill, 1,024", [1, 32, 8, 1024, 1024, 128], causal(0)),
-            ("vision windows of 1008²", [81, 16, 16, 64, 64, 80], Mask::Full),
-            ("vision, the whole of 448²", [1, 16, 16, 1024, 1024, 80], Mask::Full),
-            ("vision, the whole of 1008²", [1, 16, 16, 5184, 5184, 80], Mask::Full),
+            ("vision, windows, 1008²", [81, 16, 16, 64, 64, 80], Mask::Full),
+            ("vision, full, 448²", [1, 16, 16, 1024, 1024, 80], Mask::Full),
+            ("vision, full, 1008²", [1, 16, 16, 5184, 5184, 80], Mask::Full),
         ];
         for (name, sizes, mask) in cases {
             let [batch, heads, kv_heads, queries, keys, head_dim]: [usize; 6] = sizes;
@@ -31,8 +31,8 @@ impl WithBackend for Attention {
             let q = heads_of(1, heads, queries);
             let [k, v] = [2, 3].map(|seed| heads_of(seed, kv_heads, keys).cast(DType::F16));
             let time = seconds(|| drop(<B as Kernels>::attention(q.clone(), k.clone(), v.clone(), mask)));
-            let seen = if matches!(mask, Mask::Causal { .. }) && queries > 1 { 0.5 } else { 1.0 };
-            let operations = 4.0 * seen * (batch * heads * queries * keys * head_dim) as f64;
+            let visible = if matches!(mask, Mask::Causal { .. }) && queries > 1 { 0.5 } else { 1.0 };
+            let operations = 4.0 * visible * (batch * heads * queries * keys * head_dim) as f64;
             println!("{name:28} {:8.3} ms {:7.1} GFLOP/s", time * 1e3, operations / time / 1e9);
         }
         Ok(())

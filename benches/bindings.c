@@ -1,6 +1,7 @@
-/* The same answer as one call and as a stream, in pairs: seconds of both on a line. See bindings.py.
+/* Generates the same answer with one call and as a stream, and prints the seconds of both, one line per pair.
+ * Used by bindings.py.
  *
- *     bindings MODEL PICTURE PAIRS TOKENS END... */
+ *     bindings MODEL IMAGE PAIRS TOKENS EOS_TOKEN_ID... */
 #define _POSIX_C_SOURCE 199309L
 #include <math.h>
 #include <stdio.h>
@@ -25,11 +26,11 @@ static void check(mimo_vl_status status) {
 
 int main(int count, char **arguments) {
     if (count < 6) return 2;
-    mimo_vl_load_options *how = mimo_vl_load_options_new();
+    mimo_vl_load_options *load_options = mimo_vl_load_options_new();
     mimo_vl_model *model;
     mimo_vl_image *image;
-    check(mimo_vl_load_options_set_weights(how, MIMO_VL_WEIGHT_FORMAT_INT8, NULL));
-    check(mimo_vl_model_load(arguments[1], how, &model, NULL));
+    check(mimo_vl_load_options_set_weights(load_options, MIMO_VL_WEIGHT_FORMAT_INT8, NULL));
+    check(mimo_vl_model_load(arguments[1], load_options, &model, NULL));
     check(mimo_vl_image_from_path(arguments[2], &image, NULL));
     mimo_vl_prompt *prompt = mimo_vl_prompt_new_user();
     check(mimo_vl_prompt_add_image(prompt, image, NULL));
@@ -38,8 +39,8 @@ int main(int count, char **arguments) {
     mimo_vl_generate_options *options = mimo_vl_generate_options_new();
     mimo_vl_generate_options_set_max_tokens(options, (size_t)atoi(arguments[4]));
     mimo_vl_generate_options_set_num_draft_tokens(options, 0);
-    for (int end = 5; end < count; end++) {
-        mimo_vl_generate_options_set_logit_bias(options, (uint32_t)atoi(arguments[end]), -INFINITY);
+    for (int index = 5; index < count; index++) {
+        mimo_vl_generate_options_set_logit_bias(options, (uint32_t)atoi(arguments[index]), -INFINITY);
     }
     for (int pair = 0; pair < atoi(arguments[3]); pair++) {
         mimo_vl_session *session;
@@ -50,7 +51,7 @@ int main(int count, char **arguments) {
         check(mimo_vl_session_new(model, &session, NULL));
         double start = now();
         check(mimo_vl_session_ask(session, prompt, options, &answer, NULL));
-        double whole = now() - start;
+        double call = now() - start;
         mimo_vl_answer_free(answer);
         check(mimo_vl_session_reset(session, NULL));
         start = now();
@@ -58,7 +59,7 @@ int main(int count, char **arguments) {
         do {
             check(mimo_vl_stream_next(stream, &kind, &text, NULL));
         } while (kind != MIMO_VL_EVENT_KIND_END);
-        printf("%.9f %.9f\n", whole, now() - start);
+        printf("%.9f %.9f\n", call, now() - start);
         mimo_vl_stream_free(stream);
         mimo_vl_session_free(session);
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measure mimo-vl, llama.cpp and transformers in turn, on the same work, and print medians and ratios.
+"""Benchmark mimo-vl, llama.cpp and transformers on the same work, and print medians and ratios.
 
-Each round runs every program once, one after the other, so that all of them meet the same spells of the machine.
+Each round runs every program once, one after the other, so that all of them see the same changes in machine speed.
 Weights are random and have the shapes of MiMo-VL-7B.
 
     cargo build --release --workspace --bin bench_7b
@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# The whole tower and projector in bf16, as transformers builds them, with random weights.
+# Vision tower and projector of transformers in bf16, with random weights.
 TRANSFORMERS = """
 import sys, time, torch
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
@@ -45,8 +45,8 @@ def output(*command):
     return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
 
 
-def ours(a):
-    """Figures of one run of bench_7b: its names, values and notes."""
+def mimo_vl(a):
+    """The figures of one run of bench_7b, by name."""
     text = output(ROOT / "target/release/bench_7b", "--model", a.int4, "--threads", a.threads, "--rounds", 1).stdout
     figures = {}
     for line in text.splitlines()[1:]:
@@ -63,19 +63,19 @@ def llama_text(a):
     figures = {}
     for words, name in (
         (["-p", "512,1024", "-n", 0], lambda run: f"prefill {run['n_prompt']}"),
-        (["-p", 0, "-n", 24, "-d", "0,1024"], lambda run: f"decode, {run['n_depth']} in the cache"),
+        (["-p", 0, "-n", 24, "-d", "0,1024"], lambda run: f"decode, {run['n_depth']} cached"),
     ):
         for run in json.loads(output(*bench, *words).stdout):
             figures[name(run)] = run["avg_ts"]
     return figures
 
 
-def llama_pictures(a, pictures):
+def llama_images(a, images):
     figures = {}
-    for side, picture in pictures.items():
+    for side, image in images.items():
         start = time.perf_counter()
         run = output(a.llama / "llama-mtmd-cli", "-m", a.gguf, "--mmproj", a.mmproj, "-t", a.threads, "-c", 2048,
-                     "-n", 1, "--image", picture, "-p", " ".join(["a is the on"] * 15))
+                     "-n", 1, "--image", image, "-p", " ".join(["a is the on"] * 15))
         if side == 448:
             figures["first token"] = time.perf_counter() - start
         encoded = re.search(r"batch encoding done in (\d+) ms", run.stdout + run.stderr)
@@ -88,8 +88,8 @@ def transformers(a):
     return {f"image {side}²": float(value) for side, value in zip(lines[::2], lines[1::2]) if side != "112"}
 
 
-def picture(path, side):
-    """A picture of noise, the same in every run."""
+def noise_image(path, side):
+    """Write a reproducible PNG image of noise."""
     state, rows = 1, bytearray()
     for _ in range(side):
         rows.append(0)
@@ -109,23 +109,24 @@ def picture(path, side):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--int4", type=Path, required=True, help="checkpoint that `quantize` wrote")
-    p.add_argument("--llama", type=Path, help="folder of llama-bench and llama-mtmd-cli")
+    p.add_argument("--llama", type=Path, help="directory of llama-bench and llama-mtmd-cli")
     p.add_argument("--gguf", type=Path, help="language model in Q4_0")
     p.add_argument("--mmproj", type=Path, help="vision tower and projector in f16")
-    p.add_argument("--python", type=Path, help="Python with torch and transformers")
+    p.add_argument("--python", type=Path, help="Python interpreter with torch and transformers")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--rounds", type=int, default=5)
     a = p.parse_args()
     runs = {"mimo-vl": [], "llama.cpp": [], "transformers": []}
     with tempfile.TemporaryDirectory() as folder:
-        pictures = {side: picture(Path(folder) / f"{side}.png", side) for side in (448, 1008)}
+        images = {side: noise_image(Path(folder) / f"{side}.png", side) for side in (448, 1008)}
         for number in range(a.rounds):
-            runs["mimo-vl"].append(ours(a))
+            runs["mimo-vl"].append(mimo_vl(a))
             if a.llama:
-                runs["llama.cpp"].append(llama_text(a) | llama_pictures(a, pictures))
+                runs["llama.cpp"].append(llama_text(a) | llama_images(a, images))
             if a.python:
                 runs["transformers"].append(transformers(a))
-            print(f"round {number + 1} of {a.rounds}", *(kept[-1] for kept in runs.values() if kept), flush=True)
+            latest = [results[-1] for results in runs.values() if results]
+            print(f"round {number + 1} of {a.rounds}", *latest, flush=True)
     print("\n| work | mimo-vl | llama.cpp | ratio | transformers | ratio |\n|---|---:|---:|---:|---:|---:|")
     for name in runs["mimo-vl"][0]:
         mine = [run[name] for run in runs["mimo-vl"]]
@@ -135,9 +136,9 @@ def main():
             if not theirs:
                 cells += ["", ""]
                 continue
-            # Tokens a second should be more, seconds fewer; each ratio is of one round.
-            faster = name.startswith(("prefill", "decode"))
-            ratios = [m / t if faster else t / m for m, t in zip(mine, theirs)]
+            # Higher is better for tokens per second, lower for seconds. Each ratio is of one round.
+            is_rate = name.startswith(("prefill", "decode"))
+            ratios = [m / t if is_rate else t / m for m, t in zip(mine, theirs)]
             cells += [f"{statistics.median(theirs):.4g}", f"{statistics.median(ratios):.2f}"]
         print(f"| {name} | " + " | ".join(cells) + " |")
 

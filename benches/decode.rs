@@ -1,4 +1,4 @@
-//! Writing an answer, at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench decode`.
+//! Decoding at the shapes of MiMo-VL-7B: `cargo bench -p mimo-vl-benches --bench decode`.
 #![allow(missing_docs)]
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,5 @@
-//! From the start of a process to its first token, at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench end_to_end`.
+//! Time from process start to the first token at the shapes of MiMo-VL-7B:
+//! `cargo bench -p mimo-vl-benches --bench end_to_end`.
 #![allow(missing_docs)]
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

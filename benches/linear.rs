@@ -1,7 +1,7 @@
-//! Products with quantized weights at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench linear`.
+//! Products with quantized weights at the shapes of MiMo-VL-7B: `cargo bench -p mimo-vl-benches --bench linear`.
 //!
-//! One row, as in decoding, against the speed of memory; many, as in prefill and the vision tower, against the peak
-//! of the instruction that multiplies bytes.
+//! One row, as in decode, is compared with the read bandwidth of memory. Many rows, as in prefill and the vision tower,
+//! are compared with the peak throughput of the byte dot product instruction.
 #![allow(clippy::print_stdout, missing_docs)]
 
 use burn::tensor::{Tensor, TensorData};
@@ -29,14 +29,15 @@ impl WithBackend for Linear {
     fn run<B: Kernels>(self, device: B::Device) -> Result<()> {
         let threads = cores();
         println!("{}", machine());
-        let peak = roofline::byte_products(threads);
+        let peak = roofline::peak_int8_ops(threads);
         for (name, width, rows) in SHAPES {
             let weights = noise(1, width * 64);
-            for (levels, format) in [(Codebook::Normal4, "int4"), (Codebook::Linear8, "int8")] {
-                let quant_format = QuantFormat { levels, group: 64 };
-                let read = |row: usize, to: &mut [f32]| to.copy_from_slice(&weights[row % 64 * width..][..width]);
+            for (codebook, format) in [(Codebook::Normal4, "int4"), (Codebook::Linear8, "int8")] {
+                let quant_format = QuantFormat { codebook, group: 64 };
+                let read =
+                    |row: usize, output: &mut [f32]| output.copy_from_slice(&weights[row % 64 * width..][..width]);
                 let Ok((data, _)) = quantize_matrix([rows, width], quant_format, read) else { continue };
-                // Several copies, so that no cache holds what one step has read.
+                // Several copies, so that the weights of an iteration are not in a cache.
                 let bytes = quant_format.bytes(rows, width);
                 let copies: Vec<QuantizedWeight<B>> = (0..(400_000_000 / bytes).clamp(1, 40))
                     .map(|_| QuantizedWeight::new(data.clone(), &device))
@@ -54,9 +55,9 @@ impl WithBackend for Linear {
                         1 => (bytes as f64 / time, "GB/s", Some(bandwidth)),
                         _ => (2.0 * (count * width * rows) as f64 / time, "GOP/s", peak),
                     };
-                    let part = ceiling.map_or(String::new(), |ceiling| format!("{:5.1} %", 100.0 * speed / ceiling));
+                    let share = ceiling.map_or(String::new(), |ceiling| format!("{:5.1} %", 100.0 * speed / ceiling));
                     println!(
-                        "{name:20} {format} {count:4} rows {:8.3} ms {:7.1} {unit:5} {part}",
+                        "{name:20} {format} {count:4} rows {:8.3} ms {:7.1} {unit:5} {share}",
                         time * 1e3,
                         speed / 1e9
                     );

@@ -1,4 +1,4 @@
-//! Taking in a prompt, at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench prefill`.
+//! Prefill at the shapes of MiMo-VL-7B: `cargo bench -p mimo-vl-benches --bench prefill`.
 #![allow(missing_docs)]
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

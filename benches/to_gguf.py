@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Write a checkpoint in the hub's layout as GGUF files, to run other programs on the same weights.
+"""Convert a Hugging Face checkpoint to GGUF files, to run other programs on the same weights.
 
     pip install gguf numpy
     python benches/to_gguf.py CHECKPOINT OUT
 
-OUT/model-q4_0.gguf is the language model as the usual quantiser makes it (matrices in Q4_0, the output layer in Q8_0,
-norms and biases in F32); OUT/mmproj-model-f16.gguf is the vision tower and the projector in F16. One tensor is in memory
-at a time.
+OUT/model-q4_0.gguf is the language model (matrices in Q4_0, the output layer in Q8_0, norms and biases in F32);
+OUT/mmproj-model-f16.gguf is the vision tower and the projector in F16. Only one tensor is in memory at a time.
 """
 import argparse
 import json
@@ -26,30 +25,31 @@ VISION = {"norm1": "ln1", "norm2": "ln2", "attn.proj": "attn_out", "mlp.gate_pro
 
 
 class Checkpoint:
-    """Tensors of safetensors files, read when they are asked for."""
+    """Tensors of safetensors files, read on demand."""
 
     def __init__(self, folder):
-        self.places = {}
+        self.entries = {}
         for file in sorted(folder.glob("*.safetensors")):
             with open(file, "rb") as stream:
                 size = struct.unpack("<Q", stream.read(8))[0]
                 header = json.loads(stream.read(size))
             for name, entry in header.items():
                 if name != "__metadata__":
-                    self.places[name] = file, 8 + size + entry["data_offsets"][0], entry["dtype"], tuple(entry["shape"])
+                    start = 8 + size + entry["data_offsets"][0]
+                    self.entries[name] = file, start, entry["dtype"], tuple(entry["shape"])
 
     def shape(self, name):
-        return self.places[name][3]
+        return self.entries[name][3]
 
     def __call__(self, name):
-        file, start, dtype, shape = self.places[name]
+        file, start, dtype, shape = self.entries[name]
         assert dtype == "BF16", f"{name} is {dtype}"
         words = np.memmap(file, np.uint16, "r", start, (int(np.prod(shape)),))
         return (words.astype(np.uint32) << 16).view(np.float32).reshape(shape)
 
 
 def write(file, plan):
-    """`plan` has names, shapes, types, and functions that give the values as f32."""
+    """Write the tensors of `plan`: their names, shapes, types, and functions that return the values as f32."""
     for name, shape, kind, _ in plan:
         size, block = GGML_QUANT_SIZES[kind][1], GGML_QUANT_SIZES[kind][0]
         count = int(np.prod(shape)) // block * size
@@ -66,7 +66,8 @@ def write(file, plan):
         if kind == T.F16:
             values = values.astype(np.float16)
         elif kind != T.F32:
-            values = np.concatenate([quants.quantize(part, kind) for part in np.array_split(values, max(1, len(values) // 4096))])
+            parts = np.array_split(values, max(1, len(values) // 4096))
+            values = np.concatenate([quants.quantize(part, kind) for part in parts])
         file.write_tensor_data(np.ascontiguousarray(values))
     file.close()
 
@@ -114,8 +115,8 @@ def language(folder, config, tensors, out):
     for layer in range(config["num_hidden_layers"]):
         for hub, name in LANGUAGE.items():
             for end in ("weight", "bias"):
-                if (full := f"model.layers.{layer}.{hub}.{end}") in tensors.places:
-                    add(f"blk.{layer}.{name}.{end}", full, T.Q4_0)
+                if (source := f"model.layers.{layer}.{hub}.{end}") in tensors.entries:
+                    add(f"blk.{layer}.{name}.{end}", source, T.Q4_0)
     write(file, plan)
 
 
@@ -138,7 +139,7 @@ def vision(config, tensors, out):
     plan = []
 
     def add(name, hub, part=None):
-        """A tensor, or a third of one."""
+        """Add a tensor, or third number `part` of it."""
         shape = tensors.shape(hub)
         rows = shape[0] if part is None else shape[0] // 3
         start = 0 if part is None else part * rows
@@ -153,8 +154,8 @@ def vision(config, tensors, out):
     for block in range(vision["depth"]):
         for hub, name in VISION.items():
             for end in ("weight", "bias"):
-                if (full := f"visual.blocks.{block}.{hub}.{end}") in tensors.places:
-                    add(f"v.blk.{block}.{name}.{end}", full)
+                if (source := f"visual.blocks.{block}.{hub}.{end}") in tensors.entries:
+                    add(f"v.blk.{block}.{name}.{end}", source)
         for part, letter in enumerate("qkv"):
             for end in ("weight", "bias"):
                 add(f"v.blk.{block}.attn_{letter}.{end}", f"visual.blocks.{block}.attn.qkv.{end}", part)

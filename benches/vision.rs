@@ -1,4 +1,5 @@
-//! The vision tower and the projector, at the 7B's shapes: `cargo bench -p mimo-vl-benches --bench vision`.
+//! The vision tower and the projector at the shapes of MiMo-VL-7B:
+//! `cargo bench -p mimo-vl-benches --bench vision`.
 #![allow(missing_docs)]
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

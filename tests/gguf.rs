@@ -178,7 +178,7 @@ impl WithBackend for Products {
             let quantized = source.quantized(&parts, width)?;
             Ok(quantized.map(|quantized| {
                 let stored: Vec<f32> = names.iter().flat_map(|name| values[*name].clone()).collect();
-                (quantized.format().levels, quantized.unpack().into_data().into_vec::<f32>().unwrap() == stored)
+                (quantized.format().codebook, quantized.dequantize().into_data().into_vec::<f32>().unwrap() == stored)
             }))
         };
         let layer = |layer: usize, parts: &[&str]| {

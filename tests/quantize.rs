@@ -99,7 +99,7 @@ fn the_receipt_says_what_was_lost() {
     assert_eq!((four.weights, four.source.as_str()), (WeightFormat::Int4, "tiny"));
     for matrix in &four.matrices {
         let is_vision = matrix.names[0].starts_with("visual.");
-        assert_eq!(matrix.format.levels == Codebook::Linear8, is_vision, "{:?}", matrix.names);
+        assert_eq!(matrix.format.codebook == Codebook::Linear8, is_vision, "{:?}", matrix.names);
         let bounds = if is_vision { 1e-3..1e-2 } else { 0.03..0.12 };
         assert!(bounds.contains(&matrix.error), "{:?}: {}", matrix.names, matrix.error);
     }

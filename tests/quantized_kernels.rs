@@ -1,4 +1,4 @@
-//! WeightFormat of four and eight bits, caches of half precision, and every level of instructions, in whole models.
+//! Quantized weights, 16-bit and 8-bit KV caches, and all SIMD levels, in full models.
 
 use mimo_vl_core::expert::{Divergence, MAX_DRAFT_TOKENS, PrefillInput, SimdLevel, TaskControl};
 use mimo_vl_core::{Error, KvCacheDtype, LoadOptions, Model, WeightFormat};
@@ -7,7 +7,7 @@ use mimo_vl_examples::tiny_model;
 use mimo_vl_tests::checkpoints::{CheckpointCopy, StoredTensor, tiny};
 use safetensors::Dtype;
 
-/// The case with pictures of several windows and more than one turn.
+/// A case with two images of several windows and several messages.
 fn case() -> Case {
     Case::load(&tiny().join("cases/two-images-turns")).unwrap()
 }
@@ -20,51 +20,51 @@ fn with(weights: WeightFormat) -> LoadOptions {
     LoadOptions::new().weights(weights).kv_cache_dtype(KvCacheDtype::F32)
 }
 
-/// Mean over all tokens of the Kullback-Leibler divergence of `actual` from `expected`.
+/// Mean Kullback-Leibler divergence of `actual` from `expected`, over all tokens.
 fn divergence(actual: &[f32], expected: &[f32], vocab: usize) -> f64 {
     Divergence::new("", actual, expected, vocab).divergence
 }
 
-/// The weights that llama.cpp's Q4_0 stands for: groups of 32 along a row, the largest weight at level −8.
+/// The weights after quantization with llama.cpp's Q4_0: groups of 32 along a row, the largest weight at level −8.
 fn q4_0(tensor: &StoredTensor) -> StoredTensor {
     let width = *tensor.shape.last().unwrap();
     let rows = tensor.values();
     let groups = rows.chunks_exact(width).flat_map(|row| row.chunks(32));
-    let rounded = groups.flat_map(|group| {
-        let largest = group.iter().fold(0.0_f32, |most, &w| if w.abs() > most.abs() { w } else { most });
+    let quantized = groups.flat_map(|group| {
+        let largest = group.iter().fold(0.0_f32, |max, &w| if w.abs() > max.abs() { w } else { max });
         let inverse = if largest == 0.0 { 0.0 } else { -8.0 / largest };
         group.iter().map(move |w| ((w * inverse + 8.5).floor().min(15.0) - 8.0) * (largest / -8.0)).collect::<Vec<_>>()
     });
-    StoredTensor { dtype: Dtype::F32, bytes: rounded.flat_map(f32::to_le_bytes).collect(), ..tensor.clone() }
+    StoredTensor { dtype: Dtype::F32, bytes: quantized.flat_map(f32::to_le_bytes).collect(), ..tensor.clone() }
 }
 
 #[test]
-fn four_bits_change_answers_less_than_q4_0() {
+fn int4_changes_predictions_less_than_q4_0() {
     let vocab = case().expected.vocab;
     let expected = logits(&tiny(), &with(WeightFormat::F32));
     let checkpoint = CheckpointCopy::new();
-    let is_rounded = |tensor: &StoredTensor| {
+    let is_quantized = |tensor: &StoredTensor| {
         tensor.shape.len() == 2 && !tensor.name.starts_with("visual.") && !tensor.name.contains("embed_tokens")
     };
     let tensors = checkpoint.tensors();
-    assert!(tensors.iter().filter(|tensor| is_rounded(tensor)).count() > 10);
-    let rounded = tensors.iter().map(|tensor| if is_rounded(tensor) { q4_0(tensor) } else { tensor.clone() });
-    checkpoint.replace_weights(&rounded.collect::<Vec<_>>());
-    let of_q4_0 = divergence(&logits(checkpoint.path(), &with(WeightFormat::Native)), &expected, vocab);
-    let of_int4 = divergence(&logits(&tiny(), &with(WeightFormat::Int4)), &expected, vocab);
-    let of_int8 = divergence(&logits(&tiny(), &with(WeightFormat::Int8)), &expected, vocab);
-    assert!(of_int4 < of_q4_0, "{of_int4:e} where Q4_0 has {of_q4_0:e}");
-    assert!(of_int8 < of_int4 / 10.0, "{of_int8:e} and {of_int4:e}");
+    assert!(tensors.iter().filter(|tensor| is_quantized(tensor)).count() > 10);
+    let quantized = tensors.iter().map(|tensor| if is_quantized(tensor) { q4_0(tensor) } else { tensor.clone() });
+    checkpoint.replace_weights(&quantized.collect::<Vec<_>>());
+    let q4_0_divergence = divergence(&logits(checkpoint.path(), &with(WeightFormat::Native)), &expected, vocab);
+    let int4_divergence = divergence(&logits(&tiny(), &with(WeightFormat::Int4)), &expected, vocab);
+    let int8_divergence = divergence(&logits(&tiny(), &with(WeightFormat::Int8)), &expected, vocab);
+    assert!(int4_divergence < q4_0_divergence, "{int4_divergence:e}, Q4_0 {q4_0_divergence:e}");
+    assert!(int8_divergence < int4_divergence / 10.0, "int8 {int8_divergence:e}, int4 {int4_divergence:e}");
 }
 
 #[test]
-fn every_level_of_instructions_gives_the_same_model() {
+fn all_simd_levels_give_the_same_logits() {
     for weights in [WeightFormat::F32, WeightFormat::Native, WeightFormat::Int8, WeightFormat::Int4] {
         let expected = SimdLevel::Portable.force(|| logits(&tiny(), &with(weights)));
         for level in SimdLevel::ALL.into_iter().filter(|level| level.is_supported()) {
             let error = relative_error(&level.force(|| logits(&tiny(), &with(weights))), &expected);
-            // Of two codes that are equally near, sums in another order may choose the other: one part in 127 of an
-            // activation, which counts in layers as narrow as these. The kernels alone agree to 3e-6.
+            // Summation order decides between two equally near codes. That changes an activation by one part in 127,
+            // which matters in layers as narrow as these. The kernels alone agree to 3e-6.
             let bar = if matches!(weights, WeightFormat::Int4 | WeightFormat::Int8) { 6e-2 } else { TENSOR_BAR };
             assert!(error <= bar, "{weights:?} {level:?}: {error:e}");
         }
@@ -73,26 +73,26 @@ fn every_level_of_instructions_gives_the_same_model() {
 
 #[cfg(feature = "ndarray")]
 #[test]
-fn rounded_weights_are_the_same_on_the_plain_backend() {
+fn quantized_weights_agree_with_the_ndarray_backend() {
     for weights in [WeightFormat::Int8, WeightFormat::Int4] {
-        let plain = logits(&tiny(), &with(weights).device("ndarray"));
-        // Activations keep their precision there.
-        let error = relative_error(&logits(&tiny(), &with(weights)), &plain);
+        let ndarray = logits(&tiny(), &with(weights).device("ndarray"));
+        // The ndarray backend does not quantize activations.
+        let error = relative_error(&logits(&tiny(), &with(weights)), &ndarray);
         assert!(error <= 0.1, "{weights:?}: {error:e}");
-        assert!(error > 1e-6, "{weights:?}: {error:e}: the same arithmetic?");
+        assert!(error > 1e-6, "{weights:?}: {error:e}: both backends ran the same kernel");
     }
 }
 
 #[test]
-fn chunks_of_a_prompt_change_no_more_than_the_rounding_of_activations() {
+fn chunked_prefill_changes_no_more_than_quantized_activations() {
     let model = Model::load(tiny(), &with(WeightFormat::Int4)).unwrap();
-    let whole = prompt_logits(&model, &case(), usize::MAX).unwrap();
-    let error = relative_error(&prompt_logits(&model, &case(), 7).unwrap(), &whole);
+    let single = prompt_logits(&model, &case(), usize::MAX).unwrap();
+    let error = relative_error(&prompt_logits(&model, &case(), 7).unwrap(), &single);
     assert!(error <= 6e-2, "{error:e}");
 }
 
 #[test]
-fn a_tied_output_layer_is_rounded_and_the_embedding_is_not() {
+fn a_tied_output_layer_is_quantized_and_the_embedding_is_not() {
     let checkpoint = CheckpointCopy::new();
     checkpoint.edit("config.json", |config| {
         let text = if config.get("text_config").is_some() { &mut config["text_config"] } else { &mut *config };
@@ -100,55 +100,58 @@ fn a_tied_output_layer_is_rounded_and_the_embedding_is_not() {
         config["tie_word_embeddings"] = true.into();
     });
     let exact = logits(checkpoint.path(), &with(WeightFormat::F32));
-    assert!(relative_error(&exact, &logits(&tiny(), &with(WeightFormat::F32))) > 0.1, "the layer is another one now");
-    let eight = relative_error(&logits(checkpoint.path(), &with(WeightFormat::Int8)), &exact);
-    let four = relative_error(&logits(checkpoint.path(), &with(WeightFormat::Int4)), &exact);
-    assert!(eight > 1e-4 && eight < 0.15 && four > eight && four < 0.6, "{eight:e} {four:e}");
+    assert!(
+        relative_error(&exact, &logits(&tiny(), &with(WeightFormat::F32))) > 0.1,
+        "tying must change the output layer"
+    );
+    let int8 = relative_error(&logits(checkpoint.path(), &with(WeightFormat::Int8)), &exact);
+    let int4 = relative_error(&logits(checkpoint.path(), &with(WeightFormat::Int4)), &exact);
+    assert!(int8 > 1e-4 && int8 < 0.15 && int4 > int8 && int4 < 0.6, "{int8:e} {int4:e}");
 }
 
 #[test]
-fn caches_of_half_precision_are_close() {
+fn f16_and_int8_caches_change_logits_little() {
     let expected = logits(&tiny(), &with(WeightFormat::F32));
-    let half = logits(&tiny(), &with(WeightFormat::F32).kv_cache_dtype(KvCacheDtype::F16));
-    let error = relative_error(&half, &expected);
+    let f16 = logits(&tiny(), &with(WeightFormat::F32).kv_cache_dtype(KvCacheDtype::F16));
+    let error = relative_error(&f16, &expected);
     assert!(error < 5e-3 && error > 1e-6, "{error:e}");
     let vocab = case().expected.vocab;
-    let eight = logits(&tiny(), &with(WeightFormat::F32).kv_cache_dtype(KvCacheDtype::Int8));
-    assert!(relative_error(&eight, &expected) > error, "eight bits are fewer than sixteen");
-    let (of_cache, of_weights) = (
-        divergence(&eight, &expected, vocab),
+    let int8 = logits(&tiny(), &with(WeightFormat::F32).kv_cache_dtype(KvCacheDtype::Int8));
+    assert!(relative_error(&int8, &expected) > error, "int8 must be less precise than f16");
+    let (cache_divergence, weight_divergence) = (
+        divergence(&int8, &expected, vocab),
         divergence(&logits(&tiny(), &with(WeightFormat::Int4)), &expected, vocab),
     );
-    assert!(of_cache < of_weights / 20.0, "{of_cache:e}, and {of_weights:e} of weights of four bits");
+    assert!(cache_divergence < weight_divergence / 20.0, "{cache_divergence:e}, int4 weights {weight_divergence:e}");
 }
 
 #[test]
-fn a_cache_of_eight_bits_grows_and_is_cut() {
+fn an_int8_cache_can_grow_and_be_truncated() {
     let model = Model::load(tiny(), &with(WeightFormat::F32).kv_cache_dtype(KvCacheDtype::Int8)).unwrap();
     let control = TaskControl::default();
     let ids: Vec<u32> = (0..60).map(|id| id * 7 % 400).collect();
     let positions: Vec<[u32; 3]> = (0..60).map(|position| [position; 3]).collect();
-    let segment = |from: usize, to: usize| PrefillInput {
-        ids: &ids[from..to],
-        positions: &positions[from..to],
+    let segment = |start: usize, end: usize| PrefillInput {
+        ids: &ids[start..end],
+        positions: &positions[start..end],
         media: Vec::new(),
     };
-    let mut plain = model.engine().sequence();
-    plain.extend(&segment(0, 20), &control).unwrap();
-    plain.extend(&segment(20, 30), &control).unwrap();
-    let expected = plain.extend(&segment(30, 60), &control).unwrap();
+    let mut fixed = model.engine().sequence();
+    fixed.extend(&segment(0, 20), &control).unwrap();
+    fixed.extend(&segment(20, 30), &control).unwrap();
+    let expected = fixed.extend(&segment(30, 60), &control).unwrap();
     let mut grown = model.engine().sequence();
     grown.extend(&segment(0, 20), &control).unwrap();
     grown.reserve(100).unwrap();
     grown.extend(&segment(20, 50), &control).unwrap();
     grown.truncate(30);
-    let given = grown.extend(&segment(30, 60), &control).unwrap();
-    // Other tokens, which the cut took away, would change far more.
-    assert!(relative_error(&given, &expected) < 2e-3, "{:e}", relative_error(&given, &expected));
+    let actual = grown.extend(&segment(30, 60), &control).unwrap();
+    // Tokens that were not truncated would change the logits far more.
+    assert!(relative_error(&actual, &expected) < 2e-3, "{:e}", relative_error(&actual, &expected));
 }
 
 #[test]
-fn threads_change_nothing_but_the_time() {
+fn the_number_of_threads_does_not_change_logits() {
     for weights in [WeightFormat::F32, WeightFormat::Int4] {
         let one = logits(&tiny(), &with(weights).threads(1));
         assert_eq!(one, logits(&tiny(), &with(weights).threads(3)), "{weights:?}");
@@ -160,7 +163,7 @@ fn threads_change_nothing_but_the_time() {
 }
 
 #[test]
-fn weights_that_are_not_numbers_are_refused_by_name() {
+fn weights_that_are_not_finite_are_refused_with_the_tensor_name() {
     let checkpoint = CheckpointCopy::new();
     let name = "model.layers.1.mlp.up_proj.weight";
     checkpoint.edit_tensor(name, |tensor| {
@@ -168,8 +171,8 @@ fn weights_that_are_not_numbers_are_refused_by_name() {
         tensor.bytes[at..at + 2].copy_from_slice(&0x7fc0_u16.to_le_bytes());
     });
     match Model::load(checkpoint.path(), &with(WeightFormat::Int4)) {
-        Err(Error::Tensor { name: named, reason }) => {
-            assert_eq!(named, name);
+        Err(Error::Tensor { name: tensor, reason }) => {
+            assert_eq!(tensor, name);
             assert!(reason.contains("row"), "{reason}");
         }
         other => panic!("{other:?}"),
@@ -177,7 +180,7 @@ fn weights_that_are_not_numbers_are_refused_by_name() {
 }
 
 #[test]
-fn formats_have_names() {
+fn formats_are_parsed_by_name() {
     for weights in WeightFormat::ALL {
         assert_eq!(weights.name().parse::<WeightFormat>().unwrap(), weights);
     }
@@ -190,10 +193,10 @@ fn formats_have_names() {
 }
 
 #[test]
-fn few_tokens_at_once_give_what_one_at_a_time_gives() {
+fn a_step_of_few_tokens_equals_single_token_steps() {
     let control = TaskControl::default();
     let formats = [WeightFormat::Native, WeightFormat::F32, WeightFormat::Int8, WeightFormat::Int4];
-    // Three and five heads of queries share one of keys.
+    // Three and five query heads share one key head in these models.
     for (checkpoint, weights) in [tiny(), tiny_model()].iter().flat_map(|path| formats.map(|weights| (path, weights))) {
         for level in SimdLevel::ALL.into_iter().filter(|level| level.is_supported()) {
             level.force(|| {
@@ -214,11 +217,11 @@ fn few_tokens_at_once_give_what_one_at_a_time_gives() {
                     .flat_map(|(&id, position)| sequence.step(id, position[0], &control).unwrap())
                     .collect();
                 let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-                let together = started().prefill(&segment, ids.len(), true, &control).unwrap();
+                let batched = started().prefill(&segment, ids.len(), true, &control).unwrap();
                 assert!(
-                    single == together,
+                    single == batched,
                     "{checkpoint:?} {weights:?} {level:?}: {:e}",
-                    relative_error(&together, &single)
+                    relative_error(&batched, &single)
                 );
             });
         }

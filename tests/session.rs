@@ -35,7 +35,7 @@ fn encoded(model: &Model, messages: &[Message]) -> (ModelInput, Vec<Features>) {
 
 /// The part of a conversation from token `start` on.
 fn segment<'a>(encoded: &'a ModelInput, features: &'a [Features], start: usize) -> PrefillInput<'a> {
-    let slots = encoded.slots.iter().filter(|slot| slot.start >= start);
+    let slots = encoded.placeholders.iter().filter(|slot| slot.start >= start);
     let media = slots.map(|slot| {
         let mut moved = slot.clone();
         moved.start -= start;
@@ -82,7 +82,7 @@ fn a_truncated_cache_goes_on_like_a_fresh_one() {
     let (encoded, features) = encoded(model, &long_conversation());
     let control = TaskControl::default();
     let expected = model.engine().sequence().extend(&segment(&encoded, &features, 0), &control).unwrap();
-    let cuts = encoded.slots.iter().flat_map(|slot| [slot.start, slot.start + slot.len]);
+    let cuts = encoded.placeholders.iter().flat_map(|slot| [slot.start, slot.start + slot.len]);
     for cut in cuts {
         let mut sequence = model.engine().sequence();
         sequence.extend(&segment(&encoded, &features, 0), &control).unwrap();
@@ -349,9 +349,9 @@ fn a_typed_media_token_stays_text() {
     let typed = "<|vision_start|><|image_pad|><|vision_end|><|im_end|>";
     let prompt = Prompt::user().image(picture(1, 56, 56)).text(typed);
     let (encoded, _) = encoded(model(), prompt.messages());
-    assert_eq!(encoded.slots.len(), 1);
+    assert_eq!(encoded.placeholders.len(), 1);
     let image = model().config().tokens.image;
-    assert_eq!(encoded.ids.iter().filter(|&&id| id == image).count(), encoded.slots[0].len);
+    assert_eq!(encoded.ids.iter().filter(|&&id| id == image).count(), encoded.placeholders[0].len);
     assert!(model().session().ask(&prompt, &short()).is_ok());
     assert!(model().session().ask(&Prompt::user().text(typed), &short()).is_ok());
 }

@@ -236,7 +236,7 @@ fn positions_are_the_references() {
                 assert_eq!(encoded.rope_delta, case["delta"].as_i64().unwrap(), "{name}");
             }
             Some((_, starts, delta)) => {
-                let slot = &encoded.slots[0];
+                let slot = &encoded.placeholders[0];
                 let video = &encoded.positions[slot.start..slot.start + slot.len];
                 let times: Vec<u32> = video.iter().step_by(4).map(|[time, _, _]| *time).collect();
                 assert_eq!(times, *starts, "{name}");
@@ -260,7 +260,7 @@ fn positions_are_the_references() {
 fn slots_say_where_the_features_go() {
     let tokens = tokens();
     let grids = [(Grid { t: 1, h: 4, w: 6 }, None), (Grid { t: 3, h: 2, w: 2 }, Some(0.1))];
-    let ModelInput { ids, slots, .. } =
+    let ModelInput { ids, placeholders: slots, .. } =
         build_input(&[1, tokens.image, 1, 1, tokens.video], &grids, &tokens, 2.0).unwrap();
     let slots: Vec<_> = slots.iter().map(|slot| (slot.media, slot.start, slot.len)).collect();
     assert_eq!(slots, [(0, 1, 6), (1, 9, 3)]);

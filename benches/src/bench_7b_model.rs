@@ -1,4 +1,4 @@
-//! The whole model at the 7B's size, stage by stage: what `bench_7b` prints.
+//! Benchmarks of the full model at the size of MiMo-VL-7B, stage by stage; the implementation of `bench_7b`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -14,56 +14,56 @@ use mimo_vl_core::{
     GenerateOptions, Image, LoadOptions, Model, Prompt, QuantizationReport, Thinking, WeightFormat, quantize,
 };
 
-use crate::checkpoint::{Depth, make};
-use crate::roofline::{byte_products, read_bandwidth};
+use crate::checkpoint::{Depth, write_random};
+use crate::roofline::{peak_int8_ops, read_bandwidth};
 use crate::{machine, noise};
 
-/// Steps of decoding that one figure is the median of.
+/// Decode steps per measurement, of which the median counts.
 const STEPS: usize = 24;
-/// Tokens that are checked together when as many as possible are guessed ahead.
-const GUESSES: usize = MAX_DRAFT_TOKENS + 1;
-/// Tokens of the context whose memory is measured.
+/// Tokens of one step that checks the largest number of draft tokens; also the size of the measured decode batch.
+const DRAFT_STEP_TOKENS: usize = MAX_DRAFT_TOKENS + 1;
+/// Context length with which peak memory is measured, in tokens.
 const CONTEXT: usize = 2048;
 
-/// Parts of the table.
+/// Names of the benchmarks, as `--only` accepts them.
 pub const PARTS: [&str; 4] = ["vision", "prefill", "decode", "end_to_end"];
 
 const USAGE: &str = "usage: bench_7b [OPTION]...
 
-Measure a checkpoint of MiMo-VL-7B's shapes with weights of four bits.
+Benchmark a checkpoint with the shapes of MiMo-VL-7B and 4-bit weights.
 
-  --model DIR            a checkpoint that `quantize` wrote (default: one with random weights, made once)
-  --layers N             layers of the language model of the one that is made (default: 36)
-  --vision-layers N      blocks of its vision tower (default: 32)
+  --model DIR            quantized checkpoint (default: one with random weights, created once)
+  --layers N             language model layers of the created checkpoint (default: 36)
+  --vision-layers N      vision tower blocks of the created checkpoint (default: 32)
   --only PART            vision, prefill, decode or end_to_end; may be repeated (default: all)
-  --rounds N             measurements that each figure is the median of (default: 5)
-  --threads N            threads (default: one for each core)
-  --help                 write this text
+  --rounds N             measurements per figure, of which the median is printed (default: 5)
+  --threads N            number of threads (default: number of physical cores)
+  --help                 print this text
 ";
 
 struct Bench {
     directory: PathBuf,
     model: Model,
-    receipt: QuantizationReport,
+    report: QuantizationReport,
     threads: usize,
     rounds: usize,
 }
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-/// Do what the words of a command line ask for; `parts` are measured unless they name others.
+/// Runs the benchmarks with the given command line arguments; `parts` are the default of `--only`.
 ///
 /// # Errors
-/// For words that are not understood, and whatever the library cannot do.
-pub fn run(words: impl Iterator<Item = String>, parts: &[&str]) -> Outcome {
+/// For unknown arguments, and errors of the library.
+pub fn run(arguments: impl Iterator<Item = String>, parts: &[&str]) -> Outcome {
     let mut depth = Depth { language: 36, vision: 32 };
     let (mut directory, mut rounds, mut threads) = (None, 5, cores());
     let mut only: Vec<String> = Vec::new();
-    // `cargo bench` adds a word of its own.
-    let mut words = words.filter(|word| word != "--bench");
-    while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-        match word.as_str() {
+    // `cargo bench` adds this argument.
+    let mut arguments = arguments.filter(|argument| argument != "--bench");
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
             "--model" => directory = Some(PathBuf::from(value()?)),
             "--layers" => depth.language = value()?.parse()?,
             "--vision-layers" => depth.vision = value()?.parse()?,
@@ -80,51 +80,51 @@ pub fn run(words: impl Iterator<Item = String>, parts: &[&str]) -> Outcome {
     }
     let directory = match directory {
         Some(directory) => directory,
-        None => made(depth, threads)?,
+        None => random_checkpoint(depth, threads)?,
     };
     let model = Model::load(&directory, &LoadOptions::new().threads(threads))?;
-    let receipt =
-        model.quantization_report().ok_or("the checkpoint is not rounded: give one that `quantize` wrote")?.clone();
+    let report =
+        model.quantization_report().ok_or("the checkpoint is not quantized: use one that `quantize` wrote")?.clone();
     println!("{}, {threads} threads, median of {rounds}", machine());
     figure("load", model.load_time().as_secs_f64(), "s", "warm file cache");
-    let bench = Bench { directory, model, receipt, threads, rounds };
-    let wanted =
+    let bench = Bench { directory, model, report, threads, rounds };
+    let is_selected =
         |part: &str| if only.is_empty() { parts.contains(&part) } else { only.iter().any(|name| name == part) };
-    if wanted("vision") {
+    if is_selected("vision") {
         bench.vision(448)?;
         bench.vision(1008)?;
     }
-    if wanted("prefill") {
+    if is_selected("prefill") {
         bench.prefill(512)?;
         bench.prefill(1024)?;
     }
-    if wanted("decode") {
+    if is_selected("decode") {
         bench.decode(0)?;
         bench.decode(1024)?;
     }
-    if wanted("end_to_end") {
+    if is_selected("end_to_end") {
         bench.end_to_end()?;
     }
     Ok(())
 }
 
-/// The checkpoint with random weights, rounded to four bits; made once.
-fn made(depth: Depth, threads: usize) -> Result<PathBuf, Box<dyn Error>> {
+/// The checkpoint with random weights, quantized to 4 bits; created on first use.
+fn random_checkpoint(depth: Depth, threads: usize) -> Result<PathBuf, Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench_7b");
     let name = format!("{}-{}", depth.language, depth.vision);
-    let (whole, rounded) = (folder.join(format!("{name}-bf16")), folder.join(format!("{name}-int4")));
-    if !rounded.join("model.safetensors").exists() {
-        if !whole.join("model.safetensors").exists() {
-            println!("making {}", whole.display());
-            make(&whole, depth)?;
+    let (dense, quantized) = (folder.join(format!("{name}-bf16")), folder.join(format!("{name}-int4")));
+    if !quantized.join("model.safetensors").exists() {
+        if !dense.join("model.safetensors").exists() {
+            println!("creating {}", dense.display());
+            write_random(&dense, depth)?;
         }
-        println!("rounding to {}", rounded.display());
+        println!("quantizing to {}", quantized.display());
         let start = Instant::now();
         let options = LoadOptions::new().weights(WeightFormat::Int4).threads(threads);
-        quantize(&whole, &rounded, &options, &[])?;
-        figure("quantize", start.elapsed().as_secs_f64(), "s", "with writing");
+        quantize(&dense, &quantized, &options, &[], TaskControl::new())?;
+        figure("quantize", start.elapsed().as_secs_f64(), "s", "including writing");
     }
-    Ok(rounded)
+    Ok(quantized)
 }
 
 fn figure(name: &str, value: f64, unit: &str, note: &str) {
@@ -142,23 +142,27 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     (result, start.elapsed().as_secs_f64())
 }
 
-fn picture(side: usize) -> Result<Image, Box<dyn Error>> {
+fn noise_image(side: usize) -> Result<Image, Box<dyn Error>> {
     let pixels: Vec<u8> = noise(side as u64, side * side * 3).iter().map(|x| (x * 127.0 + 128.0) as u8).collect();
     Ok(Image::from_rgb(u32::try_from(side)?, u32::try_from(side)?, 3 * side, &pixels)?)
 }
 
 impl Bench {
-    /// WeightFormat of the products whose names start so.
+    /// Number of weights in quantized matrices whose names start with `prefix`.
     fn weights(&self, prefix: &str) -> usize {
-        let matrices = self.receipt.matrices.iter().filter(|matrix| matrix.names[0].starts_with(prefix));
+        let matrices = self.report.matrices.iter().filter(|matrix| matrix.names[0].starts_with(prefix));
         matrices.map(|matrix| matrix.rows.iter().sum::<usize>() * matrix.width).sum()
     }
 
-    /// What share of the peak of byte products so many operations in a second are.
+    /// Describes a throughput in operations per second, with its share of the peak.
     fn share(&self, operations: f64) -> String {
-        match byte_products(self.threads) {
+        match peak_int8_ops(self.threads) {
             Some(peak) => {
-                format!("{:.2} TOP/s, {:.0} % of the byte products' peak", operations / 1e12, 100.0 * operations / peak)
+                format!(
+                    "{:.2} TOP/s, {:.0} % of the peak of int8 products",
+                    operations / 1e12,
+                    100.0 * operations / peak
+                )
             }
             None => format!("{:.2} TOP/s", operations / 1e12),
         }
@@ -166,8 +170,8 @@ impl Bench {
 
     fn vision(&self, side: usize) -> Outcome {
         let (model, cancel) = (&self.model, TaskControl::default());
-        let patches = preprocess_image(&picture(side)?, model.preprocess_config())?;
-        let small = preprocess_image(&picture(112)?, model.preprocess_config())?;
+        let patches = preprocess_image(&noise_image(side)?, model.preprocess_config())?;
+        let small = preprocess_image(&noise_image(112)?, model.preprocess_config())?;
         model.engine().encode(&small, &cancel)?;
         let mut times = Vec::new();
         for _ in 0..self.rounds {
@@ -178,10 +182,10 @@ impl Bench {
         let (time, rows) = (median(times), patches.grid.patches() as f64);
         let vision = &model.config().vision;
         let full = vision.fullatt_block_indexes.len() as f64;
-        let seen = full * rows + (vision.depth as f64 - full) * 64.0;
+        let attended = full * rows + (vision.depth as f64 - full) * 64.0;
         let products =
             rows * self.weights("visual.blocks.") as f64 + rows / 4.0 * self.weights("visual.merger.") as f64;
-        let operations = 2.0 * products + 4.0 * rows * seen * vision.hidden_size as f64;
+        let operations = 2.0 * products + 4.0 * rows * attended * vision.hidden_size as f64;
         figure(&format!("image {side}²"), time, "s", &self.share(operations / time));
         Ok(())
     }
@@ -207,15 +211,15 @@ impl Bench {
         Ok(())
     }
 
-    fn decode(&self, held: usize) -> Outcome {
+    fn decode(&self, cached: usize) -> Outcome {
         let text = &self.model.config().text;
-        let mut sequence = self.sequence(held.max(1))?;
-        sequence.reserve(held + (self.rounds + 2) * (STEPS + 1) + GUESSES)?;
+        let mut sequence = self.sequence(cached.max(1))?;
+        sequence.reserve(cached + (self.rounds + 2) * (STEPS + 1) + DRAFT_STEP_TOKENS)?;
         let bytes = |prefix: &str| -> usize {
-            let matrices = self.receipt.matrices.iter().filter(|matrix| matrix.names[0].starts_with(prefix));
+            let matrices = self.report.matrices.iter().filter(|matrix| matrix.names[0].starts_with(prefix));
             matrices.map(|matrix| matrix.format.bytes(matrix.rows.iter().sum(), matrix.width)).sum()
         };
-        let cache = 2 * 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * held;
+        let cache = 2 * 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * cached;
         let bytes = (bytes("model.layers.") + bytes("lm_head.") + cache) as f64;
         let (mut times, mut shares, mut speeds) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.rounds {
@@ -234,43 +238,48 @@ impl Bench {
             100.0 * median(shares),
             speed / 1e9
         );
-        figure(&format!("decode, {held} in the cache"), 1.0 / time, "tokens/s", &note);
-        let (ids, positions) = self.tokens(sequence.len(), GUESSES);
-        let mut together = Vec::new();
+        figure(&format!("decode, {cached} cached"), 1.0 / time, "tokens/s", &note);
+        let (ids, positions) = self.tokens(sequence.len(), DRAFT_STEP_TOKENS);
+        let mut ratios = Vec::new();
         for _ in 0..self.rounds {
             let len = sequence.len();
             let single = step(&mut *sequence)?;
             let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-            let (logits, time) = timed(|| sequence.prefill(&segment, GUESSES, true, &TaskControl::default()));
+            let (logits, time) = timed(|| sequence.prefill(&segment, DRAFT_STEP_TOKENS, true, &TaskControl::default()));
             logits?;
             sequence.truncate(len);
-            together.push(time / single);
+            ratios.push(time / single);
         }
         figure(
-            &format!("{GUESSES} tokens at once, {held}"),
-            median(together),
+            &format!("draft check, {cached} cached"),
+            median(ratios),
             "steps",
-            "what checking bench_7b_model guesses takes",
+            &format!("one step of {DRAFT_STEP_TOKENS} tokens, in single-token steps"),
         );
-        figure(&format!("{GUESSES} answers at once, {held}"), self.batch(held)?, "tokens/s", "all of them together");
+        figure(
+            &format!("batch of {DRAFT_STEP_TOKENS}, {cached} cached"),
+            self.batch(cached)?,
+            "tokens/s",
+            "all sequences together",
+        );
         if self.threads == cores() {
-            let rest = dispatch("cpu", Rest { bench: self, held, sequence: &mut *sequence })?;
+            let overhead = dispatch("cpu", Overhead { bench: self, cached, sequence: &mut *sequence })?;
             figure(
-                &format!("beside its products, {held}"),
-                100.0 * rest,
+                &format!("step overhead, {cached} cached"),
+                100.0 * overhead,
                 "%",
-                "of a step, all that is neither product nor attention",
+                "share of a decode step outside of products and attention",
             );
         }
         Ok(())
     }
 
-    /// Tokens of a second when several answers are written at once, each with so many tokens in its cache.
-    fn batch(&self, held: usize) -> Result<f64, Box<dyn Error>> {
-        let first = self.sequence(held.max(1))?;
-        let mut sequences: Vec<Box<dyn Sequence>> = (0..GUESSES).map(|_| first.fork()).collect();
+    /// Tokens per second of a decode batch, each sequence with `cached` tokens.
+    fn batch(&self, cached: usize) -> Result<f64, Box<dyn Error>> {
+        let first = self.sequence(cached.max(1))?;
+        let mut sequences: Vec<Box<dyn Sequence>> = (0..DRAFT_STEP_TOKENS).map(|_| first.fork()).collect();
         for sequence in &mut sequences {
-            sequence.reserve(held + self.rounds + 2)?;
+            sequence.reserve(cached + self.rounds + 2)?;
         }
         let mut times = Vec::new();
         for _ in 0..self.rounds + 1 {
@@ -285,12 +294,12 @@ impl Bench {
             logits?;
             times.push(time);
         }
-        // The first copies what the forks shared.
+        // The first step copies the tensors that the forks shared.
         times.remove(0);
-        Ok(GUESSES as f64 / median(times))
+        Ok(DRAFT_STEP_TOKENS as f64 / median(times))
     }
 
-    /// From the start of a process to its first token, and its peak of memory.
+    /// Time from process start to the first token, and peak memory.
     fn end_to_end(&self) -> Outcome {
         let (mut times, mut peaks) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
@@ -304,8 +313,13 @@ impl Bench {
             times.push(time);
             peaks.push(String::from_utf8(output.stdout)?.trim().parse::<f64>()?);
         }
-        figure("first token", median(times), "s", "448² image, 64 tokens of text, from the start of the process");
-        figure("peak memory", median(peaks) / 1e9, "GB", &format!("the same, with a cache for {CONTEXT} tokens"));
+        figure("first token", median(times), "s", "448² image, 64 tokens of text, from process start");
+        figure(
+            "peak memory",
+            median(peaks) / 1e9,
+            "GB",
+            &format!("of the same run, with a cache for {CONTEXT} tokens"),
+        );
         Ok(())
     }
 
@@ -327,67 +341,67 @@ impl Bench {
     }
 }
 
-/// The time of one step of decoding.
+/// Time of one decode step, in seconds.
 fn step(sequence: &mut dyn Sequence) -> Result<f64, mimo_vl_core::Error> {
     let position = sequence.len() as u32;
     let (logits, time) = timed(|| sequence.step(position % 1000, position, &TaskControl::default()));
     logits.map(|_| time)
 }
 
-/// The share of a step of decoding that is neither product nor attention: steps and the same products and attentions
-/// without what lies between them are timed in turn.
-struct Rest<'a> {
+/// Measures the share of a decode step outside of products and attention, by timing full steps and the same products
+/// and attention alone in turn.
+struct Overhead<'a> {
     bench: &'a Bench,
-    held: usize,
+    cached: usize,
     sequence: &'a mut dyn Sequence,
 }
 
-impl WithBackend for Rest<'_> {
+impl WithBackend for Overhead<'_> {
     type Output = f64;
 
     fn run<B: Kernels>(self, device: B::Device) -> mimo_vl_core::Result<f64> {
         let text = &self.bench.model.config().text;
         let checkpoint = Checkpoint::open(&self.bench.directory)?;
         let source = checkpoint.source::<B>(WeightFormat::Native, &device);
-        let of_language = |name: &str| name.starts_with("model.layers.") || name.starts_with("lm_head.");
+        let is_language = |name: &str| name.starts_with("model.layers.") || name.starts_with("lm_head.");
         let mut products: Vec<(QuantizedWeight<B>, Tensor<B, 2>)> = Vec::new();
-        for matrix in self.bench.receipt.matrices.iter().filter(|matrix| of_language(&matrix.names[0])) {
+        for matrix in self.bench.report.matrices.iter().filter(|matrix| is_language(&matrix.names[0])) {
             let parts: Vec<(&str, usize)> =
                 matrix.names.iter().map(String::as_str).zip(matrix.rows.iter().copied()).collect();
             let x = Tensor::ones([1, matrix.width], &device);
             products.extend(source.quantized(&parts, matrix.width)?.map(|quantized| (quantized, x)));
         }
-        let cached = [1, text.num_key_value_heads, self.held + 1, text.head_dim];
+        let cached = [1, text.num_key_value_heads, self.cached + 1, text.head_dim];
         let cache = || Tensor::<B, 4>::ones(cached, (&device, DType::F16));
         let caches: Vec<_> = (0..text.num_hidden_layers).map(|_| (cache(), cache())).collect();
         let q = Tensor::<B, 4>::ones([1, text.num_attention_heads, 1, text.head_dim], &device);
-        let mut rest = Vec::new();
+        let mut shares = Vec::new();
         for _ in 0..STEPS {
-            let whole = step(self.sequence)?;
+            let total = step(self.sequence)?;
             let ((), parts) = timed(|| {
                 for (quantized, x) in &products {
-                    // Gate and up are the only product of two matrices.
+                    // Only the product of gate and up has this many rows.
                     match quantized.dims()[0] == 2 * text.intermediate_size {
                         true => drop(B::gated_quantized(x.clone(), quantized, None)),
                         false => drop(B::linear_quantized(x.clone(), quantized, None)),
                     }
                 }
                 for (keys, values) in &caches {
-                    let mask = Mask::Causal { offset: self.held };
+                    let mask = Mask::Causal { offset: self.cached };
                     drop(<B as Kernels>::attention(q.clone(), keys.clone(), values.clone(), mask));
                 }
             });
-            rest.push((whole - parts) / whole);
+            shares.push((total - parts) / total);
         }
-        Ok(median(rest))
+        Ok(median(shares))
     }
 }
 
-/// What the child process of [`Bench::end_to_end`] does: write its peak of memory after the first token.
+/// Child process of [`Bench::end_to_end`]: prints its peak memory after the first token.
 fn first_token(directory: &Path, threads: usize) -> Outcome {
     let model = Model::load(directory, &LoadOptions::new().threads(threads).max_context(CONTEXT))?;
     let text = (0..60).map(|index| ["a", "is", "the", "on"][index % 4]).collect::<Vec<_>>().join(" ");
-    let prompt = Prompt::user().image(picture(448)?).text(text).thinking(Thinking::Off);
+    let prompt = Prompt::user().image(noise_image(448)?).text(text).thinking(Thinking::Off);
     let mut session = model.session();
     let mut stream = session.stream(&prompt, &GenerateOptions::new().max_tokens(CONTEXT))?;
     stream.next().transpose()?;
@@ -395,7 +409,7 @@ fn first_token(directory: &Path, threads: usize) -> Outcome {
     Ok(())
 }
 
-/// Bytes that this process has had in memory at most.
+/// Peak resident memory of this process, in bytes.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

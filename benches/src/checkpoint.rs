@@ -1,7 +1,7 @@
-//! Checkpoints with MiMo-VL-7B's layer shapes and random bf16 weights, to measure loading, memory and speed.
+//! Checkpoints with the layer shapes of MiMo-VL-7B and random bf16 weights, to measure loading, memory and speed.
 //!
-//! Answers mean nothing: only names, shapes and types are those of the published checkpoint. Tokenizer, chat template
-//! and special tokens are those of mimo-vl-tiny.
+//! Tensor names, shapes and types are those of the published checkpoint; answers are meaningless. Tokenizer, chat
+//! template and special tokens are those of mimo-vl-tiny.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -16,13 +16,13 @@ use crate::noise;
 
 const VOCAB: usize = 151_680;
 const HIDDEN: usize = 4096;
-const KEYS: usize = 1024;
+const KEY_WIDTH: usize = 1024;
 const INTERMEDIATE: usize = 11008;
 const VISION: usize = 1280;
 const VISION_INTERMEDIATE: usize = 3456;
 const MERGED: usize = 4 * VISION;
 
-/// How many layers a made checkpoint has: 36 and 32 in the 7B.
+/// Number of layers of a synthetic checkpoint. MiMo-VL-7B has 36 and 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
     /// Layers of the language model.
@@ -31,11 +31,11 @@ pub struct Depth {
     pub vision: usize,
 }
 
-/// Write a checkpoint into `directory`: 16.6 GB for the depth of the 7B.
+/// Writes a checkpoint with random weights to `directory`: 16.6 GB with the depth of MiMo-VL-7B.
 ///
 /// # Errors
-/// When a file cannot be read or written.
-pub fn make(directory: &Path, depth: Depth) -> Result<(), Box<dyn Error>> {
+/// If a file cannot be read or written.
+pub fn write_random(directory: &Path, depth: Depth) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(directory)?;
     let tiny = tiny_model();
     for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"] {
@@ -50,8 +50,8 @@ pub fn make(directory: &Path, depth: Depth) -> Result<(), Box<dyn Error>> {
     fs::write(directory.join("config.json"), config(&read("config.json")?, depth).to_string())?;
     let noise = noise(1, NOISE);
     let views = tensors(depth).into_iter().map(|(name, shape)| {
-        let values = Values { is_norm: name.contains("norm") || name.contains("ln_q"), shape, noise: &noise };
-        (name, values)
+        let tensor = RandomTensor { is_norm: name.contains("norm") || name.contains("ln_q"), shape, noise: &noise };
+        (name, tensor)
     });
     let path = directory.join("model.safetensors");
     let partial = directory.join("model.safetensors.partial");
@@ -62,7 +62,7 @@ pub fn make(directory: &Path, depth: Depth) -> Result<(), Box<dyn Error>> {
 fn config(tiny: &Value, depth: Depth) -> Value {
     let mut config = tiny.clone();
     let full: Vec<usize> = (0..depth.vision).filter(|block| block % 8 == 7 || block + 1 == depth.vision).collect();
-    let set = [
+    let text_settings = [
         ("vocab_size", json!(VOCAB)),
         ("hidden_size", json!(HIDDEN)),
         ("intermediate_size", json!(INTERMEDIATE)),
@@ -74,8 +74,8 @@ fn config(tiny: &Value, depth: Depth) -> Value {
         ("rope_scaling", json!({ "type": "mrope", "mrope_section": [16, 24, 24] })),
         ("max_position_embeddings", json!(128_000)),
     ];
-    set.into_iter().for_each(|(name, value)| config[name] = value);
-    let set = [
+    text_settings.into_iter().for_each(|(name, value)| config[name] = value);
+    let vision_settings = [
         ("depth", json!(depth.vision)),
         ("hidden_size", json!(VISION)),
         ("intermediate_size", json!(VISION_INTERMEDIATE)),
@@ -83,7 +83,7 @@ fn config(tiny: &Value, depth: Depth) -> Value {
         ("out_hidden_size", json!(HIDDEN)),
         ("fullatt_block_indexes", json!(full)),
     ];
-    set.into_iter().for_each(|(name, value)| config["vision_config"][name] = value);
+    vision_settings.into_iter().for_each(|(name, value)| config["vision_config"][name] = value);
     config
 }
 
@@ -118,8 +118,8 @@ fn tensors(depth: Depth) -> Vec<(String, Vec<usize>)> {
     }
     let layers = [
         ("self_attn.q_proj", [HIDDEN, HIDDEN], true),
-        ("self_attn.k_proj", [KEYS, HIDDEN], true),
-        ("self_attn.v_proj", [KEYS, HIDDEN], true),
+        ("self_attn.k_proj", [KEY_WIDTH, HIDDEN], true),
+        ("self_attn.v_proj", [KEY_WIDTH, HIDDEN], true),
         ("self_attn.o_proj", [HIDDEN, HIDDEN], false),
         ("mlp.gate_proj", [INTERMEDIATE, HIDDEN], false),
         ("mlp.up_proj", [INTERMEDIATE, HIDDEN], false),
@@ -137,17 +137,17 @@ fn tensors(depth: Depth) -> Vec<(String, Vec<usize>)> {
     all
 }
 
-/// A prime, so that the rows of a matrix differ.
+/// Number of random values that are repeated; a prime, so that the rows of a matrix differ.
 const NOISE: usize = 1_000_003;
 
-/// Values of a tensor, made when they are written.
-struct Values<'a> {
+/// A tensor whose values are generated when it is written.
+struct RandomTensor<'a> {
     shape: Vec<usize>,
     is_norm: bool,
     noise: &'a [f32],
 }
 
-impl View for Values<'_> {
+impl View for RandomTensor<'_> {
     fn dtype(&self) -> Dtype {
         Dtype::BF16
     }
@@ -156,8 +156,8 @@ impl View for Values<'_> {
         &self.shape
     }
 
-    /// Matrices keep the size of what they multiply, biases are small, norms near one. The sum of three uniform
-    /// numbers stands for a normal one. f32 is cut to its upper half.
+    /// Matrices preserve the scale of their inputs, biases are small, and norms are near 1. The sum of three uniform
+    /// numbers approximates a normal distribution. bf16 is f32 truncated to its upper half.
     fn data(&self) -> Cow<'_, [u8]> {
         let width: usize = self.shape[1..].iter().product();
         let scale = if self.shape.len() > 1 { 1.0 / (width as f32).sqrt() } else { 0.02 };
@@ -171,11 +171,11 @@ impl View for Values<'_> {
             .collect();
         let start = self.shape.iter().fold(7_919, |start, size| (start * 31 + size) % NOISE);
         let mut bytes = Vec::with_capacity(self.data_len());
-        let mut from = start;
+        let mut position = start;
         while bytes.len() < self.data_len() {
-            let count = (NOISE - from).min((self.data_len() - bytes.len()) / 2);
-            bytes.extend_from_slice(values[from..from + count].as_flattened());
-            from = 0;
+            let count = (NOISE - position).min((self.data_len() - bytes.len()) / 2);
+            bytes.extend_from_slice(values[position..position + count].as_flattened());
+            position = 0;
         }
         bytes.into()
     }

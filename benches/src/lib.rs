@@ -1,4 +1,4 @@
-//! What the measurements share: medians, the machine's name, and its roofline.
+//! Shared parts of the benchmarks: timing, machine description and roofline.
 
 #![allow(clippy::print_stdout)]
 
@@ -8,8 +8,7 @@ pub mod roofline;
 
 use std::time::{Duration, Instant};
 
-/// Seconds of `work`: the median of at least five runs, and of as many as fit half a second, after one that does not
-/// count.
+/// Median time of `work` in seconds: one warm-up run, then at least five runs and as many as fit into half a second.
 pub fn seconds(mut work: impl FnMut()) -> f64 {
     work();
     let start = Instant::now();
@@ -23,7 +22,7 @@ pub fn seconds(mut work: impl FnMut()) -> f64 {
     runs[runs.len() / 2]
 }
 
-/// The processor's name and number of cores, and the level of instructions in use.
+/// The processor's name, its number of cores, and the SIMD level in use.
 pub fn machine() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown processor");
@@ -32,7 +31,7 @@ pub fn machine() -> String {
     format!("{}, {cores} cores, {level}", name.trim_start_matches([' ', '\t', ':']))
 }
 
-/// Numbers in −1..1 that are the same in every run.
+/// Reproducible random numbers in −1..1.
 pub fn noise(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {

@@ -1,11 +1,11 @@
-//! What the machine can do at most, measured beside what it is compared with.
+//! Limits of the machine, measured close in time to the results that are compared with them.
 
 use std::hint::black_box;
 use std::thread;
 
 use crate::seconds;
 
-/// Bytes a second that `threads` threads read together from memory.
+/// Read bandwidth of memory with `threads` threads, in bytes per second.
 pub fn read_bandwidth(threads: usize) -> f64 {
     const WORDS: usize = 32 << 20;
     let data: Vec<Vec<u64>> = (0..threads).map(|_| vec![1; WORDS]).collect();
@@ -19,16 +19,16 @@ pub fn read_bandwidth(threads: usize) -> f64 {
     (threads * WORDS * 8) as f64 / time
 }
 
-/// Multiplications and additions a second of signed by unsigned bytes, by the best instruction of the level in use;
-/// `None` where that has no such instruction.
-pub fn byte_products(threads: usize) -> Option<f64> {
+/// Peak throughput of 8-bit dot products with `threads` threads, in operations (multiplications and additions) per
+/// second. Only implemented for AVX-512 VNNI; `None` for other SIMD levels.
+pub fn peak_int8_ops(threads: usize) -> Option<f64> {
     const ROUNDS: usize = 4_000_000;
     #[cfg(target_arch = "x86_64")]
     if mimo_vl_core::expert::SimdLevel::current() == mimo_vl_core::expert::SimdLevel::Avx512 {
         let time = seconds(|| {
             thread::scope(|scope| {
                 for _ in 0..threads {
-                    // SAFETY: the level in use is one that the processor has.
+                    // SAFETY: the processor supports the level in use.
                     #[allow(unsafe_code)]
                     scope.spawn(|| black_box(unsafe { vnni(ROUNDS) }));
                 }

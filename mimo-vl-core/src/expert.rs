@@ -13,19 +13,19 @@ pub use crate::config::{CheckpointFiles, GenerationConfig, MediaTokenIds, Prepro
 #[cfg(feature = "hub")]
 pub use crate::hub::is_repo_id;
 pub use crate::kernels::{
-    Int8Rows, Kernels, Mask, QuantizedData, QuantizedWeight, RoundingError, SimdLevel, cores, quantize_matrix,
+    Int8Rows, Kernels, Mask, QuantizationError, QuantizedData, QuantizedWeight, SimdLevel, cores, quantize_matrix,
     repack_matrix, rotate_half_matrix,
 };
 pub use crate::media::{Bicubic, SampledFrames, frame_pixels, resize, sample_frames, smart_resize};
 pub use crate::model::{
-    Cache, Engine, EngineOptions, Features, GatedMlp, LanguageModel, Linear, MergedLinear, ModelInput,
+    Engine, EngineOptions, Features, GatedMlp, KvCache, LanguageModel, Linear, MergedLinear, ModelInput,
     PlaceholderRange, PrefillInput, Projector, RmsNorm, RopeTable, Sequence, Step, VisionLanguageModel, VisionTower,
     WindowOrder, WithBackend, build_input, dispatch, load_engine, merge_embeddings, mrope_table, parameter,
     parameter_id, vision_rope_table, window_order,
 };
 pub use crate::preprocess::{Grid, Layout, Patches, image_layout, preprocess_image, preprocess_video, video_layout};
 pub use crate::prompt::{ChatTemplate, StreamDecoder, Tokenizer, strip_thinking};
-pub use crate::quant::{Bits, Codebook, Divergence, PANEL, QuantFormat, quant_format};
+pub use crate::quant::{Bits, Codebook, Divergence, PANEL_ROWS, QuantFormat, quant_format};
 pub use crate::sampling::{
     GrammarMatcher, LoopDetector, MAX_DRAFT_TOKENS, SampledToken, Sampler, StopSequences, TokenMask, Vocabulary,
     prompt_lookup,

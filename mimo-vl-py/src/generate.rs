@@ -47,7 +47,7 @@ impl Row {
         }
         let patches: Vec<&Patches> = prompt.media.iter().map(|(patches, _)| &**patches).collect();
         let features: Vec<Features> = engine.encode_all(&patches, cancel)?;
-        let media = encoded.slots.iter().cloned().zip(&features).collect();
+        let media = encoded.placeholders.iter().cloned().zip(&features).collect();
         let mut sequence = engine.sequence();
         sequence.reserve(tokens.saturating_add(options.max_tokens).min(limit))?;
         let logits =

@@ -1,4 +1,4 @@
-//! The whole table of the 7B: `cargo run --release --bin bench_7b`.
+//! All benchmarks of a model with the shapes of MiMo-VL-7B: `cargo run --release --bin bench_7b`.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
-//! What rounding each part of a model costs: `cargo run --release --bin policy -- [CHECKPOINT_DIR]`.
+//! Quantization error by model part: `cargo run --release --bin quant_ablation -- [CHECKPOINT_DIR]`.
 //!
-//! Every part is rounded alone, to eight and to four bits, and the predictions on drawn scenes are compared with those
-//! of the model as stored. The rows after them are the library's own policies, and the caches of keys and values.
+//! Each part is quantized alone, to 8 and to 4 bits, and the predictions on synthetic scenes are compared with those of
+//! the unquantized model. The remaining rows are the library's own policies and KV cache formats.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,20 +16,20 @@ use mimo_vl_core::{KvCacheDtype, LoadOptions, Message, Model, Result, Role, Weig
 use mimo_vl_examples::shapes::fresh_question;
 use mimo_vl_examples::tiny_model;
 
-/// Scenes that each figure is the mean over.
+/// Number of scenes over which figures are averaged.
 const SCENES: u64 = 24;
 
-/// Whether a matrix belongs to a part.
+/// Predicate on the name of a matrix: true if it belongs to a part.
 type IsPart = fn(&str) -> bool;
 
-/// Parts by their name and how the names of their matrices start or end.
+/// Model parts, by name and the predicate of their matrices.
 const PARTS: [(&str, IsPart); 7] = [
     ("vision blocks, attention", |name| name.starts_with("visual.blocks.") && name.contains(".attn.")),
-    ("vision blocks, perceptron", |name| name.starts_with("visual.blocks.") && name.contains(".mlp.")),
+    ("vision blocks, MLP", |name| name.starts_with("visual.blocks.") && name.contains(".mlp.")),
     ("projector", |name| name.starts_with("visual.merger.")),
     ("layers, query key value", |name| name.ends_with("q_proj.weight")),
     ("layers, attention output", |name| name.ends_with("o_proj.weight")),
-    ("layers, perceptron", |name| name.starts_with("model.") && name.contains(".mlp.")),
+    ("layers, MLP", |name| name.starts_with("model.") && name.contains(".mlp.")),
     ("output layer", |name| name.starts_with("lm_head.") || name.starts_with("model.embed_tokens.")),
 ];
 
@@ -38,23 +38,23 @@ fn main() -> ExitCode {
     match dispatch("cpu", Compare { directory }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("policy: {error}");
+            eprintln!("quant_ablation: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// A source that rounds one part only, to four bits also what the library keeps in eight.
+/// Source that quantizes one part only. With `four`, this includes parts that the library's policy keeps at 8 bits.
 struct OnePart<'a, B: Kernels> {
-    whole: CheckpointSource<'a, B>,
-    rounded: CheckpointSource<'a, B>,
+    dense: CheckpointSource<'a, B>,
+    quantized: CheckpointSource<'a, B>,
     is_part: IsPart,
     four: bool,
 }
 
 impl<B: Kernels> TensorSource<B> for OnePart<'_, B> {
     fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
-        self.whole.tensor(name, shape)
+        self.dense.tensor(name, shape)
     }
 
     fn quantized(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
@@ -64,30 +64,31 @@ impl<B: Kernels> TensorSource<B> for OnePart<'_, B> {
         if self.four && matrices[0].0.starts_with("visual.") {
             return self.four_bits(matrices, width).map(Some);
         }
-        self.rounded.quantized(matrices, width)
+        self.quantized.quantized(matrices, width)
     }
 }
 
 impl<B: Kernels> OnePart<'_, B> {
-    /// What the library's own policy never does to this part.
+    /// Quantizes matrices to 4 bits, irrespective of the policy.
     fn four_bits(&self, matrices: &[(&str, usize)], width: usize) -> Result<QuantizedWeight<B>> {
         let mut values: Vec<f32> = Vec::new();
         for (name, rows) in matrices {
-            let tensor = self.whole.tensor(name, [*rows, width])?;
+            let tensor = self.dense.tensor(name, [*rows, width])?;
             values.extend(tensor.into_data().iter::<f32>());
         }
         let rows = values.len() / width;
-        let format = QuantFormat { levels: Codebook::Normal4, group: 64 };
-        let (data, _) =
-            quantize_matrix([rows, width], format, |row, to| to.copy_from_slice(&values[row * width..][..width]))
-                .expect("the weights of a checkpoint are finite");
+        let format = QuantFormat { codebook: Codebook::Normal4, group: 64 };
+        let (data, _) = quantize_matrix([rows, width], format, |row, output| {
+            output.copy_from_slice(&values[row * width..][..width])
+        })
+        .expect("the weights of a checkpoint are finite");
         Ok(QuantizedWeight::new(data, &B::Device::default()))
     }
 }
 
 struct Scene {
     text: String,
-    encoded: ModelInput,
+    input: ModelInput,
     patches: Patches,
 }
 
@@ -105,65 +106,65 @@ impl WithBackend for Compare {
         let scenes: Vec<Scene> = (0..SCENES).map(|index| scene(&model, index)).collect::<Result<_>>()?;
         let logits = |network: &VisionLanguageModel<B>, scene: &Scene| {
             let cancel = TaskControl::default();
-            let Scene { encoded, patches, .. } = scene;
+            let Scene { input, patches, .. } = scene;
             let pixels = &patches.pixels;
             let features = network.features(pixels, &[patches.grid], model.preprocess_config(), &device, &cancel)?;
-            let embedded = network.language().embed(&encoded.ids, &device);
-            let x = merge_embeddings(embedded, features, &encoded.slots);
-            let hidden = network.language().forward(x, &encoded.positions, 1, &mut [], &cancel)?;
+            let embedded = network.language().embed(&input.ids, &device);
+            let x = merge_embeddings(embedded, features, &input.placeholders);
+            let hidden = network.language().forward(x, &input.positions, 1, &mut [], &cancel)?;
             let data: TensorData = network.language().logits(hidden).into_data();
             Ok(data.iter::<f32>().collect::<Vec<f32>>())
         };
         let source = |weights| checkpoint.source::<B>(weights, &device);
-        let whole = VisionLanguageModel::load(&source(WeightFormat::F32), &config)?;
-        let expected: Vec<Vec<f32>> = scenes.iter().map(|scene| logits(&whole, scene)).collect::<Result<_>>()?;
+        let dense = VisionLanguageModel::load(&source(WeightFormat::F32), &config)?;
+        let expected: Vec<Vec<f32>> = scenes.iter().map(|scene| logits(&dense, scene)).collect::<Result<_>>()?;
         let report = |name: &str, logits: &dyn Fn(&Scene) -> Result<Vec<f32>>| -> Result<()> {
             let (mut divergence, mut top1, mut tokens) = (0.0, 0.0, 0.0);
             for (scene, expected) in scenes.iter().zip(&expected) {
-                let agreement = Divergence::new(&scene.text, &logits(scene)?, expected, vocab);
-                divergence += agreement.divergence * agreement.tokens as f64;
-                top1 += agreement.top1 * agreement.tokens as f64;
-                tokens += agreement.tokens as f64;
+                let scene_divergence = Divergence::new(&scene.text, &logits(scene)?, expected, vocab);
+                divergence += scene_divergence.divergence * scene_divergence.tokens as f64;
+                top1 += scene_divergence.top1 * scene_divergence.tokens as f64;
+                tokens += scene_divergence.tokens as f64;
             }
             println!("| {name} | {:.1e} | {:.1} % |", divergence / tokens, 100.0 * top1 / tokens);
             Ok(())
         };
-        println!("| rounded | divergence, nats | same next token |\n|---|---:|---:|");
-        for (bits, weights) in [("eight", WeightFormat::Int8), ("four", WeightFormat::Int4)] {
+        println!("| quantized | divergence, nats | same next token |\n|---|---:|---:|");
+        for (bits, weights) in [(8, WeightFormat::Int8), (4, WeightFormat::Int4)] {
             for (name, is_part) in PARTS {
                 let four = weights == WeightFormat::Int4;
-                let part = OnePart { whole: source(WeightFormat::F32), rounded: source(weights), is_part, four };
+                let part = OnePart { dense: source(WeightFormat::F32), quantized: source(weights), is_part, four };
                 let network = VisionLanguageModel::load(&part, &config)?;
                 report(&format!("{name}: {bits} bits"), &|scene| logits(&network, scene))?;
             }
             let network = VisionLanguageModel::load(&source(weights), &config)?;
-            report(&format!("the policy of {}", weights.name()), &|scene| logits(&network, scene))?;
+            report(&format!("policy of {}", weights.name()), &|scene| logits(&network, scene))?;
         }
         for cache in [KvCacheDtype::F16, KvCacheDtype::Int8] {
             let options = LoadOptions::new().weights(WeightFormat::F32).kv_cache_dtype(cache);
             let cached = Model::load(&self.directory, &options)?;
-            report(&format!("the cache in {}", cache.name()), &|scene| prefill(&cached, scene))?;
+            report(&format!("KV cache in {}", cache.name()), &|scene| prefill(&cached, scene))?;
         }
         Ok(())
     }
 }
 
-/// The logits of all tokens through the cache, in pieces, so that later ones read what it holds of earlier ones.
+/// The logits of all tokens, computed in chunks through the KV cache, so that later chunks read cached keys and values.
 fn prefill(model: &Model, scene: &Scene) -> Result<Vec<f32>> {
     let cancel = TaskControl::default();
     let features = model.engine().encode(&scene.patches, &cancel)?;
-    let ModelInput { ids, positions, slots, .. } = &scene.encoded;
-    let media = slots.iter().map(|slot| (slot.clone(), &features)).collect();
+    let ModelInput { ids, positions, placeholders, .. } = &scene.input;
+    let media = placeholders.iter().map(|range| (range.clone(), &features)).collect();
     model.engine().sequence().prefill(&PrefillInput { ids, positions, media }, 16, true, &cancel)
 }
 
-/// A drawn scene with a question, as the network takes it.
+/// Builds the input of a synthetic scene with a prompt.
 fn scene(model: &Model, index: u64) -> Result<Scene> {
     let (image, question) = fresh_question(4242, index)?;
     let patches = preprocess_image(&image, model.preprocess_config())?;
     let messages = [Message::new(Role::User).image(image).text(&question.text)];
     let ids = model.template().encode(model.tokenizer(), &messages, true)?;
     let config = model.config();
-    let encoded = build_input(&ids, &[(patches.grid, None)], &config.tokens, config.vision.tokens_per_second)?;
-    Ok(Scene { text: question.text, encoded, patches })
+    let input = build_input(&ids, &[(patches.grid, None)], &config.tokens, config.vision.tokens_per_second)?;
+    Ok(Scene { text: question.text, input, patches })
 }

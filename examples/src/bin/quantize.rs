@@ -104,7 +104,7 @@ fn run(arguments: &Arguments) -> Result<QuantizationReport, Error> {
 
 fn write(receipt: &QuantizationReport) {
     for matrix in &receipt.matrices {
-        println!("{:.5}  {:?}  {}", matrix.error, matrix.format.levels, matrix.names.join(" + "));
+        println!("{:.5}  {:?}  {}", matrix.error, matrix.format.codebook, matrix.names.join(" + "));
     }
     println!("{:.5}  all {} products, {}", receipt.error(), receipt.matrices.len(), receipt.weights.name());
     for agreement in &receipt.agreement {

@@ -258,7 +258,7 @@ fn segment<'a>(
     positions: &'a [[u32; 3]],
     features: impl Iterator<Item = &'a Features>,
 ) -> PrefillInput<'a> {
-    PrefillInput { ids, positions, media: encoded.slots.iter().cloned().zip(features).collect() }
+    PrefillInput { ids, positions, media: encoded.placeholders.iter().cloned().zip(features).collect() }
 }
 
 fn verdict(passed: bool) -> Verdict {

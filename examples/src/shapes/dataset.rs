@@ -159,7 +159,7 @@ impl ShapesDataset {
             early,
             known,
             found,
-            slots: encoded.slots,
+            slots: encoded.placeholders,
             patches: vec![patches],
             patch_labels,
         })

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::files::{Checkpoint, Encoding, INDEX, SINGLE, TensorEntry};
 use super::source::WeightFormat;
 use crate::error::{Error, Result};
-use crate::kernels::{QuantizedData, RoundingError};
+use crate::kernels::{QuantizationError, QuantizedData};
 use crate::quant::{Divergence, QuantFormat};
 
 /// The key of the receipt in a file's metadata.
@@ -165,7 +165,7 @@ impl QuantizedWriter {
         &mut self,
         matrices: &[(&str, usize)],
         data: &QuantizedData,
-        rounding: RoundingError,
+        rounding: QuantizationError,
     ) -> Result<()> {
         let matrix = QuantizedMatrix {
             names: matrices.iter().map(|&(name, _)| name.to_owned()).collect(),

@@ -16,7 +16,7 @@ use super::gguf::blocks::Block;
 use super::quantized::{QuantizationReport, QuantizedWriter};
 use crate::cancel::{Stage, TaskControl};
 use crate::error::{Error, Result};
-use crate::kernels::{QuantizedWeight, RoundingError, quantize_matrix, repack_matrix};
+use crate::kernels::{QuantizationError, QuantizedWeight, quantize_matrix, repack_matrix};
 use crate::quant::{Bits, Codebook, QuantFormat, quant_format};
 
 /// The number format that weights have in memory.
@@ -253,10 +253,10 @@ pub(super) fn quant_spec(name: &str, encoding: Encoding, weights: WeightFormat) 
         WeightFormat::F32 | WeightFormat::F16 | WeightFormat::Bf16 => None,
         WeightFormat::Int4 => {
             let wanted = rounded(Bits::Four)?;
-            exact.filter(|exact| exact.format.levels.bits() <= wanted.format.levels.bits()).or(Some(wanted))
+            exact.filter(|exact| exact.format.codebook.bits() <= wanted.format.codebook.bits()).or(Some(wanted))
         }
         WeightFormat::Native | WeightFormat::Int8 => Some(
-            exact.unwrap_or(QuantSpec { format: QuantFormat { levels: Codebook::Linear8, group: 32 }, exact: None }),
+            exact.unwrap_or(QuantSpec { format: QuantFormat { codebook: Codebook::Linear8, group: 32 }, exact: None }),
         ),
     }
 }
@@ -322,7 +322,7 @@ impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
                 for ((codes, scale), bytes) in codes.chunks_exact_mut(block.values()).zip(&mut *scales).zip(blocks) {
                     *scale = block.codes(bytes, codes);
                 }
-                scales.iter().all(|scale| scale.is_finite()).then(RoundingError::default)
+                scales.iter().all(|scale| scale.is_finite()).then(QuantizationError::default)
             })
         } else {
             quantize_matrix([rows, width], quant_spec.format, |row, to| {

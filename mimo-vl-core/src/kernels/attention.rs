@@ -1,32 +1,32 @@
-//! Portable attention: scores of a bounded number of queries at a time.
+//! Portable attention, computed in chunks of queries so that the scores stay bounded in memory.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
-/// Which keys a query may see.
+/// The keys that each query may attend to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mask {
     /// Every key.
     Full,
     /// Query `i` sees keys `0..=offset + i`.
     Causal {
-        /// Keys that come before the first query.
+        /// Number of keys before the first query.
         offset: usize,
     },
 }
 
-/// Rows of keys or values in eight bits.
+/// Keys or values quantized to 8 bits, with one scale per row.
 #[derive(Debug, Clone)]
 pub struct Int8Rows<B: Backend> {
-    /// `[batch, heads, rows, head_dim]`, −127 to 127
+    /// `[batch, heads, rows, head_dim]`, −127 to 127.
     pub codes: Tensor<B, 4, Int>,
-    /// What a row's codes are multiplied with, `[batch, heads, rows, 1]`, f32
+    /// Scale of each row, `[batch, heads, rows, 1]`, f32.
     pub scales: Tensor<B, 4>,
 }
 
 impl<B: Backend> Int8Rows<B> {
-    /// Room for rows, all 0.
+    /// Rows of zeros of shape `[batch, heads, rows, head_dim]`.
     pub fn zeros(shape: [usize; 4], device: &B::Device) -> Self {
         let [batch, heads, rows, _] = shape;
         Self {
@@ -37,36 +37,35 @@ impl<B: Backend> Int8Rows<B> {
 
     /// The first `count` rows.
     #[must_use]
-    pub fn first(&self, count: usize) -> Self {
+    pub fn first_rows(&self, count: usize) -> Self {
         Self { codes: self.codes.clone().narrow(2, 0, count), scales: self.scales.clone().narrow(2, 0, count) }
     }
 
-    /// What they stand for.
-    pub(super) fn floats(self) -> Tensor<B, 4> {
+    /// `codes · scales`, as f32.
+    pub(super) fn dequantize(self) -> Tensor<B, 4> {
         self.codes.float().cast(DType::F32) * self.scales
     }
 }
 
-/// The largest value of a row becomes ±127, the others are rounded to nearest.
-pub(super) fn write_int8_rows<B: Backend>(store: Int8Rows<B>, rows: Tensor<B, 4>, start: usize) -> Int8Rows<B> {
+/// Symmetric quantization: the largest absolute value of a row becomes 127, the others are rounded to nearest.
+pub(super) fn write_int8_rows<B: Backend>(cache: Int8Rows<B>, rows: Tensor<B, 4>, start: usize) -> Int8Rows<B> {
     let [batch, heads, count, head_dim] = rows.dims();
     let scales = rows.clone().abs().max_dim(3).div_scalar(127.0);
     let codes = (rows / scales.clone().clamp_min(f32::MIN_POSITIVE)).round().int().cast(DType::I8);
-    let at = [0..batch, 0..heads, start..start + count];
-    let [a, b, c] = at;
+    let [a, b, c] = [0..batch, 0..heads, start..start + count];
     Int8Rows {
-        codes: store.codes.slice_assign([a.clone(), b.clone(), c.clone(), 0..head_dim], codes),
-        scales: store.scales.slice_assign([a, b, c, 0..1], scales),
+        codes: cache.codes.slice_assign([a.clone(), b.clone(), c.clone(), 0..head_dim], codes),
+        scales: cache.scales.slice_assign([a, b, c, 0..1], scales),
     }
 }
 
-/// At most this many scores exist at once (256 MiB of f32).
+/// Largest number of scores in memory at once (256 MiB of f32).
 const MAX_SCORES: usize = 1 << 26;
 
-pub(super) fn write_rows<B: Backend>(store: Tensor<B, 4>, rows: Tensor<B, 4>, start: usize) -> Tensor<B, 4> {
+pub(super) fn write_rows<B: Backend>(cache: Tensor<B, 4>, rows: Tensor<B, 4>, start: usize) -> Tensor<B, 4> {
     let [batch, heads, count, head_dim] = rows.dims();
-    let rows = if rows.dtype() == store.dtype() { rows } else { rows.cast(store.dtype()) };
-    store.slice_assign([0..batch, 0..heads, start..start + count, 0..head_dim], rows)
+    let rows = if rows.dtype() == cache.dtype() { rows } else { rows.cast(cache.dtype()) };
+    cache.slice_assign([0..batch, 0..heads, start..start + count, 0..head_dim], rows)
 }
 
 pub(super) fn attention<B: Backend>(q: Tensor<B, 4>, k: Tensor<B, 4>, v: Tensor<B, 4>, mask: Mask) -> Tensor<B, 4> {
@@ -76,22 +75,23 @@ pub(super) fn attention<B: Backend>(q: Tensor<B, 4>, k: Tensor<B, 4>, v: Tensor<
     if step >= q_len {
         return attend(q, k, v, mask);
     }
-    let parts = (0..q_len).step_by(step).map(|start| {
+    let chunks = (0..q_len).step_by(step).map(|start| {
         let len = step.min(q_len - start);
         let queries = q.clone().narrow(2, start, len);
         match mask {
             Mask::Full => attend(queries, k.clone(), v.clone(), mask),
             Mask::Causal { offset } => {
-                let seen = (offset + start + len).min(k_len);
-                let (k, v) = (k.clone().narrow(2, 0, seen), v.clone().narrow(2, 0, seen));
+                let visible = (offset + start + len).min(k_len);
+                let (k, v) = (k.clone().narrow(2, 0, visible), v.clone().narrow(2, 0, visible));
                 attend(queries, k, v, Mask::Causal { offset: offset + start })
             }
         }
     });
-    Tensor::cat(parts.collect(), 2)
+    Tensor::cat(chunks.collect(), 2)
 }
 
-/// The query heads of one key head become rows of one product, so keys and values are never repeated.
+/// Grouped-query attention: the query heads that share a key head become rows of one product, so keys and values are
+/// never repeated.
 fn attend<B: Backend>(q: Tensor<B, 4>, k: Tensor<B, 4>, v: Tensor<B, 4>, mask: Mask) -> Tensor<B, 4> {
     let [batch, heads, q_len, head_dim] = q.dims();
     let [_, kv_heads, k_len, _] = k.dims();
@@ -101,17 +101,17 @@ fn attend<B: Backend>(q: Tensor<B, 4>, k: Tensor<B, 4>, v: Tensor<B, 4>, mask: M
     if let Mask::Causal { offset } = mask
         && offset + 1 < k_len
     {
-        let hidden = hidden_keys::<B>(offset, q_len, k_len, &scores.device());
+        let masked = causal_mask::<B>(offset, q_len, k_len, &scores.device());
         scores = scores
             .reshape([batch * kv_heads, group, q_len, k_len])
-            .mask_fill(hidden.unsqueeze::<4>(), f32::NEG_INFINITY)
+            .mask_fill(masked.unsqueeze::<4>(), f32::NEG_INFINITY)
             .reshape([batch, kv_heads, group * q_len, k_len]);
     }
     softmax(scores, 3).matmul(v).reshape([batch, heads, q_len, head_dim])
 }
 
-/// `[q_len, k_len]`, true where a key lies after the query.
-fn hidden_keys<B: Backend>(offset: usize, q_len: usize, k_len: usize, device: &B::Device) -> Tensor<B, 2, Bool> {
-    let hidden: Vec<bool> = (0..q_len).flat_map(|i| (0..k_len).map(move |j| j > offset + i)).collect();
-    Tensor::from_data(TensorData::new(hidden, [q_len, k_len]), device)
+/// `[q_len, k_len]`, true where a key comes after the query.
+fn causal_mask<B: Backend>(offset: usize, q_len: usize, k_len: usize, device: &B::Device) -> Tensor<B, 2, Bool> {
+    let masked: Vec<bool> = (0..q_len).flat_map(|i| (0..k_len).map(move |j| j > offset + i)).collect();
+    Tensor::from_data(TensorData::new(masked, [q_len, k_len]), device)
 }

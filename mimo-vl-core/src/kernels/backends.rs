@@ -1,4 +1,4 @@
-//! The backends that run the portable bodies; `flex` has native ones.
+//! Backends that run the portable kernel bodies. `flex` has native ones.
 
 #[cfg(any(feature = "ndarray", feature = "cuda", feature = "train"))]
 use super::Kernels;
@@ -10,4 +10,9 @@ impl Kernels for burn_ndarray::NdArray<f32> {}
 impl Kernels for burn_cuda::Cuda {}
 
 #[cfg(feature = "train")]
-impl<B: Kernels, C: burn_autodiff::checkpoint::strategy::CheckpointStrategy> Kernels for burn_autodiff::Autodiff<B, C> {}
+impl<B, C> Kernels for burn_autodiff::Autodiff<B, C>
+where
+    B: Kernels,
+    C: burn_autodiff::checkpoint::strategy::CheckpointStrategy,
+{
+}

@@ -1,4 +1,4 @@
-//! The native kernels as bodies for Burn's processor backend, on slices borrowed from its tensors.
+//! Native kernel bodies for Burn's CPU backend, on slices borrowed from its tensors.
 
 use std::cell::RefCell;
 
@@ -8,9 +8,9 @@ use bytemuck::Pod;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::cpu::{self, Activations, Heads, Keys, Matrix, Rows, SimdLevel, Sizes};
+use super::cpu::{self, Activations, HeadsView, KvView, Matrix, RowsView, SimdLevel, Sizes};
 use super::{Int8Rows, Kernels, Mask, QuantizedWeight};
-use crate::quant::PANEL;
+use crate::quant::PANEL_ROWS;
 
 mod buffers;
 #[cfg(test)]
@@ -25,7 +25,7 @@ impl Kernels for Flex {
         let ([rows, _], [columns, _]) = (x.dims(), weight.dims());
         let stored = primitive(weight.clone());
         let is_known = matches!(stored.dtype(), DType::F32 | DType::F16 | DType::BF16);
-        if !(1..=cpu::FEW).contains(&rows) || !is_known || !stored.is_contiguous() {
+        if !(1..=cpu::SMALL_BATCH_ROWS).contains(&rows) || !is_known || !stored.is_contiguous() {
             return super::linear::linear(x, weight, bias);
         }
         let (x, bias, level) = (floats(x), bias.map(floats), SimdLevel::current());
@@ -52,7 +52,7 @@ impl Kernels for Flex {
         weight: &QuantizedWeight<Self>,
         bias: Option<Tensor<Self, 1>>,
     ) -> Tensor<Self, 2> {
-        if weight.rows.is_multiple_of(2 * PANEL) {
+        if weight.rows.is_multiple_of(2 * PANEL_ROWS) {
             return quantized(x, weight, bias, weight.rows / 2, cpu::multiply_gated);
         }
         super::quantized::gated(x, weight, bias)
@@ -70,7 +70,7 @@ impl Kernels for Flex {
         x: Tensor<Self, 2>,
         cos: Tensor<Self, 2>,
         sin: Tensor<Self, 2>,
-        _partner: Tensor<Self, 2>,
+        _rotate_half: Tensor<Self, 2>,
     ) -> Tensor<Self, 2> {
         let (shape, head_dim) = (x.dims(), cos.dims()[1]);
         let (x, cos, sin) = (rows(x), floats(cos), floats(sin));
@@ -87,28 +87,28 @@ impl Kernels for Flex {
         tensor(out, shape)
     }
 
-    fn write_rows(store: Tensor<Self, 4>, rows: Tensor<Self, 4>, start: usize) -> Tensor<Self, 4> {
-        // `slice_assign` of this backend copies the whole store each time.
-        let mut store = whole(primitive(store));
-        let shape = store.layout().shape().clone();
-        if store.dtype() == DType::F16 {
-            let to = store.storage_mut::<f16>();
+    fn write_rows(cache: Tensor<Self, 4>, rows: Tensor<Self, 4>, start: usize) -> Tensor<Self, 4> {
+        // `slice_assign` of this backend copies the full tensor each time.
+        let mut cache = contiguous(primitive(cache));
+        let shape = cache.layout().shape().clone();
+        if cache.dtype() == DType::F16 {
+            let to = cache.storage_mut::<f16>();
             each_row(rows, start, &shape, |at, row| {
                 to[at * row.len()..][..row.len()].convert_from_f32_slice(row);
             });
         } else {
-            let to = store.storage_mut::<f32>();
+            let to = cache.storage_mut::<f32>();
             each_row(rows, start, &shape, |at, row| to[at * row.len()..][..row.len()].copy_from_slice(row));
         }
-        Tensor::from_primitive(TensorPrimitive::Float(store))
+        Tensor::from_primitive(TensorPrimitive::Float(cache))
     }
 
-    fn write_int8_rows(store: Int8Rows<Self>, rows: Tensor<Self, 4>, start: usize) -> Int8Rows<Self> {
-        let (mut codes, mut scales) = (whole(store.codes.into_primitive()), whole(primitive(store.scales)));
+    fn write_int8_rows(cache: Int8Rows<Self>, rows: Tensor<Self, 4>, start: usize) -> Int8Rows<Self> {
+        let (mut codes, mut scales) = (contiguous(cache.codes.into_primitive()), contiguous(primitive(cache.scales)));
         let shape = codes.layout().shape().clone();
         let (to_codes, to_scales) = (codes.storage_mut::<i8>(), scales.storage_mut::<f32>());
         each_row(rows, start, &shape, |at, row| {
-            let scale = row.iter().fold(0.0_f32, |most, x| most.max(x.abs())) / 127.0;
+            let scale = row.iter().fold(0.0_f32, |max, x| max.max(x.abs())) / 127.0;
             to_scales[at] = scale;
             let to = &mut to_codes[at * row.len()..][..row.len()];
             to.iter_mut().zip(row).for_each(|(to, x)| *to = (x / scale.max(f32::MIN_POSITIVE)).round_ties_even() as i8);
@@ -120,22 +120,24 @@ impl Kernels for Flex {
     }
 
     fn attention_int8(q: Tensor<Self, 4>, k: Int8Rows<Self>, v: Int8Rows<Self>, mask: Mask) -> Tensor<Self, 4> {
-        let part = |rows: Int8Rows<Self>| (neighbours::<4>(rows.codes.into_primitive()), with_neighbours(rows.scales));
-        let (k, v) = (part(k), part(v));
+        let views = |rows: Int8Rows<Self>| {
+            (contiguous_rows::<4>(rows.codes.into_primitive()), with_contiguous_rows(rows.scales))
+        };
+        let (k, v) = (views(k), views(v));
         attend::<i8>(q, (&k.0, Some(&k.1)), (&v.0, Some(&v.1)), mask)
     }
 
     fn attention(q: Tensor<Self, 4>, k: Tensor<Self, 4>, v: Tensor<Self, 4>, mask: Mask) -> Tensor<Self, 4> {
         if k.dtype() == DType::F16 && v.dtype() == DType::F16 {
-            let (k, v) = (with_neighbours(k), with_neighbours(v));
+            let (k, v) = (with_contiguous_rows(k), with_contiguous_rows(v));
             return attend::<f16>(q, (&k, None), (&v, None), mask);
         }
-        let (k, v) = (with_neighbours(as_f32(k)), with_neighbours(as_f32(v)));
+        let (k, v) = (with_contiguous_rows(as_f32(k)), with_contiguous_rows(as_f32(v)));
         attend::<f32>(q, (&k, None), (&v, None), mask)
     }
 }
 
-/// Attention over keys and values with their scales.
+/// Attention over keys and values, each with optional scales.
 fn attend<T: cpu::Stored + Element + Pod>(
     q: Tensor<Flex, 4>,
     k: (&FlexTensor, Option<&FlexTensor>),
@@ -146,23 +148,24 @@ fn attend<T: cpu::Stored + Element + Pod>(
     let shape = k.0.layout().shape();
     let sizes = Sizes { batch, heads, kv_heads: shape[1], queries, keys: shape[2], head_dim };
     let mut out = Buffer::new(batch * heads * queries * head_dim);
-    let q = with_neighbours(q);
-    let keys = |(rows, scales): (_, Option<_>)| Keys { rows: view::<T>(rows), scales: scales.map(view) };
-    cpu::attend(SimdLevel::current(), sizes, view(&q), keys(k), keys(v), mask, out.values());
+    let q = with_contiguous_rows(q);
+    let kv = |(rows, scales): (_, Option<_>)| KvView { rows: view::<T>(rows), scales: scales.map(view) };
+    cpu::attend(SimdLevel::current(), sizes, view(&q), kv(k), kv(v), mask, out.values());
     tensor(out, [batch, queries, heads, head_dim]).swap_dims(1, 2)
 }
 
-/// The tensor with its values in order, from the start of its memory on.
-fn whole(tensor: FlexTensor) -> FlexTensor {
+/// The tensor itself if its values are in row-major order from the start of its storage, else a copy that is.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() && tensor.layout().start_offset() == 0 { tensor } else { tensor.to_contiguous() }
 }
 
-/// Call `each` with every row and its number in a store of this shape, from row `start` of each head on.
-fn each_row(rows: Tensor<Flex, 4>, start: usize, store: &[usize], mut each: impl FnMut(usize, &[f32])) {
+/// Calls `each` with every row and its row index in a cache of shape `cache`, where the rows start at row `start` of
+/// each head.
+fn each_row(rows: Tensor<Flex, 4>, start: usize, cache: &[usize], mut each: impl FnMut(usize, &[f32])) {
     let [batch, heads, count, head_dim] = rows.dims();
-    let capacity = store[2];
-    assert!(store == [batch, heads, capacity, head_dim] && start + count <= capacity, "rows outside the store");
-    let rows = with_neighbours(as_f32(rows));
+    let capacity = cache[2];
+    assert!(cache == [batch, heads, capacity, head_dim] && start + count <= capacity, "rows outside the cache");
+    let rows = with_contiguous_rows(as_f32(rows));
     let from = view::<f32>(&rows);
     for (head, row) in (0..batch * heads).flat_map(|head| (0..count).map(move |row| (head, row))) {
         let steps = [head / heads, head % heads, row].into_iter().zip(from.strides);
@@ -172,20 +175,20 @@ fn each_row(rows: Tensor<Flex, 4>, start: usize, store: &[usize], mut each: impl
 }
 
 thread_local! {
-    /// Kept, so that its memory is not asked for anew each time.
+    /// Retained between calls, to reuse its memory.
     static ACTIVATIONS: RefCell<Activations> = RefCell::default();
 }
 
-/// Give back the memory that is kept for the next results, but for what a step of decoding needs.
+/// Frees the memory retained for later results, except for what a decode step needs.
 pub(crate) fn release_buffers() {
     buffers::release();
-    cpu::release_layout();
+    cpu::release_scratch();
     ACTIVATIONS.with_borrow_mut(Activations::shrink);
 }
 
 type Multiply = fn(SimdLevel, &Activations, Matrix<'_>, Option<&[f32]>, &mut [f32]);
 
-/// A product with a quantized weight that has `columns` results for each row.
+/// Product with a quantized weight that yields `columns` values per row.
 fn quantized(
     x: Tensor<Flex, 2>,
     weight: &QuantizedWeight<Flex>,
@@ -201,7 +204,7 @@ fn quantized(
     let matrix = Matrix { codes: values(&codes), scales: values(&scales), rows: weight.rows, format: weight.format };
     let mut out = Buffer::new(rows * columns);
     ACTIVATIONS.with_borrow_mut(|activations| {
-        activations.fill(level, values(&x), rows, width, weight.format.group);
+        activations.quantize(level, values(&x), rows, width, weight.format.group);
         multiply(level, activations, matrix, bias.as_ref().map(values), out.values());
     });
     tensor(out, [rows, columns])
@@ -215,15 +218,15 @@ fn as_f32<const D: usize>(tensor: Tensor<Flex, D>) -> Tensor<Flex, D> {
     if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(DType::F32) }
 }
 
-/// The tensor's values in order, as f32.
+/// The tensor as contiguous f32.
 fn floats<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
     let tensor = primitive(as_f32(tensor));
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
-/// The values of a contiguous tensor of this type.
+/// The values of a contiguous tensor of element type `T`.
 fn values<T: Element + Pod>(tensor: &FlexTensor) -> &[T] {
-    tensor.as_slice().expect("contiguous, and of this type")
+    tensor.as_slice().expect("a contiguous tensor of this element type")
 }
 
 fn tensor<const D: usize>(values: Buffer, shape: [usize; D]) -> Tensor<Flex, D> {
@@ -231,38 +234,38 @@ fn tensor<const D: usize>(values: Buffer, shape: [usize; D]) -> Tensor<Flex, D> 
     Tensor::from_primitive(TensorPrimitive::Float(FlexTensor::from_data(data)))
 }
 
-/// The tensor itself where the values of its last dimension are neighbours and no stride is negative, else a copy.
-fn with_neighbours<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
-    neighbours::<D>(primitive(tensor))
+/// The tensor itself if its rows are contiguous and no stride is negative, else a copy.
+fn with_contiguous_rows<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
+    contiguous_rows::<D>(primitive(tensor))
 }
 
-/// As [`with_neighbours`].
-fn neighbours<const D: usize>(tensor: FlexTensor) -> FlexTensor {
+/// [`with_contiguous_rows`] for a primitive tensor.
+fn contiguous_rows<const D: usize>(tensor: FlexTensor) -> FlexTensor {
     let layout = tensor.layout();
     let strides = layout.strides();
     let fits = (strides[D - 1] == 1 || layout.shape()[D - 1] == 1) && strides.iter().all(|&stride| stride >= 0);
     if fits { tensor } else { tensor.to_contiguous() }
 }
 
-/// Rows, which may be part of wider ones.
+/// A tensor of contiguous rows, which may be slices of wider rows.
 struct RowTensor(FlexTensor);
 
 fn rows(tensor: Tensor<Flex, 2>) -> RowTensor {
-    RowTensor(with_neighbours(as_f32(tensor)))
+    RowTensor(with_contiguous_rows(as_f32(tensor)))
 }
 
 impl RowTensor {
-    fn rows(&self) -> Rows<'_> {
+    fn rows(&self) -> RowsView<'_> {
         let layout = self.0.layout();
         let values = &self.0.storage::<f32>()[layout.start_offset()..];
-        Rows { values, width: layout.shape()[1], stride: layout.strides()[0] as usize }
+        RowsView { values, width: layout.shape()[1], stride: layout.strides()[0] as usize }
     }
 }
 
-/// What [`with_neighbours`] gave, as heads of rows.
-fn view<T: Element + Pod>(tensor: &FlexTensor) -> Heads<'_, T> {
+/// View of a tensor from [`with_contiguous_rows`].
+fn view<T: Element + Pod>(tensor: &FlexTensor) -> HeadsView<'_, T> {
     let layout = tensor.layout();
     let strides = layout.strides();
     let strides = [strides[0] as usize, strides[1] as usize, strides[2] as usize];
-    Heads { values: tensor.storage(), offset: layout.start_offset(), strides }
+    HeadsView { values: tensor.storage(), offset: layout.start_offset(), strides }
 }

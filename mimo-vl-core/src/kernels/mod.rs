@@ -5,7 +5,7 @@
 
 mod attention;
 mod backends;
-// Without the backend `flex` only rounding is used of it.
+// Without feature `flex` only quantization uses this module.
 #[cfg_attr(not(feature = "flex"), allow(dead_code, unused_imports))]
 mod cpu;
 #[cfg(feature = "flex")]
@@ -16,7 +16,7 @@ mod rowwise;
 
 pub use attention::{Int8Rows, Mask};
 pub(crate) use cpu::with_threads;
-pub use cpu::{RoundingError, SimdLevel, cores, quantize_matrix, repack_matrix};
+pub use cpu::{QuantizationError, SimdLevel, cores, quantize_matrix, repack_matrix};
 #[cfg(feature = "flex")]
 pub(crate) use flex::release_buffers;
 pub use quantized::{QuantizedData, QuantizedWeight};
@@ -25,26 +25,27 @@ pub use rowwise::rotate_half_matrix;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// The operations that a model spends its time in.
+/// The operations in which a model spends its time.
 ///
-/// Activations are f32 throughout; weights may be f32, f16 or bf16 and are never changed.
+/// Activations are f32 throughout. Weights may be f32, f16 or bf16 and are never modified.
 pub trait Kernels: Backend {
-    /// Whether [`rope`](Self::rope) takes angles that are repeated for every head.
+    /// True if [`rope`](Self::rope) takes tables that repeat the angles for every head.
     const ROPE_REPEATS_HEADS: bool = true;
 
     /// `x · weightᵀ + bias`.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]`
-    /// - `weight`: `[out, in]`, the layout of the checkpoint
+    /// - `weight`: `[out, in]`, as in the checkpoint
     /// - `bias`: `[out]`
     /// - result: `[rows, out]`
     fn linear(x: Tensor<Self, 2>, weight: Tensor<Self, 2>, bias: Option<Tensor<Self, 1>>) -> Tensor<Self, 2> {
         linear::linear(x, weight, bias)
     }
 
-    /// [`linear`](Self::linear) with a quantized weight. A native body rounds the activations too, to bytes with a scale
-    /// for each of the format's groups.
+    /// [`linear`](Self::linear) with a quantized weight.
+    ///
+    /// Native bodies also quantize the activations, to 8 bits with one scale per group.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]`
@@ -86,21 +87,22 @@ pub trait Kernels: Backend {
         rowwise::rms_norm(x, weight, eps)
     }
 
-    /// Rotary embedding with half-split pairs: value `i` of a head turns with value `i + head_dim/2`.
+    /// Rotary position embedding (Su et al., "RoFormer", 2021) in the `rotate_half` layout of transformers: value `i`
+    /// of a head is rotated with value `i + head_dim/2`.
     ///
     /// # Shapes
     /// - `x`: `[rows, heads · head_dim]`
-    /// - `cos`, `sin`: `[rows, heads · head_dim]`, the same for both halves of a head; `[rows, head_dim]` where
+    /// - `cos`, `sin`: `[rows, heads · head_dim]`, equal for both halves of a head; `[rows, head_dim]` if
     ///   [`ROPE_REPEATS_HEADS`](Self::ROPE_REPEATS_HEADS) is false
-    /// - `partner`: `[head_dim, head_dim]`, from [`rotate_half_matrix`]
+    /// - `rotate_half`: `[head_dim, head_dim]`, from [`rotate_half_matrix`]
     /// - result: as `x`
     fn rope(
         x: Tensor<Self, 2>,
         cos: Tensor<Self, 2>,
         sin: Tensor<Self, 2>,
-        partner: Tensor<Self, 2>,
+        rotate_half: Tensor<Self, 2>,
     ) -> Tensor<Self, 2> {
-        rowwise::rope(x, cos, sin, partner)
+        rowwise::rope(x, cos, sin, rotate_half)
     }
 
     /// `silu(gate) · up`, where `silu(x) = x / (1 + e^(−x))` (Shazeer, "GLU Variants Improve Transformer", 2020).
@@ -111,13 +113,14 @@ pub trait Kernels: Backend {
         rowwise::swiglu(gate, up)
     }
 
-    /// Write new rows into a store of keys or values, from row `start` on; where nothing else has the store, in place.
+    /// Writes rows into a cache tensor of keys or values, starting at row `start`, in place if the tensor is
+    /// not shared.
     ///
     /// # Shapes
-    /// - `store` and result: `[batch, heads, capacity, head_dim]`, f32 or f16
+    /// - `cache` and result: `[batch, heads, capacity, head_dim]`, f32 or f16
     /// - `rows`: `[batch, heads, new, head_dim]`
-    fn write_rows(store: Tensor<Self, 4>, rows: Tensor<Self, 4>, start: usize) -> Tensor<Self, 4> {
-        attention::write_rows(store, rows, start)
+    fn write_rows(cache: Tensor<Self, 4>, rows: Tensor<Self, 4>, start: usize) -> Tensor<Self, 4> {
+        attention::write_rows(cache, rows, start)
     }
 
     /// Scaled dot-product attention with grouped key and value heads: `softmax(q·kᵀ/√head_dim + mask)·v`.
@@ -125,31 +128,31 @@ pub trait Kernels: Backend {
     ///
     /// # Shapes
     /// - `q`: `[batch, heads, q_len, head_dim]`
-    /// - `k`, `v`: `[batch, kv_heads, k_len, head_dim]`, f32 or narrower
+    /// - `k`, `v`: `[batch, kv_heads, k_len, head_dim]`, f32, f16 or bf16
     /// - result: `[batch, heads, q_len, head_dim]`
     fn attention(q: Tensor<Self, 4>, k: Tensor<Self, 4>, v: Tensor<Self, 4>, mask: Mask) -> Tensor<Self, 4> {
-        attention::attention(q, linear::widened(k), linear::widened(v), mask)
+        attention::attention(q, linear::to_f32(k), linear::to_f32(v), mask)
     }
 
-    /// [`write_rows`](Self::write_rows) for a store of eight bits: a row's largest value becomes ±127, the others are
-    /// rounded to nearest.
+    /// [`write_rows`](Self::write_rows) for an 8-bit cache: each row is quantized symmetrically, its largest absolute
+    /// value becoming 127.
     ///
     /// # Shapes
     /// - `rows`: `[batch, heads, new, head_dim]`
-    fn write_int8_rows(store: Int8Rows<Self>, rows: Tensor<Self, 4>, start: usize) -> Int8Rows<Self> {
-        attention::write_int8_rows(store, rows, start)
+    fn write_int8_rows(cache: Int8Rows<Self>, rows: Tensor<Self, 4>, start: usize) -> Int8Rows<Self> {
+        attention::write_int8_rows(cache, rows, start)
     }
 
-    /// [`attention`](Self::attention) with keys and values of eight bits.
+    /// [`attention`](Self::attention) with 8-bit keys and values.
     ///
     /// # Shapes
     /// - `q` and result: `[batch, heads, q_len, head_dim]`
-    /// - `k`, `v`: `k_len` rows of `kv_heads` heads
+    /// - `k`, `v`: `[batch, kv_heads, k_len, head_dim]`
     fn attention_int8(q: Tensor<Self, 4>, k: Int8Rows<Self>, v: Int8Rows<Self>, mask: Mask) -> Tensor<Self, 4> {
-        attention::attention(q, k.floats(), v.floats(), mask)
+        attention::attention(q, k.dequantize(), v.dequantize(), mask)
     }
 }
 
-/// Give back the memory that the native kernels keep for their next results.
+/// Frees the memory that native kernels retain for later results.
 #[cfg(not(feature = "flex"))]
 pub(crate) fn release_buffers() {}

@@ -1,6 +1,6 @@
-//! Matrices of four or eight bits a weight, in the order in which the kernels read them.
+//! Matrices of 4 or 8 bits per weight, interleaved in the order in which the kernels read them.
 //!
-//! `docs/kernels/quantized.md` draws the layout.
+//! The layout is described in `docs/kernels/quantized.md`.
 
 use burn::module::Module;
 use burn::tensor::backend::Backend;
@@ -8,42 +8,43 @@ use burn::tensor::{DType, ElementConversion, Int, Tensor, TensorData};
 use half::f16;
 
 use super::Kernels;
-use crate::quant::{PANEL, QuantFormat};
+use crate::quant::{PANEL_ROWS, QuantFormat};
 
-/// What a level is multiplied with, beside the scale: a group's scale is about as large as its largest weight.
-pub(super) const UNIT: f32 = 1.0 / 128.0;
+/// Constant factor of every weight: `level · scale · LEVEL_SCALE`. It makes the scale of a group about as large as the
+/// group's largest weight.
+pub(super) const LEVEL_SCALE: f32 = 1.0 / 128.0;
 
 /// A quantized matrix in host memory.
 ///
-/// Rows are taken in panels of [`PANEL`], columns in groups of the format. A block holds the codes of one group in
-/// the rows of a panel: for every four columns, the rows' codes one after the other, four bytes each. Codes of four
-/// bits share these bytes with those of the next four columns, which are in the upper half. What fills up the last
-/// panel and group counts for nothing: no result is taken from those rows, and activations are 0 in those columns.
+/// Rows are divided into panels of [`PANEL_ROWS`], columns into groups of the format's size. A block holds the codes of
+/// one group for the rows of one panel: for every four columns, four bytes of each row in turn. 4-bit codes share a
+/// byte with the code four columns further on, which is in the upper half. The padding of the last panel and group is
+/// ignored: no result comes from those rows, and activations are 0 in those columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedData {
     /// `[panels, groups, block]`
     pub codes: Vec<u8>,
-    /// `[panels, groups, PANEL]`
+    /// `[panels, groups, PANEL_ROWS]`
     pub scales: Vec<f16>,
-    /// Rows of the matrix, without those that fill up the last panel.
+    /// Rows of the matrix, without padding.
     pub rows: usize,
-    /// Columns of the matrix, without those that fill up the last group.
+    /// Columns of the matrix, without padding.
     pub width: usize,
-    /// How it is quantized.
+    /// Codebook and group size.
     pub format: QuantFormat,
 }
 
 impl QuantizedData {
-    /// A matrix of `rows` and `width` with all codes and scales 0.
+    /// A matrix of `rows` × `width` whose codes and scales are all 0.
     ///
     /// # Panics
-    /// When the format's group is not 32, 64 or 128.
+    /// If the format's group is not 32, 64 or 128.
     pub fn zeros(rows: usize, width: usize, format: QuantFormat) -> Self {
         format.check();
-        let blocks = rows.div_ceil(PANEL) * width.div_ceil(format.group);
+        let blocks = rows.div_ceil(PANEL_ROWS) * width.div_ceil(format.group);
         Self {
             codes: vec![0; blocks * format.block_bytes()],
-            scales: vec![f16::ZERO; blocks * PANEL],
+            scales: vec![f16::ZERO; blocks * PANEL_ROWS],
             rows,
             width,
             format,
@@ -52,14 +53,14 @@ impl QuantizedData {
 }
 
 impl QuantFormat {
-    /// Put the codes of a group in row `lane` of a panel into its block: levels plus 128 for eight bits, indices of
-    /// levels for four.
-    pub(super) fn put(self, block: &mut [u8], lane: usize, codes: &[u8]) {
+    /// Writes the codes of one group of row `lane` of a panel into the group's block. 8-bit codes are levels plus 128;
+    /// 4-bit codes are indices into the codebook.
+    pub(super) fn write_codes(self, block: &mut [u8], lane: usize, codes: &[u8]) {
         let mut write = |index: usize, quad: u32| {
-            block[4 * (index * PANEL + lane)..][..4].copy_from_slice(&quad.to_le_bytes());
+            block[4 * (index * PANEL_ROWS + lane)..][..4].copy_from_slice(&quad.to_le_bytes());
         };
         let (quads, _) = codes.as_chunks();
-        match self.levels.bits() {
+        match self.codebook.bits() {
             4 => {
                 for (index, [low, high]) in quads.as_chunks().0.iter().enumerate() {
                     write(index, u32::from_le_bytes(*low) | u32::from_le_bytes(*high) << 4);
@@ -82,7 +83,7 @@ pub struct QuantizedWeight<B: Backend> {
 }
 
 impl<B: Backend> QuantizedWeight<B> {
-    /// Bring a quantized matrix to the device.
+    /// Moves a quantized matrix to the device.
     pub fn new(data: QuantizedData, device: &B::Device) -> Self {
         let QuantizedData { codes, scales, rows, width, format } = data;
         let shapes = format.shapes(rows, width);
@@ -90,10 +91,10 @@ impl<B: Backend> QuantizedWeight<B> {
         Self::from_data(codes, scales, [rows, width], format, device)
     }
 
-    /// Bring codes and scales, in the layout of [`QuantizedData`], to the device, without a copy where it allows that.
+    /// Moves codes and scales in the layout of [`QuantizedData`] to the device, without a copy if the device allows it.
     ///
     /// # Panics
-    /// When there is no row or column, or the format's group is not 32, 64 or 128.
+    /// If the matrix is empty or the format's group is not 32, 64 or 128.
     pub fn from_data(
         codes: TensorData,
         scales: TensorData,
@@ -118,65 +119,65 @@ impl<B: Backend> QuantizedWeight<B> {
         [self.rows, self.width]
     }
 
-    /// How it is quantized.
+    /// Codebook and group size.
     pub fn format(&self) -> QuantFormat {
         self.format
     }
 
-    /// The matrix that the codes stand for, as f32.
+    /// The matrix as f32.
     ///
     /// # Shapes
     /// - result: `[rows, width]`
-    pub fn unpack(&self) -> Tensor<B, 2> {
-        self.dequantize_panels(0, self.rows.div_ceil(PANEL))
+    pub fn dequantize(&self) -> Tensor<B, 2> {
+        self.dequantize_panels(0, self.rows.div_ceil(PANEL_ROWS))
     }
 
-    /// As [`unpack`](Self::unpack), of the rows of some panels.
+    /// [`dequantize`](Self::dequantize) for the rows of `count` panels.
     fn dequantize_panels(&self, first: usize, count: usize) -> Tensor<B, 2> {
         let [_, groups, bytes] = self.codes.dims();
         let group = self.format.group;
         let codes = self.codes.clone().narrow(0, first, count).reshape([count * groups, bytes]).cast(DType::I32);
-        // [count · groups, quads, PANEL, 4]
-        let levels = match self.format.levels.of_four_bits() {
-            None => codes.reshape([count * groups, group / 4, PANEL, 4]).float().sub_scalar(128.0),
+        // [count · groups, quads, PANEL_ROWS, 4]
+        let levels = match self.format.codebook.lookup_table() {
+            None => codes.reshape([count * groups, group / 4, PANEL_ROWS, 4]).float().sub_scalar(128.0),
             Some(levels) => {
-                let half = |codes: Tensor<B, 2, Int>| codes.reshape([count * groups, group / 8, 1, PANEL * 4]);
+                let half = |codes: Tensor<B, 2, Int>| codes.reshape([count * groups, group / 8, 1, PANEL_ROWS * 4]);
                 let low = half(codes.clone().bitwise_and_scalar(15_i32.elem()));
                 let high = half(codes.bitwise_right_shift_scalar(4_i32.elem()));
-                let indices = Tensor::cat(vec![low, high], 2).reshape([count * groups * group * PANEL]);
+                let indices = Tensor::cat(vec![low, high], 2).reshape([count * groups * group * PANEL_ROWS]);
                 let table: Vec<f32> = levels.iter().map(|&level| f32::from(level)).collect();
                 let table = Tensor::<B, 1>::from_data(TensorData::new(table, [16]), &indices.device());
-                table.select(0, indices).reshape([count * groups, group / 4, PANEL, 4])
+                table.select(0, indices).reshape([count * groups, group / 4, PANEL_ROWS, 4])
             }
         };
-        let scales = self.scales.clone().narrow(0, first, count).reshape([count * groups, 1, PANEL, 1]);
-        let weights = levels * scales.cast(DType::F32).mul_scalar(UNIT);
-        let weights = weights.reshape([count, groups, group / 4, PANEL, 4]).permute([0, 3, 1, 2, 4]);
-        let rows = (count * PANEL).min(self.rows - first * PANEL);
-        weights.reshape([count * PANEL, groups * group]).slice([0..rows, 0..self.width])
+        let scales = self.scales.clone().narrow(0, first, count).reshape([count * groups, 1, PANEL_ROWS, 1]);
+        let weights = levels * scales.cast(DType::F32).mul_scalar(LEVEL_SCALE);
+        let weights = weights.reshape([count, groups, group / 4, PANEL_ROWS, 4]).permute([0, 3, 1, 2, 4]);
+        let rows = (count * PANEL_ROWS).min(self.rows - first * PANEL_ROWS);
+        weights.reshape([count * PANEL_ROWS, groups * group]).slice([0..rows, 0..self.width])
     }
 }
 
-/// The portable product: weights are unpacked, activations keep their f32.
+/// The portable product: weights are dequantized panel by panel, activations stay f32.
 pub(super) fn linear<B: Backend>(
     x: Tensor<B, 2>,
     weight: &QuantizedWeight<B>,
     bias: Option<Tensor<B, 1>>,
 ) -> Tensor<B, 2> {
-    let panels = weight.rows.div_ceil(PANEL);
-    let step = (super::linear::WIDEN_VALUES / (PANEL * weight.width)).max(1);
-    let parts = (0..panels).step_by(step).map(|first| {
+    let panels = weight.rows.div_ceil(PANEL_ROWS);
+    let step = (super::linear::CONVERT_VALUES / (PANEL_ROWS * weight.width)).max(1);
+    let chunks = (0..panels).step_by(step).map(|first| {
         let weight = weight.dequantize_panels(first, step.min(panels - first));
         x.clone().matmul(weight.transpose())
     });
-    let product = Tensor::cat(parts.collect(), 1);
+    let product = Tensor::cat(chunks.collect(), 1);
     match bias {
-        Some(bias) => product + super::linear::widened(bias).unsqueeze::<2>(),
+        Some(bias) => product + super::linear::to_f32(bias).unsqueeze::<2>(),
         None => product,
     }
 }
 
-/// The gate after a product: the first half of its columns is the gate of the second.
+/// The portable product with SwiGLU: the first half of its columns is the gate of the second half.
 pub(super) fn gated<B: Kernels>(
     x: Tensor<B, 2>,
     weight: &QuantizedWeight<B>,

@@ -1,35 +1,35 @@
-//! Portable norm, rotary embedding and gating.
+//! Portable RMSNorm, rotary embedding and SwiGLU.
 
 use burn::tensor::activation::silu;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-use super::linear::widened;
+use super::linear::to_f32;
 
 pub(super) fn rms_norm<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 1>, eps: f64) -> Tensor<B, 2> {
     let root = (x.clone() * x.clone()).mean_dim(1).add_scalar(eps).sqrt();
-    x / root * widened(weight).unsqueeze::<2>()
+    x / root * to_f32(weight).unsqueeze::<2>()
 }
 
-/// The partner of every value is brought beside it by a product with a signed permutation, which is exact and keeps
-/// every operand contiguous.
+/// Computes `rotate_half(x)` as a product with a signed permutation matrix, which is exact and keeps every operand
+/// contiguous.
 pub(super) fn rope<B: Backend>(
     x: Tensor<B, 2>,
     cos: Tensor<B, 2>,
     sin: Tensor<B, 2>,
-    partner: Tensor<B, 2>,
+    rotate_half: Tensor<B, 2>,
 ) -> Tensor<B, 2> {
     let [rows, width] = x.dims();
-    let head_dim = partner.dims()[0];
-    let partners = x.clone().reshape([rows * width / head_dim, head_dim]).matmul(partner);
-    x * cos + partners.reshape([rows, width]) * sin
+    let head_dim = rotate_half.dims()[0];
+    let rotated = x.clone().reshape([rows * width / head_dim, head_dim]).matmul(rotate_half);
+    x * cos + rotated.reshape([rows, width]) * sin
 }
 
 pub(super) fn swiglu<B: Backend>(gate: Tensor<B, 2>, up: Tensor<B, 2>) -> Tensor<B, 2> {
     silu(gate) * up
 }
 
-/// The matrix that takes a head's values `(a, b)` to `(−b, a)`.
+/// The matrix of `rotate_half`, which maps the halves `(a, b)` of a head to `(−b, a)`.
 ///
 /// # Shapes
 /// - result: `[head_dim, head_dim]`

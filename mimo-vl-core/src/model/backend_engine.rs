@@ -10,7 +10,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use super::backend::{WithBackend, dispatch};
 use super::engine::{Engine, Features, PrefillInput, Sequence, Step};
 use super::inputs::PlaceholderRange;
-use super::language::{Cache, KvCacheDtype};
+use super::language::{KvCache, KvCacheDtype};
 use super::merge::merge_embeddings;
 use super::network::VisionLanguageModel;
 use crate::cancel::{Stage, TaskControl};
@@ -119,7 +119,7 @@ impl<B: Kernels> BackendEngine<B> {
             language.reserve(&mut sequence.cache, needed, device);
         }
         let positions: Vec<[u32; 3]> = positions.iter().map(|&position| [position; 3]).collect();
-        let mut caches: Vec<&mut Cache<B>> = sequences.iter_mut().map(|sequence| &mut sequence.cache).collect();
+        let mut caches: Vec<&mut KvCache<B>> = sequences.iter_mut().map(|sequence| &mut sequence.cache).collect();
         let x = language.embed(ids, device);
         let logits = to_host(language.logits(language.forward(x, &positions, ids.len(), &mut caches, control)?))?;
         Ok(logits.chunks_exact(logits.len() / ids.len()).map(<[f32]>::to_vec).collect())
@@ -231,7 +231,7 @@ impl<B: Kernels> Engine for BackendEngine<B> {
 
 struct CachedSequence<B: Kernels> {
     shared: Arc<Shared<B>>,
-    cache: Cache<B>,
+    cache: KvCache<B>,
 }
 
 impl<B: Kernels> CachedSequence<B> {

@@ -1,49 +1,50 @@
-//! Token ids with one token for every feature, and the position of each on the three axes of M-RoPE.
+//! Model inputs: token ids with one placeholder token per media feature, and M-RoPE positions.
 //!
-//! Positions follow Qwen2.5-VL (arXiv 2502.13923, section 2.1.2): text counts up alike on all axes. A picture or
-//! video starts where the text stopped, each of its features at its own time, row and column, and the text behind
-//! it goes on above the largest position on any axis.
+//! Positions follow Qwen2.5-VL (arXiv 2502.13923, section 2.1.2; `get_rope_index` in transformers). Text tokens count
+//! up equally on all three axes. An image or video starts at the next position, and each of its features is offset by
+//! its time, row and column. The text after it continues above the largest position on any axis.
 
 use crate::config::MediaTokenIds;
 use crate::error::{Error, Result};
 use crate::preprocess::Grid;
 
-/// Where the features of one picture or video go.
+/// Range of placeholder tokens of one media item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlaceholderRange {
-    /// Which picture or video: its place among all media of the prompt, from 0.
+    /// Index of the media item among all media items of the input, from 0.
     pub media: usize,
-    /// The first of its tokens.
+    /// Index of its first token.
     pub start: usize,
-    /// How many tokens it has: one for each feature.
+    /// Number of its tokens, one per feature.
     pub len: usize,
 }
 
-/// A prompt as the language model takes it.
+/// Tokens and positions of a prompt, the input of the language model.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ModelInput {
     /// Token ids, `[tokens]`.
     pub ids: Vec<u32>,
-    /// Time, height and width position of every token, `[tokens][3]`.
+    /// Temporal, height and width position of each token, `[tokens][3]`.
     pub positions: Vec<[u32; 3]>,
-    /// The position of the next token, on all axes, minus the number of tokens so far. It stays the same while the
-    /// answer grows.
+    /// Position of the next token (on all axes) minus the number of tokens. It stays constant during decoding;
+    /// `rope_deltas` in transformers.
     pub rope_delta: i64,
-    /// The slots of the media in order of appearance.
-    pub slots: Vec<PlaceholderRange>,
+    /// Placeholder ranges of the media items, in order of appearance.
+    pub placeholders: Vec<PlaceholderRange>,
 }
 
-/// Repeat each media token of `ids` once for every feature, and place all tokens.
+/// Builds the model input: expands each media token of `ids` to one placeholder per feature and computes all positions.
 ///
-/// `ids` has one token for each picture or video. `grids` has the patches of each in order of appearance, and for a
-/// video the seconds from one temporal patch to the next; step k of a video lies
-/// ⌊k · seconds · `tokens_per_second`⌋ positions behind its start.
+/// `ids` has one media token per image or video. `grids` has the patch grid of each media item, in order of appearance,
+/// and for videos the seconds between temporal patches. Temporal patch k of a video is at
+/// ⌊k · seconds · `tokens_per_second`⌋ positions after its start.
 ///
 /// # Errors
-/// [`Error::Prompt`] when there are no tokens, media tokens and grids do not match in number or kind, a grid is
-/// empty or odd, or the positions leave the range of 32 bits; [`Error::Option`] when the seconds are not above 0.
+/// - [`Error::Prompt`] if there are no tokens, media tokens and grids differ in number or kind, a grid is empty or has
+///   an odd height or width, or a position exceeds 31 bits
+/// - [`Error::Option`] if the seconds are not finite and above 0
 pub fn build_input(
     ids: &[u32],
     grids: &[(Grid, Option<f64>)],
@@ -53,40 +54,44 @@ pub fn build_input(
     if ids.is_empty() {
         return Err(Error::prompt("it has no tokens"));
     }
-    let slots = ids.iter().filter(|&&id| id == tokens.image || id == tokens.video).count();
-    if slots != grids.len() {
+    let placeholders = ids.iter().filter(|&&id| id == tokens.image || id == tokens.video).count();
+    if placeholders != grids.len() {
         return Err(Error::prompt(format!(
-            "the rendered text has room for {slots} images and videos, and {} are given: the chat template must write \
-             one image or video token for each",
+            "the rendered text has {placeholders} image and video tokens for {} images and videos: the chat template \
+             must write one for each",
             grids.len()
         )));
     }
-    let mut encoder = Encoder::default();
-    let mut media = grids.iter();
+    let mut builder = InputBuilder::default();
+    let mut media_items = grids.iter();
     for &id in ids {
         if id != tokens.image && id != tokens.video {
-            encoder.text(id)?;
-        } else if let Some(&(grid, seconds)) = media.next() {
+            builder.text(id)?;
+        } else if let Some(&(grid, seconds)) = media_items.next() {
             if seconds.is_some() != (id == tokens.video) {
                 return Err(Error::prompt(format!(
-                    "medium {} is {} in the rendered text and {} in the prompt",
-                    encoder.encoded.slots.len() + 1,
-                    kind(id == tokens.video),
-                    kind(seconds.is_some())
+                    "media item {} is {} in the rendered text and {} in the prompt",
+                    builder.input.placeholders.len() + 1,
+                    kind_name(id == tokens.video),
+                    kind_name(seconds.is_some())
                 )));
             }
-            encoder.medium(id, grid, seconds.map_or(Ok(0.0), |seconds| step(seconds, tokens_per_second))?)?;
+            builder.media_item(
+                id,
+                grid,
+                seconds.map_or(Ok(0.0), |seconds| positions_per_step(seconds, tokens_per_second))?,
+            )?;
         }
     }
-    encoder.finish()
+    builder.finish()
 }
 
-fn kind(video: bool) -> &'static str {
+fn kind_name(video: bool) -> &'static str {
     if video { "a video" } else { "an image" }
 }
 
-/// Positions from one temporal patch of a video to the next.
-fn step(seconds: f64, tokens_per_second: f64) -> Result<f64> {
+/// Distance in positions between the temporal patches of a video.
+fn positions_per_step(seconds: f64, tokens_per_second: f64) -> Result<f64> {
     let step = seconds * tokens_per_second;
     if seconds > 0.0 && step.is_finite() && step >= 0.0 {
         return Ok(step);
@@ -95,59 +100,61 @@ fn step(seconds: f64, tokens_per_second: f64) -> Result<f64> {
 }
 
 #[derive(Default)]
-struct Encoder {
-    encoded: ModelInput,
-    /// Position of the next text token: one above everything so far.
+struct InputBuilder {
+    input: ModelInput,
+    /// Position of the next text token: one more than the largest position so far.
     next: u32,
 }
 
-impl Encoder {
+impl InputBuilder {
     fn text(&mut self, id: u32) -> Result<()> {
-        self.encoded.ids.push(id);
-        self.encoded.positions.push([self.next; 3]);
+        self.input.ids.push(id);
+        self.input.positions.push([self.next; 3]);
         self.next = offset(self.next, 1)?;
         Ok(())
     }
 
-    /// `step`: positions from one temporal patch to the next.
-    fn medium(&mut self, id: u32, grid: Grid, step: f64) -> Result<()> {
+    /// Appends a media item whose temporal patches are `step` positions apart.
+    fn media_item(&mut self, id: u32, grid: Grid, step: f64) -> Result<()> {
         let Grid { t, h, w } = grid;
         if t == 0 || h == 0 || w == 0 || h % 2 != 0 || w % 2 != 0 {
-            return Err(Error::prompt(format!("a grid of {t}×{h}×{w} patches: h and w must be even, none may be 0")));
+            return Err(Error::prompt(format!(
+                "a grid of {t}×{h}×{w} patches: height and width must be even, and none may be 0"
+            )));
         }
         let start = self.next;
-        let first = self.encoded.ids.len();
+        let first = self.input.ids.len();
         for k in 0..t {
-            // Truncation of a number that is not negative is the floor.
+            // Truncation is floor, because the number is not negative.
             let time = offset(start, (k as f64 * step) as u64)?;
             for row in 0..h / 2 {
                 for column in 0..w / 2 {
                     let position = [time, offset(start, row as u64)?, offset(start, column as u64)?];
-                    self.encoded.positions.push(position);
+                    self.input.positions.push(position);
                     self.next = self.next.max(position.into_iter().max().unwrap_or(start));
                 }
             }
         }
         let len = grid.tokens();
-        self.encoded.ids.resize(first + len, id);
-        self.encoded.slots.push(PlaceholderRange { media: self.encoded.slots.len(), start: first, len });
+        self.input.ids.resize(first + len, id);
+        self.input.placeholders.push(PlaceholderRange { media: self.input.placeholders.len(), start: first, len });
         self.next = offset(self.next, 1)?;
         Ok(())
     }
 
     fn finish(mut self) -> Result<ModelInput> {
-        let tokens = i64::try_from(self.encoded.ids.len()).map_err(|_| too_far())?;
-        self.encoded.rope_delta = i64::from(self.next) - tokens;
-        Ok(self.encoded)
+        let tokens = i64::try_from(self.input.ids.len()).map_err(|_| out_of_range())?;
+        self.input.rope_delta = i64::from(self.next) - tokens;
+        Ok(self.input)
     }
 }
 
-/// Positions stay below 2³¹, which every backend's integers hold.
+/// `position + by`, limited to 31 bits, which the integers of every backend can represent.
 fn offset(position: u32, by: u64) -> Result<u32> {
     let sum = u64::from(position).checked_add(by).filter(|&sum| sum <= i32::MAX as u64);
-    sum.and_then(|sum| u32::try_from(sum).ok()).ok_or_else(too_far)
+    sum.and_then(|sum| u32::try_from(sum).ok()).ok_or_else(out_of_range)
 }
 
-fn too_far() -> Error {
-    Error::prompt("its positions leave the range of 32 bits: the rate of a video is too low, or it has too many tokens")
+fn out_of_range() -> Error {
+    Error::prompt("its positions exceed 31 bits: the rate of a video is too low, or it has too many tokens")
 }

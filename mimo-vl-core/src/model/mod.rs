@@ -18,7 +18,7 @@ pub use backend_engine::{EngineOptions, load_engine};
 pub(crate) use engine::PREFILL_CHUNK;
 pub use engine::{Engine, Features, PrefillInput, Sequence, Step};
 pub use inputs::{ModelInput, PlaceholderRange, build_input};
-pub use language::{Cache, KvCacheDtype, LanguageModel};
+pub use language::{KvCache, KvCacheDtype, LanguageModel};
 pub use merge::merge_embeddings;
 pub use network::VisionLanguageModel;
 pub use nn::{

@@ -1,4 +1,4 @@
-//! The network: vision tower, projector and language model as one.
+//! The network: vision tower, projector and language model.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::preprocess::Grid;
 
-/// The three parts of the network.
+/// Vision tower, projector and language model.
 #[derive(Module, Debug)]
 pub struct VisionLanguageModel<B: Kernels> {
     vision: VisionTower<B>,
@@ -22,10 +22,10 @@ pub struct VisionLanguageModel<B: Kernels> {
 }
 
 impl<B: Kernels> VisionLanguageModel<B> {
-    /// Take every tensor of the model from the source.
+    /// Loads all weights from the source.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Errors of the source.
     pub fn load(source: &impl TensorSource<B>, config: &ModelConfig) -> Result<Self> {
         Ok(Self {
             vision: VisionTower::load(source, &config.vision)?,
@@ -34,14 +34,14 @@ impl<B: Kernels> VisionLanguageModel<B> {
         })
     }
 
-    /// The features of several images and videos, in one pass.
+    /// Encodes images and videos into language model features, in one forward pass.
     ///
     /// # Shapes
-    /// - `pixels`: rows of 1176 values, the patches of all grids
+    /// - `pixels`: `[patches of all grids, 1176]`, 8 bits per channel
     /// - result: `[tokens of all grids, hidden]`
     ///
     /// # Errors
-    /// [`Error::Cancelled`].
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled).
     pub fn features(
         &self,
         pixels: &[u8],

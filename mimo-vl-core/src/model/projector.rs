@@ -1,4 +1,4 @@
-//! From patch features to the language model's width: every 2×2 block of patches becomes one token's feature.
+//! The projector: merges each 2×2 block of patches into one feature of the language model's width.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -10,10 +10,10 @@ use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::model::nn::{Linear, RmsNorm};
 
-/// The norms of the tower have this constant whatever the configuration says, as in the reference.
+/// Epsilon of the vision norms, independent of the configuration as in the reference (transformers, Qwen2.5-VL).
 const EPS: f64 = 1e-6;
 
-/// Norm, merge, and a two-layer perceptron.
+/// RMSNorm, 2×2 patch merging and a two-layer MLP with GELU (`Qwen2_5_VLPatchMerger` in transformers).
 #[derive(Module, Debug)]
 pub struct Projector<B: Kernels> {
     norm: RmsNorm<B>,
@@ -23,10 +23,10 @@ pub struct Projector<B: Kernels> {
 }
 
 impl<B: Kernels> Projector<B> {
-    /// Take `visual.merger.*` from the source.
+    /// Loads `visual.merger.*` from the source.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Errors of the source.
     pub fn load(source: &impl TensorSource<B>, config: &VisionConfig) -> Result<Self> {
         let merged = config.hidden_size * config.spatial_merge_size.pow(2);
         Ok(Self {
@@ -37,6 +37,8 @@ impl<B: Kernels> Projector<B> {
         })
     }
 
+    /// Merges and projects patch features.
+    ///
     /// # Shapes
     /// - `x`: `[patches, vision hidden]`, the four patches of a block in consecutive rows
     /// - result: `[patches / 4, language hidden]`

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Rows of the matrix that lie interleaved, so that a register holds one column's weights of several of them.
-pub const PANEL: usize = 32;
+pub const PANEL_ROWS: usize = 32;
 
 /// The values that codes stand for; a weight is its level times the scale of its group, divided by 128.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ impl Codebook {
     ///
     /// Those of `Normal4` minimise the squared error over groups of 64 weights drawn from normal and Student
     /// distributions, with one of them held at 0 (found with Lloyd's algorithm).
-    pub fn of_four_bits(self) -> Option<&'static [i8; 16]> {
+    pub fn lookup_table(self) -> Option<&'static [i8; 16]> {
         match self {
             Self::Normal4 => Some(&[-127, -96, -74, -57, -44, -31, -20, -10, 0, 11, 22, 33, 46, 61, 78, 102]),
             Self::Linear4 => Some(&[-128, -112, -96, -80, -64, -48, -32, -16, 0, 16, 32, 48, 64, 80, 96, 112]),
@@ -40,7 +40,7 @@ impl Codebook {
     }
 
     /// The code of level 0.
-    pub(crate) fn zero(self) -> u8 {
+    pub(crate) fn zero_point(self) -> u8 {
         if self.bits() == 4 { 8 } else { 128 }
     }
 }
@@ -49,7 +49,8 @@ impl Codebook {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QuantFormat {
     /// What the codes stand for.
-    pub levels: Codebook,
+    #[serde(rename = "levels")]
+    pub codebook: Codebook,
     /// Neighbours in a row that share a scale: 32, 64 or 128.
     pub group: usize,
 }
@@ -68,17 +69,17 @@ impl QuantFormat {
 
     /// The shapes of codes and scales of a quantized matrix.
     pub fn shapes(self, rows: usize, width: usize) -> [[usize; 3]; 2] {
-        let (panels, groups) = (rows.div_ceil(PANEL), width.div_ceil(self.group));
-        [[panels, groups, self.block_bytes()], [panels, groups, PANEL]]
+        let (panels, groups) = (rows.div_ceil(PANEL_ROWS), width.div_ceil(self.group));
+        [[panels, groups, self.block_bytes()], [panels, groups, PANEL_ROWS]]
     }
 
-    /// Bytes of the codes of one group in [`PANEL`] rows.
+    /// Bytes of the codes of one group in [`PANEL_ROWS`] rows.
     pub fn block_bytes(self) -> usize {
-        PANEL * self.group * self.levels.bits() / 8
+        PANEL_ROWS * self.group * self.codebook.bits() / 8
     }
 
     /// Bytes of a quantized matrix, scales included.
     pub fn bytes(self, rows: usize, width: usize) -> usize {
-        rows.div_ceil(PANEL) * width.div_ceil(self.group) * (self.block_bytes() + 2 * PANEL)
+        rows.div_ceil(PANEL_ROWS) * width.div_ceil(self.group) * (self.block_bytes() + 2 * PANEL_ROWS)
     }
 }

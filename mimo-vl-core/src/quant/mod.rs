@@ -5,5 +5,5 @@ mod format;
 mod policy;
 
 pub use divergence::Divergence;
-pub use format::{Codebook, PANEL, QuantFormat};
+pub use format::{Codebook, PANEL_ROWS, QuantFormat};
 pub use policy::{Bits, quant_format};

@@ -16,12 +16,12 @@ pub enum Bits {
 ///
 /// So does the token embedding, of which few rows are read; this is not asked for it unless it is the output layer too.
 pub fn quant_format(name: &str, bits: Bits) -> Option<QuantFormat> {
-    let eight = QuantFormat { levels: Codebook::Linear8, group: 64 };
+    let eight = QuantFormat { codebook: Codebook::Linear8, group: 64 };
     if name.starts_with("visual.patch_embed.") {
         return None;
     }
     match bits {
-        Bits::Four if !name.starts_with("visual.") => Some(QuantFormat { levels: Codebook::Normal4, group: 64 }),
+        Bits::Four if !name.starts_with("visual.") => Some(QuantFormat { codebook: Codebook::Normal4, group: 64 }),
         Bits::Four | Bits::Eight => Some(eight),
     }
 }

@@ -280,7 +280,7 @@ impl Session {
         let grids: Vec<(Grid, Option<f64>)> =
             media.iter().map(|item| (item.layout().grid, item.layout().second_per_grid)).collect();
         let encoded = build_input(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
-        let spans = encoded.slots.iter().zip(media);
+        let spans = encoded.placeholders.iter().zip(media);
         let spans = spans.map(|(slot, item)| MediaSpan { start: slot.start, len: slot.len, item: Arc::clone(item) });
         Ok(EncodedConversation {
             tokens: CachedPrefix { ids: encoded.ids, spans: spans.collect() },

@@ -116,7 +116,7 @@ impl<B: Kernels> Learner<B> {
             auxiliary.extend(self.kind_loss(features.clone(), &batch.patch_labels, amount, device)?);
             x = merge_embeddings(x, features, &batch.slots);
         }
-        let [middle, late, hidden] = language.forward_in_parts(x, &batch.positions, batch.size, control)?;
+        let [middle, late, hidden] = language.forward_hidden_states(x, &batch.positions, batch.size, control)?;
         auxiliary.extend(self.early_loss(middle.clone(), batch, amount, device)?);
         auxiliary.extend(self.number_loss(middle.clone(), &batch.numbered(), amount.numbered, device)?);
         let in_forms = |targets: &[NumberTarget], patches: usize| {
@@ -174,7 +174,7 @@ impl<B: Kernels> Learner<B> {
         }
         let language = self.model.language();
         let rows = ints(batch.early.iter().map(|target| target.row).collect(), device);
-        let scores = language.logits(language.normalised(hidden.select(0, rows)));
+        let scores = language.logits(language.final_norm(hidden.select(0, rows)));
         if let Some(Target { token, .. }) = batch.early.iter().find(|target| target.token as usize >= scores.dims()[1])
         {
             return Err(Error::prompt(format!("an early target is token {token}, which the model does not have")));

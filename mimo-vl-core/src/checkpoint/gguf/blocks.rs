@@ -39,8 +39,8 @@ impl Block {
     /// The quantized format that has exactly the same weights.
     pub(in crate::checkpoint) fn format(self) -> Option<QuantFormat> {
         match self {
-            Self::Q4_0 => Some(QuantFormat { levels: Codebook::Linear4, group: 32 }),
-            Self::Q8_0 => Some(QuantFormat { levels: Codebook::Linear8, group: 32 }),
+            Self::Q4_0 => Some(QuantFormat { codebook: Codebook::Linear4, group: 32 }),
+            Self::Q8_0 => Some(QuantFormat { codebook: Codebook::Linear8, group: 32 }),
             Self::Q4K | Self::Q6K => None,
         }
     }
@@ -158,7 +158,7 @@ mod tests {
             let (mut weights, mut codes) = ([0.0; 32], [0; 32]);
             kind.unpack(&block, &mut weights);
             let scale = kind.codes(&block, &mut codes).to_f32() / 128.0;
-            let levels = kind.format().map(|format| format.levels.of_four_bits());
+            let levels = kind.format().map(|format| format.codebook.lookup_table());
             for (weight, code) in weights.iter().zip(codes) {
                 let level = match levels {
                     Some(Some(levels)) => f32::from(levels[usize::from(code)]),

@@ -6,11 +6,11 @@ use half::{bf16, f16};
 
 use super::isa::{Isa, Kernel};
 
-/// AVX2 with FMA and F16C. Products of bytes are signed: an unsigned one could overflow its 16 bits.
+/// AVX2 with FMA and F16C. Byte products are signed, because sums of unsigned ones could overflow 16 bits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2;
 
-/// The same with the VNNI instructions on registers of 256 bits.
+/// AVX2, FMA and F16C with the VNNI instructions on 256-bit registers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AvxVnni;
 
@@ -28,18 +28,18 @@ impl AvxVnni {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
-    // SAFETY: the caller has seen to it that the processor has this level.
+    // SAFETY: the caller has checked that the processor supports this level.
     unsafe { kernel.run::<Avx2>() }
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 unsafe fn run_avx_vnni<K: Kernel>(kernel: K) -> K::Output {
-    // SAFETY: the caller has seen to it that the processor has this level.
+    // SAFETY: the caller has checked that the processor supports this level.
     unsafe { kernel.run::<AvxVnni>() }
 }
 
-// SAFETY of every block below: the functions are called in `run` only, and their callers give pointers to as many
-// values as a register holds.
+// SAFETY of every block below: the functions are called only inside `run`, with pointers to as many values as a
+// register holds.
 macro_rules! eight_lanes {
     ($isa:ident, $run:ident, $offset:literal, $dot:expr) => {
         impl Isa for $isa {
@@ -269,7 +269,7 @@ eight_lanes!(AvxVnni, run_avx_vnni, 128, _mm256_dpbusd_avx_epi32);
 
 #[inline(always)]
 unsafe fn dot_of_signed(acc: __m256i, weights: __m256i, activations: __m256i) -> __m256i {
-    // SAFETY: called in `run` only.
+    // SAFETY: called only inside `run`.
     unsafe {
         // The sign of the weight moves to the activation. Two products of at most 128·127 fit 16 bits.
         let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(activations, weights));

@@ -6,6 +6,7 @@ use half::{bf16, f16};
 
 use super::isa::{Isa, Kernel};
 
+/// AVX-512 (F, BW, VL, DQ) with VNNI.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx512;
 
@@ -22,12 +23,12 @@ impl Avx512 {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
-    // SAFETY: the caller has seen to it that the processor has this level.
+    // SAFETY: the caller has checked that the processor supports this level.
     unsafe { kernel.run::<Avx512>() }
 }
 
-// SAFETY of every block below: the functions are called in `run` only, and their callers give pointers to as many
-// values as a register holds.
+// SAFETY of every block below: the functions are called only inside `run`, with pointers to as many values as a
+// register holds.
 impl Isa for Avx512 {
     const LANES: usize = 16;
     const OFFSET: i32 = 128;

@@ -1,17 +1,17 @@
-//! Codes of weights as the products read them: quantized, from memory, or unpacked, from a cache.
+//! Readers of weight codes: in their stored layout, from memory, or unpacked to bytes, from the cache.
 
 use super::isa::Isa;
-use crate::quant::PANEL;
+use crate::quant::PANEL_ROWS;
 
-/// Bytes of four columns of a panel, a byte each.
-pub(super) const QUAD: usize = 4 * PANEL;
+/// Bytes of four columns of a panel at one byte per weight.
+pub(super) const QUAD: usize = 4 * PANEL_ROWS;
 
-/// Where weights come from.
-pub(super) trait Source<I: Isa> {
-    /// Bytes of four columns of a panel.
+/// A layout of weight codes.
+pub(super) trait CodeSource<I: Isa> {
+    /// Bytes of four columns of a panel in this layout.
     const QUAD_BYTES: usize;
 
-    /// Add the products of one group of `group` columns, in two registers of a panel's rows, to `acc`.
+    /// Adds the dot products over one group of `group` columns to `acc`, for two registers of the panel's rows.
     unsafe fn dots<const M: usize>(
         &self,
         codes: *const u8,
@@ -21,7 +21,7 @@ pub(super) trait Source<I: Isa> {
     );
 }
 
-/// Add the products of four columns.
+/// Adds the dot products over four columns.
 #[inline(always)]
 unsafe fn quad<I: Isa, const M: usize>(
     weights: [I::I; 2],
@@ -39,24 +39,24 @@ unsafe fn quad<I: Isa, const M: usize>(
     }
 }
 
-/// Codes of four bits, with their levels.
+/// 4-bit codes, with the lookup table of their codebook in a register.
 pub(super) struct Nibbles<I: Isa>(pub(super) I::I);
-/// A byte for each weight: codes of eight bits as they are quantized, or what `Product::unpack` made.
-pub(super) struct Bytes<const PACKED: bool>;
+/// One byte per weight: stored 8-bit codes if `STORED`, else the output of `Product::unpack`.
+pub(super) struct Bytes<const STORED: bool>;
 
-/// Bytes ahead of the codes in use that are asked for.
-const AHEAD: usize = 4096;
+/// Number of bytes by which prefetching runs ahead.
+const PREFETCH_BYTES: usize = 4096;
 
-/// Ask for what a later turn reads where this one reads two registers.
+/// Prefetches the cache lines that a later iteration reads.
 #[inline(always)]
-unsafe fn ahead<I: Isa>(codes: *const u8) {
+unsafe fn prefetch_next<I: Isa>(codes: *const u8) {
     for line in (0..8 * I::LANES).step_by(64) {
         // SAFETY: as for this function.
-        unsafe { I::prefetch(codes.wrapping_add(AHEAD + line)) };
+        unsafe { I::prefetch(codes.wrapping_add(PREFETCH_BYTES + line)) };
     }
 }
 
-impl<I: Isa> Source<I> for Nibbles<I> {
+impl<I: Isa> CodeSource<I> for Nibbles<I> {
     const QUAD_BYTES: usize = QUAD / 2;
 
     #[inline(always)]
@@ -71,7 +71,7 @@ impl<I: Isa> Source<I> for Nibbles<I> {
             // SAFETY: as for this function.
             unsafe {
                 let codes = codes.add(column * QUAD / 8);
-                ahead::<I>(codes);
+                prefetch_next::<I>(codes);
                 let codes = [I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))];
                 quad::<I, M>(codes.map(|codes| I::low(codes, self.0)), rows, column, acc);
                 quad::<I, M>(codes.map(|codes| I::high(codes, self.0)), rows, column + 4, acc);
@@ -80,7 +80,7 @@ impl<I: Isa> Source<I> for Nibbles<I> {
     }
 }
 
-impl<I: Isa, const PACKED: bool> Source<I> for Bytes<PACKED> {
+impl<I: Isa, const STORED: bool> CodeSource<I> for Bytes<STORED> {
     const QUAD_BYTES: usize = QUAD;
 
     #[inline(always)]
@@ -96,8 +96,8 @@ impl<I: Isa, const PACKED: bool> Source<I> for Bytes<PACKED> {
             unsafe {
                 let codes = codes.add(column * QUAD / 4);
                 let mut weights = [I::load_bytes(codes), I::load_bytes(codes.add(4 * I::LANES))];
-                if PACKED {
-                    ahead::<I>(codes);
+                if STORED {
+                    prefetch_next::<I>(codes);
                     weights = weights.map(|codes| I::bytes(codes));
                 }
                 quad::<I, M>(weights, rows, column, acc);

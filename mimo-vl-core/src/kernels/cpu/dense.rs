@@ -1,14 +1,11 @@
-//! Products of few rows of activations with weights as the checkpoint has them: the time is that of reading the
-//! weights once.
+//! Products of few activation rows with unquantized weights. They are bound by memory bandwidth: the weights are read
+//! once.
 
 use super::disjoint::Disjoint;
 use super::isa::{Isa, Kernel};
-use super::pool::split;
+use super::pool::parallel_for;
 use super::stored::Stored;
-use super::{SimdLevel, run};
-
-/// Most rows that share a pass over the weights.
-pub(in crate::kernels) const FEW: usize = 8;
+use super::{SMALL_BATCH_ROWS, SimdLevel, run};
 
 /// `out = x · weightᵀ + bias` for `rows` rows of `x`.
 ///
@@ -19,7 +16,7 @@ pub(in crate::kernels) const FEW: usize = 8;
 /// - `out`: `[rows, out]`
 ///
 /// # Panics
-/// When the sizes do not fit one another, or there are more than [`FEW`] rows.
+/// If the sizes do not match, or there are more than [`SMALL_BATCH_ROWS`] rows.
 pub(in crate::kernels) fn multiply_dense<T: Stored>(
     level: SimdLevel,
     x: &[f32],
@@ -32,17 +29,17 @@ pub(in crate::kernels) fn multiply_dense<T: Stored>(
         return;
     }
     let (width, columns) = (x.len() / rows, out.len() / rows);
-    assert!((1..=FEW).contains(&rows), "{rows} rows");
+    assert!((1..=SMALL_BATCH_ROWS).contains(&rows), "{rows} rows");
     assert_eq!((x.len(), out.len(), weight.len()), (rows * width, rows * columns, width * columns));
     assert!(bias.is_none_or(|bias| bias.len() == columns));
     let out = Disjoint::new(out);
-    split(columns, columns.div_ceil(64).max(4), |part| {
+    parallel_for(columns, columns.div_ceil(64).max(4), |part| {
         for column in part {
             let weight = &weight[column * width..(column + 1) * width];
             let sums = run(level, Column { x, rows, weight });
             for (row, sum) in sums.into_iter().enumerate().take(rows) {
                 let at = row * columns + column;
-                // SAFETY: each column is in one part.
+                // SAFETY: each column belongs to exactly one part.
                 let out = unsafe { out.part(at..at + 1) };
                 out[0] = sum + bias.map_or(0.0, |bias| bias[column]);
             }
@@ -57,14 +54,14 @@ struct Column<'a, T> {
 }
 
 impl<T: Stored> Kernel for Column<'_, T> {
-    type Output = [f32; FEW];
+    type Output = [f32; SMALL_BATCH_ROWS];
 
     #[inline(always)]
-    unsafe fn run<I: Isa>(self) -> [f32; FEW] {
-        let mut sums = [0.0; FEW];
+    unsafe fn run<I: Isa>(self) -> [f32; SMALL_BATCH_ROWS] {
+        let mut sums = [0.0; SMALL_BATCH_ROWS];
         let mut row = 0;
         while row < self.rows {
-            // SAFETY: as for this function; the rows are there.
+            // SAFETY: as for this function; the rows are in bounds.
             unsafe {
                 match self.rows - row {
                     4.. => {
@@ -86,12 +83,12 @@ impl<T: Stored> Column<'_, T> {
     #[inline(always)]
     unsafe fn dots<I: Isa, const M: usize>(&self, row: usize) -> [f32; M] {
         let width = self.weight.len();
-        let whole = width / (2 * I::LANES) * (2 * I::LANES);
-        // SAFETY: reads stay in the rows.
+        let aligned = width / (2 * I::LANES) * (2 * I::LANES);
+        // SAFETY: reads are in bounds of the rows.
         unsafe {
             let x = |m: usize, at: usize| I::load(self.x.as_ptr().add((row + m) * width + at));
             let mut sums = [[I::zero(); 2]; M];
-            for at in (0..whole).step_by(2 * I::LANES) {
+            for at in (0..aligned).step_by(2 * I::LANES) {
                 let weight = self.weight.as_ptr().add(at);
                 let weight = [T::load::<I>(weight), T::load::<I>(weight.add(I::LANES))];
                 for (m, sums) in sums.iter_mut().enumerate() {
@@ -100,8 +97,8 @@ impl<T: Stored> Column<'_, T> {
                 }
             }
             std::array::from_fn(|m| {
-                let rest = (whole..width).map(|at| self.x[(row + m) * width + at] * self.weight[at].get());
-                I::sum(I::add(sums[m][0], sums[m][1])) + rest.sum::<f32>()
+                let remainder = (aligned..width).map(|at| self.x[(row + m) * width + at] * self.weight[at].get());
+                I::sum(I::add(sums[m][0], sums[m][1])) + remainder.sum::<f32>()
             })
         }
     }

@@ -1,16 +1,16 @@
-//! One slice that several threads write, each in parts of its own.
+//! A slice that several threads write in disjoint parts.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// A mutable slice of which threads take parts that do not overlap.
+/// A mutable slice from which threads borrow parts that do not overlap.
 pub(super) struct Disjoint<'a, T> {
     start: *mut T,
     len: usize,
     slice: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: threads get parts of the slice only, which do not overlap by the contract of `part`.
+// SAFETY: threads access only parts of the slice, which do not overlap by the contract of `part`.
 #[allow(unsafe_code)]
 unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
 
@@ -19,17 +19,19 @@ impl<'a, T> Disjoint<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
-    /// Where the slice starts; what is written through it is bound by the contract of [`part`](Self::part).
+    /// Pointer to the first element. Writes through it are bound by the contract of [`part`](Self::part).
     pub(super) fn start(&self) -> *mut T {
         self.start
     }
 
+    /// Borrows a part of the slice.
+    ///
     /// # Safety
-    /// No other part that is still in use overlaps this one.
+    /// No other part in use may overlap this one.
     #[allow(unsafe_code, clippy::mut_from_ref)]
     pub(super) unsafe fn part(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "part {range:?} of {}", self.len);
-        // SAFETY: it lies inside the slice, and the caller vouches that nothing else uses it.
+        // SAFETY: the range is in bounds, and the caller guarantees that nothing else uses it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 }

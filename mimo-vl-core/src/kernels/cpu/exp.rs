@@ -2,8 +2,7 @@
 
 use super::isa::Isa;
 
-/// `e^x` with a relative error below 3e-7; 0 for `x` below −87, infinite from 88 on, and not a number
-/// for what is none.
+/// `e^x` with a relative error below 3e-7; 0 for `x` below −87, infinity from 88 on, and NaN for NaN.
 ///
 /// `x = n·ln 2 + r` with `|r| ≤ ln 2 / 2`, so `e^x = 2^n · e^r`, where `e^r` is Taylor's polynomial of degree 6.
 #[inline(always)]
@@ -13,7 +12,7 @@ pub(super) unsafe fn exp<I: Isa>(x: I::F) -> I::F {
         let (floor, ceiling) = (I::splat(-87.0), I::splat(88.0));
         let bounded = I::min(ceiling, I::max(floor, x));
         let n = I::round(I::mul(bounded, I::splat(std::f32::consts::LOG2_E)));
-        // ln 2 in two parts, the first of few bits, so that n·ln 2 is exact.
+        // ln 2 in two parts. The first has few bits, so that its product with n is exact.
         let r = I::fma(n, I::splat(-0.693_359_4), bounded);
         let r = I::fma(n, I::splat(2.121_944_4e-4), r);
         let mut sum = I::splat(1.0 / 720.0);

@@ -1,41 +1,41 @@
-//! What the kernels ask of an instruction set.
+//! The operations that kernels need from an instruction set.
 
 use half::{bf16, f16};
 
-/// A level of instructions. The kernels are written once, against this trait.
+/// An instruction set. The kernels are written once, against this trait.
 ///
-/// Every function but [`run`](Self::run) may only be called inside it, on a processor that has the level.
+/// Every function except [`run`](Self::run) may be called only inside `run`, on a processor that supports the level.
 ///
-/// Codes of weights are 4·`LANES` bytes in a register, four neighbouring ones of a row for each lane; activations are
-/// signed bytes in the same places.
+/// A register holds 4·`LANES` weight codes as bytes, four adjacent ones of a row per lane. Activations are signed bytes
+/// in the same arrangement.
 pub(crate) trait Isa: Copy {
-    /// Values of 32 bits in a register.
+    /// 32-bit values per register.
     const LANES: usize;
-    /// What [`dot`](Self::dot) wants added to the levels of weights: 128 where it multiplies unsigned bytes.
+    /// Offset that [`dot`](Self::dot) expects on weight levels: 128 if it multiplies unsigned bytes, else 0.
     const OFFSET: i32;
-    /// `LANES` integers of 32 bits, or four times as many bytes.
+    /// `LANES` 32-bit integers, or four times as many bytes.
     type I: Copy;
-    /// `LANES` numbers of 32 bits.
+    /// `LANES` 32-bit floats.
     type F: Copy;
 
-    /// Run a kernel compiled for this level.
+    /// Runs a kernel compiled for this level.
     unsafe fn run<K: Kernel>(kernel: K) -> K::Output;
 
     unsafe fn splat_i32(value: i32) -> Self::I;
     unsafe fn load_bytes(from: *const u8) -> Self::I;
     unsafe fn store_bytes(to: *mut u8, bytes: Self::I);
-    /// The four bytes at `from` in every lane.
+    /// Broadcasts the four bytes at `from` to every lane.
     unsafe fn splat_quad(from: *const i8) -> Self::I;
 
-    /// Sixteen levels as [`low`](Self::low) and [`high`](Self::high) take them.
+    /// Lookup table of sixteen levels for [`low`](Self::low) and [`high`](Self::high).
     unsafe fn levels(levels: &[i8; 16]) -> Self::I;
-    /// The levels of the lower four bits of each byte, plus [`OFFSET`](Self::OFFSET).
+    /// Levels of the lower four bits of each byte, plus [`OFFSET`](Self::OFFSET).
     unsafe fn low(codes: Self::I, levels: Self::I) -> Self::I;
-    /// The levels of the upper four bits of each byte, plus [`OFFSET`](Self::OFFSET).
+    /// Levels of the upper four bits of each byte, plus [`OFFSET`](Self::OFFSET).
     unsafe fn high(codes: Self::I, levels: Self::I) -> Self::I;
-    /// Codebook that are stored as bytes plus 128, plus [`OFFSET`](Self::OFFSET).
+    /// Levels of 8-bit codes, which are stored plus 128, plus [`OFFSET`](Self::OFFSET).
     unsafe fn bytes(codes: Self::I) -> Self::I;
-    /// `acc` plus the product of the four bytes of each lane.
+    /// `acc` plus the dot product of the four bytes of each lane.
     unsafe fn dot(acc: Self::I, weights: Self::I, activations: Self::I) -> Self::I;
 
     unsafe fn zero() -> Self::F;
@@ -51,41 +51,41 @@ pub(crate) trait Isa: Copy {
     unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
     /// `a · b + c`, rounded once.
     unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// The larger one, and `b` where one is not a number.
+    /// Maximum of each lane; `b` where either is NaN.
     unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
-    /// The smaller one, and `b` where one is not a number.
+    /// Minimum of each lane; `b` where either is NaN.
     unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn abs(a: Self::F) -> Self::F;
-    /// `value`, and 0 in the lanes where `a` is below `b`.
+    /// `value`, or 0 in the lanes where `a` is below `b`.
     unsafe fn keep_unless_below(a: Self::F, b: Self::F, value: Self::F) -> Self::F;
     /// `sum`, plus `value` in the lanes where `a` is at least `b`.
     unsafe fn add_above(sum: Self::F, a: Self::F, b: Self::F, value: Self::F) -> Self::F;
-    /// 2 to the power of `n`, whole numbers from −126 to 127.
+    /// 2 to the power of `n`, integers from −126 to 127.
     unsafe fn power_of_two(n: Self::F) -> Self::F;
-    /// To the nearest whole number, halves to the even one.
+    /// Rounds to the nearest integer, ties to even.
     unsafe fn round(a: Self::F) -> Self::F;
     unsafe fn sum(a: Self::F) -> f32;
     unsafe fn largest(a: Self::F) -> f32;
 
     unsafe fn to_f32(a: Self::I) -> Self::F;
-    /// To the nearest integer, halves to the even one.
+    /// Converts to the nearest integer, ties to even.
     unsafe fn to_i32(a: Self::F) -> Self::I;
     unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I;
     unsafe fn sum_i32(a: Self::I) -> i32;
-    /// Store each lane, which lies within −128..=127, as a byte.
+    /// Stores each lane, which must be in −128..=127, as a byte.
     unsafe fn store_i8(to: *mut i8, lanes: Self::I);
-    /// Ask for the line at `from`, which may lie anywhere, before it is needed.
+    /// Prefetches the cache line at `from`, which may be any address.
     unsafe fn prefetch(from: *const u8);
 }
 
-/// Work that is compiled for every level.
+/// A kernel, compiled for every level.
 pub(crate) trait Kernel {
-    /// What it gives.
+    /// The result of the kernel.
     type Output;
 
-    /// Do the work. Implementations are `#[inline(always)]`, so that they are compiled for the level.
+    /// Runs the kernel. Implementations are `#[inline(always)]`, so that they are compiled for the level.
     ///
     /// # Safety
-    /// The processor has the level `I`.
+    /// The processor must support the level `I`.
     unsafe fn run<I: Isa>(self) -> Self::Output;
 }

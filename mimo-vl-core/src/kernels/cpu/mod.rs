@@ -1,6 +1,6 @@
-//! Kernels on plain slices, written once and compiled for every level of instructions.
+//! Kernels on plain slices, written once and compiled for every SIMD level.
 
-// Instructions of a level may be used only where it is known to be there, which no type can say.
+// Instructions of a level may run only on processors that support it, which the type system cannot express.
 #![allow(unsafe_code)]
 
 mod activations;
@@ -28,35 +28,39 @@ use std::cell::Cell;
 use std::sync::OnceLock;
 
 pub(super) use activations::Activations;
-pub(super) use attention::{Heads, Keys, Sizes, attend, release_layout};
-pub(super) use dense::{FEW, multiply_dense};
+pub(super) use attention::{HeadsView, KvView, Sizes, attend, release_scratch};
+pub(super) use dense::multiply_dense;
 use isa::{Isa, Kernel};
 pub use pool::cores;
 pub(crate) use pool::with_threads;
-pub use quantize::{RoundingError, quantize_matrix, repack_matrix};
+pub use quantize::{QuantizationError, quantize_matrix, repack_matrix};
 pub(super) use quantized::{Matrix, multiply, multiply_gated};
-pub(super) use rowwise::{Rows, rms_norm, rope, swiglu};
+pub(super) use rowwise::{RowsView, rms_norm, rope, swiglu};
 pub(super) use stored::Stored;
 
-/// A level of instructions that the native kernels are compiled for.
+/// Largest number of activation rows or queries for which the decode kernels are used. In these kernels the result of a
+/// row does not depend on the other rows, so decoding in batches and checking draft tokens is exact.
+pub(super) const SMALL_BATCH_ROWS: usize = 8;
+
+/// An instruction set for which the native kernels are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum SimdLevel {
-    /// What every processor has.
+    /// Scalar code without special instructions, supported by every processor.
     Portable,
     /// AVX2, FMA and F16C.
     Avx2,
-    /// The same with VNNI.
+    /// AVX2, FMA, F16C and AVX-VNNI.
     AvxVnni,
     /// AVX-512 with VNNI.
     Avx512,
 }
 
 impl SimdLevel {
-    /// Every level, the slowest first.
+    /// All levels, slowest first.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512];
 
-    /// The name that `MIMO_VL_SIMD` takes.
+    /// The name accepted by the environment variable `MIMO_VL_SIMD`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
@@ -66,7 +70,7 @@ impl SimdLevel {
         }
     }
 
-    /// Whether this processor has it.
+    /// True if this processor supports the level.
     pub fn is_supported(self) -> bool {
         match self {
             Self::Portable => true,
@@ -81,28 +85,28 @@ impl SimdLevel {
         }
     }
 
-    /// The level in use: the best that is here, or the one that the environment variable `MIMO_VL_SIMD` names, if
-    /// it is here.
+    /// The level in use: the one named by the environment variable `MIMO_VL_SIMD` if it is supported, else the best
+    /// supported one.
     pub fn current() -> Self {
         static BEST: OnceLock<SimdLevel> = OnceLock::new();
         FORCED.get().unwrap_or_else(|| {
             *BEST.get_or_init(|| {
-                let asked = std::env::var("MIMO_VL_SIMD").ok();
-                let mut here = Self::ALL.into_iter().filter(|level| level.is_supported());
-                let named = here.clone().find(|level| asked.as_deref() == Some(level.name()));
-                if let (Some(asked), None) = (&asked, named) {
-                    let names = here.clone().map(Self::name).collect::<Vec<_>>().join(", ");
-                    tracing::warn!("MIMO_VL_SIMD is {asked:?}, which is none of {names}");
+                let requested = std::env::var("MIMO_VL_SIMD").ok();
+                let mut supported = Self::ALL.into_iter().filter(|level| level.is_supported());
+                let named = supported.clone().find(|level| requested.as_deref() == Some(level.name()));
+                if let (Some(requested), None) = (&requested, named) {
+                    let names = supported.clone().map(Self::name).collect::<Vec<_>>().join(", ");
+                    tracing::warn!("MIMO_VL_SIMD is {requested:?}; this processor supports {names}");
                 }
-                named.or_else(|| here.next_back()).unwrap_or(Self::Portable)
+                named.or_else(|| supported.next_back()).unwrap_or(Self::Portable)
             })
         })
     }
 
-    /// Do `work` with the kernels of this level; those that it starts on this thread.
+    /// Runs `work` with the kernels of this level, for the operations that it starts on the current thread.
     ///
     /// # Panics
-    /// When this processor does not have it.
+    /// If this processor does not support the level.
     pub fn force<T>(self, work: impl FnOnce() -> T) -> T {
         struct Restore(Option<SimdLevel>);
         impl Drop for Restore {
@@ -110,7 +114,7 @@ impl SimdLevel {
                 FORCED.set(self.0);
             }
         }
-        assert!(self.is_supported(), "this processor has no {}", self.name());
+        assert!(self.is_supported(), "this processor does not support {}", self.name());
         let _restore = Restore(FORCED.replace(Some(self)));
         work()
     }
@@ -120,10 +124,10 @@ thread_local! {
     static FORCED: Cell<Option<SimdLevel>> = const { Cell::new(None) };
 }
 
-/// Run the kernel at `level`, which is here: [`SimdLevel::current`] gives no other.
+/// Runs the kernel at `level`, which must be supported; [`SimdLevel::current`] returns no other.
 fn run<K: Kernel>(level: SimdLevel, kernel: K) -> K::Output {
     debug_assert!(level.is_supported());
-    // SAFETY: the processor has the level.
+    // SAFETY: the processor supports the level.
     unsafe {
         match level {
             SimdLevel::Portable => portable::Portable::run(kernel),

@@ -1,8 +1,8 @@
-//! Threads that share the work of one operation.
+//! Thread pool that shares the work of one operation at a time.
 //!
-//! A decoding step is some two hundred short operations in a row, so what counts is how soon the threads join one.
-//! They look for the next operation for a moment after the last, and only then sleep. A thread that comes late finds
-//! the work taken and is not waited for.
+//! A decode step is about two hundred short operations in sequence, so the latency until threads join an operation
+//! matters. Threads spin for a short time after each operation before they sleep. A thread that joins late finds no
+//! work left, and nobody waits for it.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -10,23 +10,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 
-/// Looks at the counter of operations before a thread sleeps: some 50 µs.
+/// Polls of the operation counter before a thread sleeps: about 50 µs.
 const SPINS: usize = if cfg!(miri) { 5 } else { 2_000 };
 
 thread_local! {
+    /// Number of threads set by [`with_threads`].
     static LIMIT: Cell<Option<usize>> = const { Cell::new(None) };
-    /// Whether this thread is at work on an operation: one inside another is done by its own thread alone.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// True while this thread works on an operation. Nested operations run on their own thread only.
+    static IN_OPERATION: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The processor's cores, as far as this process may use them: the number of threads unless a model is loaded with
-/// another.
+/// Number of physical cores available to this process: the default number of threads.
 pub fn cores() -> usize {
     static CORES: OnceLock<usize> = OnceLock::new();
     *CORES.get_or_init(|| num_cpus::get_physical().min(num_cpus::get()).max(1))
 }
 
-/// Do `work` with `threads` threads in each operation that this thread starts.
+/// Runs `work` with `threads` threads for each operation that it starts on the current thread.
 pub(crate) fn with_threads<T>(threads: usize, work: impl FnOnce() -> T) -> T {
     struct Restore(Option<usize>);
     impl Drop for Restore {
@@ -38,11 +38,11 @@ pub(crate) fn with_threads<T>(threads: usize, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Call `work` on parts of `0..count`, none larger than `part`, by all threads at once; every number is in one part.
-pub(super) fn split(count: usize, part: usize, work: impl Fn(std::ops::Range<usize>) + Sync) {
+/// Splits `0..count` into parts of at most `part` indices and calls `work` with each part, on all threads.
+pub(super) fn parallel_for(count: usize, part: usize, work: impl Fn(std::ops::Range<usize>) + Sync) {
     let part = part.max(1);
     let threads = LIMIT.get().unwrap_or_else(cores).min(count.div_ceil(part));
-    if threads <= 1 || INSIDE.get() {
+    if threads <= 1 || IN_OPERATION.get() {
         return (0..count).step_by(part).for_each(|start| work(start..(start + part).min(count)));
     }
     let next = AtomicUsize::new(0);
@@ -61,33 +61,34 @@ type Work<'a> = dyn Fn() + Sync + 'a;
 
 struct Pool {
     state: Mutex<State>,
-    /// Number of the current operation; what idle threads look at.
+    /// Number of the current operation, polled by idle threads.
     operation: AtomicUsize,
-    /// Threads at work on it, beside the one that started it.
+    /// Threads that work on the operation, besides the one that started it.
     active: AtomicUsize,
     wake: Condvar,
-    /// Held by the thread whose operation it is.
-    turn: Mutex<()>,
+    /// Locked by the thread that started the operation.
+    owner: Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
     work: Option<&'static Work<'static>>,
-    /// Threads that may still join.
-    places: usize,
-    asleep: usize,
-    /// Threads that were started.
+    /// Number of threads that may still join.
+    helpers_wanted: usize,
+    /// Number of sleeping threads.
+    sleeping: usize,
+    /// Number of threads in the pool.
     started: usize,
     panic: Option<Box<dyn std::any::Any + Send>>,
 }
 
 fn pool() -> &'static Pool {
     static POOL: Pool = Pool {
-        state: Mutex::new(State { work: None, places: 0, asleep: 0, started: 0, panic: None }),
+        state: Mutex::new(State { work: None, helpers_wanted: 0, sleeping: 0, started: 0, panic: None }),
         operation: AtomicUsize::new(0),
         active: AtomicUsize::new(0),
         wake: Condvar::new(),
-        turn: Mutex::new(()),
+        owner: Mutex::new(()),
     };
     &POOL
 }
@@ -97,17 +98,17 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Call `work` on this thread and on up to `threads − 1` others; back when all have returned.
+    /// Calls `work` on this thread and on up to `threads − 1` others, and returns when all calls have returned.
     fn run(&'static self, threads: usize, work: &Work<'_>) {
-        // Another caller has the threads: its operation and this one share the cores all the same.
-        let _turn = match self.turn.try_lock() {
-            Ok(turn) => turn,
-            // An operation that panicked has ended all the same.
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+        // If another caller uses the pool, this operation runs on its own thread.
+        let _owner = match self.owner.try_lock() {
+            Ok(owner) => owner,
+            // The operation that panicked has ended.
+            Err(TryLockError::Poisoned(owner)) => owner.into_inner(),
             Err(TryLockError::WouldBlock) => return work(),
         };
-        // SAFETY: the reference is gone from the state, and every thread that took it has returned, before this
-        // function does, also when `work` panics.
+        // SAFETY: before this function returns, even if `work` panics, the reference is removed from the state and
+        // every thread that copied it has returned from `work`.
         #[allow(unsafe_code)]
         let borrowed = unsafe { std::mem::transmute::<&Work<'_>, &'static Work<'static>>(work) };
         {
@@ -115,15 +116,15 @@ impl Pool {
             while state.started < threads - 1 && self.start() {
                 state.started += 1;
             }
-            (state.work, state.places) = (Some(borrowed), threads - 1);
+            (state.work, state.helpers_wanted) = (Some(borrowed), threads - 1);
             self.operation.fetch_add(1, Ordering::Release);
-            if state.asleep > 0 {
+            if state.sleeping > 0 {
                 self.wake.notify_all();
             }
         }
-        INSIDE.set(true);
+        IN_OPERATION.set(true);
         let result = catch_unwind(AssertUnwindSafe(work));
-        INSIDE.set(false);
+        IN_OPERATION.set(false);
         self.state().work = None;
         let mut spins = 0;
         while self.active.load(Ordering::Acquire) > 0 {
@@ -136,23 +137,23 @@ impl Pool {
         }
     }
 
-    /// Whether the system gave a thread.
+    /// Starts a thread. Returns false if the system refused.
     fn start(&'static self) -> bool {
         thread::Builder::new().name("mimo-vl".to_owned()).spawn(move || self.serve()).is_ok()
     }
 
     fn serve(&self) {
-        INSIDE.set(true);
-        let mut seen = 0;
+        IN_OPERATION.set(true);
+        let mut last = 0;
         loop {
-            seen = self.await_operation(seen);
+            last = self.await_operation(last);
             let work = {
                 let mut state = self.state();
-                if state.places == 0 {
+                if state.helpers_wanted == 0 {
                     continue;
                 }
                 let Some(work) = state.work else { continue };
-                state.places -= 1;
+                state.helpers_wanted -= 1;
                 self.active.fetch_add(1, Ordering::Relaxed);
                 work
             };
@@ -164,11 +165,11 @@ impl Pool {
         }
     }
 
-    /// Wait until the current operation is not `seen`; gives its number.
-    fn await_operation(&self, seen: usize) -> usize {
+    /// Waits until the operation counter differs from `last` and returns it.
+    fn await_operation(&self, last: usize) -> usize {
         for _ in 0..SPINS {
             let now = self.operation.load(Ordering::Acquire);
-            if now != seen {
+            if now != last {
                 return now;
             }
             std::hint::spin_loop();
@@ -176,12 +177,12 @@ impl Pool {
         let mut state = self.state();
         loop {
             let now = self.operation.load(Ordering::Acquire);
-            if now != seen {
+            if now != last {
                 return now;
             }
-            state.asleep += 1;
+            state.sleeping += 1;
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.asleep -= 1;
+            state.sleeping -= 1;
         }
     }
 }
@@ -194,7 +195,7 @@ mod tests {
 
     fn sum(count: usize, part: usize) -> usize {
         let total = AtomicUsize::new(0);
-        split(count, part, |range| {
+        parallel_for(count, part, |range| {
             assert!(!range.is_empty() && range.len() <= part.max(1));
             total.fetch_add(range.sum::<usize>(), Ordering::Relaxed);
         });
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_is_in_one_part() {
+    fn every_index_is_in_exactly_one_part() {
         for threads in [1, 2, 3, 8] {
             with_threads(threads, || {
                 for (count, part) in [(0, 1), (1, 1), (7, 3), (1000, 1), (1000, 7), (10, 100), (5, 0)] {
@@ -213,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn callers_at_once_and_operations_inside_others() {
+    fn concurrent_callers_and_nested_operations_complete() {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     with_threads(4, || {
                         for _ in 0..200 {
                             let total = AtomicUsize::new(0);
-                            split(6, 1, |_| {
+                            parallel_for(6, 1, |_| {
                                 total.fetch_add(sum(10, 2), Ordering::Relaxed);
                             });
                             assert_eq!(total.into_inner(), 6 * 45);
@@ -232,19 +233,19 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_reaches_the_caller_and_the_threads_live_on() {
+    fn a_panic_reaches_the_caller_and_the_pool_stays_usable() {
         with_threads(3, || {
             for bad in 0..20 {
-                let result = catch_unwind(|| split(20, 1, |range| assert!(range.start != bad, "part {bad}")));
+                let result = catch_unwind(|| parallel_for(20, 1, |range| assert!(range.start != bad, "part {bad}")));
                 assert!(result.is_err());
                 assert_eq!(sum(100, 3), 4950);
             }
         });
-        // Two parts that wait for each other need two threads; another test may have them for a while.
+        // Two parts that wait for each other need two threads; another test may occupy the pool for a while.
         let met = (0..100).any(|_| {
             let arrived = AtomicUsize::new(0);
             with_threads(2, || {
-                split(2, 1, |_| {
+                parallel_for(2, 1, |_| {
                     arrived.fetch_add(1, Ordering::SeqCst);
                     let start = Instant::now();
                     while arrived.load(Ordering::SeqCst) == 1 && start.elapsed() < Duration::from_millis(200) {
@@ -257,6 +258,6 @@ mod tests {
             });
             arrived.into_inner() == 2
         });
-        assert!(met, "one thread did all the work");
+        assert!(met, "one thread ran both parts");
     }
 }

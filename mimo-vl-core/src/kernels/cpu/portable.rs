@@ -1,5 +1,5 @@
-//! The level that every processor has: eight lanes of ordinary arithmetic. It is what the other levels are compared
-//! with, and what runs under Miri.
+//! The portable level: eight lanes of ordinary arithmetic. It is the reference for tests of the other levels, and runs
+//! under Miri.
 
 use std::array::from_fn;
 
@@ -20,13 +20,13 @@ fn each(bytes: Lanes<i32>, f: impl Fn(u8) -> i8) -> Lanes<i32> {
 impl Isa for Portable {
     const LANES: usize = 8;
     const OFFSET: i32 = 0;
-    /// Codebook are held as 16 bytes in the first four lanes.
+    /// A lookup table occupies the 16 bytes of the first four lanes.
     type I = Lanes<i32>;
     type F = Lanes<f32>;
 
     #[inline(always)]
     unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
-        // SAFETY: every processor has this level.
+        // SAFETY: every processor supports this level.
         unsafe { kernel.run::<Self>() }
     }
 
@@ -36,17 +36,17 @@ impl Isa for Portable {
     }
     #[inline(always)]
     unsafe fn load_bytes(from: *const u8) -> Self::I {
-        // SAFETY: the caller gives 32 readable bytes.
+        // SAFETY: the caller passes 32 readable bytes.
         unsafe { from.cast::<Self::I>().read_unaligned() }
     }
     #[inline(always)]
     unsafe fn store_bytes(to: *mut u8, bytes: Self::I) {
-        // SAFETY: the caller gives 32 writable bytes.
+        // SAFETY: the caller passes 32 writable bytes.
         unsafe { to.cast::<Self::I>().write_unaligned(bytes) }
     }
     #[inline(always)]
     unsafe fn splat_quad(from: *const i8) -> Self::I {
-        // SAFETY: the caller gives 4 readable bytes.
+        // SAFETY: the caller passes 4 readable bytes.
         [unsafe { from.cast::<i32>().read_unaligned() }; 8]
     }
     #[inline(always)]
@@ -86,27 +86,27 @@ impl Isa for Portable {
     }
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::F {
-        // SAFETY: the caller gives 8 readable values.
+        // SAFETY: the caller passes 8 readable values.
         unsafe { from.cast::<Self::F>().read_unaligned() }
     }
     #[inline(always)]
     unsafe fn load_f16(from: *const f16) -> Self::F {
-        // SAFETY: the caller gives 8 readable values.
+        // SAFETY: the caller passes 8 readable values.
         unsafe { from.cast::<[f16; 8]>().read_unaligned() }.map(f16::to_f32)
     }
     #[inline(always)]
     unsafe fn load_bf16(from: *const bf16) -> Self::F {
-        // SAFETY: the caller gives 8 readable values.
+        // SAFETY: the caller passes 8 readable values.
         unsafe { from.cast::<[bf16; 8]>().read_unaligned() }.map(bf16::to_f32)
     }
     #[inline(always)]
     unsafe fn load_i8(from: *const i8) -> Self::F {
-        // SAFETY: the caller gives 8 readable values.
+        // SAFETY: the caller passes 8 readable values.
         unsafe { from.cast::<[i8; 8]>().read_unaligned() }.map(f32::from)
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, values: Self::F) {
-        // SAFETY: the caller gives 8 writable values.
+        // SAFETY: the caller passes 8 writable values.
         unsafe { to.cast::<Self::F>().write_unaligned(values) }
     }
     #[inline(always)]
@@ -125,7 +125,7 @@ impl Isa for Portable {
     unsafe fn div(a: Self::F, b: Self::F) -> Self::F {
         from_fn(|lane| a[lane] / b[lane])
     }
-    /// Two roundings: a processor without this instruction would emulate one slowly.
+    /// Rounds twice, because a true FMA would be emulated slowly on processors without the instruction.
     #[inline(always)]
     unsafe fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         from_fn(|lane| a[lane] * b[lane] + c[lane])
@@ -185,7 +185,7 @@ impl Isa for Portable {
     }
     #[inline(always)]
     unsafe fn store_i8(to: *mut i8, lanes: Self::I) {
-        // SAFETY: the caller gives 8 writable bytes.
+        // SAFETY: the caller passes 8 writable bytes.
         unsafe { to.cast::<[i8; 8]>().write_unaligned(lanes.map(|lane| lane as i8)) }
     }
     #[inline(always)]

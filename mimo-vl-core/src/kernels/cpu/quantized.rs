@@ -1,27 +1,28 @@
-//! Products with quantized weights: bytes times bytes, summed as integers inside a group, scaled, and summed as f32.
+//! Products with quantized weights: integer dot products inside each group, scaled and summed as f32.
 //!
-//! Few rows of activations read the quantized codes as they stream from memory. For many, a panel is unpacked, a part
-//! that fits the first cache at a time, and goes over all rows.
+//! With few activation rows, the codes are decoded as they stream from memory. With many, each panel is unpacked to
+//! bytes in chunks that fit the L1 cache, and every chunk is multiplied with all rows.
 
 use std::ops::Range;
 
 use half::f16;
 
 use super::activations::Activations;
-use super::codes::{Bytes, Nibbles, QUAD, Source};
+use super::codes::{Bytes, CodeSource, Nibbles, QUAD};
 use super::disjoint::Disjoint;
 use super::isa::{Isa, Kernel};
-use super::pool::split;
+use super::pool::parallel_for;
 use super::rowwise::gate_row;
 use super::{SimdLevel, run};
-use crate::quant::{PANEL, QuantFormat};
+use crate::quant::{PANEL_ROWS, QuantFormat};
 
-/// Rows of activations that share one pass over the quantized codes.
-const FEW: usize = 6;
-/// Columns of a panel that are unpacked at a time: 32 KiB.
-const COLUMNS: usize = 1024;
+/// Activation rows that share one pass over the codes: their sums fit the AVX-512 registers beside two registers of
+/// weights.
+const PASS_ROWS: usize = 6;
+/// Columns of a panel that are unpacked at a time: 32 KiB, the size of an L1 cache.
+const UNPACK_COLUMNS: usize = 1024;
 
-/// A quantized matrix, as in [`QuantizedData`](crate::kernels::QuantizedData).
+/// View of a quantized matrix in the layout of [`QuantizedData`](crate::kernels::QuantizedData).
 #[derive(Debug, Clone, Copy)]
 pub(in crate::kernels) struct Matrix<'a> {
     pub(in crate::kernels) codes: &'a [u8],
@@ -33,7 +34,7 @@ pub(in crate::kernels) struct Matrix<'a> {
 /// `out = activations · matrixᵀ + bias`.
 ///
 /// # Panics
-/// When the sizes do not fit one another.
+/// If the sizes do not match.
 pub(in crate::kernels) fn multiply(
     level: SimdLevel,
     activations: &Activations,
@@ -45,15 +46,16 @@ pub(in crate::kernels) fn multiply(
     assert_eq!(out.len(), activations.rows * matrix.rows);
     if !out.is_empty() {
         let out = Disjoint::new(out);
-        product.each_panel(matrix.rows.div_ceil(PANEL), |panel| run(level, Plain { product, out: &out, panel }));
+        product
+            .each_panel(matrix.rows.div_ceil(PANEL_ROWS), |panel| run(level, PlainPanel { product, out: &out, panel }));
     }
 }
 
-/// `out = silu(gate) · up`, where `gate` and `up` are the first and the second half of the columns of
-/// `activations · matrixᵀ + bias`, each of them whole panels.
+/// `out = silu(gate) · up`, where `gate` and `up` are the two halves of the columns of `activations · matrixᵀ + bias`,
+/// each a multiple of [`PANEL_ROWS`].
 ///
 /// # Panics
-/// When the sizes do not fit one another.
+/// If the sizes do not match.
 pub(in crate::kernels) fn multiply_gated(
     level: SimdLevel,
     activations: &Activations,
@@ -62,14 +64,19 @@ pub(in crate::kernels) fn multiply_gated(
     out: &mut [f32],
 ) {
     let product = Product::new(activations, matrix, bias);
-    assert!(matrix.rows.is_multiple_of(2 * PANEL), "halves of {} rows", matrix.rows);
+    assert!(
+        matrix.rows.is_multiple_of(2 * PANEL_ROWS),
+        "the halves of {} rows are not a number of full panels",
+        matrix.rows
+    );
     assert_eq!(out.len(), activations.rows * matrix.rows / 2);
     if !out.is_empty() {
         let out = Disjoint::new(out);
-        product.each_panel(matrix.rows / 2 / PANEL, |panel| run(level, Gated { product, out: &out, panel }));
+        product.each_panel(matrix.rows / 2 / PANEL_ROWS, |panel| run(level, GatedPanel { product, out: &out, panel }));
     }
 }
 
+/// Operands of a product.
 #[derive(Clone, Copy)]
 struct Product<'a> {
     activations: &'a Activations,
@@ -77,58 +84,58 @@ struct Product<'a> {
     bias: Option<&'a [f32]>,
 }
 
-/// One panel's columns of a product.
-struct Plain<'a> {
+/// Kernel for the output columns of one panel.
+struct PlainPanel<'a> {
     product: Product<'a>,
     out: &'a Disjoint<'a, f32>,
     panel: usize,
 }
 
-/// One panel's columns of a gated product.
-struct Gated<'a> {
+/// Kernel for the output columns of one panel of a gated product.
+struct GatedPanel<'a> {
     product: Product<'a>,
     out: &'a Disjoint<'a, f32>,
     panel: usize,
 }
 
-impl Kernel for Plain<'_> {
+impl Kernel for PlainPanel<'_> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
         let Self { product, out, panel } = self;
         let (rows, stride) = (product.activations.rows, product.matrix.rows);
-        let columns = panel * PANEL..stride.min((panel + 1) * PANEL);
-        // SAFETY: each panel is in one part of the work, and the results of a row are as many as its columns.
+        let columns = panel * PANEL_ROWS..stride.min((panel + 1) * PANEL_ROWS);
+        // SAFETY: each panel belongs to exactly one part of the work, and a row of `out` has `stride` values.
         unsafe {
             let part = |row: usize| out.part(row * stride + columns.start..row * stride + columns.end);
-            if columns.len() == PANEL {
+            if columns.len() == PANEL_ROWS {
                 return product.sums::<I>(panel, out.start().add(columns.start), stride);
             }
-            let mut sums = vec![0.0; rows * PANEL];
-            product.sums::<I>(panel, sums.as_mut_ptr(), PANEL);
-            for (row, sums) in sums.chunks_exact(PANEL).enumerate() {
+            let mut sums = vec![0.0; rows * PANEL_ROWS];
+            product.sums::<I>(panel, sums.as_mut_ptr(), PANEL_ROWS);
+            for (row, sums) in sums.chunks_exact(PANEL_ROWS).enumerate() {
                 part(row).copy_from_slice(&sums[..columns.len()]);
             }
         }
     }
 }
 
-impl Kernel for Gated<'_> {
+impl Kernel for GatedPanel<'_> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
         let Self { product, out, panel } = self;
         let (rows, stride) = (product.activations.rows, product.matrix.rows / 2);
-        let (mut gate, mut up) = (vec![0.0; rows * PANEL], vec![0.0; rows * PANEL]);
-        // SAFETY: as in `Plain`.
+        let (mut gate, mut up) = (vec![0.0; rows * PANEL_ROWS], vec![0.0; rows * PANEL_ROWS]);
+        // SAFETY: as in `PlainPanel`.
         unsafe {
-            product.sums::<I>(panel, gate.as_mut_ptr(), PANEL);
-            product.sums::<I>(stride / PANEL + panel, up.as_mut_ptr(), PANEL);
-            for (row, (gate, up)) in gate.chunks_exact(PANEL).zip(up.chunks_exact(PANEL)).enumerate() {
-                let start = row * stride + panel * PANEL;
-                gate_row::<I>(gate, up, out.part(start..start + PANEL));
+            product.sums::<I>(panel, gate.as_mut_ptr(), PANEL_ROWS);
+            product.sums::<I>(stride / PANEL_ROWS + panel, up.as_mut_ptr(), PANEL_ROWS);
+            for (row, (gate, up)) in gate.chunks_exact(PANEL_ROWS).zip(up.chunks_exact(PANEL_ROWS)).enumerate() {
+                let start = row * stride + panel * PANEL_ROWS;
+                gate_row::<I>(gate, up, out.part(start..start + PANEL_ROWS));
             }
         }
     }
@@ -139,45 +146,47 @@ impl<'a> Product<'a> {
         let Activations { groups, group, .. } = *activations;
         let Matrix { codes, scales, rows, format } = matrix;
         format.check();
-        let blocks = rows.div_ceil(PANEL) * groups;
+        let blocks = rows.div_ceil(PANEL_ROWS) * groups;
         assert_eq!(group, format.group);
-        assert_eq!((codes.len(), scales.len()), (blocks * format.block_bytes(), blocks * PANEL));
+        assert_eq!((codes.len(), scales.len()), (blocks * format.block_bytes(), blocks * PANEL_ROWS));
         assert!(bias.is_none_or(|bias| bias.len() == rows));
         Self { activations, matrix, bias }
     }
 
-    /// Do `work` for each panel, with all threads.
+    /// Calls `work` for each panel, on all threads.
     fn each_panel(&self, panels: usize, work: impl Fn(usize) + Sync) {
-        // Parts large enough that fetching ahead pays, small enough that the threads end together.
-        let part = if self.activations.rows <= FEW { panels.div_ceil(32).max(1) } else { 1 };
-        split(panels, part, |part| part.for_each(&work));
+        // Parts are large enough for prefetching to pay and small enough for threads to finish together.
+        let part = if self.activations.rows <= PASS_ROWS { panels.div_ceil(32).max(1) } else { 1 };
+        parallel_for(panels, part, |part| part.for_each(&work));
     }
 
-    /// Write the results of all rows for the columns of a panel, the ones that fill it up included.
+    /// Computes the results of all rows for the columns of a panel, padding included.
     #[inline(always)]
     unsafe fn sums<I: Isa>(&self, panel: usize, sums: *mut f32, stride: usize) {
         let Activations { rows, groups, group, .. } = *self.activations;
-        let mut start = [0.0; PANEL];
+        let mut start = [0.0; PANEL_ROWS];
         if let Some(bias) = self.bias {
-            let bias = &bias[panel * PANEL..self.matrix.rows.min((panel + 1) * PANEL)];
+            let bias = &bias[panel * PANEL_ROWS..self.matrix.rows.min((panel + 1) * PANEL_ROWS)];
             start[..bias.len()].copy_from_slice(bias);
         }
-        // SAFETY: the sizes were checked; there is room for the panel's columns in each row.
+        // SAFETY: the sizes were checked; each row of `sums` has space for the panel's columns.
         unsafe {
             for row in 0..rows {
-                sums.add(row * stride).copy_from_nonoverlapping(start.as_ptr(), PANEL);
+                sums.add(row * stride).copy_from_nonoverlapping(start.as_ptr(), PANEL_ROWS);
             }
-            let at = At { panel, sums, stride };
-            if rows <= FEW {
+            let at = PanelSums { panel, sums, stride };
+            if rows <= PASS_ROWS {
                 let codes = self.matrix.codes.as_ptr().add(panel * groups * self.matrix.format.block_bytes());
-                match self.matrix.format.levels.of_four_bits() {
-                    Some(levels) => self.rows::<I, _>(&Nibbles::<I>(I::levels(levels)), codes, 0..groups, FEW, at),
-                    None => self.rows::<I, _>(&Bytes::<true>, codes, 0..groups, FEW, at),
+                match self.matrix.format.codebook.lookup_table() {
+                    Some(levels) => {
+                        self.rows::<I, _>(&Nibbles::<I>(I::levels(levels)), codes, 0..groups, PASS_ROWS, at)
+                    }
+                    None => self.rows::<I, _>(&Bytes::<true>, codes, 0..groups, PASS_ROWS, at),
                 }
             } else {
-                let mut unpacked = Aligned([0; COLUMNS * PANEL]);
-                for first in (0..groups).step_by(COLUMNS / group) {
-                    let chunk = first..(first + COLUMNS / group).min(groups);
+                let mut unpacked = Aligned([0; UNPACK_COLUMNS * PANEL_ROWS]);
+                for first in (0..groups).step_by(UNPACK_COLUMNS / group) {
+                    let chunk = first..(first + UNPACK_COLUMNS / group).min(groups);
                     self.unpack::<I>(panel, chunk.clone(), &mut unpacked.0);
                     self.rows::<I, _>(&Bytes::<false>, unpacked.0.as_ptr(), chunk, I::LANES * 3 / 8, at);
                 }
@@ -185,53 +194,59 @@ impl<'a> Product<'a> {
         }
     }
 
-    /// The codes of some groups as bytes that [`Isa::dot`] takes.
+    /// Unpacks the codes of a range of groups to the bytes that [`Isa::dot`] expects.
     #[inline(always)]
-    unsafe fn unpack<I: Isa>(&self, panel: usize, groups: Range<usize>, to: &mut [u8; COLUMNS * PANEL]) {
+    unsafe fn unpack<I: Isa>(
+        &self,
+        panel: usize,
+        groups: Range<usize>,
+        output: &mut [u8; UNPACK_COLUMNS * PANEL_ROWS],
+    ) {
         let bytes = self.matrix.format.block_bytes();
         let first = panel * self.activations.groups + groups.start;
         let codes = &self.matrix.codes[first * bytes..(first + groups.len()) * bytes];
         let register = 4 * I::LANES;
-        // SAFETY: reads stay in `codes`, writes in `to`, since a chunk has at most `COLUMNS` columns.
+        // SAFETY: reads are in bounds of `codes`, writes of `output`, since a chunk has at most `UNPACK_COLUMNS`
+        // columns.
         unsafe {
-            match self.matrix.format.levels.of_four_bits() {
+            match self.matrix.format.codebook.lookup_table() {
                 Some(levels) => {
                     let levels = I::levels(levels);
                     for (index, quads) in codes.chunks_exact(QUAD).enumerate() {
                         for at in (0..QUAD).step_by(register) {
                             let codes = I::load_bytes(quads.as_ptr().add(at));
-                            let to = to.as_mut_ptr().add(2 * index * QUAD + at);
-                            I::store_bytes(to, I::low(codes, levels));
-                            I::store_bytes(to.add(QUAD), I::high(codes, levels));
+                            let output = output.as_mut_ptr().add(2 * index * QUAD + at);
+                            I::store_bytes(output, I::low(codes, levels));
+                            I::store_bytes(output.add(QUAD), I::high(codes, levels));
                         }
                     }
                 }
                 None => {
                     for at in (0..codes.len()).step_by(register) {
-                        let to = to.as_mut_ptr().add(at);
-                        I::store_bytes(to, I::bytes(I::load_bytes(codes.as_ptr().add(at))));
+                        let output = output.as_mut_ptr().add(at);
+                        I::store_bytes(output, I::bytes(I::load_bytes(codes.as_ptr().add(at))));
                     }
                 }
             }
         }
     }
 
-    /// Add the products of some groups to the sums of all rows, up to `most` rows at a time.
+    /// Adds the products over a range of groups to the sums of all rows, at most `max_rows` rows at a time.
     #[inline(always)]
-    unsafe fn rows<I: Isa, S: Source<I>>(
+    unsafe fn rows<I: Isa, S: CodeSource<I>>(
         &self,
         source: &S,
         codes: *const u8,
         groups: Range<usize>,
-        most: usize,
-        at: At,
+        max_rows: usize,
+        at: PanelSums,
     ) {
         let mut row = 0;
         while row < self.activations.rows {
             let groups = groups.clone();
             // SAFETY: as for this function.
             row += unsafe {
-                match (self.activations.rows - row).min(most) {
+                match (self.activations.rows - row).min(max_rows) {
                     6.. => self.tile::<I, S, 6>(source, codes, groups, row, at),
                     4..6 => self.tile::<I, S, 4>(source, codes, groups, row, at),
                     3 => self.tile::<I, S, 3>(source, codes, groups, row, at),
@@ -243,21 +258,21 @@ impl<'a> Product<'a> {
     }
 
     #[inline(always)]
-    unsafe fn tile<I: Isa, S: Source<I>, const M: usize>(
+    unsafe fn tile<I: Isa, S: CodeSource<I>, const M: usize>(
         &self,
         source: &S,
         codes: *const u8,
         groups: Range<usize>,
         row: usize,
-        At { panel, sums, stride }: At,
+        PanelSums { panel, sums, stride }: PanelSums,
     ) -> usize {
         let activations = self.activations;
         let group = activations.group;
         let block = S::QUAD_BYTES * group / 4;
-        // SAFETY: the sizes were checked, and the rows are there.
+        // SAFETY: the sizes were checked, and the rows are in bounds.
         unsafe {
-            let scales = self.matrix.scales.as_ptr().add(panel * activations.groups * PANEL);
-            for lane in (0..PANEL).step_by(2 * I::LANES) {
+            let scales = self.matrix.scales.as_ptr().add(panel * activations.groups * PANEL_ROWS);
+            for lane in (0..PANEL_ROWS).step_by(2 * I::LANES) {
                 let mut codes = codes.add(4 * lane);
                 let at = |m: usize, half: usize| sums.add((row + m) * stride + lane + half * I::LANES);
                 let mut total: [[I::F; 2]; M] = std::array::from_fn(|m| [I::load(at(m, 0)), I::load(at(m, 1))]);
@@ -267,12 +282,12 @@ impl<'a> Product<'a> {
                         activations.codes.as_ptr().add((entry + m * activations.groups) * group)
                     });
                     let mut acc: [[I::I; 2]; M] = std::array::from_fn(|m| {
-                        [I::splat_i32(*activations.starts.as_ptr().add(entry + m * activations.groups)); 2]
+                        [I::splat_i32(*activations.initial.as_ptr().add(entry + m * activations.groups)); 2]
                     });
                     source.dots(codes, &rows, group, &mut acc);
-                    // After the last group it points behind the codes, from where nothing is read.
+                    // After the last group, this points past the codes and is not read.
                     codes = codes.wrapping_add(block);
-                    let scales = scales.add(index * PANEL + lane);
+                    let scales = scales.add(index * PANEL_ROWS + lane);
                     let weights = [I::load_f16(scales), I::load_f16(scales.add(I::LANES))];
                     for m in 0..M {
                         let scale = I::splat(*activations.scales.as_ptr().add(entry + m * activations.groups));
@@ -292,15 +307,16 @@ impl<'a> Product<'a> {
     }
 }
 
-/// Lines of the caches start at multiples of 64.
+/// Buffer that is aligned to cache lines.
 #[repr(align(64))]
-struct Aligned([u8; COLUMNS * PANEL]);
+struct Aligned([u8; UNPACK_COLUMNS * PANEL_ROWS]);
 
-/// Where the sums of a panel are.
+/// Location of the sums of a panel.
 #[derive(Clone, Copy)]
-struct At {
+struct PanelSums {
     panel: usize,
+    /// Sum of the first row and column.
     sums: *mut f32,
-    /// From one row to the next.
+    /// Distance between rows, in values.
     stride: usize,
 }

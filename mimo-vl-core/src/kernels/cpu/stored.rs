@@ -1,14 +1,14 @@
-//! Types in which weights, keys and values are kept.
+//! Element types in which weights, keys and values are stored.
 
 use half::{bf16, f16};
 
 use super::isa::Isa;
 
-/// A number format that is widened to f32 when it is read.
+/// An element type that is converted to f32 when it is read.
 pub(in crate::kernels) trait Stored: Copy + Sync {
-    /// As many values as a register holds.
+    /// Loads one register of values.
     unsafe fn load<I: Isa>(from: *const Self) -> I::F;
-    /// One value.
+    /// Converts one value.
     fn get(self) -> f32;
 }
 

@@ -1,12 +1,12 @@
-//! The portable kernels on small slices against plain loops. They are few and small, so that Miri can run them; larger
-//! sizes and the other levels of instructions are tested in `kernels/flex/tests.rs`.
+//! Tests of the portable kernels against plain loops, few and small enough for Miri. Larger sizes and the other SIMD
+//! levels are tested in `kernels/flex/tests.rs`.
 #![allow(clippy::unwrap_used)]
 
 use half::f16;
 
 use super::*;
 use crate::kernels::{Mask, QuantizedData};
-use crate::quant::{Codebook, PANEL, QuantFormat};
+use crate::quant::{Codebook, PANEL_ROWS, QuantFormat};
 
 fn noise(seed: u32, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
@@ -17,11 +17,11 @@ fn noise(seed: u32, count: usize) -> Vec<f32> {
     std::iter::repeat_with(next).take(count).collect()
 }
 
-fn assert_close(given: &[f32], expected: &[f32]) {
-    assert_eq!(given.len(), expected.len());
-    let largest = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
-    for (index, (given, expected)) in given.iter().zip(expected).enumerate() {
-        assert!((given - expected).abs() <= 1e-5 * largest.max(1e-3), "{index}: {given} and {expected}");
+fn assert_close(actual: &[f32], expected: &[f32]) {
+    assert_eq!(actual.len(), expected.len());
+    let largest = expected.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
+    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        assert!((actual - expected).abs() <= 1e-5 * largest.max(1e-3), "{index}: {actual}, expected {expected}");
     }
 }
 
@@ -29,60 +29,61 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// What the codes stand for, by the description of the layout.
-fn unpacked(data: &QuantizedData) -> Vec<f32> {
-    let QuantFormat { levels, group } = data.format;
+/// The weights of a quantized matrix, computed from the description of the layout.
+fn dequantized(data: &QuantizedData) -> Vec<f32> {
+    let QuantFormat { codebook, group } = data.format;
     let groups = data.width.div_ceil(group);
     let weight = |row: usize, column: usize| {
-        let (index, column) = (row / PANEL * groups + column / group, column % group);
+        let (index, column) = (row / PANEL_ROWS * groups + column / group, column % group);
         let block = &data.codes[index * data.format.block_bytes()..];
-        let level = match levels.of_four_bits() {
-            Some(levels) => {
-                let byte = block[column / 8 * 4 * PANEL + row % PANEL * 4 + column % 4];
-                f32::from(levels[usize::from(byte >> (column / 4 % 2 * 4) & 15)])
+        let level = match codebook.lookup_table() {
+            Some(table) => {
+                let byte = block[column / 8 * 4 * PANEL_ROWS + row % PANEL_ROWS * 4 + column % 4];
+                f32::from(table[usize::from(byte >> (column / 4 % 2 * 4) & 15)])
             }
-            None => f32::from(block[column / 4 * 4 * PANEL + row % PANEL * 4 + column % 4]) - 128.0,
+            None => f32::from(block[column / 4 * 4 * PANEL_ROWS + row % PANEL_ROWS * 4 + column % 4]) - 128.0,
         };
-        level * data.scales[index * PANEL + row % PANEL].to_f32() / 128.0
+        level * data.scales[index * PANEL_ROWS + row % PANEL_ROWS].to_f32() / 128.0
     };
     (0..data.rows).flat_map(|row| (0..data.width).map(move |column| (row, column))).map(|(r, c)| weight(r, c)).collect()
 }
 
 #[test]
-fn products_with_packed_weights() {
-    for (levels, rows_of_x, rows, width) in [
+fn products_with_quantized_weights_match_plain_loops() {
+    for (codebook, x_rows, rows, width) in [
         (Codebook::Normal4, 1, 33, 70),
         (Codebook::Linear8, 2, 64, 64),
         (Codebook::Linear4, 7, 64, 33),
         (Codebook::Normal4, 9, 5, 130),
     ] {
-        let format = QuantFormat { levels, group: 32 };
+        let format = QuantFormat { codebook, group: 32 };
         let weights = noise(1, rows * width);
-        let (data, _) =
-            quantize_matrix([rows, width], format, |row, to| to.copy_from_slice(&weights[row * width..][..width]))
-                .unwrap();
-        // Activations that bytes hold exactly.
-        let x: Vec<f32> = noise(2, rows_of_x * width).iter().map(|x| (x * 127.0).round()).collect();
+        let (data, _) = quantize_matrix([rows, width], format, |row, output| {
+            output.copy_from_slice(&weights[row * width..][..width])
+        })
+        .unwrap();
+        // Activations that are exactly representable in 8 bits.
+        let x: Vec<f32> = noise(2, x_rows * width).iter().map(|x| (x * 127.0).round()).collect();
         let x: Vec<f32> = x
             .chunks(width)
             .flat_map(|row| row.iter().enumerate().map(|(at, x)| if at % 32 == 0 { 127.0 } else { *x }))
             .collect();
         let bias = noise(3, rows);
         let mut activations = Activations::default();
-        activations.fill(SimdLevel::Portable, &x, rows_of_x, width, format.group);
+        activations.quantize(SimdLevel::Portable, &x, x_rows, width, format.group);
         let matrix = Matrix { codes: &data.codes, scales: &data.scales, rows, format };
-        let mut out = vec![0.0; rows_of_x * rows];
+        let mut out = vec![0.0; x_rows * rows];
         multiply(SimdLevel::Portable, &activations, matrix, Some(&bias), &mut out);
-        let weights = unpacked(&data);
+        let weights = dequantized(&data);
         let product = |x: &[f32], row: usize| bias[row] + dot(x, &weights[row * width..][..width]);
         let expected: Vec<f32> =
             x.chunks(width).flat_map(|x| (0..rows).map(|row| product(x, row)).collect::<Vec<_>>()).collect();
         assert_close(&out, &expected);
-        if rows == 2 * PANEL {
-            let mut out = vec![0.0; rows_of_x * PANEL];
+        if rows == 2 * PANEL_ROWS {
+            let mut out = vec![0.0; x_rows * PANEL_ROWS];
             multiply_gated(SimdLevel::Portable, &activations, matrix, Some(&bias), &mut out);
             let gated = |row: &[f32]| {
-                (0..PANEL).map(|at| row[at] / (1.0 + (-row[at]).exp()) * row[PANEL + at]).collect::<Vec<_>>()
+                (0..PANEL_ROWS).map(|at| row[at] / (1.0 + (-row[at]).exp()) * row[PANEL_ROWS + at]).collect::<Vec<_>>()
             };
             assert_close(&out, &expected.chunks(rows).flat_map(gated).collect::<Vec<_>>());
         }
@@ -90,22 +91,22 @@ fn products_with_packed_weights() {
 }
 
 #[test]
-fn laid_out_codes_are_in_their_places() {
-    let format = QuantFormat { levels: Codebook::Linear8, group: 32 };
+fn repacked_codes_follow_the_documented_layout() {
+    let format = QuantFormat { codebook: Codebook::Linear8, group: 32 };
     let (rows, width) = (35, 64);
     let code = |row: usize, column: usize| ((row * 31 + column * 7) % 256) as u8;
     let data = repack_matrix([rows, width], format, |row, codes, scales| {
-        codes.iter_mut().enumerate().for_each(|(column, to)| *to = code(row, column));
+        codes.iter_mut().enumerate().for_each(|(column, output)| *output = code(row, column));
         scales.fill(f16::from_f32(128.0));
-        Some(RoundingError::default())
+        Some(QuantizationError::default())
     });
     let (data, _) = data.unwrap();
     let expected: Vec<f32> = (0..rows * width).map(|at| f32::from(code(at / width, at % width)) - 128.0).collect();
-    assert_eq!(unpacked(&data), expected);
+    assert_eq!(dequantized(&data), expected);
 }
 
 #[test]
-fn products_with_stored_weights() {
+fn products_with_unquantized_weights_match_plain_loops() {
     for (rows, columns, width) in [(1, 3, 40), (5, 7, 17)] {
         let (x, weight, bias) = (noise(4, rows * width), noise(5, columns * width), noise(6, columns));
         let mut out = vec![0.0; rows * columns];
@@ -118,18 +119,18 @@ fn products_with_stored_weights() {
 }
 
 #[test]
-fn attention_with_and_without_layout() {
+fn attention_with_and_without_repacking_matches_plain_loops() {
     for (heads, kv_heads, queries, keys, head_dim) in [(2, 1, 1, 5, 16), (2, 1, 20, 21, 16), (2, 2, 3, 66, 7)] {
         let q = noise(7, queries * heads * head_dim);
         let (k, v) = (noise(8, kv_heads * keys * head_dim), noise(9, kv_heads * keys * head_dim));
         let sizes = Sizes { batch: 1, heads, kv_heads, queries, keys, head_dim };
         let offset = keys - queries;
-        // Queries lie as a projection gives them, keys and values head by head.
-        let of_q = Heads { values: &q[..], offset: 0, strides: [0, head_dim, heads * head_dim] };
-        let of =
-            |values| Keys { rows: Heads { values, offset: 0, strides: [0, keys * head_dim, head_dim] }, scales: None };
+        // Queries are row by row, as projections output them; keys and values head by head, as in the cache.
+        let q_view = HeadsView { values: &q[..], offset: 0, strides: [0, head_dim, heads * head_dim] };
+        let kv_strides = [0, keys * head_dim, head_dim];
+        let kv_view = |values| KvView { rows: HeadsView { values, offset: 0, strides: kv_strides }, scales: None };
         let mut out = vec![0.0; q.len()];
-        attend::<f32>(SimdLevel::Portable, sizes, of_q, of(&k), of(&v), Mask::Causal { offset }, &mut out);
+        attend::<f32>(SimdLevel::Portable, sizes, q_view, kv_view(&k), kv_view(&v), Mask::Causal { offset }, &mut out);
         let mut expected = Vec::new();
         for (query, head) in (0..queries).flat_map(|query| (0..heads).map(move |head| (query, head))) {
             let q = &q[(query * heads + head) * head_dim..][..head_dim];
@@ -148,10 +149,10 @@ fn attention_with_and_without_layout() {
 }
 
 #[test]
-fn rows_are_normed_turned_and_gated() {
+fn row_wise_operations_match_plain_loops() {
     let (count, width) = (2, 24);
     let (x, y, weight) = (noise(10, count * width), noise(11, count * width), noise(12, width));
-    let rows = |values| Rows { values, width, stride: width };
+    let rows = |values| RowsView { values, width, stride: width };
     let mut out = vec![0.0; count * width];
     rms_norm(SimdLevel::Portable, rows(&x), &weight, 1e-6, &mut out);
     let norm = |row: &[f32]| {
@@ -165,12 +166,12 @@ fn rows_are_normed_turned_and_gated() {
     let angles: Vec<f32> = noise(13, count * 6).iter().map(|x| x * 3.0).collect();
     let table = |f: fn(f32) -> f32| angles.chunks(6).flat_map(|row| [row, row].concat()).map(f).collect::<Vec<_>>();
     rope(SimdLevel::Portable, rows(&x), &table(f32::cos), &table(f32::sin), 12, &mut out);
-    let turned = |at: usize| {
+    let rotated = |at: usize| {
         let (start, angle) = (at / 12 * 12, angles[at / width * 6 + at % 6]);
         match at % 12 {
             0..6 => x[at] * angle.cos() - x[start + at % 6 + 6] * angle.sin(),
             _ => x[at] * angle.cos() + x[start + at % 6] * angle.sin(),
         }
     };
-    assert_close(&out, &(0..count * width).map(turned).collect::<Vec<_>>());
+    assert_close(&out, &(0..count * width).map(rotated).collect::<Vec<_>>());
 }

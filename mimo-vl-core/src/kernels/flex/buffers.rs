@@ -1,36 +1,36 @@
-//! Memory of large results, used again for the next one: what the system gives anew it clears page by page, which
-//! takes as long as some of the operations.
+//! Buffer pool for large results. Fresh memory is zeroed by the system page by page, which takes as long as some of the
+//! operations.
 
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
 
 use burn_std::{AllocationController, AllocationProperty, Bytes};
 
-/// Results from this size on are kept, in values; the allocator of the C library keeps smaller ones itself.
-const SMALLEST: usize = 1 << 18;
-/// Most values that are kept: 512 MiB.
-const MOST: usize = 1 << 27;
+/// Smallest buffer that is pooled, in values. The C library's allocator pools smaller ones itself.
+const MIN_REUSED: usize = 1 << 18;
+/// Largest total size of the pool, in values: 512 MiB.
+const MAX_FREE: usize = 1 << 27;
 
 static FREE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 
-/// Give back all memory that no tensor uses.
+/// Frees all buffers that no tensor uses.
 pub(super) fn release() {
     let free = std::mem::take(&mut *FREE.lock().unwrap_or_else(PoisonError::into_inner));
     drop(free);
 }
 
-/// Values that go back to the others when the last tensor that has them is dropped.
+/// A buffer that returns to the pool when the last tensor that uses it is dropped.
 pub(super) struct Buffer {
-    /// At least `len`; what lies beyond is of an earlier use.
+    /// At least `len` values; the rest is left over from an earlier use.
     values: Vec<f32>,
     len: usize,
 }
 
 impl Buffer {
-    /// A buffer of `len` values, which are to be written.
+    /// A buffer of `len` values with unspecified contents.
     pub(super) fn new(len: usize) -> Self {
         let mut values = None;
-        if len >= SMALLEST {
+        if len >= MIN_REUSED {
             let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
             let fitting = free.iter().enumerate().filter(|(_, values)| (len..=2 * len).contains(&values.len()));
             let best = fitting.min_by_key(|(_, values)| values.len()).map(|(index, _)| index);
@@ -81,9 +81,9 @@ impl AllocationController for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.values.len() >= SMALLEST {
+        if self.values.len() >= MIN_REUSED {
             let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-            if free.iter().map(Vec::len).sum::<usize>() + self.values.len() <= MOST {
+            if free.iter().map(Vec::len).sum::<usize>() + self.values.len() <= MAX_FREE {
                 free.push(std::mem::take(&mut self.values));
             }
         }
@@ -95,19 +95,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_used_again_only_after_it_was_dropped() {
+    fn memory_is_reused_only_after_its_last_owner_is_dropped() {
         let write = |len: usize, value: f32| {
             let mut buffer = Buffer::new(len);
             buffer.values().fill(value);
             buffer.into_bytes()
         };
-        let (first, second) = (write(SMALLEST, 1.0), write(SMALLEST + 3, 2.0));
+        let (first, second) = (write(MIN_REUSED, 1.0), write(MIN_REUSED + 3, 2.0));
         assert_ne!(first.as_ptr(), second.as_ptr());
-        assert_eq!(first.len(), 4 * SMALLEST);
+        assert_eq!(first.len(), 4 * MIN_REUSED);
         let copy = first.clone();
         drop(first);
-        let third = write(SMALLEST - SMALLEST / 4, 3.0);
-        assert!(copy.chunks_exact(4).all(|four| four == 1.0_f32.to_ne_bytes()), "a copy has memory of its own");
+        let third = write(MIN_REUSED - MIN_REUSED / 4, 3.0);
+        assert!(copy.chunks_exact(4).all(|four| four == 1.0_f32.to_ne_bytes()), "a clone has its own memory");
         assert!(second.chunks_exact(4).all(|four| four == 2.0_f32.to_ne_bytes()));
         assert!(third.chunks_exact(4).all(|four| four == 3.0_f32.to_ne_bytes()));
         release();

@@ -1,4 +1,4 @@
-//! Every level of instructions against plain arithmetic and against the portable bodies.
+//! Tests of every SIMD level against plain arithmetic and the portable bodies.
 #![allow(clippy::unwrap_used)]
 
 use burn::tensor::{DType, Tensor, TensorData};
@@ -6,13 +6,13 @@ use burn_flex::{Flex, FlexDevice};
 use half::f16;
 
 use crate::kernels::attention::{attention, write_int8_rows, write_rows};
-use crate::kernels::linear::{linear, widened};
+use crate::kernels::linear::{linear, to_f32};
 use crate::kernels::{
     Int8Rows, Kernels, Mask, QuantizedData, QuantizedWeight, SimdLevel, quantize_matrix, rotate_half_matrix, rowwise,
 };
 use crate::quant::{Codebook, QuantFormat};
 
-/// Numbers in −1..1 that are the same in every run.
+/// Reproducible random numbers in −1..1.
 pub(super) struct Noise(u64);
 
 impl Noise {
@@ -36,13 +36,13 @@ impl Noise {
     }
 }
 
-pub(super) fn levels() -> impl Iterator<Item = SimdLevel> {
+pub(super) fn simd_levels() -> impl Iterator<Item = SimdLevel> {
     SimdLevel::ALL.into_iter().filter(|level| level.is_supported())
 }
 
 fn matrix(noise: &mut Noise, rows: usize, width: usize, format: QuantFormat) -> QuantizedData {
     let mut data = QuantizedData::zeros(rows, width, format);
-    let limit = if format.levels.bits() == 4 { 256 } else { 255 };
+    let limit = if format.codebook.bits() == 4 { 256 } else { 255 };
     data.codes.fill_with(|| (noise.next() % limit) as u8 + u8::from(limit == 255));
     data.scales.fill_with(|| f16::from_f32(noise.value()));
     data
@@ -56,17 +56,18 @@ fn host<const D: usize>(tensor: Tensor<Flex, D>) -> Vec<f32> {
     tensor.into_data().into_vec().unwrap()
 }
 
-/// The activations as the kernels round them.
-fn rounded(x: &[f32], width: usize, group: usize) -> Vec<f32> {
+/// The activations as the kernels quantize them.
+fn quantized_activations(x: &[f32], width: usize, group: usize) -> Vec<f32> {
     let rows = x.chunks_exact(width).flat_map(|row| row.chunks(group));
     rows.flat_map(|group| {
-        let largest = group.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let largest = group.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
         let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
         group.iter().map(move |value| (value * inverse).round_ties_even() * (largest / 127.0))
     })
     .collect()
 }
 
+/// Relative error `‖a − b‖ / ‖b‖`.
 fn difference(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
@@ -75,7 +76,7 @@ fn difference(a: &[f32], b: &[f32]) -> f64 {
 }
 
 #[test]
-fn packed_products_are_those_of_the_rounded_activations() {
+fn quantized_products_match_products_of_quantized_activations() {
     let mut noise = Noise::new(1);
     let formats = [
         (Codebook::Normal4, 64),
@@ -84,8 +85,8 @@ fn packed_products_are_those_of_the_rounded_activations() {
         (Codebook::Linear8, 64),
         (Codebook::Normal4, 128),
     ];
-    for (levels_of, group) in formats {
-        let format = QuantFormat { levels: levels_of, group };
+    for (codebook, group) in formats {
+        let format = QuantFormat { codebook, group };
         for (rows, out, width) in [
             (1, 32, 64),
             (1, 33, 100),
@@ -101,16 +102,17 @@ fn packed_products_are_those_of_the_rounded_activations() {
             let quantized = QuantizedWeight::<Flex>::new(data, &FlexDevice);
             let x = noise.values(rows * width);
             let bias = (out % 2 == 0).then(|| on_device(noise.values(out), [out]));
-            let unpacked = on_device(rounded(&x, width, group), [rows, width]).matmul(quantized.unpack().transpose());
+            let unpacked = on_device(quantized_activations(&x, width, group), [rows, width])
+                .matmul(quantized.dequantize().transpose());
             let expected = match &bias {
                 Some(bias) => unpacked + bias.clone().unsqueeze::<2>(),
                 None => unpacked,
             };
             let expected = host(expected);
-            for level in levels() {
+            for level in simd_levels() {
                 let x = on_device(x.clone(), [rows, width]);
-                let given = level.force(|| host(Flex::linear_quantized(x, &quantized, bias.clone())));
-                let error = difference(&given, &expected);
+                let actual = level.force(|| host(Flex::linear_quantized(x, &quantized, bias.clone())));
+                let error = difference(&actual, &expected);
                 assert!(error < 3e-6, "{level:?} {format:?} {rows}×{width}→{out}: {error:e}");
             }
         }
@@ -118,23 +120,23 @@ fn packed_products_are_those_of_the_rounded_activations() {
 }
 
 #[test]
-fn the_portable_product_is_that_of_the_unpacked_weights() {
+fn the_portable_product_matches_the_dequantized_weights() {
     let mut noise = Noise::new(2);
-    let data = matrix(&mut noise, 70, 100, QuantFormat { levels: Codebook::Normal4, group: 64 });
+    let data = matrix(&mut noise, 70, 100, QuantFormat { codebook: Codebook::Normal4, group: 64 });
     let quantized = QuantizedWeight::<Flex>::new(data, &FlexDevice);
     let x = on_device(noise.values(300), [3, 100]);
-    let expected = host(x.clone().matmul(quantized.unpack().transpose()));
-    let given = host(crate::kernels::quantized::linear(x, &quantized, None));
-    assert!(difference(&given, &expected) < 1e-6);
+    let expected = host(x.clone().matmul(quantized.dequantize().transpose()));
+    let actual = host(crate::kernels::quantized::linear(x, &quantized, None));
+    assert!(difference(&actual, &expected) < 1e-6);
 }
 
 #[test]
-fn no_rows_and_zeros() {
+fn empty_and_zero_activations_give_empty_and_zero_results() {
     let quantized = QuantizedWeight::<Flex>::new(
-        QuantizedData::zeros(40, 64, QuantFormat { levels: Codebook::Linear8, group: 64 }),
+        QuantizedData::zeros(40, 64, QuantFormat { codebook: Codebook::Linear8, group: 64 }),
         &FlexDevice,
     );
-    for level in levels() {
+    for level in simd_levels() {
         level.force(|| {
             assert!(host(Flex::linear_quantized(on_device(vec![], [0, 64]), &quantized, None)).is_empty());
             assert_eq!(host(Flex::linear_quantized(on_device(vec![0.0; 128], [2, 64]), &quantized, None)), [0.0; 80]);
@@ -143,11 +145,11 @@ fn no_rows_and_zeros() {
 }
 
 #[test]
-fn norm_gating_and_rotation_are_those_of_the_portable_bodies() {
+fn row_wise_operations_match_the_portable_bodies() {
     let mut noise = Noise::new(3);
     for (rows, heads, head_dim) in [(1, 1, 2), (3, 2, 10), (5, 3, 32), (40, 5, 80), (2, 4, 128), (0, 2, 16)] {
         let width = heads * head_dim;
-        // Rows that are parts of wider ones.
+        // Rows that are slices of wider ones.
         let wide = on_device(noise.values(rows * (width + 7)), [rows, width + 7]);
         let x = wide.clone().slice([0..rows, 3..3 + width]);
         let up = wide.slice([0..rows, 7..7 + width]);
@@ -159,44 +161,45 @@ fn norm_gating_and_rotation_are_those_of_the_portable_bodies() {
             on_device(values.collect(), [rows, head_dim])
         };
         let (cos, sin) = (table(f32::cos), table(f32::sin));
-        let partner = rotate_half_matrix::<Flex>(head_dim, &FlexDevice);
+        let rotate_half = rotate_half_matrix::<Flex>(head_dim, &FlexDevice);
         let repeated = |table: &Tensor<Flex, 2>| table.clone().repeat_dim(1, heads);
-        let turned = rowwise::rope(x.clone(), repeated(&cos), repeated(&sin), partner.clone());
+        let rotated = rowwise::rope(x.clone(), repeated(&cos), repeated(&sin), rotate_half.clone());
         let normed = rowwise::rms_norm(x.clone(), weight.clone(), 1e-5);
         let gated = rowwise::swiglu(x.clone(), up.clone());
-        for level in levels() {
+        for level in simd_levels() {
             level.force(|| {
-                let given = Flex::rope(x.clone(), cos.clone(), sin.clone(), partner.clone());
-                assert!(difference(&host(given), &host(turned.clone())) < 1e-6, "rope {level:?} {rows}×{width}");
-                let given = Flex::rms_norm(x.clone(), weight.clone(), 1e-5);
-                assert!(difference(&host(given), &host(normed.clone())) < 1e-6, "norm {level:?} {rows}×{width}");
-                let given = Flex::swiglu(x.clone(), up.clone());
-                assert!(difference(&host(given), &host(gated.clone())) < 1e-6, "gate {level:?} {rows}×{width}");
+                let actual = Flex::rope(x.clone(), cos.clone(), sin.clone(), rotate_half.clone());
+                assert!(difference(&host(actual), &host(rotated.clone())) < 1e-6, "rope {level:?} {rows}×{width}");
+                let actual = Flex::rms_norm(x.clone(), weight.clone(), 1e-5);
+                assert!(difference(&host(actual), &host(normed.clone())) < 1e-6, "norm {level:?} {rows}×{width}");
+                let actual = Flex::swiglu(x.clone(), up.clone());
+                assert!(difference(&host(actual), &host(gated.clone())) < 1e-6, "gate {level:?} {rows}×{width}");
             });
         }
     }
 }
 
 #[test]
-fn gating_holds_at_the_ends_of_the_range() {
+fn swiglu_is_accurate_at_the_ends_of_the_range() {
     let gate =
         vec![0.0, -0.0, 1e-30, 20.0, -20.0, 87.5, -87.5, 1e4, -1e4, 3e38, -3e38, 89.0, -89.0, 1.0, -1.0, 0.5, 0.25];
     let shape = [1, gate.len()];
     let expected: Vec<f32> = gate.iter().map(|&x| (f64::from(x) / (1.0 + (-f64::from(x)).exp())) as f32).collect();
-    for level in levels() {
-        let given = level.force(|| host(Flex::swiglu(on_device(gate.clone(), shape), on_device(vec![1.0; 17], shape))));
-        for ((x, given), expected) in gate.iter().zip(given).zip(&expected) {
-            let error = (given - expected).abs();
-            assert!(error <= 1e-6 * expected.abs() + 1e-34, "{level:?}: silu({x}) is {given}, not {expected}");
+    for level in simd_levels() {
+        let actual =
+            level.force(|| host(Flex::swiglu(on_device(gate.clone(), shape), on_device(vec![1.0; 17], shape))));
+        for ((x, actual), expected) in gate.iter().zip(actual).zip(&expected) {
+            let error = (actual - expected).abs();
+            assert!(error <= 1e-6 * expected.abs() + 1e-34, "{level:?}: silu({x}) is {actual}, not {expected}");
         }
     }
 }
 
 #[test]
-fn attention_is_that_of_the_portable_body() {
+fn attention_matches_the_portable_body() {
     let mut noise = Noise::new(4);
     let cases = [
-        // batch, heads, heads of keys, queries, keys, values of a head
+        // batch, heads, kv_heads, queries, keys, head_dim
         (1, 4, 1, 1, 1, 16),
         (1, 8, 2, 1, 200, 128),
         (1, 8, 8, 1, 64, 80),
@@ -207,19 +210,19 @@ fn attention_is_that_of_the_portable_body() {
         (1, 4, 1, 70, 333, 128),
         (1, 3, 3, 5, 129, 7),
         (2, 2, 1, 0, 4, 16),
-        // More than is laid out at a time.
+        // More values than are repacked at a time.
         (1, 66, 33, 9, 1030, 128),
     ];
     for (batch, heads, kv_heads, queries, keys, head_dim) in cases {
-        // Heads lie inside rows, as projections give them; keys and values in a cache with room for more.
+        // Query heads are interleaved in rows, as projections output them; keys and values are in a larger cache.
         let q = on_device(noise.values(batch * queries * heads * head_dim), [batch, queries, heads, head_dim]);
         let q = q.swap_dims(1, 2).mul_scalar(3.0);
         let mut cache = || {
-            let room = on_device(
+            let cache = on_device(
                 noise.values(batch * kv_heads * (keys + 3) * head_dim),
                 [batch, kv_heads, keys + 3, head_dim],
             );
-            room.narrow(2, 0, keys)
+            cache.narrow(2, 0, keys)
         };
         let (k, v) = (cache(), cache());
         let mut masks = vec![Mask::Full];
@@ -233,14 +236,14 @@ fn attention_is_that_of_the_portable_body() {
             }
             let expected = host(attention(q.clone(), k.clone(), v.clone(), mask));
             let half = |x: &Tensor<Flex, 4>| x.clone().cast(DType::F16);
-            let expected_half = host(attention(q.clone(), widened(half(&k)), widened(half(&v)), mask));
-            for level in levels() {
+            let expected_half = host(attention(q.clone(), to_f32(half(&k)), to_f32(half(&v)), mask));
+            for level in simd_levels() {
                 level.force(|| {
                     let case = (level, mask, batch, heads, kv_heads, queries, keys, head_dim);
-                    let given = host(Flex::attention(q.clone(), k.clone(), v.clone(), mask));
-                    assert!(difference(&given, &expected) < 2e-6, "{case:?}: {:e}", difference(&given, &expected));
-                    let given = host(Flex::attention(q.clone(), half(&k), half(&v), mask));
-                    assert!(difference(&given, &expected_half) < 2e-6, "f16 {case:?}");
+                    let actual = host(Flex::attention(q.clone(), k.clone(), v.clone(), mask));
+                    assert!(difference(&actual, &expected) < 2e-6, "{case:?}: {:e}", difference(&actual, &expected));
+                    let actual = host(Flex::attention(q.clone(), half(&k), half(&v), mask));
+                    assert!(difference(&actual, &expected_half) < 2e-6, "f16 {case:?}");
                 });
             }
         }
@@ -248,7 +251,7 @@ fn attention_is_that_of_the_portable_body() {
 }
 
 #[test]
-fn products_of_few_rows_are_those_of_the_portable_body() {
+fn products_of_few_rows_match_the_portable_body() {
     let mut noise = Noise::new(5);
     for (rows, width, columns) in
         [(0, 8, 8), (1, 1, 1), (1, 160, 33), (2, 31, 70), (4, 100, 5), (7, 65, 12), (8, 300, 1), (9, 20, 20)]
@@ -258,10 +261,10 @@ fn products_of_few_rows_are_those_of_the_portable_body() {
         let bias = (columns % 2 == 1).then(|| on_device(noise.values(columns), [columns]));
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             let weight = weight.clone().cast(dtype);
-            let expected = host(linear(x.clone(), widened(weight.clone()), bias.clone()));
-            for level in levels() {
-                let given = level.force(|| host(Flex::linear(x.clone(), weight.clone(), bias.clone())));
-                let error = difference(&given, &expected);
+            let expected = host(linear(x.clone(), to_f32(weight.clone()), bias.clone()));
+            for level in simd_levels() {
+                let actual = level.force(|| host(Flex::linear(x.clone(), weight.clone(), bias.clone())));
+                let error = difference(&actual, &expected);
                 assert!(error < 1e-6, "{level:?} {dtype:?} {rows}×{width}→{columns}: {error:e}");
             }
         }
@@ -269,20 +272,20 @@ fn products_of_few_rows_are_those_of_the_portable_body() {
 }
 
 #[test]
-fn gated_products_are_gates_of_products() {
+fn gated_products_match_products_followed_by_swiglu() {
     let mut noise = Noise::new(6);
-    for levels_of in [Codebook::Normal4, Codebook::Linear8] {
-        let format = QuantFormat { levels: levels_of, group: 64 };
+    for codebook in [Codebook::Normal4, Codebook::Linear8] {
+        let format = QuantFormat { codebook, group: 64 };
         for (rows, out, width) in [(0, 64, 64), (1, 64, 100), (4, 128, 64), (9, 192, 1100), (3, 34, 64), (8, 32, 64)] {
             let quantized = QuantizedWeight::<Flex>::new(matrix(&mut noise, out, width, format), &FlexDevice);
             let bias = (rows % 2 == 1).then(|| on_device(noise.values(out), [out]));
             let x = on_device(noise.values(rows * width), [rows, width]);
-            for level in levels() {
+            for level in simd_levels() {
                 level.force(|| {
                     let expected = host(crate::kernels::quantized::gated(x.clone(), &quantized, bias.clone()));
-                    let given = host(Flex::gated_quantized(x.clone(), &quantized, bias.clone()));
-                    let error = difference(&given, &expected);
-                    assert!(error < 1e-6, "{level:?} {levels_of:?} {rows}×{width}→{out}: {error:e}");
+                    let actual = host(Flex::gated_quantized(x.clone(), &quantized, bias.clone()));
+                    let error = difference(&actual, &expected);
+                    assert!(error < 1e-6, "{level:?} {codebook:?} {rows}×{width}→{out}: {error:e}");
                 });
             }
         }
@@ -290,38 +293,37 @@ fn gated_products_are_gates_of_products() {
 }
 
 #[test]
-fn packed_matrices_unpack_to_the_rounded_weights() {
+fn dequantized_weights_differ_by_the_reported_error() {
     let mut noise = Noise::new(7);
-    for levels_of in [Codebook::Normal4, Codebook::Linear4, Codebook::Linear8] {
+    for codebook in [Codebook::Normal4, Codebook::Linear4, Codebook::Linear8] {
         for (rows, width, group) in [(33, 100, 64), (31, 64, 32), (1, 1, 64), (70, 300, 128)] {
             let weights = noise.values(rows * width);
-            let read = |row: usize, to: &mut [f32]| to.copy_from_slice(&weights[row * width..][..width]);
-            let (data, rounding) =
-                quantize_matrix([rows, width], QuantFormat { levels: levels_of, group }, read).unwrap();
-            let unpacked = host(QuantizedWeight::<Flex>::new(data, &FlexDevice).unpack());
+            let read = |row: usize, output: &mut [f32]| output.copy_from_slice(&weights[row * width..][..width]);
+            let (data, reported) = quantize_matrix([rows, width], QuantFormat { codebook, group }, read).unwrap();
+            let unpacked = host(QuantizedWeight::<Flex>::new(data, &FlexDevice).dequantize());
             let error = difference(&unpacked, &weights);
-            assert!((error - rounding.relative()).abs() < 1e-5, "{levels_of:?} {rows}×{width}: {error} {rounding:?}");
-            assert!(error < 0.12, "{levels_of:?} {rows}×{width}: {error}");
+            assert!((error - reported.relative()).abs() < 1e-5, "{codebook:?} {rows}×{width}: {error} {reported:?}");
+            assert!(error < 0.12, "{codebook:?} {rows}×{width}: {error}");
         }
     }
 }
 
 #[test]
-fn what_is_not_a_number_stays_none() {
+fn inputs_that_are_not_finite_give_nan() {
     let mut noise = Noise::new(8);
     let quantized = QuantizedWeight::<Flex>::new(
-        matrix(&mut noise, 40, 200, QuantFormat { levels: Codebook::Normal4, group: 64 }),
+        matrix(&mut noise, 40, 200, QuantFormat { codebook: Codebook::Normal4, group: 64 }),
         &FlexDevice,
     );
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for at in [0, 63, 100, 199] {
             let mut x = noise.values(2 * 200);
             x[200 + at] = bad;
-            for level in levels() {
+            for level in simd_levels() {
                 level.force(|| {
-                    let given = host(Flex::linear_quantized(on_device(x.clone(), [2, 200]), &quantized, None));
-                    assert!(given[..40].iter().all(|value| value.is_finite()), "{level:?} {bad} at {at}");
-                    assert!(given[40..].iter().all(|value| value.is_nan()), "{level:?} {bad} at {at}");
+                    let actual = host(Flex::linear_quantized(on_device(x.clone(), [2, 200]), &quantized, None));
+                    assert!(actual[..40].iter().all(|value| value.is_finite()), "{level:?} {bad} at {at}");
+                    assert!(actual[40..].iter().all(|value| value.is_nan()), "{level:?} {bad} at {at}");
                 });
             }
         }
@@ -331,17 +333,17 @@ fn what_is_not_a_number_stays_none() {
         let mut k = noise.values(keys * 16);
         k[2 * 16 + 5] = f32::NAN;
         let (k, v) = (on_device(k, [1, 1, keys, 16]), on_device(noise.values(keys * 16), [1, 1, keys, 16]));
-        for level in levels() {
-            let given = level.force(|| host(Flex::attention(q.clone(), k.clone(), v.clone(), Mask::Full)));
-            assert!(given.iter().all(|value| value.is_nan()), "{level:?}, {keys} keys");
+        for level in simd_levels() {
+            let actual = level.force(|| host(Flex::attention(q.clone(), k.clone(), v.clone(), Mask::Full)));
+            assert!(actual.iter().all(|value| value.is_nan()), "{level:?}, {keys} keys");
         }
     }
 }
 
 #[test]
 #[should_panic(expected = "groups of 24")]
-fn unknown_groups_are_refused() {
-    let _ = QuantizedData::zeros(32, 24, QuantFormat { levels: Codebook::Linear8, group: 24 });
+fn unknown_group_sizes_are_refused() {
+    let _ = QuantizedData::zeros(32, 24, QuantFormat { codebook: Codebook::Linear8, group: 24 });
 }
 
 #[test]
@@ -351,20 +353,20 @@ fn rows_are_written_in_place() {
         [(1, 2, 9, 16, 0, 9), (1, 3, 8, 5, 7, 1), (2, 2, 6, 8, 2, 3), (1, 1, 4, 8, 4, 0), (1, 8, 70, 128, 64, 1)]
     {
         for dtype in [DType::F32, DType::F16] {
-            let store =
+            let cache =
                 on_device(noise.values(batch * heads * capacity * head_dim), [batch, heads, capacity, head_dim]);
-            let store = store.cast(dtype);
+            let cache = cache.cast(dtype);
             let rows = on_device(noise.values(batch * count * heads * head_dim), [batch, count, heads, head_dim]);
             let rows = rows.swap_dims(1, 2);
-            let expected = write_rows(store.clone(), rows.clone(), start).into_data();
-            let shared = store.clone();
-            let given = Flex::write_rows(store.clone(), rows.clone(), start);
-            given.clone().into_data().assert_eq(&expected, true);
-            // What others hold is as it was, and what nobody else holds stays where it is.
-            shared.into_data().assert_eq(&store.into_data(), true);
+            let expected = write_rows(cache.clone(), rows.clone(), start).into_data();
+            let shared = cache.clone();
+            let actual = Flex::write_rows(cache.clone(), rows.clone(), start);
+            actual.clone().into_data().assert_eq(&expected, true);
+            // A shared tensor is not modified, and an unshared one is written in place.
+            shared.into_data().assert_eq(&cache.into_data(), true);
             let address = |tensor: &Tensor<Flex, 4>| tensor.clone().into_primitive().tensor().bytes().as_ptr();
-            let before = address(&given);
-            let again = Flex::write_rows(given, rows, start);
+            let before = address(&actual);
+            let again = Flex::write_rows(actual, rows, start);
             assert_eq!(address(&again), before, "copied");
             again.into_data().assert_eq(&expected, true);
         }
@@ -372,7 +374,7 @@ fn rows_are_written_in_place() {
 }
 
 #[test]
-fn rows_of_eight_bits_are_those_of_the_portable_bodies() {
+fn int8_rows_match_the_portable_bodies() {
     let mut noise = Noise::new(10);
     for (heads, kv_heads, queries, keys, head_dim) in
         [(4, 1, 1, 70, 16), (8, 2, 3, 40, 128), (4, 2, 50, 50, 24), (8, 2, 40, 200, 128), (2, 2, 1, 1, 80)]
@@ -384,38 +386,38 @@ fn rows_of_eight_bits_are_those_of_the_portable_bodies() {
         let q = floats(heads, queries);
         let [k, v] = [0, 1].map(|_| floats(kv_heads, keys));
         let empty = || Int8Rows::<Flex>::zeros([1, kv_heads, keys + 5, head_dim], &FlexDevice);
-        // In two parts, as tokens come.
+        // In two parts, as in prefill and decode.
         let filled = |rows: &Tensor<Flex, 4>, write: fn(Int8Rows<Flex>, Tensor<Flex, 4>, usize) -> Int8Rows<Flex>| {
             let cut = keys / 2;
-            let store = write(empty(), rows.clone().narrow(2, 0, keys - cut), 0);
-            if cut == 0 { store } else { write(store, rows.clone().narrow(2, keys - cut, cut), keys - cut) }
+            let cache = write(empty(), rows.clone().narrow(2, 0, keys - cut), 0);
+            if cut == 0 { cache } else { write(cache, rows.clone().narrow(2, keys - cut, cut), keys - cut) }
         };
         let native = [&k, &v].map(|rows| filled(rows, Flex::write_int8_rows));
         for (rows, native) in [&k, &v].into_iter().zip(&native) {
             let portable = filled(rows, write_int8_rows);
             assert!(difference(&host(native.scales.clone()), &host(portable.scales.clone())) < 1e-6);
-            let error = difference(&host(native.clone().floats()), &host(portable.floats()));
-            assert!(error < 2e-3, "a code that was equally near to two: {error:e}");
+            let error = difference(&host(native.clone().dequantize()), &host(portable.dequantize()));
+            assert!(error < 2e-3, "codes may differ only at ties: {error:e}");
             let exact = host(rows.clone());
-            let error = difference(&host(native.first(keys).floats()), &exact);
+            let error = difference(&host(native.first_rows(keys).dequantize()), &exact);
             assert!(error > 1e-3 && error < 6e-3, "{error:e}");
         }
-        let [k, v] = native.map(|rows| rows.first(keys));
+        let [k, v] = native.map(|rows| rows.first_rows(keys));
         let mask = Mask::Causal { offset: keys - queries };
-        let expected = host(attention(q.clone(), k.clone().floats(), v.clone().floats(), mask));
-        for level in levels() {
-            let given = level.force(|| host(Flex::attention_int8(q.clone(), k.clone(), v.clone(), mask)));
-            assert!(difference(&given, &expected) < 2e-6, "{level:?}: {:e}", difference(&given, &expected));
+        let expected = host(attention(q.clone(), k.clone().dequantize(), v.clone().dequantize(), mask));
+        for level in simd_levels() {
+            let actual = level.force(|| host(Flex::attention_int8(q.clone(), k.clone(), v.clone(), mask)));
+            assert!(difference(&actual, &expected) < 2e-6, "{level:?}: {:e}", difference(&actual, &expected));
         }
     }
-    // Zeros have no scale, and stay zeros.
-    let store = Int8Rows::<Flex>::zeros([1, 1, 2, 16], &FlexDevice);
-    let written = Flex::write_int8_rows(store, Tensor::zeros([1, 1, 2, 16], &FlexDevice), 0);
-    assert!(host(written.floats()).iter().all(|&x| x == 0.0));
+    // Rows of zeros have scale 0 and stay zeros.
+    let cache = Int8Rows::<Flex>::zeros([1, 1, 2, 16], &FlexDevice);
+    let written = Flex::write_int8_rows(cache, Tensor::zeros([1, 1, 2, 16], &FlexDevice), 0);
+    assert!(host(written.dequantize()).iter().all(|&x| x == 0.0));
 }
 
 #[test]
-fn few_queries_at_once_are_those_of_one_at_a_time() {
+fn attention_of_few_queries_matches_one_query_at_a_time() {
     let mut noise = Noise::new(11);
     for (heads, kv_heads, keys, head_dim) in [(16, 2, 150, 32), (10, 2, 70, 128), (4, 4, 9, 24), (7, 1, 200, 80)] {
         let (queries, offset) = (8, keys - 8);
@@ -423,16 +425,16 @@ fn few_queries_at_once_are_those_of_one_at_a_time() {
             on_device(noise.values(heads * rows * head_dim), [1, heads, rows, head_dim]).mul_scalar(3.0)
         };
         let (q, k, v) = (floats(heads, queries), floats(kv_heads, keys), floats(kv_heads, keys));
-        for level in levels() {
+        for level in simd_levels() {
             level.force(|| {
-                let together = Flex::attention(q.clone(), k.clone(), v.clone(), Mask::Causal { offset });
+                let batched = Flex::attention(q.clone(), k.clone(), v.clone(), Mask::Causal { offset });
                 for query in 0..queries {
-                    let seen = offset + query;
-                    let [k, v] = [&k, &v].map(|rows| rows.clone().narrow(2, 0, seen + 1));
-                    let alone = q.clone().narrow(2, query, 1);
-                    let alone = host(Flex::attention(alone, k, v, Mask::Causal { offset: seen }));
+                    let position = offset + query;
+                    let [k, v] = [&k, &v].map(|rows| rows.clone().narrow(2, 0, position + 1));
+                    let single = q.clone().narrow(2, query, 1);
+                    let single = host(Flex::attention(single, k, v, Mask::Causal { offset: position }));
                     let case = (level, heads, kv_heads, head_dim, query);
-                    assert_eq!(host(together.clone().narrow(2, query, 1)), alone, "{case:?}");
+                    assert_eq!(host(batched.clone().narrow(2, query, 1)), single, "{case:?}");
                 }
             });
         }

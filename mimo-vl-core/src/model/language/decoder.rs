@@ -1,11 +1,11 @@
-//! The language model as a whole.
+//! The language model.
 
 use std::ops::Range;
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
-use super::kv_cache::{Cache, KvCacheDtype};
+use super::kv_cache::{KvCache, KvCacheDtype};
 use super::layer::Layer;
 use crate::cancel::TaskControl;
 use crate::checkpoint::TensorSource;
@@ -16,13 +16,13 @@ use crate::model::nn::{Linear, RmsNorm, RopeTable, mrope_table, parameter};
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 
-/// Token embedding, layers, final norm and output layer.
+/// Token embedding, decoder layers, final norm and output layer.
 #[derive(Module, Debug)]
 pub struct LanguageModel<B: Kernels> {
     embed: Param<Tensor<B, 2>>,
     layers: Vec<Layer<B>>,
     norm: RmsNorm<B>,
-    /// `None` when the output layer is the token embedding as it is.
+    /// `None` if the output layer shares the weights of the token embedding.
     head: Option<Linear<B>>,
     rope_theta: f64,
     mrope_section: [usize; 3],
@@ -32,10 +32,10 @@ pub struct LanguageModel<B: Kernels> {
 }
 
 impl<B: Kernels> LanguageModel<B> {
-    /// Take `model.*` and `lm_head.weight` from the source.
+    /// Loads `model.*` and `lm_head.weight` from the source.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Errors of the source.
     pub fn load(source: &impl TensorSource<B>, config: &TextConfig) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let head = match config.tie_word_embeddings {
@@ -57,7 +57,7 @@ impl<B: Kernels> LanguageModel<B> {
         })
     }
 
-    /// The embeddings of tokens, as f32.
+    /// Embeds tokens, as f32.
     ///
     /// # Shapes
     /// - result: `[ids, hidden]`
@@ -69,45 +69,45 @@ impl<B: Kernels> LanguageModel<B> {
     }
 
     /// An empty cache for this model.
-    pub fn cache(&self, kind: KvCacheDtype) -> Cache<B> {
-        Cache::new(self.layers.len(), kind)
+    pub fn cache(&self, dtype: KvCacheDtype) -> KvCache<B> {
+        KvCache::new(self.layers.len(), dtype)
     }
 
-    /// Bytes that [`reserve`](Self::reserve) needs beside those that are allocated.
-    pub fn growth(&self, cache: &Cache<B>, tokens: usize, device: &B::Device) -> u64 {
+    /// Peak number of bytes that [`reserve`](Self::reserve) and appending up to `tokens` tokens allocate.
+    pub fn growth(&self, cache: &KvCache<B>, tokens: usize, device: &B::Device) -> u64 {
         cache.growth(tokens, self.kv_heads, self.head_dim, device)
     }
 
-    /// Bytes that a cache takes.
-    pub fn cache_bytes(&self, cache: &Cache<B>, device: &B::Device) -> u64 {
+    /// Number of bytes allocated for a cache.
+    pub fn cache_bytes(&self, cache: &KvCache<B>, device: &B::Device) -> u64 {
         cache.bytes(self.kv_heads, self.head_dim, device)
     }
 
-    /// Make room in `cache` for `tokens` tokens in all.
-    pub fn reserve(&self, cache: &mut Cache<B>, tokens: usize, device: &B::Device) {
+    /// Grows `cache` to a capacity of `tokens` tokens in total.
+    pub fn reserve(&self, cache: &mut KvCache<B>, tokens: usize, device: &B::Device) {
         cache.reserve(tokens, self.kv_heads, self.head_dim, device);
     }
 
-    /// Run the layers and the final norm over `batch` sequences of equal length; with caches, one for each sequence, over
-    /// their next tokens.
+    /// Runs the layers and the final norm over `batch` sequences of equal length. With caches, one per sequence, `x`
+    /// has the next tokens of each sequence.
     ///
     /// # Shapes
     /// - `x`: `[batch · len, hidden]`
-    /// - `positions`: temporal, height and width position of each row
+    /// - `positions`: temporal, height and width position of each row of `x`
     /// - result: as `x`
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled), asked for before each layer; the caches then still
-    /// count the tokens they had.
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled), checked before each layer. The caches then keep their
+    /// number of tokens.
     ///
     /// # Panics
-    /// When a cache has no room for them: [`reserve`](Self::reserve) makes it.
+    /// If the capacity of a cache is too small; see [`reserve`](Self::reserve).
     pub fn forward(
         &self,
         x: Tensor<B, 2>,
         positions: &[[u32; 3]],
         batch: usize,
-        caches: &mut [&mut Cache<B>],
+        caches: &mut [&mut KvCache<B>],
         control: &TaskControl,
     ) -> Result<Tensor<B, 2>> {
         let rope = self.rope(positions, &x.device());
@@ -118,10 +118,10 @@ impl<B: Kernels> LanguageModel<B> {
         Ok(self.norm.forward(x))
     }
 
-    /// As [`forward`](Self::forward) without caches: what there is after half of the layers and before the last one, and at the end,
-    /// where alone it is normalised. Each is `[rows, hidden]`.
+    /// [`forward`](Self::forward) without caches. Returns the hidden states after half of the layers and before the
+    /// last layer, both before the final norm, and the normalized output. Each is `[rows, hidden]`.
     #[cfg(feature = "train")]
-    pub(crate) fn forward_in_parts(
+    pub(crate) fn forward_hidden_states(
         &self,
         x: Tensor<B, 2>,
         positions: &[[u32; 3]],
@@ -129,17 +129,17 @@ impl<B: Kernels> LanguageModel<B> {
         control: &TaskControl,
     ) -> Result<[Tensor<B, 2>; 3]> {
         let all = self.layers.len();
-        let (half, most) = (all / 2, all.saturating_sub(1));
+        let (half, last) = (all / 2, all.saturating_sub(1));
         let rope = self.rope(positions, &x.device());
         let middle = self.run(0..half, x, &rope, batch, &mut [], control)?;
-        let late = self.run(half..most, middle.clone(), &rope, batch, &mut [], control)?;
-        let last = self.run(most..all, late.clone(), &rope, batch, &mut [], control)?;
-        Ok([middle, late, self.norm.forward(last)])
+        let late = self.run(half..last, middle.clone(), &rope, batch, &mut [], control)?;
+        let output = self.run(last..all, late.clone(), &rope, batch, &mut [], control)?;
+        Ok([middle, late, self.norm.forward(output)])
     }
 
-    /// As the last layer's output is normalised before [`logits`](Self::logits).
+    /// Applies the final norm, as before [`logits`](Self::logits).
     #[cfg(feature = "train")]
-    pub(crate) fn normalised(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+    pub(crate) fn final_norm(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
         self.norm.forward(hidden)
     }
 
@@ -147,28 +147,28 @@ impl<B: Kernels> LanguageModel<B> {
         mrope_table(positions, self.rope_theta, self.mrope_section, self.heads, device)
     }
 
-    /// Some of the layers.
+    /// Runs a range of layers.
     fn run(
         &self,
         layers: Range<usize>,
         mut x: Tensor<B, 2>,
         rope: &RopeTable<B>,
         batch: usize,
-        caches: &mut [&mut Cache<B>],
+        caches: &mut [&mut KvCache<B>],
         control: &TaskControl,
     ) -> Result<Tensor<B, 2>> {
         for (index, layer) in self.layers.iter().enumerate().take(layers.end).skip(layers.start) {
             control.check()?;
-            let of_layer = caches.iter_mut().map(|cache| {
+            let layer_caches = caches.iter_mut().map(|cache| {
                 let (layers, past) = cache.layers();
                 (&mut layers[index], past)
             });
-            x = layer.forward(x, batch, rope, &mut of_layer.collect::<Vec<_>>());
+            x = layer.forward(x, batch, rope, &mut layer_caches.collect::<Vec<_>>());
         }
         Ok(x)
     }
 
-    /// The scores of every token of the vocabulary.
+    /// Computes the logits of every token of the vocabulary.
     ///
     /// # Shapes
     /// - `hidden`: `[rows, hidden]`, from [`forward`](Self::forward)

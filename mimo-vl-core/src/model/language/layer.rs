@@ -1,4 +1,4 @@
-//! One layer of the language model.
+//! One decoder layer of the language model.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -37,7 +37,7 @@ impl<B: Kernels> Layer<B> {
         })
     }
 
-    /// `caches` has one for each sequence, with the tokens in it, or is empty.
+    /// Applies the layer. `caches` has the cache of each sequence with its number of cached tokens, or is empty.
     ///
     /// # Shapes
     /// - `x`: `[batch · len, hidden]`
@@ -49,7 +49,7 @@ impl<B: Kernels> Layer<B> {
         rope: &RopeTable<B>,
         caches: &mut [(&mut LayerCache<B>, usize)],
     ) -> Tensor<B, 2> {
-        // The new tensor on the left: nothing else has it, so the sum takes its place.
+        // The new tensor is on the left: it is not shared, so the sum is computed in place.
         let x = self.attention(self.norm1.forward(x.clone()), batch, rope, caches) + x;
         self.mlp.forward(self.norm2.forward(x.clone())) + x
     }
@@ -67,16 +67,16 @@ impl<B: Kernels> Layer<B> {
             x.reshape([batch, rows / batch, heads, self.head_dim]).swap_dims(1, 2)
         };
         let [q, k, v] = self.qkv.forward(x);
-        let (q, k, v) = (heads(rope.turn(q)), heads(rope.turn(k)), heads(v));
+        let (q, k, v) = (heads(rope.apply(q)), heads(rope.apply(k)), heads(v));
         let mixed = match caches {
             [] => <B as Kernels>::attention(q, k, v, Mask::Causal { offset: 0 }),
             [(cache, past)] => cache.attend(*past, q, k, v),
             caches => {
-                let of = |x: &Tensor<B, 4>, index| x.clone().narrow(0, index, 1);
+                let row = |x: &Tensor<B, 4>, index| x.clone().narrow(0, index, 1);
                 let each = caches
                     .iter_mut()
                     .enumerate()
-                    .map(|(index, (cache, past))| cache.attend(*past, of(&q, index), of(&k, index), of(&v, index)));
+                    .map(|(index, (cache, past))| cache.attend(*past, row(&q, index), row(&k, index), row(&v, index)));
                 Tensor::cat(each.collect(), 0)
             }
         };

@@ -1,4 +1,4 @@
-//! The linear layer, alone and several at once.
+//! Linear layers, single and merged.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -8,7 +8,7 @@ use crate::checkpoint::TensorSource;
 use crate::error::Result;
 use crate::kernels::{Kernels, QuantizedWeight};
 
-/// `x · weightᵀ + bias`, with the weight in the checkpoint's layout `[out, in]` or quantized.
+/// Linear layer `x · weightᵀ + bias`, with a dense weight `[out, in]` or a quantized one.
 #[derive(Module, Debug)]
 pub struct Linear<B: Kernels> {
     weight: Weight<B>,
@@ -18,34 +18,36 @@ pub struct Linear<B: Kernels> {
 #[derive(Module, Debug)]
 enum Weight<B: Kernels> {
     Dense(Param<Tensor<B, 2>>),
-    QuantizedWeight(QuantizedWeight<B>),
+    Quantized(QuantizedWeight<B>),
 }
 
 impl<B: Kernels> Linear<B> {
-    /// Take `name.weight`, and `name.bias` when there is one, from the source.
+    /// Loads `name.weight`, and `name.bias` if `has_bias`, from the source.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Errors of the source.
     pub fn load(source: &impl TensorSource<B>, name: &str, [width, out]: [usize; 2], has_bias: bool) -> Result<Self> {
         let weight_name = format!("{name}.weight");
         let weight = match source.quantized(&[(&weight_name, out)], width)? {
-            Some(quantized) => Weight::QuantizedWeight(quantized),
+            Some(quantized) => Weight::Quantized(quantized),
             None => Weight::Dense(parameter(source, &weight_name, [out, width])?),
         };
         let bias = if has_bias { Some(parameter(source, &format!("{name}.bias"), [out])?) } else { None };
         Ok(Self { weight, bias })
     }
 
-    /// A layer without bias over an existing weight.
+    /// A layer without bias from a dense weight.
     pub(crate) fn from_weight(weight: Param<Tensor<B, 2>>) -> Self {
         Self { weight: Weight::Dense(weight), bias: None }
     }
 
-    /// A layer without bias over a quantized weight.
+    /// A layer without bias from a quantized weight.
     pub(crate) fn from_quantized(weight: QuantizedWeight<B>) -> Self {
-        Self { weight: Weight::QuantizedWeight(weight), bias: None }
+        Self { weight: Weight::Quantized(weight), bias: None }
     }
 
+    /// Applies the layer.
+    ///
     /// # Shapes
     /// - `x`: `[rows, in]`
     /// - result: `[rows, out]`
@@ -53,26 +55,27 @@ impl<B: Kernels> Linear<B> {
         let bias = self.bias.as_ref().map(Param::val);
         match &self.weight {
             Weight::Dense(weight) => <B as Kernels>::linear(x, weight.val(), bias),
-            Weight::QuantizedWeight(weight) => B::linear_quantized(x, weight, bias),
+            Weight::Quantized(weight) => B::linear_quantized(x, weight, bias),
         }
     }
 }
 
-/// Linear layers with the same input; quantized, they are one product.
+/// Linear layers with the same input. If they are quantized, they are computed as one product.
 #[derive(Module, Debug)]
 pub struct MergedLinear<B: Kernels> {
-    /// One, or one for each width.
+    /// One fused layer, or one layer per width.
     layers: Vec<Linear<B>>,
+    /// Output width of each part.
     widths: Vec<usize>,
 }
 
 impl<B: Kernels> MergedLinear<B> {
-    /// Take `name.weight`, and `name.bias` when there is one, of every part from the source.
+    /// Loads `name.weight`, and `name.bias` if `has_bias`, of each part from the source.
     ///
-    /// `parts` are the names with the number of outputs of each.
+    /// `parts` has the name and output width of each layer.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Errors of the source.
     pub fn load(
         source: &impl TensorSource<B>,
         parts: &[(String, usize)],
@@ -80,9 +83,9 @@ impl<B: Kernels> MergedLinear<B> {
         has_bias: bool,
     ) -> Result<Self> {
         let names: Vec<String> = parts.iter().map(|(name, _)| format!("{name}.weight")).collect();
-        let wanted: Vec<(&str, usize)> =
+        let matrices: Vec<(&str, usize)> =
             names.iter().zip(parts).map(|(name, (_, out))| (name.as_str(), *out)).collect();
-        let layers = match source.quantized(&wanted, width)? {
+        let layers = match source.quantized(&matrices, width)? {
             Some(quantized) => {
                 let mut layer = Linear::from_quantized(quantized);
                 if has_bias {
@@ -100,39 +103,39 @@ impl<B: Kernels> MergedLinear<B> {
         Ok(Self { layers, widths: parts.iter().map(|(_, out)| *out).collect() })
     }
 
-    /// The outputs of `N` parts.
+    /// Applies all `N` layers to `x`.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]`
-    /// - result: `[rows, out]` of each part
+    /// - result: `[rows, out]` of each layer
     ///
     /// # Panics
-    /// When there are not `N` parts.
+    /// If the number of layers is not `N`.
     pub fn forward<const N: usize>(&self, x: Tensor<B, 2>) -> [Tensor<B, 2>; N] {
-        assert_eq!(self.widths.len(), N, "parts of the layer");
+        assert_eq!(self.widths.len(), N, "number of merged layers");
         if self.layers.len() == N {
             return std::array::from_fn(|index| self.layers[index].forward(x.clone()));
         }
-        let all = self.layers[0].forward(x);
+        let fused = self.layers[0].forward(x);
         let mut start = 0;
         std::array::from_fn(|index| {
-            let part = all.clone().narrow(1, start, self.widths[index]);
+            let part = fused.clone().narrow(1, start, self.widths[index]);
             start += self.widths[index];
             part
         })
     }
 
-    /// `silu(first part) · second part`.
+    /// SwiGLU of two layers: `silu(first) · second`.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]`
     /// - result: `[rows, out]`
     ///
     /// # Panics
-    /// When there are not two parts of one width.
+    /// If there are not two layers of equal width.
     pub fn gated(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        if let [Linear { weight: Weight::QuantizedWeight(weight), bias }] = self.layers.as_slice() {
-            assert!(matches!(self.widths[..], [gate, up] if gate == up), "parts of {:?}", self.widths);
+        if let [Linear { weight: Weight::Quantized(weight), bias }] = self.layers.as_slice() {
+            assert!(matches!(self.widths[..], [gate, up] if gate == up), "gated layers of widths {:?}", self.widths);
             return B::gated_quantized(x, weight, bias.as_ref().map(Param::val));
         }
         let [gate, up] = self.forward(x);

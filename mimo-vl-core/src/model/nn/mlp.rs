@@ -1,4 +1,4 @@
-//! The gated feed-forward layer.
+//! The gated MLP.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -8,7 +8,7 @@ use crate::checkpoint::TensorSource;
 use crate::error::Result;
 use crate::kernels::Kernels;
 
-/// `down(silu(gate(x)) · up(x))` (Shazeer, "GLU Variants Improve Transformer", 2020).
+/// SwiGLU MLP `down(silu(gate(x)) · up(x))` (Shazeer, "GLU Variants Improve Transformer", 2020).
 #[derive(Module, Debug)]
 pub struct GatedMlp<B: Kernels> {
     gate_up: MergedLinear<B>,
@@ -16,10 +16,10 @@ pub struct GatedMlp<B: Kernels> {
 }
 
 impl<B: Kernels> GatedMlp<B> {
-    /// Take `name.{gate,up,down}_proj` from the source.
+    /// Loads `name.{gate,up,down}_proj` from the source.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Errors of the source.
     pub fn load(
         source: &impl TensorSource<B>,
         name: &str,
@@ -33,6 +33,8 @@ impl<B: Kernels> GatedMlp<B> {
         })
     }
 
+    /// Applies the MLP.
+    ///
     /// # Shapes
     /// - `x`: `[rows, width]`
     /// - result: `[rows, width]`

@@ -1,4 +1,4 @@
-//! The layers that the vision tower and the language model share.
+//! Layers shared by the vision tower and the language model.
 
 mod linear;
 mod mlp;

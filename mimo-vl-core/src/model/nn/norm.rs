@@ -1,4 +1,4 @@
-//! The root-mean-square norm.
+//! Root-mean-square normalization.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -16,14 +16,16 @@ pub struct RmsNorm<B: Kernels> {
 }
 
 impl<B: Kernels> RmsNorm<B> {
-    /// Take `name.weight` from the source.
+    /// Loads `name.weight` from the source.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Errors of the source.
     pub fn load(source: &impl TensorSource<B>, name: &str, width: usize, eps: f64) -> Result<Self> {
         Ok(Self { weight: parameter(source, &format!("{name}.weight"), [width])?, eps })
     }
 
+    /// Normalizes each row.
+    ///
     /// # Shapes
     /// - `x`: `[rows, width]`
     /// - result: `[rows, width]`

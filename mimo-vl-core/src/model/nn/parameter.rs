@@ -1,4 +1,4 @@
-//! Parameters that know which tensor of the checkpoint they are.
+//! Parameters whose ids are derived from tensor names of the checkpoint.
 
 use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
@@ -7,10 +7,10 @@ use burn::tensor::backend::Backend;
 use crate::checkpoint::TensorSource;
 use crate::error::Result;
 
-/// Take `name` from the source as a trainable parameter.
+/// Loads tensor `name` from the source as a trainable parameter.
 ///
 /// # Errors
-/// Those of the source.
+/// Errors of the source.
 pub fn parameter<B: Backend, const D: usize>(
     source: &impl TensorSource<B>,
     name: &str,
@@ -20,8 +20,8 @@ pub fn parameter<B: Backend, const D: usize>(
     Ok(Param::initialized(parameter_id(name), tensor))
 }
 
-/// The id of the parameter that holds tensor `name`: the FNV-1a hash of the name, so that it is the same in every
-/// run and optimiser state can be stored under it.
+/// The id of the parameter for tensor `name`: the FNV-1a hash of the name. It is the same in every run, so that
+/// optimizer state can be stored under it.
 pub fn parameter_id(name: &str) -> ParamId {
     let hash = name
         .bytes()

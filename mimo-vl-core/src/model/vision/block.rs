@@ -1,4 +1,4 @@
-//! One block of the tower.
+//! One transformer block of the vision tower.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
@@ -10,19 +10,22 @@ use crate::error::Result;
 use crate::kernels::{Kernels, Mask};
 use crate::model::nn::{GatedMlp, Linear, RmsNorm, RopeTable};
 
-/// The norms of the tower have this constant whatever the configuration says, as in the reference.
+/// Epsilon of the vision norms, independent of the configuration as in the reference (transformers, Qwen2.5-VL).
 const EPS: f64 = 1e-6;
 
-/// What the blocks of one pass share.
+/// Inputs of attention that all blocks of one forward pass share.
 pub(super) struct AttentionContext<B: Kernels> {
-    /// Angles of the rows in window order.
+    /// Rotary table of the rows, in window order.
     pub(super) rope: RopeTable<B>,
+    /// Segments of window attention, in window order.
     pub(super) windows: Vec<Segments>,
-    pub(super) whole: Vec<Segments>,
-    /// Image order from window order and back; `None` when they are the same.
+    /// Segments of full attention, in image order.
+    pub(super) full: Vec<Segments>,
+    /// Row permutations between window order and image order; `None` if the orders are equal.
     pub(super) reorder: Option<Reorder<B>>,
 }
 
+/// Row permutations between window order and image order.
 pub(super) struct Reorder<B: Kernels> {
     pub(super) to_image: Tensor<B, 1, Int>,
     pub(super) to_windows: Tensor<B, 1, Int>,
@@ -36,7 +39,7 @@ pub(super) struct Block<B: Kernels> {
     norm2: RmsNorm<B>,
     mlp: GatedMlp<B>,
     heads: usize,
-    whole_image: bool,
+    full_attention: bool,
 }
 
 impl<B: Kernels> Block<B> {
@@ -49,43 +52,45 @@ impl<B: Kernels> Block<B> {
             norm2: RmsNorm::load(source, &format!("{name}.norm2"), width, EPS)?,
             mlp: GatedMlp::load(source, &format!("{name}.mlp"), [width, config.intermediate_size], true)?,
             heads: config.num_heads,
-            whole_image: config.fullatt_block_indexes.contains(&index),
+            full_attention: config.fullatt_block_indexes.contains(&index),
         })
     }
 
+    /// Applies the block.
+    ///
     /// # Shapes
     /// - `x`: `[patches, hidden]` in window order
     /// - result: as `x`
-    pub(super) fn forward(&self, x: Tensor<B, 2>, pass: &AttentionContext<B>) -> Tensor<B, 2> {
-        // The new tensor on the left: nothing else has it, so the sum takes its place.
-        let x = self.attention(self.norm1.forward(x.clone()), pass) + x;
+    pub(super) fn forward(&self, x: Tensor<B, 2>, context: &AttentionContext<B>) -> Tensor<B, 2> {
+        // The new tensor is on the left: it is not shared, so the sum is computed in place.
+        let x = self.attention(self.norm1.forward(x.clone()), context) + x;
         self.mlp.forward(self.norm2.forward(x.clone())) + x
     }
 
-    fn attention(&self, x: Tensor<B, 2>, pass: &AttentionContext<B>) -> Tensor<B, 2> {
+    fn attention(&self, x: Tensor<B, 2>, context: &AttentionContext<B>) -> Tensor<B, 2> {
         let qkv = self.qkv.forward(x);
         let width = qkv.dims()[1] / 3;
-        let turned = |index: usize| pass.rope.turn(qkv.clone().narrow(1, index * width, width));
-        let (q, k) = (turned(0), turned(1));
-        // The values stay where they are: the last third of the heads.
-        let mixed = match (&pass.reorder, self.whole_image) {
-            (_, false) => self.attend(q, k, qkv, &pass.windows),
-            (None, true) => self.attend(q, k, qkv, &pass.whole),
+        let rotated = |index: usize| context.rope.apply(qkv.clone().narrow(1, index * width, width));
+        let (q, k) = (rotated(0), rotated(1));
+        // The values are not copied: they are the last third of the heads.
+        let mixed = match (&context.reorder, self.full_attention) {
+            (_, false) => self.attend(q, k, qkv, &context.windows),
+            (None, true) => self.attend(q, k, qkv, &context.full),
             (Some(reorder), true) => {
                 let to_image = |x: Tensor<B, 2>| x.select(0, reorder.to_image.clone());
                 let v = to_image(qkv.narrow(1, 2 * width, width));
-                let mixed = self.attend(to_image(q), to_image(k), v, &pass.whole);
+                let mixed = self.attend(to_image(q), to_image(k), v, &context.full);
                 mixed.select(0, reorder.to_windows.clone())
             }
         };
         self.out.forward(mixed)
     }
 
-    /// Attention inside each segment.
+    /// Attention within each segment.
     ///
     /// # Shapes
     /// - `q`, `k`: `[rows, heads · head_dim]`
-    /// - `v`: the same, or wider with the values in the last heads
+    /// - `v`: as `q`, or wider with the values in the last heads
     fn attend(&self, q: Tensor<B, 2>, k: Tensor<B, 2>, v: Tensor<B, 2>, segments: &[Segments]) -> Tensor<B, 2> {
         let [_, width] = q.dims();
         let head_dim = width / self.heads;

@@ -1,4 +1,4 @@
-//! The vision tower: patches to features.
+//! The vision tower, which encodes patches into features.
 
 mod block;
 mod tower;

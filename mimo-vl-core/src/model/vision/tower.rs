@@ -1,4 +1,4 @@
-//! The tower as a whole.
+//! The vision tower.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -13,22 +13,23 @@ use crate::kernels::Kernels;
 use crate::model::nn::{Linear, parameter_id, vision_rope_table};
 use crate::preprocess::Grid;
 
-/// Patch embedding and transformer blocks with two-dimensional rotary positions; most blocks attend inside
-/// windows, some over the whole temporal patch.
+/// Patch embedding and transformer blocks with two-dimensional rotary positions. Most blocks use window attention, some
+/// full attention over a temporal patch (`fullatt_block_indexes`).
 #[derive(Module, Debug)]
 pub struct VisionTower<B: Kernels> {
     patch_embed: Linear<B>,
     blocks: Vec<Block<B>>,
     heads: usize,
     head_dim: usize,
+    /// Side of a window, in tokens.
     window_side: usize,
 }
 
 impl<B: Kernels> VisionTower<B> {
-    /// Take `visual.patch_embed.*` and `visual.blocks.*` from the source.
+    /// Loads `visual.patch_embed.*` and `visual.blocks.*` from the source.
     ///
     /// # Errors
-    /// Those of the source.
+    /// Errors of the source.
     pub fn load(source: &impl TensorSource<B>, config: &VisionConfig) -> Result<Self> {
         let name = "visual.patch_embed.proj.weight";
         let (frames, side) = (config.temporal_patch_size, config.patch_size);
@@ -43,14 +44,14 @@ impl<B: Kernels> VisionTower<B> {
         })
     }
 
-    /// Features of the patches of several images and videos, in one pass.
+    /// Encodes the patches of images and videos, in one forward pass.
     ///
     /// # Shapes
-    /// - `pixels`: rows of 1176 values, all patches of all grids
+    /// - `pixels`: `[patches of all grids, 1176]`, 8 bits per channel
     /// - result: `[patches, hidden]` in the same order
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled), asked for before each block.
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled), checked before each block.
     pub fn forward(
         &self,
         pixels: &[u8],
@@ -60,23 +61,23 @@ impl<B: Kernels> VisionTower<B> {
         control: &TaskControl,
     ) -> Result<Tensor<B, 2>> {
         let plan = AttentionPlan::new(grids, self.window_side);
-        let places = patch_coords(grids);
-        let places: Vec<[u32; 2]> = plan.order.iter().map(|&row| places[row]).collect();
+        let coords = patch_coords(grids);
+        let coords: Vec<[u32; 2]> = plan.order.iter().map(|&row| coords[row]).collect();
         let reorder = (!plan.is_identity())
             .then(|| Reorder { to_image: indices(&plan.inverse(), device), to_windows: indices(&plan.order, device) });
-        let pass = AttentionContext {
-            rope: vision_rope_table(&places, [self.heads, self.head_dim], device),
+        let context = AttentionContext {
+            rope: vision_rope_table(&coords, [self.heads, self.head_dim], device),
             windows: plan.windows,
-            whole: plan.whole,
+            full: plan.full,
             reorder,
         };
-        let mut x = self.patch_embed.forward(normalised(pixels, &plan.order, preprocess, device));
+        let mut x = self.patch_embed.forward(normalized(pixels, &plan.order, preprocess, device));
         for (index, block) in self.blocks.iter().enumerate() {
             control.check()?;
-            x = block.forward(x, &pass);
+            x = block.forward(x, &context);
             control.report(Stage::Encode, index as u64 + 1, self.blocks.len() as u64);
         }
-        Ok(match pass.reorder {
+        Ok(match context.reorder {
             Some(reorder) => x.select(0, reorder.to_image),
             None => x,
         })
@@ -89,8 +90,8 @@ fn indices<B: Kernels>(rows: &[usize], device: &B::Device) -> Tensor<B, 1, Int> 
     Tensor::from_data(TensorData::new(rows, [len]), device)
 }
 
-/// The values of the patches in the given order.
-fn normalised<B: Kernels>(
+/// Normalized pixel values of the patches, in the given order.
+fn normalized<B: Kernels>(
     pixels: &[u8],
     order: &[usize],
     preprocess: &PreprocessConfig,

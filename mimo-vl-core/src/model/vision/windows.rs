@@ -1,17 +1,17 @@
-//! Which patches attend to each other, and the row order that puts them next to each other.
+//! Segments of patches that attend to each other, and the row order in which they are contiguous.
 
 use crate::preprocess::Grid;
 
-/// The reference's window order of tokens (2×2 blocks of patches).
+/// Window order of tokens (2×2 blocks of patches), as `get_window_index` of Qwen2.5-VL in transformers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowOrder {
-    /// For each place in window order, the token's index in image order.
+    /// Index in image order of each token in window order.
     pub index: Vec<usize>,
-    /// Cumulative number of patches after each window that is not empty, from 0.
+    /// Cumulative number of patches after each non-empty window, starting with 0 (`cu_window_seqlens`).
     pub cumulative_patches: Vec<usize>,
 }
 
-/// Cut every temporal patch of every grid into windows of `side`×`side` tokens, row by row; the last row and
+/// Divides every temporal patch of every grid into windows of `side` × `side` tokens, row by row. The last row and
 /// column of windows may be smaller.
 pub fn window_order(grids: &[Grid], side: usize) -> WindowOrder {
     let mut index = Vec::new();
@@ -23,6 +23,7 @@ pub fn window_order(grids: &[Grid], side: usize) -> WindowOrder {
     WindowOrder { index, cumulative_patches }
 }
 
+/// Calls `visit` with the token indices of each window, in image order.
 fn for_each_window(grids: &[Grid], side: usize, mut visit: impl FnMut(&[usize])) {
     let mut start = 0;
     let mut window = Vec::new();
@@ -43,7 +44,7 @@ fn for_each_window(grids: &[Grid], side: usize, mut visit: impl FnMut(&[usize]))
     }
 }
 
-/// A run of rows that holds `count` segments of `len` rows each.
+/// A run of consecutive rows: `count` segments of `len` rows each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Segments {
     pub(super) start: usize,
@@ -51,18 +52,18 @@ pub(super) struct Segments {
     pub(super) len: usize,
 }
 
-/// Row orders of one pass through the tower.
+/// Row orders of one forward pass through the tower.
 ///
-/// In image order, whole temporal patches lie together. In window order, windows do, those of one size side by
-/// side, so that each size is one batched attention without padding.
+/// In image order, each temporal patch is contiguous. In window order, each window is, and windows of equal size are
+/// adjacent, so that each size is one batched attention without padding.
 #[derive(Debug, Clone)]
 pub(super) struct AttentionPlan {
-    /// For each row in window order, its row in image order.
+    /// Row in image order of each row in window order.
     pub(super) order: Vec<usize>,
     /// Windows, in window order.
     pub(super) windows: Vec<Segments>,
-    /// Whole temporal patches, in image order.
-    pub(super) whole: Vec<Segments>,
+    /// Full temporal patches, in image order.
+    pub(super) full: Vec<Segments>,
 }
 
 impl AttentionPlan {
@@ -70,15 +71,15 @@ impl AttentionPlan {
         let mut windows: Vec<Vec<usize>> = Vec::new();
         for_each_window(grids, side, |window| windows.push(window.to_vec()));
         windows.sort_by_key(|window| std::cmp::Reverse(window.len()));
-        let whole = grids.iter().flat_map(|grid| std::iter::repeat_n(grid.h * grid.w, grid.t));
+        let full = grids.iter().flat_map(|grid| std::iter::repeat_n(grid.h * grid.w, grid.t));
         Self {
             windows: runs(windows.iter().map(|window| 4 * window.len())),
-            whole: runs(whole),
+            full: runs(full),
             order: windows.concat().into_iter().flat_map(|token| 4 * token..4 * token + 4).collect(),
         }
     }
 
-    /// For each row in image order, its row in window order.
+    /// Row in window order of each row in image order.
     pub(super) fn inverse(&self) -> Vec<usize> {
         let mut inverse = vec![0; self.order.len()];
         for (row, &from) in self.order.iter().enumerate() {
@@ -87,13 +88,13 @@ impl AttentionPlan {
         inverse
     }
 
-    /// Whether both orders are the same.
+    /// True if both orders are equal.
     pub(super) fn is_identity(&self) -> bool {
         self.order.iter().enumerate().all(|(row, &from)| row == from)
     }
 }
 
-/// Neighbouring segments of equal length, joined.
+/// Groups adjacent segments of equal length.
 fn runs(lengths: impl Iterator<Item = usize>) -> Vec<Segments> {
     let mut runs: Vec<Segments> = Vec::new();
     let mut start = 0;
@@ -109,18 +110,18 @@ fn runs(lengths: impl Iterator<Item = usize>) -> Vec<Segments> {
 
 /// Row and column of every patch, in image order (2×2 blocks together).
 pub(super) fn patch_coords(grids: &[Grid]) -> Vec<[u32; 2]> {
-    let mut places = Vec::new();
+    let mut coords = Vec::new();
     for grid in grids {
         for _ in 0..grid.t {
             for (top, left) in
                 (0..grid.h).step_by(2).flat_map(|top| (0..grid.w).step_by(2).map(move |left| (top, left)))
             {
                 let (top, left) = (top as u32, left as u32);
-                places.extend([[top, left], [top, left + 1], [top + 1, left], [top + 1, left + 1]]);
+                coords.extend([[top, left], [top, left + 1], [top + 1, left], [top + 1, left + 1]]);
             }
         }
     }
-    places
+    coords
 }
 
 #[cfg(test)]
@@ -128,17 +129,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plan_covers_every_row_once() {
+    fn a_plan_covers_every_row_once() {
         let grids = [Grid { t: 2, h: 12, w: 20 }, Grid { t: 1, h: 10, w: 6 }];
         let plan = AttentionPlan::new(&grids, 4);
         let rows: usize = grids.iter().map(Grid::patches).sum();
         let mut seen = plan.order.clone();
         seen.sort_unstable();
         assert_eq!(seen, (0..rows).collect::<Vec<_>>());
-        for runs in [&plan.windows, &plan.whole] {
+        for runs in [&plan.windows, &plan.full] {
             assert_eq!(runs.iter().map(|run| run.count * run.len).sum::<usize>(), rows);
         }
-        assert_eq!(plan.whole[0], Segments { start: 0, count: 2, len: 240 });
+        assert_eq!(plan.full[0], Segments { start: 0, count: 2, len: 240 });
         let inverse = plan.inverse();
         assert!((0..rows).all(|row| plan.order[inverse[row]] == row));
     }
