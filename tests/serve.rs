@@ -1,4 +1,4 @@
-//! The server over HTTP: what it answers, and that no request harms another or it.
+//! The server over HTTP: its answers, errors and limits, and clients that are slow or disconnect.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,40 +10,40 @@ use mimo_vl_tests::actor::Actor;
 use mimo_vl_tests::fixture::{checkpoint, checkpoint_with_tools, model};
 use serde_json::{Value, json};
 
-/// A server on a free port of this machine, stopped when it is dropped.
-struct Site {
+/// A server on a free port of the loopback interface, which stops when it is dropped.
+struct TestServer {
     address: SocketAddr,
     cancel: CancelToken,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
-impl Site {
-    fn new(change: impl FnOnce(ServeOptions) -> ServeOptions) -> Self {
-        Self::of(model().clone(), change)
+impl TestServer {
+    fn new(configure: impl FnOnce(ServeOptions) -> ServeOptions) -> Self {
+        Self::with_model(model().clone(), configure)
     }
 
-    fn of(model: Model, change: impl FnOnce(ServeOptions) -> ServeOptions) -> Self {
-        let options = change(ServeOptions::new().address("127.0.0.1:0").name("tiny").max_tokens(64));
+    fn with_model(model: Model, configure: impl FnOnce(ServeOptions) -> ServeOptions) -> Self {
+        let options = configure(ServeOptions::new().address("127.0.0.1:0").served_model_name("tiny").max_tokens(64));
         let server = Server::bind(model, options).unwrap();
         let (address, cancel) = (server.address(), CancelToken::new());
         let stop = cancel.clone();
         Self { address, cancel, thread: Some(std::thread::spawn(move || server.run(&stop))) }
     }
 
-    fn open(&self) -> TcpStream {
+    fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         stream
     }
 
-    /// Status and body of what is replied to a request with these lines after its first.
-    fn send(&self, first: &str, lines: &str, body: &[u8]) -> (u16, String) {
-        let mut stream = self.open();
-        let head = format!("{first} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}");
+    /// Sends a request with these headers, and returns status and body of the reply.
+    fn send(&self, request_line: &str, headers: &str, body: &[u8]) -> (u16, String) {
+        let mut stream = self.connect();
+        let head = format!("{request_line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}");
         let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
-        // A server that refuses early may close before it has read all.
+        // A server that refuses early may close the connection before it has read the body.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
-        replied(stream)
+        read_reply(stream)
     }
 
     fn get(&self, path: &str) -> (u16, String) {
@@ -59,62 +59,62 @@ impl Site {
         (status, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
     }
 
-    /// That a question is still answered.
-    fn works(&self) {
-        let (status, reply) = self.ask(&said("hello"));
+    /// Asserts that a request is still answered.
+    fn assert_answers(&self) {
+        let (status, reply) = self.ask(&text_request("hello"));
         assert_eq!(status, 200, "{reply}");
     }
 }
 
-impl Drop for Site {
+impl Drop for TestServer {
     fn drop(&mut self) {
         self.cancel.cancel();
-        let ended = self.thread.take().map(|thread| thread.join());
+        let result = self.thread.take().map(|thread| thread.join());
         if !std::thread::panicking() {
-            ended.unwrap().unwrap().unwrap();
+            result.unwrap().unwrap().unwrap();
         }
     }
 }
 
-fn replied(mut stream: TcpStream) -> (u16, String) {
+fn read_reply(mut stream: TcpStream) -> (u16, String) {
     let mut bytes = Vec::new();
-    // What came before a reset is a reply, too.
+    // Bytes before a connection reset are a reply too.
     let _ = stream.read_to_end(&mut bytes);
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no reply: {text:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, if head.contains("chunked") { unchunked(body) } else { body.to_owned() })
+    (status, if head.contains("chunked") { decode_chunked(body) } else { body.to_owned() })
 }
 
-fn unchunked(mut body: &str) -> String {
-    let mut whole = String::new();
+fn decode_chunked(mut body: &str) -> String {
+    let mut decoded = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {
         let size = usize::from_str_radix(size.trim(), 16).unwrap();
-        whole += &rest[..size];
+        decoded += &rest[..size];
         body = rest[size..].trim_start_matches("\r\n");
     }
-    whole
+    decoded
 }
 
-fn said(text: &str) -> Value {
+fn text_request(text: &str) -> Value {
     json!({"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": text}]})
 }
 
-fn about(url: &str) -> Value {
+fn image_request(url: &str) -> Value {
     let content = json!([{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "what?"}]);
     json!({"max_tokens": 4, "messages": [{"role": "user", "content": content}]})
 }
 
-fn picture() -> Vec<u8> {
+fn image_bytes() -> Vec<u8> {
     std::fs::read(checkpoint().join("cases/two-images-turns/a.png")).unwrap()
 }
 
-fn data(bytes: &[u8]) -> String {
+fn data_url(bytes: &[u8]) -> String {
     use base64::Engine;
     format!("data:image/png;base64,{}", base64::prelude::BASE64_STANDARD.encode(bytes))
 }
 
-/// The JSON of each event of a stream but the last, which is `[DONE]`.
+/// Parses the events of a stream; the last must be `[DONE]`.
 fn events(body: &str) -> Vec<Value> {
     let mut lines: Vec<&str> = body.split("\n\n").filter(|event| !event.is_empty()).collect();
     assert_eq!(lines.pop(), Some("data: [DONE]"), "{body}");
@@ -122,21 +122,21 @@ fn events(body: &str) -> Vec<Value> {
 }
 
 #[test]
-fn answers_are_those_of_a_session() {
-    let site = Site::new(|options| options);
+fn answers_equal_those_of_a_session() {
+    let server = TestServer::new(|options| options);
     let model = model().clone();
-    let image = mimo_vl_core::Image::from_bytes(&picture()).unwrap();
+    let image = mimo_vl_core::Image::from_bytes(&image_bytes()).unwrap();
     let prompt = mimo_vl_core::Prompt::user().image(image).text("what?");
     let expected = model
         .session()
         .ask(&prompt, &mimo_vl_core::GenerateOptions::new().max_tokens(12).temperature(20.0).seed(1))
         .unwrap();
     assert!(expected.tokens > 0);
-    let mut body = about(&data(&picture()));
+    let mut body = image_request(&data_url(&image_bytes()));
     for (key, value) in [("max_tokens", json!(12)), ("temperature", json!(20.0)), ("seed", json!(1))] {
         body[key] = value;
     }
-    let (status, reply) = site.ask(&body);
+    let (status, reply) = server.ask(&body);
     assert_eq!(status, 200, "{reply}");
     assert_eq!(reply["choices"][0]["message"]["content"], expected.text);
     let finish = if expected.stop == StopReason::MaxTokens { "length" } else { "stop" };
@@ -148,27 +148,27 @@ fn answers_are_those_of_a_session() {
     body["stream"] = true.into();
     body["stream_options"] = json!({"include_usage": true});
     body["logprobs"] = true.into();
-    let (status, text) = site.post(body.to_string());
+    let (status, text) = server.post(body.to_string());
     assert_eq!(status, 200, "{text}");
     let events = events(&text);
     let text: String = events.iter().filter_map(|event| event["choices"][0]["delta"]["content"].as_str()).collect();
     assert_eq!(text, expected.text);
     assert_eq!(events[0]["choices"][0]["delta"]["role"], "assistant");
-    let (end, count) = (&events[events.len() - 2], &events[events.len() - 1]);
+    let (end, usage) = (&events[events.len() - 2], &events[events.len() - 1]);
     assert_eq!(end["choices"][0]["finish_reason"], finish);
     assert_eq!(end["choices"][0]["logprobs"]["content"].as_array().unwrap().len(), expected.tokens);
-    assert_eq!((&count["choices"], &count["usage"]["completion_tokens"]), (&json!([]), &json!(expected.tokens)));
+    assert_eq!((&usage["choices"], &usage["usage"]["completion_tokens"]), (&json!([]), &json!(expected.tokens)));
 }
 
 #[test]
-fn a_schema_holds_and_boxes_are_in_the_pixels_of_the_picture() {
-    let site = Site::new(|options| options);
+fn json_schemas_bind_answers_and_boxes_are_regions() {
+    let server = TestServer::new(|options| options);
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer", "maximum": 9, "minimum": 0}},
         "required": ["n"], "additionalProperties": false});
-    let mut body = said("how many?");
+    let mut body = text_request("how many?");
     body["max_tokens"] = 64.into();
     body["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "count", "schema": schema}});
-    let (status, reply) = site.ask(&body);
+    let (status, reply) = server.ask(&body);
     assert_eq!(status, 200, "{reply}");
     let content: Value = serde_json::from_str(reply["choices"][0]["message"]["content"].as_str().unwrap()).unwrap();
     assert!(content["n"].as_i64().is_some_and(|n| (0..=9).contains(&n)), "{content}");
@@ -176,10 +176,10 @@ fn a_schema_holds_and_boxes_are_in_the_pixels_of_the_picture() {
     let region = json!({"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "object",
         "properties": {"bbox_2d": {"const": [28, 28, 56, 56]}, "label": {"const": "x"}},
         "required": ["bbox_2d", "label"], "additionalProperties": false}});
-    let mut body = about(&data(&picture()));
+    let mut body = image_request(&data_url(&image_bytes()));
     body["max_tokens"] = 64.into();
     body["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "boxes", "schema": region}});
-    let (status, reply) = site.ask(&body);
+    let (status, reply) = server.ask(&body);
     assert_eq!(status, 200, "{reply}");
     let regions = &reply["choices"][0]["message"]["regions"];
     assert_eq!((&regions[0]["label"], &regions[0]["image"]), (&json!("x"), &json!(0)), "{reply}");
@@ -187,49 +187,52 @@ fn a_schema_holds_and_boxes_are_in_the_pixels_of_the_picture() {
 }
 
 #[test]
-fn bad_requests_say_what_is_wrong() {
-    let site = Site::new(|options| options.max_body(200_000).max_media(2));
+fn errors_of_bad_requests_name_the_cause() {
+    let server = TestServer::new(|options| options.max_body_bytes(200_000).max_media_items(2));
     let with = |key: &str, value: Value| {
-        let mut body = said("hello");
+        let mut body = text_request("hello");
         body[key] = value;
         body.to_string()
     };
     let message = |message: Value| json!({"messages": [message]}).to_string();
     let user = |content: Value| message(json!({"role": "user", "content": content}));
-    let mut bomb = picture();
-    bomb.truncate(40);
-    // Width and height of a PNG file's header.
-    bomb[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+    let mut huge_image = image_bytes();
+    huge_image.truncate(40);
+    // Width and height in the header of a PNG file.
+    huge_image[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
     let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
+    let mut bad_requests = 0;
     for (body, status, part) in [
-        ("".to_owned(), 400, "not a request"),
-        ("{\"messages\": [".to_owned(), 400, "not a request"),
-        ("[]".to_owned(), 400, "not a request"),
+        ("".to_owned(), 400, "invalid request body"),
+        ("{\"messages\": [".to_owned(), 400, "invalid request body"),
+        ("[]".to_owned(), 400, "invalid request body"),
         ("{}".to_owned(), 400, "messages"),
         (json!({"messages": []}).to_string(), 400, "message"),
         (message(json!({"role": "function", "content": "x"})), 400, "messages[0].role"),
         (message(json!({"role": "tool", "content": "x"})), 400, "tools"),
         (message(json!({"role": "assistant", "content": "x"})), 400, "user"),
-        (user(json!(7)), 400, "not a request"),
+        (user(json!(7)), 400, "invalid request body"),
         (user(json!("")), 400, "empty"),
         (user(json!([{"type": "audio"}])), 400, "messages[0].content[0]"),
-        (user(json!([{"type": "text"}])), 400, "without text"),
+        (user(json!([{"type": "text"}])), 400, "needs the field"),
         (user(json!([image("data:image/png;base64,@@@")])), 400, "base64"),
         (user(json!([image("data:image/png,AAAA")])), 400, "base64"),
         (user(json!([image("data:image/png;base64,AAAA")])), 400, "messages[0].content[0]"),
-        (user(json!([image(&data(&bomb))])), 400, "messages[0].content[0]"),
-        (user(json!([image("file:///etc/passwd")])), 400, "reads no files"),
-        (user(json!([image("http://127.0.0.1:1/a.png")])), 400, "fetches nothing"),
-        (user(json!([image("gopher://x")])), 400, "no address"),
+        (user(json!([image(&data_url(&huge_image))])), 400, "messages[0].content[0]"),
+        (user(json!([image("file:///etc/passwd")])), 400, "local files are disabled"),
+        (user(json!([image("http://127.0.0.1:1/a.png")])), 400, "remote media are disabled"),
+        (user(json!([image("gopher://x")])), 400, "not a URL"),
         (user(json!([image("data:,"), image("data:,"), image("data:,")])), 400, "more than 2"),
-        (message(json!({"role": "system", "content": [image("data:,")]})), 400, "only messages of the user's"),
+        (message(json!({"role": "system", "content": [image("data:,")]})), 400, "only user messages"),
         (with("model", json!("other")), 404, "other"),
-        (with("n", json!(2)), 400, "one answer"),
-        (with("max_tokens", json!(-1)), 400, "not a request"),
+        (with("n", json!(2)), 400, "only 1 is supported"),
+        (with("max_tokens", json!(-1)), 400, "invalid request body"),
         (with("max_tokens", json!(0)), 400, "max_tokens"),
         (with("temperature", json!(-1.0)), 400, "temperature"),
-        (with("temperature", json!("hot")), 400, "not a request"),
+        (with("temperature", json!("hot")), 400, "invalid request body"),
         (with("top_p", json!(2)), 400, "top_p"),
+        (with("typical_p", json!(0)), 400, "typical_p"),
+        (with("thinking_budget", json!(-1)), 400, "invalid request body"),
         (with("stop", json!([""])), 400, "stop"),
         (with("logit_bias", json!({"x": 1})), 400, "logit_bias"),
         (
@@ -260,38 +263,39 @@ fn bad_requests_say_what_is_wrong() {
         (user(json!("x".repeat(300_000))), 413, "bytes"),
     ] {
         let start: String = body.chars().take(100).collect();
-        let (found, reply) = site.post(&body);
-        assert_eq!(found, status, "{start}: {reply}");
+        let (replied, reply) = server.post(&body);
+        assert_eq!(replied, status, "{start}: {reply}");
+        bad_requests += usize::from(status == 400);
         let reply: Value = serde_json::from_str(&reply).unwrap();
-        let shown = reply["error"].to_string();
-        assert!(shown.contains(part), "{start}: {shown}");
+        let error = reply["error"].to_string();
+        assert!(error.contains(part), "{start}: {error}");
     }
-    assert_eq!(site.get("/v1/nothing").0, 404);
-    assert_eq!(site.get("/v1/chat/completions").0, 405);
-    assert_eq!(site.get("/v1/models/other").0, 404);
-    let (status, models) = site.get("/v1/models");
+    assert_eq!(server.get("/v1/nothing").0, 404);
+    assert_eq!(server.get("/v1/chat/completions").0, 405);
+    assert_eq!(server.get("/v1/models/other").0, 404);
+    let (status, models) = server.get("/v1/models");
     assert!(status == 200 && models.contains("\"tiny\""), "{models}");
-    assert_eq!(site.get("/v1/models/tiny").0, 200);
-    assert_eq!(site.get("/health").0, 200);
-    site.works();
-    let (status, metrics) = site.get("/metrics");
+    assert_eq!(server.get("/v1/models/tiny").0, 200);
+    assert_eq!(server.get("/health").0, 200);
+    server.assert_answers();
+    let (status, metrics) = server.get("/metrics");
     assert_eq!(status, 200);
-    assert!(metrics.contains("mimo_vl_requests_total{status=\"400\"} 3"), "{metrics}");
-    let tokens = metrics.lines().find_map(|line| line.strip_prefix("mimo_vl_tokens_total "));
+    assert!(metrics.contains(&format!("mimo_vl_requests_total{{status=\"400\"}} {bad_requests}\n")), "{metrics}");
+    let tokens = metrics.lines().find_map(|line| line.strip_prefix("mimo_vl_generation_tokens_total "));
     assert!(tokens.is_some_and(|tokens| tokens != "0"), "{metrics}");
 }
 
 #[test]
-fn only_files_of_the_folder_are_read() {
+fn only_files_below_the_media_root_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let inside = folder.path().join("in side.png");
-    std::fs::write(&inside, picture()).unwrap();
+    std::fs::write(&inside, image_bytes()).unwrap();
     let outside = tempfile::tempdir().unwrap();
-    std::fs::write(outside.path().join("b.png"), picture()).unwrap();
+    std::fs::write(outside.path().join("b.png"), image_bytes()).unwrap();
     std::os::unix::fs::symlink(outside.path().join("b.png"), folder.path().join("link.png")).unwrap();
-    let site = Site::new(|options| options.files(folder.path()));
+    let server = TestServer::new(|options| options.media_root(folder.path()));
     let root = folder.path().display();
-    let (status, reply) = site.ask(&about(&format!("file://{root}/in%20side.png")));
+    let (status, reply) = server.ask(&image_request(&format!("file://{root}/in%20side.png")));
     assert_eq!(status, 200, "{reply}");
     let elsewhere = outside.path().display();
     for path in [
@@ -304,32 +308,32 @@ fn only_files_of_the_folder_are_read() {
         "/dev/zero".into(),
         "%ff".into(),
     ] {
-        let (status, reply) = site.ask(&about(&format!("file://{path}")));
+        let (status, reply) = server.ask(&image_request(&format!("file://{path}")));
         assert_eq!(status, 400, "{path}: {reply}");
     }
 }
 
 #[test]
-fn a_key_is_asked_for() {
-    let site = Site::new(|options| options.api_key("secret"));
-    assert_eq!(site.get("/v1/models").0, 401);
-    assert_eq!(site.get("/metrics").0, 401);
-    assert_eq!(site.get("/health").0, 200);
+fn all_routes_but_health_require_the_api_key() {
+    let server = TestServer::new(|options| options.api_key("secret"));
+    assert_eq!(server.get("/v1/models").0, 401);
+    assert_eq!(server.get("/metrics").0, 401);
+    assert_eq!(server.get("/health").0, 200);
     for (key, status) in [("Bearer secret", 200), ("Bearer secreT", 401), ("Bearer secrets", 401), ("secret", 401)] {
-        assert_eq!(site.send("GET /v1/models", &format!("Authorization: {key}\r\n"), b"").0, status, "{key}");
+        assert_eq!(server.send("GET /v1/models", &format!("Authorization: {key}\r\n"), b"").0, status, "{key}");
     }
 }
 
 #[test]
-fn options_are_checked() {
+fn invalid_options_are_refused() {
     let model = model().clone();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for (options, name) in [
         (ServeOptions::new().address(taken.local_addr().unwrap().to_string()), "address"),
         (ServeOptions::new().address("nowhere"), "address"),
-        (ServeOptions::new().together(0), "together"),
+        (ServeOptions::new().max_concurrent(0), "max_concurrent"),
         (ServeOptions::new().api_key(""), "api_key"),
-        (ServeOptions::new().files("/no/such/folder"), "files"),
+        (ServeOptions::new().media_root("/no/such/folder"), "media_root"),
     ] {
         match Server::bind(model.clone(), options) {
             Err(Error::Option { option, .. }) => assert_eq!(option, name),
@@ -338,23 +342,23 @@ fn options_are_checked() {
     }
 }
 
-/// The parts of a streamed answer, and its text.
+/// The chunks of a streamed answer, and its text.
 fn streamed(events: &str) -> (Vec<Value>, String) {
     let data = events.lines().filter_map(|line| line.strip_prefix("data: ").filter(|data| *data != "[DONE]"));
-    let parts: Vec<Value> = data.map(|data| serde_json::from_str(data).unwrap()).collect();
-    let text = parts.iter().filter_map(|part| part["choices"][0]["delta"]["content"].as_str()).collect();
-    (parts, text)
+    let chunks: Vec<Value> = data.map(|data| serde_json::from_str(data).unwrap()).collect();
+    let text = chunks.iter().filter_map(|part| part["choices"][0]["delta"]["content"].as_str()).collect();
+    (chunks, text)
 }
 
 #[test]
-fn functions_are_called() {
+fn tool_calls_are_parsed_and_streamed() {
     let folder = checkpoint_with_tools();
     let call = "<tool_call>\n{\"name\": \"look\", \"arguments\": {\"at\": \"sky\"}}\n</tool_call>";
     let actor = Actor::at(folder.path(), &format!("I look.\n{call}"), ThinkingStyle::Slash);
-    let site = Site::of(actor.model.clone(), |options| options);
+    let server = TestServer::with_model(actor.model.clone(), |options| options);
     let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
     let mut body = json!({"messages": [{"role": "user", "content": "Is it blue?"}], "tools": tools});
-    let (status, reply) = site.ask(&body);
+    let (status, reply) = server.ask(&body);
     assert_eq!((status, &reply["choices"][0]["finish_reason"]), (200, &json!("tool_calls")), "{reply}");
     let message = &reply["choices"][0]["message"];
     assert_eq!(message["content"], "I look.");
@@ -362,34 +366,34 @@ fn functions_are_called() {
     assert!(message["tool_calls"][0]["id"].is_string());
 
     body["stream"] = json!(true);
-    let (status, events) = site.post(body.to_string());
-    let (parts, text) = streamed(&events);
+    let (status, events) = server.post(body.to_string());
+    let (chunks, text) = streamed(&events);
     assert_eq!((status, text.as_str()), (200, "I look."));
-    let choice = |back: usize| &parts[parts.len() - back]["choices"][0];
+    let choice = |back: usize| &chunks[chunks.len() - back]["choices"][0];
     assert_eq!((&choice(1)["finish_reason"], &choice(1)["delta"]), (&json!("tool_calls"), &json!({})));
     assert_eq!((&choice(2)["finish_reason"], &choice(2)["delta"]["tool_calls"][0]["index"]), (&Value::Null, &json!(0)));
 
-    // The result goes back, and an answer without a call is one, whatever it speaks of.
+    // After the tool's result, text that only resembles a tool call is content.
     let history = json!([
         {"role": "user", "content": "Is it blue?"},
         {"role": "assistant", "content": null, "tool_calls": message["tool_calls"]},
         {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "blue"},
     ]);
-    for said in ["Yes, by <tool", "a <tool_call>{x"] {
-        actor.says(said);
+    for text in ["Yes, by <tool", "a <tool_call>{x"] {
+        actor.says(text);
         let mut body = json!({"messages": history, "tools": tools});
-        let (_, reply) = site.ask(&body);
+        let (_, reply) = server.ask(&body);
         assert_eq!(
             (&reply["choices"][0]["finish_reason"], &reply["choices"][0]["message"]["content"]),
-            (&json!("stop"), &json!(said))
+            (&json!("stop"), &json!(text))
         );
         body["stream"] = json!(true);
-        assert_eq!(streamed(&site.post(body.to_string()).1).1, said);
+        assert_eq!(streamed(&server.post(body.to_string()).1).1, text);
     }
-    // Whoever does not want calls gets the text.
+    // With `tool_choice` none the text of a call is content.
     actor.says(call);
     let (_, reply) =
-        site.ask(&json!({"messages": [{"role": "user", "content": "a"}], "tools": tools, "tool_choice": "none"}));
+        server.ask(&json!({"messages": [{"role": "user", "content": "a"}], "tools": tools, "tool_choice": "none"}));
     assert_eq!(
         (&reply["choices"][0]["finish_reason"], reply["choices"][0]["message"]["content"].as_str()),
         (&json!("stop"), Some(call))
@@ -397,63 +401,65 @@ fn functions_are_called() {
 }
 
 #[test]
-fn a_client_that_leaves_while_its_question_is_read_holds_nobody_up() {
+fn a_client_that_disconnects_during_prefill_ends_its_request() {
     let actor = Actor::new("Yes.");
-    let site = Site::of(actor.model.clone(), |options| options.together(1));
-    // Longer than anybody here waits.
+    let server = TestServer::with_model(actor.model.clone(), |options| options.max_concurrent(1));
+    // Longer than the read timeout of this test.
     actor.script.lock().unwrap().pause = Duration::from_secs(3_000);
-    let mut gone = site.open();
-    let body = said("What?").to_string();
+    let mut client = server.connect();
+    let body = text_request("What?").to_string();
     let head = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
-    gone.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    client.write_all(format!("{head}{body}").as_bytes()).unwrap();
     while actor.script.lock().unwrap().prefills == 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
     actor.script.lock().unwrap().pause = Duration::ZERO;
-    gone.shutdown(Shutdown::Both).unwrap();
-    site.works();
+    client.shutdown(Shutdown::Both).unwrap();
+    server.assert_answers();
 }
 
 #[test]
-fn slow_and_vanished_clients_harm_nobody() {
-    let site = Site::new(|options| options.receive(Duration::from_millis(400)).together(1).queue(1).max_tokens(400));
-    // A head that never ends, and a body that does not come.
-    let mut silent = site.open();
+fn slow_and_disconnected_clients_free_their_places() {
+    let server = TestServer::new(|options| {
+        options.request_timeout(Duration::from_millis(400)).max_concurrent(1).max_queued(1).max_tokens(400)
+    });
+    // A head that never ends, and a body that does not arrive.
+    let mut silent = server.connect();
     silent.write_all(b"POST /v1/chat").unwrap();
-    let mut slow = site.open();
+    let mut slow = server.connect();
     slow.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").unwrap();
-    assert_eq!(replied(slow).0, 408);
+    assert_eq!(read_reply(slow).0, 408);
     let mut left = Vec::new();
     assert!(silent.read_to_end(&mut left).is_ok(), "the connection is closed");
-    // Two that ask for much and go away, one before and one during its answer: their places are free again.
-    let mut much = said("tell me");
-    much["max_tokens"] = 400.into();
+    // Two clients with long answers disconnect, one before and one during its answer.
+    let mut long = text_request("tell me");
+    long["max_tokens"] = 400.into();
     for stream in [false, true] {
-        much["stream"] = stream.into();
-        let body = much.to_string();
-        let mut gone = site.open();
+        long["stream"] = stream.into();
+        let body = long.to_string();
+        let mut client = server.connect();
         let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n";
-        gone.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
+        client.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
         if stream {
-            gone.read_exact(&mut [0; 40]).unwrap();
+            client.read_exact(&mut [0; 40]).unwrap();
         }
-        gone.shutdown(Shutdown::Both).unwrap();
+        client.shutdown(Shutdown::Both).unwrap();
     }
     let start = Instant::now();
-    while site.ask(&said("hello")).0 == 429 {
-        assert!(start.elapsed() < Duration::from_secs(60), "places are not given back");
+    while server.ask(&text_request("hello")).0 == 429 {
+        assert!(start.elapsed() < Duration::from_secs(60), "the permits are not released");
         std::thread::sleep(Duration::from_millis(20));
     }
-    site.works();
+    server.assert_answers();
 }
 
 #[test]
-fn two_hundred_at_once() {
-    let site = Site::new(|options| options.together(8).queue(40));
-    let (status, expected) = site.ask(&said("hello"));
+fn two_hundred_requests_at_once_are_answered_or_get_status_429() {
+    let server = TestServer::new(|options| options.max_concurrent(8).max_queued(40));
+    let (status, expected) = server.ask(&text_request("hello"));
     assert_eq!(status, 200);
     let statuses: Vec<(u16, String)> = std::thread::scope(|scope| {
-        let ask = |_| scope.spawn(|| site.post(said("hello").to_string()));
+        let ask = |_| scope.spawn(|| server.post(text_request("hello").to_string()));
         (0..200).map(ask).collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let answered = statuses.iter().filter(|(status, _)| *status == 200);
@@ -463,13 +469,13 @@ fn two_hundred_at_once() {
     assert!(contents.len() >= 48, "{} were answered", contents.len());
     assert!(contents.iter().all(|message| *message == expected["choices"][0]["message"]));
     assert!(statuses.iter().all(|(status, _)| matches!(status, 200 | 429)), "{statuses:?}");
-    site.works();
+    server.assert_answers();
 }
 
 #[test]
-fn an_answer_that_takes_too_long_is_given_up() {
-    // Taking in so many words takes longer than the server needs to see that the time is over.
-    let site = Site::new(|options| options.answer(Duration::ZERO));
-    let (status, reply) = site.ask(&said(&"many words ".repeat(1000)));
+fn a_completion_that_times_out_gets_status_504() {
+    // The prefill takes longer than the server needs to notice the timeout.
+    let server = TestServer::new(|options| options.completion_timeout(Duration::ZERO));
+    let (status, reply) = server.ask(&text_request(&"many words ".repeat(1000)));
     assert_eq!(status, 504, "{reply}");
 }

@@ -53,7 +53,7 @@ class Replica:
         self._client: aiohttp.ClientSession | None = None
         device, weights = options["device"], options["weights"]
         model = mimo_vl.Model.load(options["model"], device=device, weights=weights, threads=options["cpus"])
-        server = mimo_vl.Server(model, port=0, together=options["together"], api_key=key)
+        server = mimo_vl.Server(model, port=0, max_concurrent=options["together"], api_key=key)
         self._url = self._open.enter_context(server).url.removesuffix("/v1")
 
     async def __call__(self, request: Request) -> Response:

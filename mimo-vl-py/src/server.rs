@@ -20,33 +20,37 @@ use crate::worker::{contain, lock, spawn, wait};
 enum State {
     Bound(Box<mimo_vl_core::Server>),
     Running(Receiver<Result<()>>),
-    Over,
+    Stopped,
 }
 
-/// How long stop() waits before it looks again whether the server has ended.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Interval at which stop() checks whether the server has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A model behind HTTP, with the routes of OpenAI's chat completions: /v1/chat/completions, /v1/models, /metrics, /health.
+/// HTTP server of the OpenAI chat completions API: /v1/chat/completions, /v1/models, /metrics, /health.
 ///
-/// The address is taken at once; run() serves until Ctrl-C or stop(), and a with block serves in the background.
+/// The address is bound at once; run() serves until Ctrl-C or stop(), and a with block serves in the background.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Server {
     state: Mutex<State>,
     address: SocketAddr,
     cancel: CancelToken,
-    /// Whether a thread serves.
+    /// True while a thread serves.
     serving: Arc<AtomicBool>,
 }
 
 #[pymethods]
 impl Server {
-    /// `port` 0 takes one that is free. `name` is what clients call the model, `api_key` what they must send; `files` is the
-    /// folder that file:// addresses may name, and `fetch` lets the server fetch pictures from other machines. `together`
-    /// questions are answered at once and `queue` more may wait; the other limits are of one request. Times are in seconds.
+    /// `port` 0 takes a free one. `served_model_name` is the model name that clients send, `api_key` the key that they
+    /// must send. `media_root` is the folder whose files file:// URLs may name; `allow_remote_media` lets the server
+    /// download media from http:// and https:// URLs. `max_concurrent` requests are decoded at once, `max_queued` more
+    /// may wait, and `max_connections` may be open. `max_body_bytes`, `max_image_pixels`, `max_media_items` and
+    /// `max_tokens` limit one request. `request_timeout` is the time for a request to arrive, `completion_timeout` the
+    /// time from its arrival to the end of its answer, both in seconds. None takes the default.
     #[new]
     #[pyo3(signature = (
-        model, *, host="127.0.0.1", port=8000, name=None, api_key=None, files=None, fetch=false, together=None, queue=None,
-        connections=None, max_body=None, max_pixels=None, max_media=None, max_tokens=None, receive=None, answer=None
+        model, *, host="127.0.0.1", port=8000, served_model_name=None, api_key=None, media_root=None,
+        allow_remote_media=false, max_concurrent=None, max_queued=None, max_connections=None, max_body_bytes=None,
+        max_image_pixels=None, max_media_items=None, max_tokens=None, request_timeout=None, completion_timeout=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
@@ -54,39 +58,40 @@ impl Server {
         model: &Model,
         host: &str,
         port: u16,
-        name: Option<String>,
+        served_model_name: Option<String>,
         api_key: Option<String>,
-        files: Option<&Bound<'_, PyAny>>,
-        fetch: bool,
-        together: Option<i64>,
-        queue: Option<i64>,
-        connections: Option<i64>,
-        max_body: Option<i64>,
-        max_pixels: Option<i64>,
-        max_media: Option<i64>,
+        media_root: Option<&Bound<'_, PyAny>>,
+        allow_remote_media: bool,
+        max_concurrent: Option<i64>,
+        max_queued: Option<i64>,
+        max_connections: Option<i64>,
+        max_body_bytes: Option<i64>,
+        max_image_pixels: Option<i64>,
+        max_media_items: Option<i64>,
         max_tokens: Option<i64>,
-        receive: Option<f64>,
-        answer: Option<f64>,
+        request_timeout: Option<f64>,
+        completion_timeout: Option<f64>,
     ) -> PyResult<Self> {
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        let mut options = ServeOptions::new().address(format!("{host}:{port}")).fetch(fetch);
-        options.name = name;
+        let mut options = ServeOptions::new().address(format!("{host}:{port}")).allow_remote_media(allow_remote_media);
+        options.served_model_name = served_model_name;
         options.api_key = api_key;
-        options.files = files.map(text::path).transpose()?;
-        options.max_pixels = unsigned(py, "max_pixels", max_pixels)?;
+        options.media_root = media_root.map(text::path).transpose()?;
+        options.max_image_pixels = unsigned(py, "max_image_pixels", max_image_pixels)?;
         for (option, value, field) in [
-            ("together", together, &mut options.together),
-            ("queue", queue, &mut options.queue),
-            ("connections", connections, &mut options.connections),
-            ("max_body", max_body, &mut options.max_body),
-            ("max_media", max_media, &mut options.max_media),
+            ("max_concurrent", max_concurrent, &mut options.max_concurrent),
+            ("max_queued", max_queued, &mut options.max_queued),
+            ("max_connections", max_connections, &mut options.max_connections),
+            ("max_body_bytes", max_body_bytes, &mut options.max_body_bytes),
+            ("max_media_items", max_media_items, &mut options.max_media_items),
             ("max_tokens", max_tokens, &mut options.max_tokens),
         ] {
             *field = unsigned(py, option, value)?.unwrap_or(*field);
         }
-        for (option, value, field) in
-            [("receive", receive, &mut options.receive), ("answer", answer, &mut options.answer)]
-        {
+        for (option, value, field) in [
+            ("request_timeout", request_timeout, &mut options.request_timeout),
+            ("completion_timeout", completion_timeout, &mut options.completion_timeout),
+        ] {
             if let Some(seconds) = value {
                 let refused = |error| exception(py, &Error::Option { option, reason: format!("{seconds}: {error}") });
                 *field = Duration::try_from_secs_f64(seconds).map_err(refused)?;
@@ -103,37 +108,37 @@ impl Server {
         })
     }
 
-    /// What clients take as their base address.
+    /// Base URL for clients.
     #[getter]
     fn url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// The port that it listens on.
+    /// The port that the server listens on.
     #[getter]
     fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// Serve until Ctrl-C, which is a KeyboardInterrupt, or stop().
+    /// Serves until stop(), or until Ctrl-C, which raises KeyboardInterrupt.
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let mut result = self.start(py)?;
         let ended = wait(py, None, &mut result);
         if ended.is_err() {
             self.cancel.cancel();
-            self.wait_for_the_end(py)?;
+            self.wait_until_stopped(py)?;
         }
         ended?.or_raise(py)
     }
 
-    /// Stop serving, from any thread, and wait until that is done.
+    /// Stops the server, from any thread, and waits until it has ended.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         self.cancel.cancel();
-        let before = std::mem::replace(&mut *lock(&self.state), State::Over);
-        self.wait_for_the_end(py)?;
+        let before = std::mem::replace(&mut *lock(&self.state), State::Stopped);
+        self.wait_until_stopped(py)?;
         match before {
             State::Running(mut result) => wait(py, None, &mut result)?.or_raise(py),
-            State::Bound(_) | State::Over => Ok(()),
+            State::Bound(_) | State::Stopped => Ok(()),
         }
     }
 
@@ -165,18 +170,18 @@ impl Server {
 }
 
 impl Server {
-    /// Wait until no thread serves; a signal may interrupt that.
-    fn wait_for_the_end(&self, py: Python<'_>) -> PyResult<()> {
+    /// Waits until no thread serves; a signal may interrupt the wait.
+    fn wait_until_stopped(&self, py: Python<'_>) -> PyResult<()> {
         while self.serving.load(Ordering::Acquire) {
-            py.detach(|| thread::sleep(PAUSE));
+            py.detach(|| thread::sleep(POLL_INTERVAL));
             py.check_signals()?;
         }
         Ok(())
     }
 
-    /// Serve on a thread of its own.
+    /// Starts the thread that serves.
     fn start(&self, py: Python<'_>) -> PyResult<Receiver<Result<()>>> {
-        match std::mem::replace(&mut *lock(&self.state), State::Over) {
+        match std::mem::replace(&mut *lock(&self.state), State::Stopped) {
             State::Bound(server) => {
                 let (results, result) = mpsc::channel();
                 let cancel = self.cancel.clone();
@@ -192,9 +197,9 @@ impl Server {
             }
             State::Running(result) => {
                 *lock(&self.state) = State::Running(result);
-                Err(PyRuntimeError::new_err("the server runs already"))
+                Err(PyRuntimeError::new_err("the server is already running"))
             }
-            State::Over => Err(PyRuntimeError::new_err("the server was started before: make a new one")),
+            State::Stopped => Err(PyRuntimeError::new_err("the server was started before: create a new one")),
         }
     }
 }

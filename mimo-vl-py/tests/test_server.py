@@ -1,4 +1,4 @@
-"""The server, asked by the clients that people have: the package openai, and curl."""
+"""The server, with the clients that people use: the openai package, and curl."""
 
 import base64
 import json
@@ -37,21 +37,21 @@ def client(server: mimo_vl.Server) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def content(picture: pathlib.Path) -> list[ChatCompletionContentPartParam]:
-    url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+def content(image: pathlib.Path) -> list[ChatCompletionContentPartParam]:
+    url = "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()
     return [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": QUESTION}]
 
 
-def test_models(client: openai.OpenAI) -> None:
+def test_lists_and_retrieves_the_model(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["mimo-vl-tiny"]
     assert client.models.retrieve("mimo-vl-tiny").object == "model"
 
 
 def test_answer_with_and_without_thinking(client: openai.OpenAI, shapes: pathlib.Path) -> None:
-    said = content(shapes)
+    parts = content(shapes)
     for body, thinks in [(OFF, False), ({}, True)]:
         reply = client.chat.completions.create(
-            model="mimo-vl-tiny", messages=[{"role": "user", "content": said}], extra_body=body
+            model="mimo-vl-tiny", messages=[{"role": "user", "content": parts}], extra_body=body
         )
         message = reply.choices[0].message
         assert (message.content, message.role) == ("2", "assistant")
@@ -60,7 +60,7 @@ def test_answer_with_and_without_thinking(client: openai.OpenAI, shapes: pathlib
         assert reply.usage and reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
 
 
-def test_stream_and_history(client: openai.OpenAI, shapes: pathlib.Path) -> None:
+def test_stream_after_earlier_messages_equals_the_session(client: openai.OpenAI, shapes: pathlib.Path) -> None:
     stream = client.chat.completions.create(
         model="mimo-vl-tiny",
         messages=[
@@ -82,7 +82,7 @@ def test_stream_and_history(client: openai.OpenAI, shapes: pathlib.Path) -> None
     assert chunks[-2].choices[0].finish_reason == "stop"
 
 
-def test_schema_and_options(client: openai.OpenAI, shapes: pathlib.Path) -> None:
+def test_json_schema_and_logprobs(client: openai.OpenAI, shapes: pathlib.Path) -> None:
     schema = {
         "type": "object",
         "properties": {"count": {"type": "integer", "minimum": 0, "maximum": 9}},
@@ -105,7 +105,7 @@ def test_schema_and_options(client: openai.OpenAI, shapes: pathlib.Path) -> None
     assert choice.logprobs and choice.logprobs.content and len(choice.logprobs.content[0].top_logprobs) == 2
 
 
-def test_errors(client: openai.OpenAI, server: mimo_vl.Server) -> None:
+def test_errors_are_those_of_the_openai_package(client: openai.OpenAI, server: mimo_vl.Server) -> None:
     with pytest.raises(openai.NotFoundError, match="other"):
         client.chat.completions.create(model="other", messages=[{"role": "user", "content": "x"}])
     with pytest.raises(openai.BadRequestError, match="temperature"):
@@ -117,7 +117,7 @@ def test_errors(client: openai.OpenAI, server: mimo_vl.Server) -> None:
             stranger.models.list()
 
 
-def test_disconnect_ends_the_answer(client: openai.OpenAI) -> None:
+def test_a_disconnected_client_ends_its_request(client: openai.OpenAI) -> None:
     for _ in range(20):
         stream = client.chat.completions.create(
             model="mimo-vl-tiny", messages=[{"role": "user", "content": "Tell me."}], stream=True
@@ -128,7 +128,7 @@ def test_disconnect_ends_the_answer(client: openai.OpenAI) -> None:
     assert reply.choices
 
 
-def test_curl(server: mimo_vl.Server, shapes: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_curl_gets_answer_and_metrics(server: mimo_vl.Server, shapes: pathlib.Path, tmp_path: pathlib.Path) -> None:
     body = tmp_path / "body.json"
     body.write_text(json.dumps({"messages": [{"role": "user", "content": content(shapes)}], "stream": False} | OFF))
 
@@ -145,13 +145,13 @@ def test_curl(server: mimo_vl.Server, shapes: pathlib.Path, tmp_path: pathlib.Pa
     assert json.loads(curl(f"{root}/health")) == {"status": "ok"}
 
 
-def test_stop_and_misuse(model: mimo_vl.Model) -> None:
+def test_stop_ends_the_server_and_misuse_is_refused(model: mimo_vl.Model) -> None:
     server = mimo_vl.Server(model, port=0)
     assert server.url == f"http://127.0.0.1:{server.port}/v1"
     with pytest.raises(mimo_vl.OptionError, match="address"):
         mimo_vl.Server(model, port=server.port)
-    with pytest.raises(mimo_vl.OptionError, match="together"):
-        mimo_vl.Server(model, port=0, together=-1)
+    with pytest.raises(mimo_vl.OptionError, match="max_concurrent"):
+        mimo_vl.Server(model, port=0, max_concurrent=-1)
     thread = threading.Thread(target=server.run)
     thread.start()
     with openai.OpenAI(base_url=server.url, api_key="x", max_retries=5) as client:
@@ -164,11 +164,12 @@ def test_stop_and_misuse(model: mimo_vl.Model) -> None:
 
 
 def test_console_program_serves_until_interrupted(checkpoint: pathlib.Path) -> None:
-    command = [sys.executable, "-m", "mimo_vl", "serve", "--port", "0", "--model", str(checkpoint), "--name", "x"]
-    # Whoever runs the tests in the background may have it ignore Ctrl-C, which it would inherit.
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    options = ["--port", "0", "--model", str(checkpoint), "--served-model-name", "x"]
+    command = [sys.executable, "-m", "mimo_vl", "serve", *options]
+    # A shell that runs the tests in the background makes them ignore Ctrl-C, which the program would inherit.
+    restore_sigint = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed) as program:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=restore_sigint) as program:
         assert program.stdout and program.stderr
         url = program.stdout.readline().split()[-1]
         with openai.OpenAI(base_url=url, api_key="x", max_retries=5) as client:

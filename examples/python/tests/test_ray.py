@@ -166,7 +166,7 @@ def test_refusals_come_through(port: int) -> None:
     assert request(port, "/v1/nothing").status == 404
     assert request(port, "/v1/models/what%20%3F").status == 404
     refused = request(port, "/v1/chat/completions", question(n=2))
-    assert refused.status == 400 and "one answer" in json.load(refused)["error"]["message"]
+    assert refused.status == 400 and "only 1 is supported" in json.load(refused)["error"]["message"]
 
 
 def counted(port: int, name: str) -> dict[str | None, float]:
@@ -183,8 +183,9 @@ def tokens(port: int) -> float:
     end = time.monotonic() + WAIT
     while len(idle & found.keys()) < 2:
         assert time.monotonic() < end, "a question does not end"
-        idle |= {replica for replica, count in counted(port, "running").items() if not count}
-        found |= {replica: count for replica, count in counted(port, "tokens_total").items() if replica in idle}
+        idle |= {replica for replica, count in counted(port, "num_requests_running").items() if not count}
+        generated = counted(port, "generation_tokens_total")
+        found |= {replica: count for replica, count in generated.items() if replica in idle}
     return sum(found.values())
 
 
@@ -200,7 +201,7 @@ def leave(port: int, stream: bool) -> bool:
             assert start.startswith(b"HTTP/1.1 200")
             return b"[DONE]" not in start
         while not select.select([client], [], [], 0)[0]:
-            if any(counted(port, "running").values()):
+            if any(counted(port, "num_requests_running").values()):
                 return True
     return False
 

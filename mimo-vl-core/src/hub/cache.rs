@@ -1,4 +1,4 @@
-//! The cache's layout: contents under their checksums, and one folder of links a commit.
+//! Layout of the cache: contents under their ETags, and one folder of links per commit.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -8,31 +8,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::blob::Blob;
 use super::file_selection;
 use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 
-/// How often a lock that another holds is tried.
-const LOOK: Duration = Duration::from_millis(50);
+/// Interval at which a lock of another process is tried again.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What the cache has of one repository.
-pub(super) struct Repository {
+/// The cached files of one repository.
+pub(super) struct CachedRepository {
     root: PathBuf,
     locks: PathBuf,
-    /// Whether links are tried; without them contents move to where they are wanted.
-    links: bool,
+    /// Try symbolic links; without them contents move to their path in the snapshot.
+    use_links: bool,
 }
 
-/// Whether a revision is a whole commit.
+/// Returns true for a full commit hash.
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-impl Repository {
+impl CachedRepository {
     pub(super) fn new(cache: &Path, id: &str) -> Self {
         let name = format!("models--{}", id.replace('/', "--"));
-        Self { root: cache.join(&name), locks: cache.join(".locks").join(name), links: true }
+        Self { root: cache.join(&name), locks: cache.join(".locks").join(name), use_links: true }
     }
 
     /// The folder of a commit's files.
@@ -40,27 +39,19 @@ impl Repository {
         self.root.join("snapshots").join(commit)
     }
 
-    /// Where contents are kept.
-    pub(super) fn content(&self, etag: &str) -> PathBuf {
+    /// The path of the contents with this ETag.
+    pub(super) fn blob_path(&self, etag: &str) -> PathBuf {
         self.root.join("blobs").join(etag)
     }
 
-    /// Where a fetched file can be read before it has its name.
-    pub(super) fn place(&self, blob: &Blob) -> PathBuf {
-        match &blob.etag {
-            Some(etag) if !blob.path.is_file() => self.content(etag),
-            _ => blob.path.clone(),
-        }
-    }
-
-    /// The folder of a revision that is whole, or what is missing.
-    pub(super) fn find(&self, revision: &str) -> Result<Result<PathBuf, String>> {
-        let Some(commit) = self.commit(revision)? else { return Ok(Err("everything".to_owned())) };
+    /// Returns the snapshot of a revision if it is a complete checkpoint, else a description of the missing files.
+    pub(super) fn find_snapshot(&self, revision: &str) -> Result<Result<PathBuf, String>> {
+        let Some(commit) = self.resolve_commit(revision)? else { return Ok(Err("all files".to_owned())) };
         let folder = self.snapshot(&commit);
-        Ok(file_selection::lacks(&folder).map_or(Ok(folder), Err))
+        Ok(file_selection::missing_from(&folder).map_or(Ok(folder), Err))
     }
 
-    fn commit(&self, revision: &str) -> Result<Option<String>> {
+    fn resolve_commit(&self, revision: &str) -> Result<Option<String>> {
         if is_commit(revision) {
             return Ok(Some(revision.to_owned()));
         }
@@ -68,28 +59,27 @@ impl Repository {
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text.trim().to_owned()).filter(|commit| is_commit(commit))),
             Err(error) => match error.kind() {
-                // One name may go on where another ends.
+                // Names of branches have slashes, so one may be a folder in the path of another.
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => Ok(None),
                 _ => Err(Error::io(path, error)),
             },
         }
     }
 
-    /// Remember which commit a branch or tag is.
-    pub(super) fn set_commit(&self, revision: &str, commit: &str) -> Result<()> {
-        if self.commit(revision)?.as_deref() == Some(commit) {
+    /// Stores the commit of a branch or tag.
+    pub(super) fn write_ref(&self, revision: &str, commit: &str) -> Result<()> {
+        if self.resolve_commit(revision)?.as_deref() == Some(commit) {
             return Ok(());
         }
         let path = self.root.join("refs").join(revision);
-        make_parent(&path)?;
-        // No reader sees half of it.
-        replace(&path, |new| fs::write(new, commit))
+        create_parent(&path)?;
+        write_atomically(&path, |temporary| fs::write(temporary, commit))
     }
 
-    /// Wait until nobody else fetches these contents. The lock ends when the file is dropped.
+    /// Waits until no other process downloads these contents. The lock ends when the file is dropped.
     pub(super) fn lock(&self, etag: &str, control: &TaskControl) -> Result<File> {
         let path = self.locks.join(format!("{etag}.lock"));
-        make_parent(&path)?;
+        create_parent(&path)?;
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|error| Error::io(&path, error))?;
         loop {
@@ -97,10 +87,13 @@ impl Repository {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) => {
                     control.check()?;
-                    thread::sleep(LOOK);
+                    thread::sleep(POLL_INTERVAL);
                 }
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                    tracing::warn!(path = %path.display(), "no file locks here: let no other process download the same");
+                    tracing::warn!(
+                        path = %path.display(),
+                        "the file system has no locks: only one process may download a repository at a time"
+                    );
                     return Ok(file);
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::io(path, error)),
@@ -108,24 +101,26 @@ impl Repository {
         }
     }
 
-    /// Give fetched contents their name. `shared`: another name is still to come.
-    pub(super) fn link(&self, blob: &Blob, shared: bool) -> Result<()> {
-        let Some(etag) = &blob.etag else { return Ok(()) };
-        let (path, content) = (&blob.path, self.content(etag));
-        make_parent(path)?;
-        if self.links && symlinked(&Path::new("../../blobs").join(etag), path) {
+    /// Links the contents with this ETag to `path` in a snapshot. `shared`: another path will have the same contents.
+    pub(super) fn link(&self, etag: &str, path: &Path, shared: bool) -> Result<()> {
+        let contents = self.blob_path(etag);
+        create_parent(path)?;
+        if self.use_links && try_symlink(&Path::new("../../blobs").join(etag), path) {
             return Ok(());
         }
-        let placed =
-            if shared { replace(path, |new| fs::copy(&content, new).map(drop)) } else { moved(&content, path) };
+        let result = if shared {
+            write_atomically(path, |temporary| fs::copy(&contents, temporary).map(drop))
+        } else {
+            rename(&contents, path)
+        };
         // Another process may have been faster.
-        if path.is_file() { Ok(()) } else { placed }
+        if path.is_file() { Ok(()) } else { result }
     }
 }
 
-/// Make a link; false where there can be none.
-fn symlinked(target: &Path, path: &Path) -> bool {
-    // A link to contents that are gone is in the way once.
+/// Creates a symbolic link; returns false where the system refuses.
+fn try_symlink(target: &Path, path: &Path) -> bool {
+    // The second attempt follows the removal of a dangling link.
     for _ in 0..2 {
         match symlink(target, path) {
             Ok(()) => return true,
@@ -152,21 +147,21 @@ fn symlink(_target: &Path, _path: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn moved(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|error| Error::io(to, error))
 }
 
-/// Make a file under another name, and put it into its place when it is whole.
-fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+/// Writes a file under a temporary name and renames it, so that no reader sees a part of it.
+fn write_atomically(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}-{}.new", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    let new = path.with_file_name(name);
-    make(&new).map_err(|error| Error::io(&new, error))?;
-    moved(&new, path)
+    let temporary = path.with_file_name(name);
+    write(&temporary).map_err(|error| Error::io(&temporary, error))?;
+    rename(&temporary, path)
 }
 
-pub(super) fn make_parent(path: &Path) -> Result<()> {
+pub(super) fn create_parent(path: &Path) -> Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
     fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))
 }
@@ -175,68 +170,63 @@ pub(super) fn make_parent(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn blob(repository: &Repository, file: &str, etag: &str) -> Blob {
-        let path = repository.snapshot("c").join(file);
-        Blob { path, url: String::new(), etag: Some(etag.to_owned()), size: 1 }
-    }
-
     #[test]
-    fn without_links_contents_move() {
+    fn contents_move_into_the_snapshot_without_links() {
         let folder = tempfile::tempdir().unwrap();
-        let repository = Repository { links: false, ..Repository::new(folder.path(), "o/n") };
-        let (a, b) = (blob(&repository, "a", "e"), blob(&repository, "b", "e"));
-        make_parent(&repository.content("e")).unwrap();
-        fs::write(repository.content("e"), "text").unwrap();
-        repository.link(&a, true).unwrap();
-        repository.link(&b, false).unwrap();
-        for blob in [&a, &b] {
-            assert_eq!(fs::read_to_string(&blob.path).unwrap(), "text");
-            assert!(!blob.path.is_symlink());
-            // The contents are gone; what they were for is there.
-            repository.link(blob, false).unwrap();
+        let repository = CachedRepository { use_links: false, ..CachedRepository::new(folder.path(), "o/n") };
+        let path = |file: &str| repository.snapshot("c").join(file);
+        create_parent(&repository.blob_path("e")).unwrap();
+        fs::write(repository.blob_path("e"), "text").unwrap();
+        repository.link("e", &path("a"), true).unwrap();
+        repository.link("e", &path("b"), false).unwrap();
+        for path in [path("a"), path("b")] {
+            assert_eq!(fs::read_to_string(&path).unwrap(), "text");
+            assert!(!path.is_symlink());
+            // The contents have moved; the file in the snapshot is enough.
+            repository.link("e", &path, false).unwrap();
         }
         assert_eq!(fs::read_dir(repository.snapshot("c")).unwrap().count(), 2);
-        assert!(matches!(repository.link(&blob(&repository, "c", "none"), false), Err(Error::Io { .. })));
+        assert!(matches!(repository.link("none", &path("c"), false), Err(Error::Io { .. })));
     }
 
     #[test]
     #[cfg(unix)]
-    fn a_link_to_nothing_is_replaced() {
+    fn a_dangling_link_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let repository = Repository::new(folder.path(), "o/n");
-        let blob = blob(&repository, "a", "new");
-        for path in [&blob.path, &repository.content("new")] {
-            make_parent(path).unwrap();
+        let repository = CachedRepository::new(folder.path(), "o/n");
+        let path = repository.snapshot("c").join("a");
+        for path in [&path, &repository.blob_path("new")] {
+            create_parent(path).unwrap();
         }
-        symlink(Path::new("../../blobs/old"), &blob.path).unwrap();
-        fs::write(repository.content("new"), "text").unwrap();
-        repository.link(&blob, false).unwrap();
-        assert_eq!(fs::read_link(&blob.path).unwrap(), Path::new("../../blobs/new"));
+        symlink(Path::new("../../blobs/old"), &path).unwrap();
+        fs::write(repository.blob_path("new"), "text").unwrap();
+        repository.link("new", &path, false).unwrap();
+        assert_eq!(fs::read_link(&path).unwrap(), Path::new("../../blobs/new"));
     }
 
     #[test]
-    fn waiting_for_a_lock_can_be_stopped() {
+    fn waiting_for_a_lock_can_be_cancelled() {
         let folder = tempfile::tempdir().unwrap();
-        let repository = Repository::new(folder.path(), "o/n");
+        let repository = CachedRepository::new(folder.path(), "o/n");
         let token = crate::cancel::CancelToken::new();
         let control = TaskControl::with_cancel(&token);
-        let held = repository.lock("e", &control).unwrap();
+        let lock = repository.lock("e", &control).unwrap();
         token.cancel();
         assert!(matches!(repository.lock("e", &control), Err(Error::Cancelled)));
-        drop(held);
-        assert!(repository.lock("e", &control).is_ok());
+        drop(lock);
+        assert!(repository.lock("e", &TaskControl::default()).is_ok());
         assert!(folder.path().join(".locks/models--o--n/e.lock").is_file());
     }
 
     #[test]
-    fn a_revision_with_slashes() {
+    fn a_revision_may_have_slashes() {
         let folder = tempfile::tempdir().unwrap();
-        let (repository, commit) = (Repository::new(folder.path(), "o/n"), "0".repeat(40));
-        assert_eq!(repository.commit("refs/pr/1").unwrap(), None);
-        repository.set_commit("refs/pr/1", &commit).unwrap();
-        assert_eq!(repository.commit("refs/pr/1").unwrap(), Some(commit.clone()));
+        let (repository, commit) = (CachedRepository::new(folder.path(), "o/n"), "0".repeat(40));
+        assert_eq!(repository.resolve_commit("refs/pr/1").unwrap(), None);
+        repository.write_ref("refs/pr/1", &commit).unwrap();
+        assert_eq!(repository.resolve_commit("refs/pr/1").unwrap(), Some(commit.clone()));
         let text = fs::read_to_string(folder.path().join("models--o--n/refs/refs/pr/1")).unwrap();
         assert_eq!(text, commit);
-        assert_eq!(repository.commit("refs/pr/1/x").unwrap(), None);
+        assert_eq!(repository.resolve_commit("refs/pr/1/x").unwrap(), None);
     }
 }

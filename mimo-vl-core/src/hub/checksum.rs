@@ -1,58 +1,57 @@
-//! The checksum that an entity tag is.
+//! Verifies contents against the checksum in their ETag.
 
 use std::fmt::Write;
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-/// A checksum that grows with the bytes of a file.
-pub(super) enum Sum {
-    /// Large files are known by the SHA-256 of their contents.
+/// Running checksum of a file, of the kind that its ETag has.
+pub(super) enum Checksum {
+    /// SHA-256 of the contents, the ETag of files in large file storage.
     Sha256(Sha256),
-    /// Small files are known as git knows them.
-    Git(Sha1),
-    /// The tag says nothing about the contents.
-    None,
+    /// Git blob hash, the ETag of all other files.
+    GitBlob(Sha1),
+    /// The ETag is no checksum.
+    Unknown,
 }
 
-impl Sum {
-    /// The checksum that the tag of a file of `size` bytes is, before the first byte.
+impl Checksum {
+    /// Starts the checksum of a file of `size` bytes.
     pub(super) fn new(etag: &str, size: u64) -> Self {
         let hex = etag.bytes().all(|byte| byte.is_ascii_hexdigit());
         match etag.len() {
             64 if hex => Self::Sha256(Sha256::new()),
-            40 if hex => Self::Git(Sha1::new_with_prefix(format!("blob {size}\0"))),
-            _ => Self::None,
+            40 if hex => Self::GitBlob(Sha1::new_with_prefix(format!("blob {size}\0"))),
+            _ => Self::Unknown,
         }
     }
 
-    /// Whether the tag says nothing about the contents.
-    pub(super) fn is_none(&self) -> bool {
-        matches!(self, Self::None)
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown)
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) {
         match self {
-            Self::Sha256(sum) => sum.update(bytes),
-            Self::Git(sum) => sum.update(bytes),
-            Self::None => (),
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::GitBlob(hasher) => hasher.update(bytes),
+            Self::Unknown => (),
         }
     }
 
-    /// Whether the bytes are those of the tag.
-    pub(super) fn is(self, etag: &str) -> bool {
-        let sum = match self {
-            Self::Sha256(sum) => hex(&sum.finalize()),
-            Self::Git(sum) => hex(&sum.finalize()),
-            Self::None => return true,
+    /// Compares with the ETag; true where that is no checksum.
+    pub(super) fn matches(self, etag: &str) -> bool {
+        let digest = match self {
+            Self::Sha256(hasher) => hex(&hasher.finalize()),
+            Self::GitBlob(hasher) => hex(&hasher.finalize()),
+            Self::Unknown => return true,
         };
-        sum.eq_ignore_ascii_case(etag)
+        digest.eq_ignore_ascii_case(etag)
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -63,18 +62,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_sums() {
+    fn etags_match_the_bytes_they_are_the_checksum_of() {
         for etag in [
             "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
             "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0",
         ] {
-            let mut sum = Sum::new(etag, 5);
-            sum.update(b"hel");
-            sum.update(b"lo");
-            assert!(sum.is(etag));
-            assert!(!Sum::new(etag, 5).is(etag));
+            let mut checksum = Checksum::new(etag, 5);
+            checksum.update(b"hel");
+            checksum.update(b"lo");
+            assert!(checksum.matches(etag));
+            assert!(!Checksum::new(etag, 5).matches(etag));
         }
-        let none = Sum::new("5f-6a", 5);
-        assert!(none.is_none() && none.is("5f-6a"));
+        let unknown = Checksum::new("5f-6a", 5);
+        assert!(unknown.is_unknown() && unknown.matches("5f-6a"));
     }
 }

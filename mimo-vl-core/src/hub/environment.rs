@@ -1,4 +1,4 @@
-//! What the options leave open, from the variables that `huggingface_hub` reads.
+//! Settings of a download: the options, and the environment variables of `huggingface_hub` for those that are not set.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,33 +7,33 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{HubOptions, Rehearsal};
+use super::options::{HubOptions, TestEnvironment};
 use crate::error::{Error, Result};
 
-/// How long a server may send nothing before the transfer counts as stalled.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time without data after which a transfer counts as stalled.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// All that a download is told.
+/// Settings of one download.
 pub(super) struct Settings {
     pub(super) revision: String,
     pub(super) token: Option<String>,
-    /// Without a slash at its end.
+    /// URL without a trailing slash.
     pub(super) endpoint: String,
     pub(super) cache: PathBuf,
     pub(super) offline: bool,
-    pub(super) patience: Duration,
-    /// Whether the proxies that the environment names are used.
-    pub(super) proxies: bool,
+    pub(super) stall_timeout: Duration,
+    /// Use the proxies of the environment variables.
+    pub(super) use_proxies: bool,
 }
 
 impl Settings {
     pub(super) fn new(options: &HubOptions) -> Result<Self> {
-        let rehearsal = options.rehearsal.as_ref();
-        let variables = Variables(rehearsal);
+        let test = options.test_environment.as_ref();
+        let variables = Variables(test);
         let offline = options.offline.unwrap_or_else(|| variables.offline());
         let token = match &options.token {
             Some(token) => Some(token.clone()),
-            // Nobody gets it offline.
+            // Offline nothing needs it.
             None if offline => None,
             None => variables.token()?,
         };
@@ -43,20 +43,20 @@ impl Settings {
             endpoint: endpoint(options.endpoint.clone().or_else(|| variables.text("HF_ENDPOINT")))?,
             cache: options.cache.clone().map_or_else(|| variables.cache(), Ok)?,
             offline,
-            patience: rehearsal.map_or(PATIENCE, |rehearsal| rehearsal.patience),
-            proxies: rehearsal.is_none(),
+            stall_timeout: test.map_or(STALL_TIMEOUT, |test| test.stall_timeout),
+            use_proxies: test.is_none(),
         })
     }
 }
 
-/// It becomes part of an address and of a path.
+/// Checks a revision, which becomes part of a URL and of a path.
 fn revision(text: &str) -> Result<String> {
-    let fits = |part: &str| {
-        let odd = |letter: char| letter.is_control() || matches!(letter, '\\' | ':');
-        !part.is_empty() && part != "." && part != ".." && !part.contains(odd)
+    let is_valid = |part: &str| {
+        let forbidden = |letter: char| letter.is_control() || matches!(letter, '\\' | ':');
+        !part.is_empty() && part != "." && part != ".." && !part.contains(forbidden)
     };
-    if !text.split('/').all(fits) {
-        return Err(Error::option("revision", format!("{text:?} is no name of a branch or tag, and no commit")));
+    if !text.split('/').all(is_valid) {
+        return Err(Error::option("revision", format!("{text:?} is not the name of a branch, a tag or a commit")));
     }
     Ok(text.to_owned())
 }
@@ -69,14 +69,14 @@ fn endpoint(text: Option<String>) -> Result<String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// The variables of the process, or those of a test.
-struct Variables<'a>(Option<&'a Rehearsal>);
+/// Environment variables of the process or of a test.
+struct Variables<'a>(Option<&'a TestEnvironment>);
 
 impl Variables<'_> {
-    /// The value of a variable; one that is empty counts as absent.
+    /// The value of a variable; `None` if it is empty or not set.
     fn get(&self, name: &str) -> Option<OsString> {
         let value = match self.0 {
-            Some(rehearsal) => rehearsal.variables.get(name).cloned(),
+            Some(test) => test.variables.get(name).cloned(),
             None => env::var_os(name),
         };
         value.filter(|value| !value.is_empty())
@@ -86,7 +86,7 @@ impl Variables<'_> {
         self.get(name)?.into_string().ok()
     }
 
-    /// A path, in which `~` may stand for the home folder.
+    /// The value of a variable that is a path; a leading `~` is the home folder.
     fn path(&self, name: &str) -> Option<PathBuf> {
         let path = PathBuf::from(self.get(name)?);
         match path.strip_prefix("~") {
@@ -95,12 +95,12 @@ impl Variables<'_> {
         }
     }
 
-    /// The folder of everything that `huggingface_hub` keeps.
+    /// The root folder of `huggingface_hub`.
     fn home(&self) -> Result<PathBuf> {
         let home = || Some(self.path("XDG_CACHE_HOME")?.join("huggingface"));
         let user = |name| Some(PathBuf::from(self.get(name)?).join(".cache/huggingface"));
         let found = self.path("HF_HOME").or_else(home).or_else(|| user("HOME")).or_else(|| user("USERPROFILE"));
-        found.ok_or_else(|| Error::option("cache", "there is no home folder: name the folder of the cache"))
+        found.ok_or_else(|| Error::option("cache", "there is no home folder: set the cache folder"))
     }
 
     fn cache(&self) -> Result<PathBuf> {
@@ -109,32 +109,32 @@ impl Variables<'_> {
     }
 
     fn offline(&self) -> bool {
-        let said = self.text("HF_HUB_OFFLINE").or_else(|| self.text("TRANSFORMERS_OFFLINE"));
-        said.is_some_and(|said| ["1", "true", "yes", "on"].contains(&said.to_lowercase().as_str()))
+        let value = self.text("HF_HUB_OFFLINE").or_else(|| self.text("TRANSFORMERS_OFFLINE"));
+        value.is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.to_lowercase().as_str()))
     }
 
     fn token(&self) -> Result<Option<String>> {
         let named = self.text("HF_TOKEN").or_else(|| self.text("HUGGING_FACE_HUB_TOKEN"));
-        if let Some(token) = named.as_deref().and_then(trimmed) {
+        if let Some(token) = named.as_deref().and_then(non_empty) {
             return Ok(Some(token));
         }
         match self.path("HF_TOKEN_PATH").or_else(|| Some(self.home().ok()?.join("token"))) {
-            Some(path) => saved(&path),
+            Some(path) => read_token(&path),
             None => Ok(None),
         }
     }
 }
 
-/// The token in a file, if there is one.
-fn saved(path: &Path) -> Result<Option<String>> {
+/// Reads a token file; `None` if it is empty or does not exist.
+fn read_token(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
-        Ok(text) => Ok(trimmed(&text)),
+        Ok(text) => Ok(non_empty(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(path, error)),
     }
 }
 
-fn trimmed(text: &str) -> Option<String> {
+fn non_empty(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
@@ -144,11 +144,11 @@ mod tests {
 
     fn settings(variables: &[(&str, &str)], options: HubOptions) -> Settings {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
-        Settings::new(&options.rehearse(variables, PATIENCE)).unwrap()
+        Settings::new(&options.with_test_environment(variables, STALL_TIMEOUT)).unwrap()
     }
 
     #[test]
-    fn the_cache_is_where_python_has_it() {
+    fn the_cache_folder_is_that_of_huggingface_hub() {
         let cache = |variables: &[(&str, &str)]| settings(variables, HubOptions::new()).cache;
         let mut variables = vec![("HOME", "/home/me")];
         for (name, value, expected) in [
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoint_and_offline() {
+    fn variables_set_the_endpoint_and_offline_mode() {
         let plain = settings(&[("HOME", "/home/me")], HubOptions::new());
         assert_eq!(
             (plain.endpoint.as_str(), plain.offline, plain.revision.as_str()),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_the_nearest_one() {
+    fn the_token_of_a_variable_goes_before_the_saved_one() {
         let folder = tempfile::tempdir().unwrap();
         let (home, other) = (folder.path().to_str().unwrap(), folder.path().join("other"));
         fs::write(folder.path().join("token"), "saved\n").unwrap();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_revisions_and_endpoints_are_refused() {
         for options in [
             HubOptions::new().revision("../x"),
             HubOptions::new().revision(""),

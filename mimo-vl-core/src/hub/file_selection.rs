@@ -1,4 +1,4 @@
-//! Which files of a repository a checkpoint needs.
+//! Selects the files of a repository that a checkpoint needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,18 +6,20 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::http::MOST_JSON;
 use crate::error::{Error, Result};
 
-/// The list of the files that hold the weights.
+/// Bytes of an index file.
+const MAX_INDEX_BYTES: u64 = 32 << 20;
+
+/// Index of the weights: the file of each tensor.
 const INDEX: &str = "model.safetensors.index.json";
 
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 
-/// The files beside the weights. Those that a checkpoint cannot do without come last, because a folder counts as whole when
-/// they are there.
-const TEXTS: [&str; 7] = [
+/// Files without weights, by the order of their links. The required ones come last, because a folder counts as complete
+/// once they are there.
+const CONFIG_FILES: [&str; 7] = [
     "generation_config.json",
     "preprocessor_config.json",
     "tokenizer_config.json",
@@ -27,71 +29,74 @@ const TEXTS: [&str; 7] = [
     CONFIG,
 ];
 
-/// The files to have, in the order in which they get their names.
+/// Files to download, in the order in which they are linked.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct FileSelection {
     pub(super) files: Vec<String>,
-    /// The list of the files with the weights, when they are still to be [taken](Self::take) from it.
+    /// Index of the weights, whose shards must be [added](Self::add_shards).
     pub(super) index: Option<String>,
 }
 
-impl Wanted {
-    /// Choose among the names of a repository's files.
+impl FileSelection {
+    /// Selects from the file names of repository `id`.
     pub(super) fn new(id: &str, names: &[String]) -> Result<Self> {
-        // Names with a slash are in folders, where no checkpoint has anything.
-        let ends =
-            |end: &'static str| names.iter().filter(move |name| name.ends_with(end) && !name.contains('/')).cloned();
+        // A checkpoint has no files in subfolders.
+        let with_extension = |extension: &'static str| {
+            names.iter().filter(move |name| name.ends_with(extension) && !name.contains('/')).cloned()
+        };
         let has = |file: &str| names.iter().any(|name| name == file);
-        let mut files: Vec<String> = TEXTS.iter().filter(|file| has(file)).map(|&file| file.to_owned()).collect();
-        let tensors: BTreeSet<String> = ends(".safetensors").collect();
+        let mut files: Vec<String> =
+            CONFIG_FILES.iter().filter(|file| has(file)).map(|&file| file.to_owned()).collect();
+        let safetensors: BTreeSet<String> = with_extension(".safetensors").collect();
         let index = has(INDEX).then(|| INDEX.to_owned());
-        if index.is_none() && tensors.is_empty() {
-            files.extend(gguf(id, ends(".gguf").collect())?);
-        } else if let Some(lacks) = [CONFIG, TOKENIZER].into_iter().find(|file| !has(file)) {
-            return Err(Error::hub(id, format!("it has no {lacks}, without which it is no checkpoint")));
+        if index.is_none() && safetensors.is_empty() {
+            files.extend(select_gguf(id, with_extension(".gguf").collect())?);
+        } else if let Some(missing) = [CONFIG, TOKENIZER].into_iter().find(|file| !has(file)) {
+            return Err(Error::hub(id, format!("the repository has no {missing}, which a checkpoint needs")));
         } else if let Some(index) = &index {
             files.push(index.clone());
         } else {
-            files.extend(tensors);
+            files.extend(safetensors);
         }
-        match files.iter().find(|file| !is_plain(file)) {
-            Some(odd) => Err(Error::hub(id, format!("it has a file with a name that is not allowed: {odd:?}"))),
+        match files.iter().find(|file| !is_file_name(file)) {
+            Some(file) => Err(Error::hub(id, format!("the repository has a file name that is not allowed: {file:?}"))),
             None => Ok(Self { files, index }),
         }
     }
 
-    /// Add the files that the index names.
-    pub(super) fn take(&mut self, id: &str, names: &[String], shards: BTreeSet<String>) -> Result<()> {
-        if let Some(lacks) = shards.iter().find(|shard| !names.contains(shard)) {
-            return Err(Error::hub(id, format!("it has no {lacks}, which its {INDEX} names")));
+    /// Adds the files that the index names.
+    pub(super) fn add_shards(&mut self, id: &str, names: &[String], shards: BTreeSet<String>) -> Result<()> {
+        if let Some(missing) = shards.iter().find(|shard| !names.contains(shard)) {
+            return Err(Error::hub(id, format!("the repository has no {missing}, which its {INDEX} names")));
         }
         self.files.extend(shards);
         Ok(())
     }
 }
 
-/// A name that is no path and can be a file on every system.
-fn is_plain(name: &str) -> bool {
-    let odd = |letter: char| letter.is_control() || matches!(letter, '/' | '\\' | ':');
-    !name.is_empty() && name.len() <= 255 && name != "." && name != ".." && !name.contains(odd)
+/// Returns true for a name that is no path and is valid on every system.
+fn is_file_name(name: &str) -> bool {
+    let forbidden = |letter: char| letter.is_control() || matches!(letter, '/' | '\\' | ':');
+    !name.is_empty() && name.len() <= 255 && name != "." && name != ".." && !name.contains(forbidden)
 }
 
-fn is_vision(name: &str) -> bool {
+fn is_vision_tower(name: &str) -> bool {
     name.contains("mmproj")
 }
 
-/// The one GGUF file of the language model, after those of vision towers.
-fn gguf(id: &str, names: BTreeSet<String>) -> Result<Vec<String>> {
-    let (vision, language): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_vision(name));
+/// Returns the GGUF files of vision towers, then the one of the language model.
+fn select_gguf(id: &str, names: BTreeSet<String>) -> Result<Vec<String>> {
+    let (vision, language): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_vision_tower(name));
     match &language[..] {
         [_] => Ok([vision, language].concat()),
-        [] => Err(Error::hub(id, "it has neither safetensors files nor GGUF files of a language model")),
+        [] => {
+            let reason = "the repository has neither safetensors files nor GGUF files of a language model";
+            Err(Error::hub(id, reason))
+        }
         several => {
             let list = several.join(", ");
-            Err(Error::hub(
-                id,
-                format!("it has several GGUF files; download one of them, and load it by its path: {list}"),
-            ))
+            let reason = "the repository has several GGUF files; download one of them, and load it by its path";
+            Err(Error::hub(id, format!("{reason}: {list}")))
         }
     }
 }
@@ -101,46 +106,46 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The files that an index names.
-pub(super) fn shards(path: &Path) -> Result<BTreeSet<String>> {
+/// Reads an index, and returns the file names in it.
+pub(super) fn read_index(path: &Path) -> Result<BTreeSet<String>> {
     let size = fs::metadata(path).map_err(|error| Error::io(path, error))?.len();
-    if size > MOST_JSON {
+    if size > MAX_INDEX_BYTES {
         return Err(Error::checkpoint(path, format!("{size} bytes are too many for an index")));
     }
     let text = fs::read(path).map_err(|error| Error::io(path, error))?;
     let index: Index = serde_json::from_slice(&text).map_err(|error| Error::checkpoint(path, error.to_string()))?;
     let shards: BTreeSet<String> = index.weight_map.into_values().collect();
-    match shards.iter().find(|shard| !is_plain(shard) || !shard.ends_with(".safetensors")) {
-        Some(odd) => Err(Error::checkpoint(path, format!("it names a file that is not allowed: {odd:?}"))),
+    match shards.iter().find(|shard| !is_file_name(shard) || !shard.ends_with(".safetensors")) {
+        Some(file) => Err(Error::checkpoint(path, format!("it names a file that is not allowed: {file:?}"))),
         None if shards.is_empty() => Err(Error::checkpoint(path, "it names no files")),
         None => Ok(shards),
     }
 }
 
-/// What a folder lacks of a whole checkpoint; `None` when it is one.
-pub(super) fn lacks(folder: &Path) -> Option<String> {
-    // A link to a file that is gone counts as nothing.
+/// The files that a folder needs to be a complete checkpoint; `None` when it is one.
+pub(super) fn missing_from(folder: &Path) -> Option<String> {
+    // A dangling link counts as missing.
     let has = |file: &str| folder.join(file).is_file();
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
     let names: Vec<String> =
         names.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| has(name)).collect();
-    let tensors: Vec<&String> = names.iter().filter(|name| name.ends_with(".safetensors")).collect();
+    let safetensors: Vec<&String> = names.iter().filter(|name| name.ends_with(".safetensors")).collect();
     let weights = if has(INDEX) {
-        match shards(&folder.join(INDEX)) {
+        match read_index(&folder.join(INDEX)) {
             Ok(shards) => shards.into_iter().find(|shard| !has(shard)),
             Err(_) => Some(format!("a readable {INDEX}")),
         }
-    } else if tensors.is_empty() {
-        let whole = names.iter().any(|name| name.ends_with(".gguf") && !is_vision(name));
-        return (!whole).then(|| "files with weights".to_owned());
+    } else if safetensors.is_empty() {
+        let has_gguf = names.iter().any(|name| name.ends_with(".gguf") && !is_vision_tower(name));
+        return (!has_gguf).then(|| "the files with weights".to_owned());
     } else {
-        tensors.iter().any(|name| is_one_of_more(name, &tensors)).then(|| "some files with weights".to_owned())
+        safetensors.iter().any(|name| lacks_siblings(name, &safetensors)).then(|| "some files with weights".to_owned())
     };
     weights.or_else(|| [CONFIG, TOKENIZER].into_iter().find(|file| !has(file)).map(str::to_owned))
 }
 
-/// Whether a name like `model-00001-of-00004.safetensors` is without its fellows.
-fn is_one_of_more(name: &str, names: &[&String]) -> bool {
+/// Returns true for a shard, such as `model-00001-of-00004.safetensors`, of a set that is not complete.
+fn lacks_siblings(name: &str, names: &[&String]) -> bool {
     let stem = name.trim_end_matches(".safetensors");
     let count = stem.rsplit_once("-of-").and_then(|(_, count)| Some((count, count.parse::<usize>().ok()?)));
     count.is_some_and(|(text, count)| {
@@ -153,13 +158,13 @@ fn is_one_of_more(name: &str, names: &[&String]) -> bool {
 mod tests {
     use super::*;
 
-    fn wanted(names: &[&str]) -> Result<Vec<String>> {
+    fn select(names: &[&str]) -> Result<Vec<String>> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        Wanted::new("o/n", &names).map(|wanted| wanted.files)
+        FileSelection::new("o/n", &names).map(|selection| selection.files)
     }
 
     #[test]
-    fn what_is_taken() {
+    fn files_of_the_top_folder_are_selected() {
         let names = [
             "config.json",
             "tokenizer.json",
@@ -172,15 +177,15 @@ mod tests {
             "/e.safetensors",
             "x.gguf",
         ];
-        assert_eq!(wanted(&names).unwrap(), ["tokenizer.json", "config.json", "a.safetensors", "b.safetensors"]);
+        assert_eq!(select(&names).unwrap(), ["tokenizer.json", "config.json", "a.safetensors", "b.safetensors"]);
         assert_eq!(
-            wanted(&["q.gguf", "mmproj-x.gguf", "config.json"]).unwrap(),
+            select(&["q.gguf", "mmproj-x.gguf", "config.json"]).unwrap(),
             ["config.json", "mmproj-x.gguf", "q.gguf"]
         );
     }
 
     #[test]
-    fn what_is_refused() {
+    fn repositories_without_one_usable_checkpoint_are_refused() {
         for (names, part) in [
             (&["q4.gguf", "q8.gguf", "mmproj.gguf"][..], "q4.gguf, q8.gguf"),
             (&["README.md"], "neither"),
@@ -189,28 +194,28 @@ mod tests {
             (&["config.json", "tokenizer.json", "x\n.safetensors"], "not allowed"),
             (&["c:x.gguf"], "not allowed"),
         ] {
-            let error = wanted(names).unwrap_err();
+            let error = select(names).unwrap_err();
             assert!(matches!(error, Error::Hub { .. }) && error.to_string().contains(part), "{error}");
         }
     }
 
     #[test]
-    fn what_a_folder_lacks() {
+    fn the_missing_files_of_a_folder_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let put = |name: &str| fs::write(folder.path().join(name), "{}").unwrap();
-        assert!(lacks(folder.path()).unwrap().contains("weights"));
+        assert!(missing_from(folder.path()).unwrap().contains("weights"));
         put("model-00001-of-00002.safetensors");
-        assert!(lacks(folder.path()).unwrap().contains("weights"));
+        assert!(missing_from(folder.path()).unwrap().contains("weights"));
         put("model-00002-of-00002.safetensors");
-        assert_eq!(lacks(folder.path()).as_deref(), Some("config.json"));
+        assert_eq!(missing_from(folder.path()).as_deref(), Some("config.json"));
         put("config.json");
         put("tokenizer.json");
-        assert_eq!(lacks(folder.path()), None);
+        assert_eq!(missing_from(folder.path()), None);
         put(INDEX);
-        assert!(lacks(folder.path()).unwrap().contains(INDEX));
+        assert!(missing_from(folder.path()).unwrap().contains(INDEX));
         fs::write(folder.path().join(INDEX), r#"{"weight_map": {"a": "s.safetensors"}}"#).unwrap();
-        assert_eq!(lacks(folder.path()).as_deref(), Some("s.safetensors"));
+        assert_eq!(missing_from(folder.path()).as_deref(), Some("s.safetensors"));
         fs::write(folder.path().join(INDEX), r#"{"weight_map": {"a": "../s.safetensors"}}"#).unwrap();
-        assert!(matches!(shards(&folder.path().join(INDEX)), Err(Error::Checkpoint { .. })));
+        assert!(matches!(read_index(&folder.path().join(INDEX)), Err(Error::Checkpoint { .. })));
     }
 }

@@ -1,4 +1,4 @@
-//! One request, run on a thread of its own, so that waiting for the network can be stopped at any time.
+//! Runs one HTTP request on a thread of its own, so that a wait for the network can be cancelled at any time.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -8,63 +8,67 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request, StatusCode};
 
-use super::http::{CHUNK, Failure};
+use super::failure::Failure;
 use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 
-/// How often a wait looks whether it is to be stopped.
-const LOOK: Duration = Duration::from_millis(20);
+/// Bytes that are read, written and hashed at a time; cancellation is checked after each chunk.
+pub(super) const CHUNK_BYTES: usize = 64 << 10;
+
+/// Interval at which a wait checks for cancellation.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Chunks that may wait to be written.
-const AHEAD: usize = 16;
+const QUEUED_CHUNKS: usize = 16;
 
-/// What the thread of a request says. It says nothing more after an error or the end.
-enum Part {
+/// Message of the request's thread. `End` and `Failed` are the last.
+enum Message {
     Head(StatusCode, HeaderMap),
-    Bytes(Vec<u8>),
+    Chunk(Vec<u8>),
     End,
     Failed(String),
 }
 
-/// What a server answers.
-pub(super) struct Answer {
+/// Response of a server: the head, and a body that arrives in chunks.
+pub(super) struct Response {
     url: String,
     status: StatusCode,
     headers: HeaderMap,
-    parts: Parts,
+    messages: Messages,
 }
 
-struct Parts {
-    receiver: Receiver<Part>,
-    patience: Duration,
+struct Messages {
+    receiver: Receiver<Message>,
+    stall_timeout: Duration,
     control: TaskControl,
 }
 
-impl Answer {
-    /// Run a request, and wait for the head of the answer.
-    pub(super) fn new(
+impl Response {
+    /// Sends a request, and waits for the head of the response.
+    pub(super) fn receive(
         agent: &Agent,
         request: Request<()>,
-        patience: Duration,
+        stall_timeout: Duration,
         control: &TaskControl,
     ) -> Result<Self, Failure> {
-        // What follows the path may be a signature, which must not get into errors and logs.
+        // The query may be a signature, which must not get into errors and logs.
         let url = request.uri().to_string().split('?').next().unwrap_or_default().to_owned();
         let agent = agent.clone();
-        let (sender, receiver) = sync_channel(AHEAD);
+        let (sender, receiver) = sync_channel(QUEUED_CHUNKS);
         let run = move || {
-            // Nobody hears it when the answer was dropped.
+            // The send fails when the response was dropped.
             let _ = sender.send(run(&agent, request, &sender));
         };
         let thread = thread::Builder::new().name("hub".to_owned()).spawn(run);
         thread.map_err(|error| Error::internal(format!("no thread for a download: {error}")))?;
-        let parts = Parts { receiver, patience, control: control.clone() };
-        match parts.next(&url)? {
-            Part::Head(status, headers) => Ok(Self { url, status, headers, parts }),
-            _ => Err(Error::internal("an answer without a head").into()),
+        let messages = Messages { receiver, stall_timeout, control: control.clone() };
+        match messages.next(&url)? {
+            Message::Head(status, headers) => Ok(Self { url, status, headers, messages }),
+            _ => Err(Error::internal("a response without a head").into()),
         }
     }
 
+    /// The URL without its query.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
@@ -74,36 +78,37 @@ impl Answer {
     }
 
     /// The value of a header.
-    pub(super) fn text(&self, header: &str) -> Option<&str> {
-        self.headers.get(header)?.to_str().ok()
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
-    /// The value of a header that is a number.
-    pub(super) fn number(&self, header: &str) -> Option<u64> {
-        self.text(header)?.trim().parse().ok()
+    /// The value of a header that is an integer.
+    pub(super) fn header_number(&self, name: &str) -> Option<u64> {
+        self.header(name)?.trim().parse().ok()
     }
 
-    /// The next bytes of the body; `None` at its end.
-    pub(super) fn next(&self) -> Result<Option<Vec<u8>>, Failure> {
-        match self.parts.next(&self.url)? {
-            Part::Bytes(bytes) => Ok(Some(bytes)),
+    /// Returns the next bytes of the body; `None` at its end.
+    pub(super) fn next_chunk(&self) -> Result<Option<Vec<u8>>, Failure> {
+        match self.messages.next(&self.url)? {
+            Message::Chunk(bytes) => Ok(Some(bytes)),
             _ => Ok(None),
         }
     }
 }
 
-impl Parts {
-    fn next(&self, url: &str) -> Result<Part, Failure> {
-        let passing = |reason: &str| Err(Failure::Passing(Error::hub(url, reason)));
+impl Messages {
+    fn next(&self, url: &str) -> Result<Message, Failure> {
+        let transient = |reason: &str| Err(Failure::Transient(Error::hub(url, reason)));
         let start = Instant::now();
         loop {
             self.control.check()?;
-            match self.receiver.recv_timeout(LOOK) {
-                Ok(Part::Failed(reason)) => return passing(&reason),
-                Ok(part) => return Ok(part),
-                Err(RecvTimeoutError::Disconnected) => return passing("the transfer broke off"),
-                Err(RecvTimeoutError::Timeout) if start.elapsed() >= self.patience => {
-                    return passing(&format!("nothing came for {:.1} s", self.patience.as_secs_f64()));
+            match self.receiver.recv_timeout(POLL_INTERVAL) {
+                Ok(Message::Failed(reason)) => return transient(&reason),
+                Ok(message) => return Ok(message),
+                Err(RecvTimeoutError::Disconnected) => return transient("the transfer broke off"),
+                Err(RecvTimeoutError::Timeout) if start.elapsed() >= self.stall_timeout => {
+                    let seconds = self.stall_timeout.as_secs_f64();
+                    return transient(&format!("the transfer stalled: no data for {seconds:.1} s"));
                 }
                 Err(RecvTimeoutError::Timeout) => (),
             }
@@ -111,25 +116,25 @@ impl Parts {
     }
 }
 
-/// Say all of an answer but its last part, which is the result.
-fn run(agent: &Agent, request: Request<()>, sender: &SyncSender<Part>) -> Part {
+/// Sends all messages of a response but the last, and returns that.
+fn run(agent: &Agent, request: Request<()>, sender: &SyncSender<Message>) -> Message {
     let (head, body) = match agent.run(request) {
-        Ok(answer) => answer.into_parts(),
-        Err(error) => return Part::Failed(error.to_string()),
+        Ok(response) => response.into_parts(),
+        Err(error) => return Message::Failed(error.to_string()),
     };
-    if sender.send(Part::Head(head.status, head.headers)).is_err() {
-        return Part::End;
+    if sender.send(Message::Head(head.status, head.headers)).is_err() {
+        return Message::End;
     }
     let mut reader = body.into_reader();
     loop {
-        let mut bytes = vec![0; CHUNK];
+        let mut bytes = vec![0; CHUNK_BYTES];
         match reader.read(&mut bytes) {
-            Ok(0) => return Part::End,
+            Ok(0) => return Message::End,
             Ok(count) => bytes.truncate(count),
-            Err(error) => return Part::Failed(error.to_string()),
+            Err(error) => return Message::Failed(error.to_string()),
         }
-        if sender.send(Part::Bytes(bytes)).is_err() {
-            return Part::End;
+        if sender.send(Message::Chunk(bytes)).is_err() {
+            return Message::End;
         }
     }
 }

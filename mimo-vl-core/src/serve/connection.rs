@@ -1,4 +1,4 @@
-//! Connections, and what is asked over them.
+//! HTTP connections: routes, authorization, and the transfer of answers.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -24,306 +24,310 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::error::ApiError;
 use super::metrics::Metrics;
 use super::options::ServeOptions;
-use super::request::Chat;
-use super::response::{Head, region};
+use super::request::ParsedRequest;
+use super::response::{ResponseFormatter, region};
 use super::tool_call_filter::ContentFilter;
-use super::worker::{Job, Told};
+use super::worker::{Job, WorkerEvent};
 use crate::answer::Event;
 use crate::cancel::CancelToken;
 use crate::error::Error;
 use crate::session::{Answer, Model};
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
 
-/// How long it may take to notice that the server is to end, and how long to wait when the system gives no connection.
-const PAUSE: Duration = Duration::from_millis(50);
-/// Parts of an answer that wait for a slow client before the thread that reads them does.
-const BUFFERED: usize = 32;
+/// Interval at which the end of the server is checked, and the delay after a failed `accept`.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Events of a stream that are buffered for a slow client.
+const STREAM_BUFFER: usize = 32;
 
-/// What all connections share.
-pub(super) struct Shared {
+/// State that all connections share.
+pub(super) struct ServerState {
     model: Model,
-    name: String,
+    model_name: String,
     options: ServeOptions,
     jobs: mpsc::Sender<Job>,
     metrics: Arc<Metrics>,
-    /// One for every question that may be there at once.
-    places: Arc<Semaphore>,
+    /// One permit for each request that may be queued or decoded.
+    request_permits: Arc<Semaphore>,
 }
 
-impl Shared {
+impl ServerState {
     pub(super) fn new(model: Model, options: ServeOptions, jobs: mpsc::Sender<Job>, metrics: Arc<Metrics>) -> Self {
         let folder = || model.directory().file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = options.name.clone().or_else(folder).unwrap_or_else(|| "mimo-vl".into());
-        let places =
-            Arc::new(Semaphore::new(options.together.saturating_add(options.queue).min(Semaphore::MAX_PERMITS)));
-        Self { model, name, options, jobs, metrics, places }
+        let model_name = options.served_model_name.clone().or_else(folder).unwrap_or_else(|| "mimo-vl".into());
+        let max_requests = options.max_concurrent.saturating_add(options.max_queued);
+        let request_permits = Arc::new(Semaphore::new(max_requests.min(Semaphore::MAX_PERMITS)));
+        Self { model, model_name, options, jobs, metrics, request_permits }
     }
 }
 
-/// Take connections until `cancel` is raised.
+/// Accepts connections until `cancel` is cancelled.
 pub(super) async fn accept(
     listener: std::net::TcpListener,
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
     cancel: CancelToken,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let connections = Arc::new(Semaphore::new(shared.options.connections.min(Semaphore::MAX_PERMITS)));
+    let max_connections = state.options.max_connections.min(Semaphore::MAX_PERMITS);
+    let connection_permits = Arc::new(Semaphore::new(max_connections));
     while !cancel.is_cancelled() {
         let next = async {
-            let place = connections.clone().acquire_owned().await;
-            (place, listener.accept().await)
+            let permit = connection_permits.clone().acquire_owned().await;
+            (permit, listener.accept().await)
         };
-        let (place, stream) = tokio::select! {
+        let (permit, stream) = tokio::select! {
             next = next => next,
-            () = sleep(PAUSE) => continue,
+            () = sleep(POLL_INTERVAL) => continue,
         };
-        // A client that gave up before it was accepted, or no file handle left: neither ends the server.
+        // The client is gone, or no file descriptor is left: neither ends the server.
         let Ok((stream, _)) = stream else {
-            sleep(PAUSE).await;
+            sleep(POLL_INTERVAL).await;
             continue;
         };
-        // Each event of a stream is to go out at once.
+        // Each event of a stream goes out at once.
         let _ = stream.set_nodelay(true);
-        let shared = shared.clone();
+        let state = state.clone();
         tokio::spawn(async move {
-            let _place = place;
-            let service = service_fn(|request| handle(shared.clone(), request));
+            let _permit = permit;
+            let service = service_fn(|request| handle(state.clone(), request));
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(shared.options.receive)
-                // One request each, so that the time of a connection has a limit also where a client does not read.
+                .header_read_timeout(state.options.request_timeout)
+                // One request per connection, so that its time is bounded also where a client does not read.
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
-            let longest = 3 * shared.options.receive + shared.options.answer;
-            match timeout(longest, connection).await {
+            let max_time = 3 * state.options.request_timeout + state.options.completion_timeout;
+            match timeout(max_time, connection).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
-                Err(_) => tracing::debug!("a connection took too long"),
+                Err(_) => tracing::debug!("a connection timed out"),
             }
         });
     }
     Ok(())
 }
 
-async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let response = match route(&shared, request).await {
+async fn handle(state: Arc<ServerState>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+    let response = match route(&state, request).await {
         Ok(response) => response,
-        Err(refusal) => {
-            let mut response = json_response(refusal.status, &refusal.json());
-            if refusal.status == StatusCode::TOO_MANY_REQUESTS {
+        Err(error) => {
+            let mut response = json_response(error.status, &error.json());
+            if error.status == StatusCode::TOO_MANY_REQUESTS {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             response
         }
     };
-    shared.metrics.replied(response.status().as_u16());
+    state.metrics.count_reply(response.status().as_u16());
     Ok(response)
 }
 
-async fn route(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+async fn route(state: &Arc<ServerState>, request: Request<Incoming>) -> Result<Response<ResponseBody>, ApiError> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if path == "/health" {
         return Ok(json_response(StatusCode::OK, &json!({"status": "ok"})));
     }
-    check_key(shared, &request)?;
-    let model = || json!({"id": shared.name, "object": "model", "created": 0, "owned_by": "mimo-vl"});
+    check_key(state, &request)?;
+    let model = || json!({"id": state.model_name, "object": "model", "created": 0, "owned_by": "mimo-vl"});
     match (&method, path.as_str()) {
         (&Method::GET, "/metrics") => {
-            Ok(response(StatusCode::OK, "text/plain; version=0.0.4", Bytes::from(shared.metrics.text())))
+            Ok(response(StatusCode::OK, "text/plain; version=0.0.4", Bytes::from(state.metrics.text())))
         }
         (&Method::GET, "/v1/models") => {
             Ok(json_response(StatusCode::OK, &json!({"object": "list", "data": [model()]})))
         }
         (&Method::GET, path) if path.starts_with("/v1/models/") => {
             let name = path.trim_start_matches("/v1/models/");
-            if name == shared.name {
+            if name == state.model_name {
                 Ok(json_response(StatusCode::OK, &model()))
             } else {
-                Err(ApiError::no_model(name, &shared.name))
+                Err(ApiError::model_not_found(name, &state.model_name))
             }
         }
-        (&Method::POST, "/v1/chat/completions") => complete(shared, request).await,
+        (&Method::POST, "/v1/chat/completions") => complete(state, request).await,
         (_, "/metrics" | "/v1/models" | "/v1/chat/completions") => {
-            Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}")))
+            Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not support {method}")))
         }
-        _ => Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no {path}"))),
+        _ => Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no route {path}"))),
     }
 }
 
-fn check_key(shared: &Shared, request: &Request<Incoming>) -> Result<(), ApiError> {
-    let Some(key) = &shared.options.api_key else { return Ok(()) };
-    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    // Every byte is compared, so that the time does not tell how many are right.
-    let same = |given: &[u8]| {
-        given.len() == key.len() && given.iter().zip(key.as_bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+fn check_key(state: &ServerState, request: &Request<Incoming>) -> Result<(), ApiError> {
+    let Some(key) = &state.options.api_key else { return Ok(()) };
+    let sent = request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    // Every byte is compared, so that the time does not reveal how many are right.
+    let matches = |sent: &[u8]| {
+        sent.len() == key.len() && sent.iter().zip(key.as_bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
     };
-    if given.is_some_and(same) {
+    if sent.is_some_and(matches) {
         Ok(())
     } else {
-        Err(ApiError::new(StatusCode::UNAUTHORIZED, "the key is missing or wrong: send Authorization: Bearer KEY"))
+        Err(ApiError::new(StatusCode::UNAUTHORIZED, "missing or wrong API key: send Authorization: Bearer KEY"))
     }
 }
 
-async fn complete(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
-    let deadline = Instant::now() + shared.options.answer;
-    let full = || ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many questions wait: try again later");
-    let place = shared.places.clone().try_acquire_owned().map_err(|_| full())?;
-    let body = receive(shared, request).await?;
-    let reader = shared.clone();
-    // The place is with the work: it is not free before that ends, also where nobody waits for it any more.
-    let read = tokio::task::spawn_blocking(move || (Chat::read(&body, &reader.name, &reader.options), place));
-    let read = timeout_at(deadline, read).await.map_err(|_| late())?;
-    let (chat, place) = read.map_err(|_| ApiError::from(Error::internal("reading the request panicked")))?;
-    let chat = chat?;
-    let (listener, told) = unbounded_channel();
+async fn complete(state: &Arc<ServerState>, request: Request<Incoming>) -> Result<Response<ResponseBody>, ApiError> {
+    let deadline = Instant::now() + state.options.completion_timeout;
+    let full = || ApiError::new(StatusCode::TOO_MANY_REQUESTS, "the request queue is full: try again later");
+    let permit = state.request_permits.clone().try_acquire_owned().map_err(|_| full())?;
+    let body = read_body(state, request).await?;
+    let reader = state.clone();
+    // The permit moves with the work, so that it stays taken until that ends, even if the client is gone.
+    let parsed =
+        tokio::task::spawn_blocking(move || (ParsedRequest::parse(&body, &reader.model_name, &reader.options), permit));
+    let parsed = timeout_at(deadline, parsed).await.map_err(|_| timed_out())?;
+    let (request, permit) = parsed.map_err(|_| ApiError::from(Error::internal("parsing the request panicked")))?;
+    let ParsedRequest { prompt, options, stream, include_usage, tools } = request?;
+    let (sender, events) = unbounded_channel();
     let cancel = CancelToken::new();
-    let job = Job { prompt: chat.prompt, generate: chat.generate.cancel(&cancel), listener };
-    shared.jobs.send(job).map_err(|_| ApiError::from(Error::internal("the thread that answers is gone")))?;
-    let tools = chat.tools;
-    let mut telling = Telling { told, cancel, deadline, _place: place };
-    // The status can only be told before the first part: a question that fails at once gets a proper one.
-    let first = telling.next().await?;
-    let head = Head::new(&shared.name);
-    if chat.stream {
-        let (sender, body) = Channel::new(BUFFERED);
-        let form = Form { usage: chat.usage, tools };
-        tokio::spawn(stream(shared.clone(), head, telling, first, sender, form));
+    let job = Job { prompt, options: options.cancel(&cancel), events: sender };
+    state.jobs.send(job).map_err(|_| ApiError::from(Error::internal("the worker thread has ended")))?;
+    let mut answer = AnswerReceiver { events, cancel, deadline, _permit: permit };
+    // The status goes out before the first event: a request that fails at once gets an error status.
+    let first = answer.next().await?;
+    let formatter = ResponseFormatter::new(&state.model_name);
+    if stream {
+        let (sender, body) = Channel::new(STREAM_BUFFER);
+        let format = StreamFormat { include_usage, tools };
+        tokio::spawn(send_stream(state.clone(), formatter, answer, first, sender, format));
         let mut response = Response::new(body.boxed_unsync());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         return Ok(response);
     }
-    let mut part = first;
+    let mut item = first;
     loop {
-        match part {
-            Part::Over(answer) => {
-                return Ok(json_response(StatusCode::OK, &head.whole(&answer, shared.model.tokenizer(), tools)));
+        match item {
+            AnswerItem::Done(answer) => {
+                let completion = formatter.completion(&answer, state.model.tokenizer(), tools);
+                return Ok(json_response(StatusCode::OK, &completion));
             }
-            Part::Event(_) => part = telling.next().await?,
+            AnswerItem::Event(_) => item = answer.next().await?,
         }
     }
 }
 
-async fn receive(shared: &Shared, request: Request<Incoming>) -> Result<Bytes, ApiError> {
-    let most = shared.options.max_body;
-    let slow = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive");
-    let large = || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request has more than {most} bytes"));
-    let until = Instant::now() + shared.options.receive;
-    match timeout_at(until, Limited::new(request.into_body(), most).collect()).await.map_err(slow)? {
+async fn read_body(state: &ServerState, request: Request<Incoming>) -> Result<Bytes, ApiError> {
+    let max_bytes = state.options.max_body_bytes;
+    let slow = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time");
+    let large =
+        || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request body has more than {max_bytes} bytes"));
+    let deadline = Instant::now() + state.options.request_timeout;
+    match timeout_at(deadline, Limited::new(request.into_body(), max_bytes).collect()).await.map_err(slow)? {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(large()),
-        Err(error) => Err(ApiError::of("body", format!("the request did not arrive whole: {error}"))),
+        Err(error) => Err(ApiError::bad_request("body", format!("the request body is incomplete: {error}"))),
     }
 }
 
-fn late() -> ApiError {
-    ApiError::new(StatusCode::GATEWAY_TIMEOUT, "the answer took too long")
+fn timed_out() -> ApiError {
+    ApiError::new(StatusCode::GATEWAY_TIMEOUT, "the completion timed out")
 }
 
-/// What is told of one answer, in order. Dropping it ends the answer.
-struct Telling {
-    told: UnboundedReceiver<Told>,
+/// Receives the items of one answer in order. Dropping it cancels the request.
+struct AnswerReceiver {
+    events: UnboundedReceiver<WorkerEvent>,
     cancel: CancelToken,
     deadline: Instant,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// What is told of an answer that goes well.
-enum Part {
+/// An item of an answer without error; `Done` is the last.
+enum AnswerItem {
     Event(Box<Event>),
-    Over(Box<Answer>),
+    Done(Box<Answer>),
 }
 
-impl Telling {
-    async fn next(&mut self) -> Result<Part, ApiError> {
-        match timeout_at(self.deadline, self.told.recv()).await.map_err(|_| late())? {
-            Some(Told::Event(event)) => Ok(Part::Event(Box::new(event))),
-            Some(Told::Over(answer)) => Ok(Part::Over(answer)),
-            Some(Told::Failed(error)) => Err(error.into()),
+impl AnswerReceiver {
+    async fn next(&mut self) -> Result<AnswerItem, ApiError> {
+        match timeout_at(self.deadline, self.events.recv()).await.map_err(|_| timed_out())? {
+            Some(WorkerEvent::Event(event)) => Ok(AnswerItem::Event(Box::new(event))),
+            Some(WorkerEvent::Done(answer)) => Ok(AnswerItem::Done(answer)),
+            Some(WorkerEvent::Failed(error)) => Err(error.into()),
             None => Err(Error::Cancelled.into()),
         }
     }
 }
 
-impl Drop for Telling {
+impl Drop for AnswerReceiver {
     fn drop(&mut self) {
-        self.told.close();
+        self.events.close();
         self.cancel.cancel();
     }
 }
 
-/// How an answer in parts is wanted.
-struct Form {
-    /// With a part at its end that counts tokens.
-    usage: bool,
-    /// Calls of functions at its end apart.
+/// Format of a streamed answer.
+struct StreamFormat {
+    /// Last event with the token counts.
+    include_usage: bool,
+    /// Tool calls in an event of their own.
     tools: bool,
 }
 
-/// Send an answer part by part, until it is over or the client is gone.
-async fn stream(
-    shared: Arc<Shared>,
-    head: Head,
-    mut telling: Telling,
-    first: Part,
+/// Sends an answer as server-sent events until it ends or the client is gone.
+async fn send_stream(
+    state: Arc<ServerState>,
+    formatter: ResponseFormatter,
+    mut answer: AnswerReceiver,
+    first: AnswerItem,
     mut sender: Sender<Bytes>,
-    Form { usage, tools }: Form,
+    StreamFormat { include_usage, tools }: StreamFormat,
 ) {
-    let mut said = tools.then(ContentFilter::default);
-    let mut next: Result<Part, ApiError> = Ok(first);
-    let deadline = telling.deadline;
+    let mut filter = tools.then(ContentFilter::default);
+    let mut next: Result<AnswerItem, ApiError> = Ok(first);
+    let deadline = answer.deadline;
     let mut send = async |data: &(dyn Display + Sync)| {
         let sent = timeout_at(deadline, sender.send_data(Bytes::from(format!("data: {data}\n\n")))).await;
         sent.is_ok_and(|sent| sent.is_ok())
     };
-    let mut open = send(&head.delta(json!({"role": "assistant", "content": ""}))).await;
+    let mut open = send(&formatter.chunk(json!({"role": "assistant", "content": ""}))).await;
     while open {
         match next {
-            Ok(Part::Event(event)) => {
-                let event = match (*event, &mut said) {
-                    (Event::Text(text), Some(said)) => Event::Text(said.push(&text)),
+            Ok(AnswerItem::Event(event)) => {
+                let event = match (*event, &mut filter) {
+                    (Event::Text(text), Some(filter)) => Event::Text(filter.push(&text)),
                     (event, _) => event,
                 };
                 open = match delta(event) {
-                    Some(delta) => send(&head.delta(delta)).await,
+                    Some(delta) => send(&formatter.chunk(delta)).await,
                     None => true,
                 };
             }
-            Ok(Part::Over(answer)) => {
-                for part in head.end(&answer, shared.model.tokenizer(), said.as_ref()) {
-                    open = open && send(&part).await;
+            Ok(AnswerItem::Done(answer)) => {
+                for chunk in formatter.final_chunks(&answer, state.model.tokenizer(), filter.as_ref()) {
+                    open = open && send(&chunk).await;
                 }
-                open = open && (!usage || send(&head.count(&answer)).await);
+                open = open && (!include_usage || send(&formatter.usage_chunk(&answer)).await);
                 break;
             }
-            Err(refusal) => {
-                open = send(&refusal.json()).await;
+            Err(error) => {
+                open = send(&error.json()).await;
                 break;
             }
         }
-        next = telling.next().await;
+        next = answer.next().await;
     }
     if open {
         send(&"[DONE]").await;
     }
 }
 
+/// The `delta` of a chunk; `None` for an event that has none.
 fn delta(event: Event) -> Option<Value> {
     match event {
         Event::Text(text) if text.is_empty() => None,
         Event::Thinking(text) => Some(json!({"reasoning_content": text})),
         Event::Text(text) => Some(json!({"content": text})),
-        Event::Region(found) => Some(json!({"regions": [region(&found)]})),
+        Event::Region(located) => Some(json!({"regions": [region(&located)]})),
         Event::End(_) => None,
     }
 }
 
-fn json_response(status: StatusCode, json: &Value) -> Response<Body> {
+fn json_response(status: StatusCode, json: &Value) -> Response<ResponseBody> {
     response(status, "application/json", Bytes::from(json.to_string()))
 }
 
-fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
+fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<ResponseBody> {
     let mut response = Response::new(Full::new(body).boxed_unsync());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));

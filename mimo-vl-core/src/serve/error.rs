@@ -1,16 +1,16 @@
-//! Why a request is not answered, in the form that OpenAI's clients know.
+//! Error replies in the form of the OpenAI API.
 
 use hyper::StatusCode;
 use serde_json::json;
 
 use crate::error::{Error, ErrorCode};
 
-/// A status and what is told about it.
+/// An HTTP status with the fields of an OpenAI error object.
 #[derive(Debug)]
 pub(super) struct ApiError {
     pub(super) status: StatusCode,
     message: String,
-    /// The field of the request at fault.
+    /// Path of the request field at fault, such as `messages[0].role`.
     param: Option<String>,
 }
 
@@ -19,23 +19,26 @@ impl ApiError {
         Self { status, message: message.into(), param: None }
     }
 
-    /// A request whose `param` is wrong.
-    pub(super) fn of(param: impl Into<String>, message: impl Into<String>) -> Self {
+    /// Status 400 for the request field `param`.
+    pub(super) fn bad_request(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, message: message.into(), param: Some(param.into()) }
     }
 
-    pub(super) fn no_model(asked: &str, served: &str) -> Self {
+    pub(super) fn model_not_found(requested: &str, served: &str) -> Self {
         Self {
             status: StatusCode::NOT_FOUND,
-            message: format!("there is no model {asked:?} here, only {served:?}"),
+            message: format!("the model {requested:?} does not exist: this server has {served:?}"),
             param: Some("model".into()),
         }
     }
 
-    pub(super) fn too_large(param: String, most: usize) -> Self {
+    pub(super) fn media_too_large(param: String, max_bytes: usize) -> Self {
         Self {
             status: StatusCode::PAYLOAD_TOO_LARGE,
-            message: format!("the pictures up to here take more than {} MiB: send smaller ones", most >> 20),
+            message: format!(
+                "the decoded images and video frames up to here exceed {} MiB: send smaller ones",
+                max_bytes >> 20
+            ),
             param: Some(param),
         }
     }

@@ -1,4 +1,4 @@
-//! Pictures and videos that a request names by their address.
+//! Loads the images and videos that a request names by URL.
 
 use std::borrow::Cow;
 use std::fs;
@@ -15,94 +15,96 @@ use super::error::ApiError;
 use super::options::ServeOptions;
 use crate::media::{Image, Video, VideoOptions};
 
-/// Longest time to fetch a picture or video of another machine.
-const FETCH: Duration = Duration::from_secs(60);
+/// Time for the download of one media item from another machine.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What an address leads to.
+/// The content of a media URL.
 enum Content {
     File(PathBuf),
     Bytes(Vec<u8>),
 }
 
-/// The picture at `address`, which stands in the field `param`.
-pub(super) fn image(address: &str, param: &str, options: &ServeOptions) -> Result<Image, ApiError> {
-    let image = match content(address, options).map_err(|reason| ApiError::of(param, reason))? {
+/// Loads the image at `url`; errors name the request field `param`.
+pub(super) fn load_image(url: &str, param: &str, options: &ServeOptions) -> Result<Image, ApiError> {
+    let image = match read_url(url, options).map_err(|reason| ApiError::bad_request(param, reason))? {
         Content::File(path) => Image::open(path),
         Content::Bytes(bytes) => Image::from_bytes(&bytes),
     };
-    let image = image.map_err(|error| ApiError::of(param, error.to_string()))?;
-    Ok(match options.max_pixels {
-        Some(most) => image.max_pixels(most),
+    let image = image.map_err(|error| ApiError::bad_request(param, error.to_string()))?;
+    Ok(match options.max_image_pixels {
+        Some(max_pixels) => image.max_pixels(max_pixels),
         None => image,
     })
 }
 
-/// The video at `address`, which stands in the field `param`.
-pub(super) fn video(address: &str, param: &str, options: &ServeOptions) -> Result<Video, ApiError> {
-    let wrong = |reason: String| ApiError::of(param, reason);
-    let (path, _temporary) = match content(address, options).map_err(wrong)? {
+/// Loads the video at `url`; errors name the request field `param`.
+pub(super) fn load_video(url: &str, param: &str, options: &ServeOptions) -> Result<Video, ApiError> {
+    let bad_request = |reason: String| ApiError::bad_request(param, reason);
+    let (path, _temporary) = match read_url(url, options).map_err(bad_request)? {
         Content::File(path) => (path, None),
         Content::Bytes(bytes) => {
             let written = tempfile::NamedTempFile::new().and_then(|mut file| file.write_all(&bytes).map(|()| file));
             let file = written.map_err(|error| {
-                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("no place for the video: {error}"))
+                let reason = format!("the video cannot be written to a temporary file: {error}");
+                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, reason)
             })?;
             (file.path().to_path_buf(), Some(file))
         }
     };
-    let how = match options.max_pixels {
-        Some(most) => VideoOptions::new().max_pixels(most),
+    let video_options = match options.max_image_pixels {
+        Some(max_pixels) => VideoOptions::new().max_pixels(max_pixels),
         None => VideoOptions::new(),
     };
-    Video::open(path, &how).map_err(|error| wrong(error.to_string()))
+    Video::open(path, &video_options).map_err(|error| bad_request(error.to_string()))
 }
 
-fn content(address: &str, options: &ServeOptions) -> Result<Content, String> {
-    if let Some(data) = address.strip_prefix("data:") {
-        let (kind, data) = data.split_once(',').ok_or("a data address without a comma")?;
+fn read_url(url: &str, options: &ServeOptions) -> Result<Content, String> {
+    if let Some(data) = url.strip_prefix("data:") {
+        let (kind, data) = data.split_once(',').ok_or("a data URL without a comma")?;
         if !kind.ends_with(";base64") {
-            return Err("a data address must be in base64: data:image/png;base64,...".into());
+            return Err("a data URL must be in base64: data:image/png;base64,...".into());
         }
         let data: Cow<'_, str> = if data.contains(char::is_whitespace) {
             data.split_whitespace().collect::<String>().into()
         } else {
             data.into()
         };
-        return BASE64_STANDARD.decode(&*data).map(Content::Bytes).map_err(|error| format!("not base64: {error}"));
+        return BASE64_STANDARD.decode(&*data).map(Content::Bytes).map_err(|error| format!("invalid base64: {error}"));
     }
-    if let Some(path) = address.strip_prefix("file://") {
-        return file(path, options).map(Content::File);
+    if let Some(path) = url.strip_prefix("file://") {
+        return resolve_file(path, options).map(Content::File);
     }
-    if address.starts_with("http://") || address.starts_with("https://") {
-        return if options.fetch {
-            fetched(address, options).map(Content::Bytes)
+    if url.starts_with("http://") || url.starts_with("https://") {
+        return if options.allow_remote_media {
+            download(url, options).map(Content::Bytes)
         } else {
-            Err("this server fetches nothing from other machines: send a data address, or start it with `fetch`".into())
+            Err("remote media are disabled: send a data URL, or start the server with `allow_remote_media`".into())
         };
     }
-    let start: String = address.chars().take(40).collect();
-    Err(format!("{start:?} is no address that starts with data:, file://, http:// or https://"))
+    let start: String = url.chars().take(40).collect();
+    Err(format!("{start:?} is not a URL that starts with data:, file://, http:// or https://"))
 }
 
-/// A file in the folder of the options. What lies elsewhere is refused as what does not exist is, so that nobody learns
-/// which files there are.
-fn file(path: &str, options: &ServeOptions) -> Result<PathBuf, String> {
-    let folder = options.files.as_ref().ok_or("this server reads no files: start it with `files`")?;
+/// Resolves a file below `media_root`. A file elsewhere gives the same error as one that does not exist, so that
+/// clients cannot probe for files.
+fn resolve_file(path: &str, options: &ServeOptions) -> Result<PathBuf, String> {
+    let root = options.media_root.as_ref().ok_or("local files are disabled: start the server with `media_root`")?;
     let path = percent_decode_str(path).decode_utf8().map_err(|_| "the path is not UTF-8")?;
-    let found = fs::canonicalize(&*path).ok().filter(|found| found.starts_with(folder) && found.is_file());
-    found.ok_or_else(|| format!("there is no such file in the folder that may be read: {path:?}"))
+    let file = fs::canonicalize(&*path).ok().filter(|file| file.starts_with(root) && file.is_file());
+    file.ok_or_else(|| format!("there is no such file below `media_root`: {path:?}"))
 }
 
-fn fetched(address: &str, options: &ServeOptions) -> Result<Vec<u8>, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(FETCH)).max_redirects(3).build().into();
-    let failed = |error: &dyn std::fmt::Display| format!("{address}: {error}");
-    let response = agent.get(address).call().map_err(|error| failed(&error))?;
+fn download(url: &str, options: &ServeOptions) -> Result<Vec<u8>, String> {
+    let config = ureq::Agent::config_builder().timeout_global(Some(DOWNLOAD_TIMEOUT)).max_redirects(3);
+    let agent: ureq::Agent = config.build().into();
+    let failed = |error: &dyn std::fmt::Display| format!("{url}: {error}");
+    let response = agent.get(url).call().map_err(|error| failed(&error))?;
     let mut bytes = Vec::new();
-    let most = options.max_body as u64;
-    let read = response.into_body().into_reader().take(most + 1).read_to_end(&mut bytes);
+    let max_bytes = options.max_body_bytes as u64;
+    let read = response.into_body().into_reader().take(max_bytes + 1).read_to_end(&mut bytes);
     read.map_err(|error| failed(&error))?;
-    if bytes.len() as u64 > most {
-        return Err(failed(&format_args!("more than {most} bytes")));
+    if bytes.len() as u64 > max_bytes {
+        return Err(failed(&format_args!("more than {max_bytes} bytes")));
     }
     Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! Counters in Prometheus' text format.
+//! Counters in the Prometheus text format.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,32 +8,32 @@ use std::time::Duration;
 
 use crate::session::Answer;
 
-/// What a server has done since its start.
+/// Counters since the start of the server, and its current load.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
-    /// Replies to requests by their status.
+    /// Number of replies by status.
     replies: Mutex<BTreeMap<u16, u64>>,
     prompt_tokens: AtomicU64,
-    tokens: AtomicU64,
+    generation_tokens: AtomicU64,
     encode_micros: AtomicU64,
     prefill_micros: AtomicU64,
     decode_micros: AtomicU64,
-    /// Questions that wait.
+    /// Number of requests in the queue.
     pub(super) waiting: AtomicUsize,
-    /// Questions that are being answered.
+    /// Number of requests in the batch.
     pub(super) running: AtomicUsize,
 }
 
 impl Metrics {
-    pub(super) fn replied(&self, status: u16) {
+    pub(super) fn count_reply(&self, status: u16) {
         *self.replies.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
     }
 
-    pub(super) fn answered(&self, answer: &Answer) {
+    pub(super) fn count_answer(&self, answer: &Answer) {
         let micros = |time: Duration| time.as_micros() as u64;
         for (counter, value) in [
             (&self.prompt_tokens, answer.prompt_tokens as u64),
-            (&self.tokens, answer.tokens as u64),
+            (&self.generation_tokens, answer.tokens as u64),
             (&self.encode_micros, micros(answer.timings.encode)),
             (&self.prefill_micros, micros(answer.timings.prefill)),
             (&self.decode_micros, micros(answer.timings.decode)),
@@ -42,6 +42,7 @@ impl Metrics {
         }
     }
 
+    /// Formats all metrics, each with the prefix `mimo_vl_`.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let mut add = |name: &str, kind: &str, help: &str, rows: &[(String, f64)]| {
@@ -53,17 +54,17 @@ impl Metrics {
         let replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let replies: Vec<_> =
             replies.iter().map(|(status, count)| (format!("{{status=\"{status}\"}}"), *count as f64)).collect();
-        add("requests_total", "counter", "Requests by the status of their reply.", &replies);
+        add("requests_total", "counter", "Requests by the status of the reply.", &replies);
         let count = |value: &AtomicU64| [(String::new(), value.load(Ordering::Relaxed) as f64)];
         let seconds = |value: &AtomicU64| [(String::new(), value.load(Ordering::Relaxed) as f64 / 1e6)];
         let gauge = |value: &AtomicUsize| [(String::new(), value.load(Ordering::Relaxed) as f64)];
-        add("prompt_tokens_total", "counter", "Tokens of conversations.", &count(&self.prompt_tokens));
-        add("tokens_total", "counter", "Tokens of answers.", &count(&self.tokens));
-        add("encode_seconds_total", "counter", "Time of the vision tower.", &seconds(&self.encode_micros));
-        add("prefill_seconds_total", "counter", "Time until first tokens.", &seconds(&self.prefill_micros));
-        add("decode_seconds_total", "counter", "Time of later tokens, of each answer.", &seconds(&self.decode_micros));
-        add("waiting", "gauge", "Questions that wait.", &gauge(&self.waiting));
-        add("running", "gauge", "Questions that are being answered.", &gauge(&self.running));
+        add("prompt_tokens_total", "counter", "Tokens of prompts.", &count(&self.prompt_tokens));
+        add("generation_tokens_total", "counter", "Tokens of answers.", &count(&self.generation_tokens));
+        add("encode_seconds_total", "counter", "Time in the vision tower.", &seconds(&self.encode_micros));
+        add("prefill_seconds_total", "counter", "Time in prefill.", &seconds(&self.prefill_micros));
+        add("decode_seconds_total", "counter", "Decode time, summed over answers.", &seconds(&self.decode_micros));
+        add("num_requests_waiting", "gauge", "Requests in the queue.", &gauge(&self.waiting));
+        add("num_requests_running", "gauge", "Requests in the batch.", &gauge(&self.running));
         text
     }
 }

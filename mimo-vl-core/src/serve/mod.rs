@@ -1,15 +1,15 @@
-//! A server that speaks OpenAI's chat completions over HTTP, with pictures and videos.
+//! HTTP server of the OpenAI chat completions API, with images and videos.
 //!
-//! | route | |
+//! | route | reply |
 //! |---|---|
-//! | `POST /v1/chat/completions` | a question, answered as a whole or as server-sent events |
+//! | `POST /v1/chat/completions` | the completion, as one JSON object or as server-sent events |
 //! | `GET /v1/models`, `/v1/models/{name}` | the one model that is served |
-//! | `GET /metrics` | counters in Prometheus' text format |
-//! | `GET /health` | whether it runs |
+//! | `GET /metrics` | counters in the Prometheus text format |
+//! | `GET /health` | `{"status": "ok"}` while the server runs |
 //!
-//! Questions are answered together, token by token ([`Batch`](crate::session::Batch)); one that comes while others are
-//! answered joins them. A client that goes away ends its question. Connections, bodies, pictures, answers, the queue and
-//! time have limits: see [`ServeOptions`].
+//! Concurrent requests are decoded in one [`Batch`](crate::session::Batch); a new request joins those that are running.
+//! A client that disconnects ends its request. [`ServeOptions`] limits connections, request bodies, media, answers, the
+//! queue and time.
 
 mod connection;
 mod error;
@@ -25,7 +25,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::connection::{Shared, accept};
+use self::connection::{ServerState, accept};
 use self::metrics::Metrics;
 use self::worker::Worker;
 use crate::cancel::CancelToken;
@@ -34,10 +34,10 @@ use crate::session::Model;
 
 pub use self::options::ServeOptions;
 
-/// How long the last replies may take when the server ends.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Time that the last replies have to reach their clients when the server stops.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-/// A server that is bound to its address, and not yet running.
+/// An HTTP server that is bound to its address and starts with [`run`](Self::run).
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -47,28 +47,28 @@ pub struct Server {
 }
 
 impl Server {
-    /// Take the address; connections wait until [`run`](Self::run).
+    /// Binds the address; connections wait until [`run`](Self::run).
     ///
     /// # Errors
-    /// [`Error::Option`] when the address cannot be had, the folder for files does not exist, or an option is out of its range.
+    /// [`Error::Option`] when the address cannot be bound, `media_root` is not a folder, or an option is out of range.
     pub fn bind(model: Model, options: ServeOptions) -> Result<Self> {
         let options = options.checked()?;
-        let taken = |error: std::io::Error| Error::option("address", format!("{}: {error}", options.address));
-        let listener = TcpListener::bind(&options.address).map_err(taken)?;
-        listener.set_nonblocking(true).map_err(taken)?;
-        let address = listener.local_addr().map_err(taken)?;
+        let bind_error = |error: std::io::Error| Error::option("address", format!("{}: {error}", options.address));
+        let listener = TcpListener::bind(&options.address).map_err(bind_error)?;
+        listener.set_nonblocking(true).map_err(bind_error)?;
+        let address = listener.local_addr().map_err(bind_error)?;
         if !address.ip().is_loopback() && options.api_key.is_none() {
-            tracing::warn!(%address, "other machines can reach the server, and it asks for no key");
+            tracing::warn!(%address, "the server is reachable from other machines and requires no API key");
         }
         Ok(Self { listener, address, model, options })
     }
 
-    /// Where it listens; with port 0 in the options, this has the port that was free.
+    /// The bound address; where the options have port 0, it has the port that was chosen.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serve until `cancel` is raised. What is being answered then ends with an error.
+    /// Serves until `cancel` is cancelled. Requests that are in progress then end with an error.
     ///
     /// # Errors
     /// [`Error::Internal`] when the system gives no threads.
@@ -78,12 +78,12 @@ impl Server {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
         let metrics = Arc::new(Metrics::default());
-        let worker = Worker::start(model.clone(), options.together, metrics.clone())?;
-        let shared = Arc::new(Shared::new(model, options, worker.jobs(), metrics));
-        let result = runtime.block_on(accept(listener, shared, cancel.clone())).map_err(failed);
-        // First the answers, so that those who wait for them are told.
+        let worker = Worker::start(model.clone(), options.max_concurrent, metrics.clone())?;
+        let state = Arc::new(ServerState::new(model, options, worker.jobs(), metrics));
+        let result = runtime.block_on(accept(listener, state, cancel.clone())).map_err(failed);
+        // The worker stops first, so that clients that wait get an error reply.
         worker.stop();
-        runtime.shutdown_timeout(FAREWELL);
+        runtime.shutdown_timeout(SHUTDOWN_GRACE);
         result
     }
 }

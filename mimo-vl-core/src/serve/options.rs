@@ -1,4 +1,4 @@
-//! What a server is allowed to do, and how much of it.
+//! Options and limits of a server.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,42 +6,42 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// Longest time that a limit may allow.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Largest value of a timeout.
+const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How a model is served. The limits keep strangers from taking all memory or all time; the defaults suit one user.
+/// Options of a [`Server`](super::Server). The limits bound its memory and time; the defaults suit one user.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServeOptions {
-    /// Host and port to listen on. Port 0 takes one that is free. Default `127.0.0.1:8000`: this machine only.
+    /// Host and port to listen on; port 0 takes a free one. Default `127.0.0.1:8000`: this machine only.
     pub address: String,
-    /// The name that clients call the model by. Default: that of its folder.
-    pub name: Option<String>,
-    /// What clients must send as `Authorization: Bearer KEY`. Default: nothing.
+    /// Model name that clients send. Default: the name of the checkpoint's folder.
+    pub served_model_name: Option<String>,
+    /// Key that clients must send as `Authorization: Bearer KEY`. Default: none is required.
     pub api_key: Option<String>,
-    /// The folder whose files `file://` addresses may name. Default: none may be named.
-    pub files: Option<PathBuf>,
-    /// Whether `http://` and `https://` addresses of pictures and videos are fetched. A client can make the server ask any
-    /// address that it reaches. Default: no.
-    pub fetch: bool,
-    /// Questions that are answered at once, at least 1. Default 8.
-    pub together: usize,
-    /// Questions that may wait besides; one more is refused with status 429. Default 64.
-    pub queue: usize,
-    /// Connections at once; further ones wait to be accepted. Default 512.
-    pub connections: usize,
-    /// Most bytes of a request. Default 64 MiB.
-    pub max_body: usize,
-    /// Pictures with more pixels are shown to the model smaller. Default: as the checkpoint says.
-    pub max_pixels: Option<u32>,
-    /// Most pictures and videos of one request. Default 32.
-    pub max_media: usize,
-    /// Most tokens of an answer, and how many it has where the client does not say. Default 4096.
+    /// Folder whose files `file://` URLs may name. Default: `file://` URLs are refused.
+    pub media_root: Option<PathBuf>,
+    /// Permission to download media from `http://` and `https://` URLs. A client can then make the server request any
+    /// URL that it can reach. Default: false.
+    pub allow_remote_media: bool,
+    /// Requests that are decoded at once, at least 1. Default 8.
+    pub max_concurrent: usize,
+    /// Requests that wait for a place in the batch; a further one gets status 429. Default 64.
+    pub max_queued: usize,
+    /// Open connections, at least 1; further ones wait to be accepted. Default 512.
+    pub max_connections: usize,
+    /// Bytes of a request body, and of a downloaded media item; at least 1. Default 64 MiB.
+    pub max_body_bytes: usize,
+    /// Pixels of an image or video frame; larger ones are scaled down. Default: the checkpoint's limit.
+    pub max_image_pixels: Option<u32>,
+    /// Images and videos of one request. Default 32.
+    pub max_media_items: usize,
+    /// Tokens of an answer, at least 1; also the default where a request sets none. Default 4096.
     pub max_tokens: usize,
-    /// Longest time for a request to arrive. Default 30 s.
-    pub receive: Duration,
-    /// Longest time from a request's arrival to the end of its answer, waiting included. Default 10 minutes.
-    pub answer: Duration,
+    /// Time for a request to arrive, up to a year. Default 30 s.
+    pub request_timeout: Duration,
+    /// Time from the arrival of a request to the end of its answer, with the queue, up to a year. Default 10 minutes.
+    pub completion_timeout: Duration,
 }
 
 impl fmt::Debug for ServeOptions {
@@ -56,28 +56,28 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             address: "127.0.0.1:8000".into(),
-            name: None,
+            served_model_name: None,
             api_key: None,
-            files: None,
-            fetch: false,
-            together: 8,
-            queue: 64,
-            connections: 512,
-            max_body: 64 << 20,
-            max_pixels: None,
-            max_media: 32,
+            media_root: None,
+            allow_remote_media: false,
+            max_concurrent: 8,
+            max_queued: 64,
+            max_connections: 512,
+            max_body_bytes: 64 << 20,
+            max_image_pixels: None,
+            max_media_items: 32,
             max_tokens: 4096,
-            receive: Duration::from_secs(30),
-            answer: Duration::from_secs(600),
+            request_timeout: Duration::from_secs(30),
+            completion_timeout: Duration::from_secs(600),
         }
     }
 }
 
-/// Setters, one for each field.
+/// Defines one setter per field.
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $type:ty => $value:expr;)*) => {
         impl ServeOptions {
-            /// The defaults.
+            /// Returns the default options.
             pub fn new() -> Self {
                 Self::default()
             }
@@ -93,64 +93,66 @@ macro_rules! setters {
 }
 
 setters! {
-    /// Set [`ServeOptions::address`](#structfield.address).
+    /// Sets [`ServeOptions::address`](#structfield.address).
     address: impl Into<String> => address.into();
-    /// Set [`ServeOptions::name`](#structfield.name).
-    name: impl Into<String> => Some(name.into());
-    /// Set [`ServeOptions::api_key`](#structfield.api_key).
+    /// Sets [`ServeOptions::served_model_name`](#structfield.served_model_name).
+    served_model_name: impl Into<String> => Some(served_model_name.into());
+    /// Sets [`ServeOptions::api_key`](#structfield.api_key).
     api_key: impl Into<String> => Some(api_key.into());
-    /// Set [`ServeOptions::files`](#structfield.files).
-    files: impl Into<PathBuf> => Some(files.into());
-    /// Set [`ServeOptions::fetch`](#structfield.fetch).
-    fetch: bool => fetch;
-    /// Set [`ServeOptions::together`](#structfield.together).
-    together: usize => together;
-    /// Set [`ServeOptions::queue`](#structfield.queue).
-    queue: usize => queue;
-    /// Set [`ServeOptions::connections`](#structfield.connections).
-    connections: usize => connections;
-    /// Set [`ServeOptions::max_body`](#structfield.max_body).
-    max_body: usize => max_body;
-    /// Set [`ServeOptions::max_pixels`](#structfield.max_pixels).
-    max_pixels: u32 => Some(max_pixels);
-    /// Set [`ServeOptions::max_media`](#structfield.max_media).
-    max_media: usize => max_media;
-    /// Set [`ServeOptions::max_tokens`](#structfield.max_tokens).
+    /// Sets [`ServeOptions::media_root`](#structfield.media_root).
+    media_root: impl Into<PathBuf> => Some(media_root.into());
+    /// Sets [`ServeOptions::allow_remote_media`](#structfield.allow_remote_media).
+    allow_remote_media: bool => allow_remote_media;
+    /// Sets [`ServeOptions::max_concurrent`](#structfield.max_concurrent).
+    max_concurrent: usize => max_concurrent;
+    /// Sets [`ServeOptions::max_queued`](#structfield.max_queued).
+    max_queued: usize => max_queued;
+    /// Sets [`ServeOptions::max_connections`](#structfield.max_connections).
+    max_connections: usize => max_connections;
+    /// Sets [`ServeOptions::max_body_bytes`](#structfield.max_body_bytes).
+    max_body_bytes: usize => max_body_bytes;
+    /// Sets [`ServeOptions::max_image_pixels`](#structfield.max_image_pixels).
+    max_image_pixels: u32 => Some(max_image_pixels);
+    /// Sets [`ServeOptions::max_media_items`](#structfield.max_media_items).
+    max_media_items: usize => max_media_items;
+    /// Sets [`ServeOptions::max_tokens`](#structfield.max_tokens).
     max_tokens: usize => max_tokens;
-    /// Set [`ServeOptions::receive`](#structfield.receive).
-    receive: Duration => receive;
-    /// Set [`ServeOptions::answer`](#structfield.answer).
-    answer: Duration => answer;
+    /// Sets [`ServeOptions::request_timeout`](#structfield.request_timeout).
+    request_timeout: Duration => request_timeout;
+    /// Sets [`ServeOptions::completion_timeout`](#structfield.completion_timeout).
+    completion_timeout: Duration => completion_timeout;
 }
 
 impl ServeOptions {
-    /// The same with the folder for files made absolute.
+    /// Checks the ranges, and makes `media_root` absolute.
     pub(super) fn checked(mut self) -> Result<Self> {
         let counts = [
-            ("together", self.together),
-            ("connections", self.connections),
-            ("max_body", self.max_body),
+            ("max_concurrent", self.max_concurrent),
+            ("max_connections", self.max_connections),
+            ("max_body_bytes", self.max_body_bytes),
             ("max_tokens", self.max_tokens),
         ];
         if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(Error::option(option, "0 lets nothing through; at least 1 is needed"));
+            return Err(Error::option(option, "it is 0, and must be at least 1"));
         }
-        for (option, time) in [("receive", self.receive), ("answer", self.answer)] {
-            if time > LONGEST {
-                return Err(Error::option(option, format!("{time:?} is longer than a year")));
+        for (option, timeout) in
+            [("request_timeout", self.request_timeout), ("completion_timeout", self.completion_timeout)]
+        {
+            if timeout > MAX_TIMEOUT {
+                return Err(Error::option(option, format!("{timeout:?} is longer than a year")));
             }
         }
         if self.api_key.as_ref().is_some_and(String::is_empty) {
-            return Err(Error::option("api_key", "it is empty, so that anyone has it"));
+            return Err(Error::option("api_key", "it is empty: leave it out to require none"));
         }
-        if let Some(files) = self.files.take() {
-            let whole = files
+        if let Some(root) = self.media_root.take() {
+            let absolute = root
                 .canonicalize()
-                .map_err(|error| Error::option("files", format!("{}: {error}", files.display())))?;
-            if !whole.is_dir() {
-                return Err(Error::option("files", format!("{}: not a folder", files.display())));
+                .map_err(|error| Error::option("media_root", format!("{}: {error}", root.display())))?;
+            if !absolute.is_dir() {
+                return Err(Error::option("media_root", format!("{}: not a folder", root.display())));
             }
-            self.files = Some(whole);
+            self.media_root = Some(absolute);
         }
         Ok(self)
     }

@@ -1,4 +1,4 @@
-//! Answers in the form of OpenAI's chat completions.
+//! Formats answers as OpenAI chat completion objects and chunks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,15 +10,15 @@ use crate::answer::{Geometry, Region, StopReason};
 use crate::prompt::{Tokenizer, ToolCall};
 use crate::session::Answer;
 
-/// What all messages of one reply begin with.
+/// Formats the reply to one request; all its objects share id, time and model.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
+pub(super) struct ResponseFormatter {
     id: String,
     created: u64,
     model: String,
 }
 
-impl Head {
+impl ResponseFormatter {
     pub(super) fn new(model: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -26,22 +26,22 @@ impl Head {
         Self { id: format!("chatcmpl-{created:x}{number:06x}"), created, model: model.to_owned() }
     }
 
-    fn with(&self, object: &str, choices: Value) -> Map<String, Value> {
+    fn object(&self, kind: &str, choices: Value) -> Map<String, Value> {
         let Self { id, created, model } = self;
-        let json = json!({"id": id, "object": object, "created": created, "model": model, "choices": choices});
+        let json = json!({"id": id, "object": kind, "created": created, "model": model, "choices": choices});
         match json {
             Value::Object(map) => map,
             _ => Map::new(),
         }
     }
 
-    /// A whole answer, which may be calls of `tools`.
-    pub(super) fn whole(&self, answer: &Answer, tokenizer: &Tokenizer, tools: bool) -> Value {
-        let (said, calls) = if tools { ToolCall::split(&answer.text) } else { (answer.text.as_str(), Vec::new()) };
-        let mut message = json!({"role": "assistant", "content": said, "refusal": null});
+    /// Formats a finished answer as `chat.completion`; with `tools` its text may contain tool calls.
+    pub(super) fn completion(&self, answer: &Answer, tokenizer: &Tokenizer, tools: bool) -> Value {
+        let (content, calls) = if tools { ToolCall::split(&answer.text) } else { (answer.text.as_str(), Vec::new()) };
+        let mut message = json!({"role": "assistant", "content": content, "refusal": null});
         if !calls.is_empty() {
-            message["tool_calls"] = self.calls(&calls, false);
-            if said.is_empty() {
+            message["tool_calls"] = self.tool_calls(&calls, false);
+            if content.is_empty() {
                 message["content"] = Value::Null;
             }
         }
@@ -53,45 +53,50 @@ impl Head {
         }
         let choice = json!([{
             "index": 0, "message": message, "logprobs": logprobs(answer, tokenizer),
-            "finish_reason": finish(answer.stop, !calls.is_empty()),
+            "finish_reason": finish_reason(answer.stop, !calls.is_empty()),
         }]);
-        let mut reply = self.with("chat.completion", choice);
-        reply.insert("usage".into(), usage(answer));
-        reply.into()
+        let mut completion = self.object("chat.completion", choice);
+        completion.insert("usage".into(), usage(answer));
+        completion.into()
     }
 
-    /// A part of an answer.
-    pub(super) fn delta(&self, delta: Value) -> Value {
-        self.with("chat.completion.chunk", json!([{"index": 0, "delta": delta, "finish_reason": null}])).into()
+    /// Formats `delta` as `chat.completion.chunk`.
+    pub(super) fn chunk(&self, delta: Value) -> Value {
+        self.object("chat.completion.chunk", json!([{"index": 0, "delta": delta, "finish_reason": null}])).into()
     }
 
-    /// The last parts of an answer that was given in parts; `told` is what was told of one that may end with calls.
-    pub(super) fn end(&self, answer: &Answer, tokenizer: &Tokenizer, told: Option<&ContentFilter>) -> Vec<Value> {
-        let (rest, calls) = told.map_or(("", Vec::new()), |told| {
-            let (said, calls) = ToolCall::split(&answer.text);
-            (told.rest(said), calls)
+    /// Formats the last chunks of a stream. `filter` is the one that its content went through, if tools were offered.
+    pub(super) fn final_chunks(
+        &self,
+        answer: &Answer,
+        tokenizer: &Tokenizer,
+        filter: Option<&ContentFilter>,
+    ) -> Vec<Value> {
+        let (rest, calls) = filter.map_or(("", Vec::new()), |filter| {
+            let (content, calls) = ToolCall::split(&answer.text);
+            (filter.remaining(content), calls)
         });
-        let mut parts = Vec::new();
+        let mut chunks = Vec::new();
         if !rest.is_empty() {
-            parts.push(self.delta(json!({"content": rest})));
+            chunks.push(self.chunk(json!({"content": rest})));
         }
         if !calls.is_empty() {
-            parts.push(self.delta(json!({"tool_calls": self.calls(&calls, true)})));
+            chunks.push(self.chunk(json!({"tool_calls": self.tool_calls(&calls, true)})));
         }
         let choice = json!([{
             "index": 0, "delta": {}, "logprobs": logprobs(answer, tokenizer),
-            "finish_reason": finish(answer.stop, !calls.is_empty()),
+            "finish_reason": finish_reason(answer.stop, !calls.is_empty()),
         }]);
-        parts.push(self.with("chat.completion.chunk", choice).into());
-        parts
+        chunks.push(self.object("chat.completion.chunk", choice).into());
+        chunks
     }
 
-    /// Calls of functions; in a stream each has a number.
-    fn calls(&self, calls: &[ToolCall], numbered: bool) -> Value {
+    /// Formats tool calls; in a stream each has an `index`.
+    fn tool_calls(&self, calls: &[ToolCall], indexed: bool) -> Value {
         let call = |(index, ToolCall { name, arguments }): (usize, &ToolCall)| {
             let id = format!("call-{}-{index}", self.id);
             let mut json = json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
-            if numbered {
+            if indexed {
                 json["index"] = json!(index);
             }
             json
@@ -99,27 +104,27 @@ impl Head {
         calls.iter().enumerate().map(call).collect()
     }
 
-    /// What counts the tokens of an answer that was given in parts.
-    pub(super) fn count(&self, answer: &Answer) -> Value {
-        let mut chunk = self.with("chat.completion.chunk", json!([]));
+    /// Formats the token counts of a streamed answer as a chunk without choices.
+    pub(super) fn usage_chunk(&self, answer: &Answer) -> Value {
+        let mut chunk = self.object("chat.completion.chunk", json!([]));
         chunk.insert("usage".into(), usage(answer));
         chunk.into()
     }
 }
 
-/// A box or points, in pixels of the picture that was sent.
+/// Formats a box or points, in pixels of the image that the client sent.
 pub(super) fn region(region: &Region) -> Value {
     let mut json = json!({"image": region.image, "label": region.label, "text": region.text});
     match &region.geometry {
-        Geometry::Box(found) => json["box"] = json!(found.pixels),
-        Geometry::Points(found) => json["points"] = found.iter().map(|point| json!(point.pixels)).collect(),
+        Geometry::Box(corners) => json["box"] = json!(corners.pixels),
+        Geometry::Points(points) => json["points"] = points.iter().map(|point| json!(point.pixels)).collect(),
     }
     json
 }
 
-fn finish(stop: StopReason, calls: bool) -> &'static str {
+fn finish_reason(stop: StopReason, has_calls: bool) -> &'static str {
     match stop {
-        _ if calls => "tool_calls",
+        _ if has_calls => "tool_calls",
         StopReason::EndOfText | StopReason::StopSequence => "stop",
         StopReason::MaxTokens
         | StopReason::ContextFull
@@ -142,10 +147,13 @@ fn logprobs(answer: &Answer, tokenizer: &Tokenizer) -> Value {
     if answer.logprobs.is_empty() {
         return Value::Null;
     }
-    let token = |id: u32, logprob: f32| json!({"token": tokenizer.decode(&[id]), "logprob": logprob, "bytes": tokenizer.token_bytes(id)});
-    let tokens = answer.logprobs.iter().map(|at| {
-        let mut json = token(at.id, at.logprob);
-        json["top_logprobs"] = at.top.iter().map(|&(id, logprob)| token(id, logprob)).collect();
+    let token = |id: u32, logprob: f32| {
+        let (text, bytes) = (tokenizer.decode(&[id]), tokenizer.token_bytes(id));
+        json!({"token": text, "logprob": logprob, "bytes": bytes})
+    };
+    let tokens = answer.logprobs.iter().map(|entry| {
+        let mut json = token(entry.id, entry.logprob);
+        json["top_logprobs"] = entry.top.iter().map(|&(id, logprob)| token(id, logprob)).collect();
         json
     });
     json!({ "content": tokens.collect::<Value>() })

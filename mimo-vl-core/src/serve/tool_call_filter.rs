@@ -1,37 +1,37 @@
-//! What an answer says before it calls functions, while it is written.
+//! Streams the text that precedes tool calls.
 
 use crate::prompt::ToolCall;
 
-/// The text of an answer without the calls at its end, as far as it can be told while it is written.
+/// Splits a streamed answer into content that can be sent at once and text that may turn out to be a tool call.
 #[derive(Debug, Default)]
 pub(super) struct ContentFilter {
-    /// What may be the beginning of a call.
-    held: String,
-    /// Bytes that were told.
-    told: usize,
+    /// Text that may be the beginning of a tool call.
+    pending: String,
+    /// Bytes of content that were sent.
+    sent: usize,
 }
 
 impl ContentFilter {
-    /// What of the text so far can be told now.
+    /// Appends `text`, and returns the content that is safe to send.
     pub(super) fn push(&mut self, text: &str) -> String {
-        self.held += text;
-        let end = match self.held.find(ToolCall::START) {
+        self.pending += text;
+        let end = match self.pending.find(ToolCall::START) {
             Some(start) => start,
             None => {
-                let beginning = |len: &usize| self.held.ends_with(&ToolCall::START[..*len]);
-                self.held.len() - (1..ToolCall::START.len()).rev().find(beginning).unwrap_or(0)
+                let ends_with_prefix = |len: &usize| self.pending.ends_with(&ToolCall::START[..*len]);
+                self.pending.len() - (1..ToolCall::START.len()).rev().find(ends_with_prefix).unwrap_or(0)
             }
         };
-        // Space before a call is no part of what is said.
-        let end = self.held[..end].trim_end().len();
-        let rest = self.held.split_off(end);
-        self.told += end;
-        std::mem::replace(&mut self.held, rest)
+        // White space before a tool call is not part of the content.
+        let end = self.pending[..end].trim_end().len();
+        let rest = self.pending.split_off(end);
+        self.sent += end;
+        std::mem::replace(&mut self.pending, rest)
     }
 
-    /// What was held back of `said`, which the whole answer turned out to say.
-    pub(super) fn rest<'a>(&self, said: &'a str) -> &'a str {
-        said.get(self.told..).unwrap_or_default()
+    /// The text still to send once the full answer's `content` is known.
+    pub(super) fn remaining<'a>(&self, content: &'a str) -> &'a str {
+        content.get(self.sent..).unwrap_or_default()
     }
 }
 
@@ -40,18 +40,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_is_told_as_soon_as_it_is_no_call() {
-        let told = |pieces: &[&str]| {
-            let mut said = ContentFilter::default();
-            let mut told: Vec<String> = pieces.iter().map(|piece| said.push(piece)).collect();
-            told.push(said.rest(ToolCall::split(&pieces.concat()).0).to_owned());
-            told
+    fn content_is_sent_as_soon_as_it_cannot_begin_a_tool_call() {
+        let sent = |pieces: &[&str]| {
+            let mut filter = ContentFilter::default();
+            let mut sent: Vec<String> = pieces.iter().map(|piece| filter.push(piece)).collect();
+            sent.push(filter.remaining(ToolCall::split(&pieces.concat()).0).to_owned());
+            sent
         };
-        assert_eq!(told(&["a ", "<b ", "<tool ", "é"]), ["a", " <b", " <tool", " é", ""]);
-        assert_eq!(told(&["a <tool", " "]), ["a", " <tool", " "]);
+        assert_eq!(sent(&["a ", "<b ", "<tool ", "é"]), ["a", " <b", " <tool", " é", ""]);
+        assert_eq!(sent(&["a <tool", " "]), ["a", " <tool", " "]);
         let call = ["<tool", "_call>\n{\"name\": \"a\", \"arguments\": {}}", "</tool_call>"];
-        assert_eq!(told(&[&["I ", "look.\n"], &call[..]].concat()), ["I", " look.", "", "", "", ""]);
-        assert_eq!(told(&[&["<tool_call> is a tag. "], &call[..]].concat()), ["", "", "", "", "<tool_call> is a tag."]);
-        assert_eq!(told(&["a\n", "<tool_call>", "{x"]), ["a", "", "", "\n<tool_call>{x"]);
+        assert_eq!(sent(&[&["I ", "look.\n"], &call[..]].concat()), ["I", " look.", "", "", "", ""]);
+        assert_eq!(sent(&[&["<tool_call> is a tag. "], &call[..]].concat()), ["", "", "", "", "<tool_call> is a tag."]);
+        assert_eq!(sent(&["a\n", "<tool_call>", "{x"]), ["a", "", "", "\n<tool_call>{x"]);
     }
 }

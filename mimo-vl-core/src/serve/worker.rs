@@ -1,4 +1,4 @@
-//! The thread that answers questions, all of them in one batch.
+//! The thread that decodes all requests in one batch.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -16,24 +16,24 @@ use crate::prompt::Prompt;
 use crate::sampling::GenerateOptions;
 use crate::session::{Answer, Batch, BatchOptions, Model};
 
-/// How long it may take to notice that the server is to end.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Interval at which an idle worker checks for the end of the server.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A question, and who hears of its answer. It ends when nobody listens any more.
+/// A request for the worker. It ends when the receiver of `events` is closed.
 pub(super) struct Job {
     pub(super) prompt: Prompt,
-    pub(super) generate: GenerateOptions,
-    pub(super) listener: UnboundedSender<Told>,
+    pub(super) options: GenerateOptions,
+    pub(super) events: UnboundedSender<WorkerEvent>,
 }
 
-/// What is told of an answer.
-pub(super) enum Told {
+/// An event of one request. [`Done`](Self::Done) and [`Failed`](Self::Failed) are the last.
+pub(super) enum WorkerEvent {
     Event(Event),
-    Over(Box<Answer>),
+    Done(Box<Answer>),
     Failed(Error),
 }
 
-/// The thread.
+/// Handle of the worker thread.
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
     cancel: CancelToken,
@@ -41,20 +41,21 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(model: Model, together: usize, metrics: Arc<Metrics>) -> Result<Self> {
+    pub(super) fn start(model: Model, max_concurrent: usize, metrics: Arc<Metrics>) -> Result<Self> {
         let (jobs, queue) = mpsc::channel();
         let cancel = CancelToken::new();
         let stop = cancel.clone();
         let work = move || {
-            // A panic ends the questions of its batch; those that come later get a new one.
+            // A panic ends the requests of its batch; later ones get a new batch.
             while !stop.is_cancelled() {
-                let batch = model.batch(&BatchOptions::new().max_concurrent(together).cancel(&stop));
-                let mut desk = Desk { batch, listeners: Vec::new(), metrics: &metrics };
-                if catch_unwind(AssertUnwindSafe(|| desk.work(&queue, &stop))).is_ok() {
+                let batch = model.batch(&BatchOptions::new().max_concurrent(max_concurrent).cancel(&stop));
+                let mut scheduler = Scheduler { batch, listeners: Vec::new(), metrics: &metrics };
+                if catch_unwind(AssertUnwindSafe(|| scheduler.run(&queue, &stop))).is_ok() {
                     return;
                 }
-                for (_, listener) in desk.listeners {
-                    let _ = listener.send(Told::Failed(Error::internal("a question answered beside it failed")));
+                for (_, events) in scheduler.listeners {
+                    let error = Error::internal("another request of the same batch failed");
+                    let _ = events.send(WorkerEvent::Failed(error));
                 }
             }
         };
@@ -69,39 +70,39 @@ impl Worker {
         self.jobs.clone()
     }
 
-    /// End what is being answered, and the thread.
+    /// Cancels all requests, and joins the thread.
     pub(super) fn stop(self) {
         let Self { jobs, cancel, thread } = self;
         cancel.cancel();
         drop(jobs);
-        // It caught its panics.
+        // The thread catches its panics.
         let _ = thread.join();
     }
 }
 
-/// A batch, and who listens to which of its questions.
-struct Desk<'a> {
+/// The batch, and the sender of events for each of its requests.
+struct Scheduler<'a> {
     batch: Batch,
-    listeners: Vec<(usize, UnboundedSender<Told>)>,
+    listeners: Vec<(usize, UnboundedSender<WorkerEvent>)>,
     metrics: &'a Metrics,
 }
 
-impl Desk<'_> {
-    /// Answer what comes, until nobody can send any more or `stop` is raised.
-    fn work(&mut self, queue: &mpsc::Receiver<Job>, stop: &CancelToken) {
+impl Scheduler<'_> {
+    /// Decodes the requests of `queue` until all its senders are dropped or `stop` is cancelled.
+    fn run(&mut self, queue: &mpsc::Receiver<Job>, stop: &CancelToken) {
         loop {
-            // Only with nothing to do is there time to wait.
+            // The queue may block only while the batch is idle.
             if self.batch.is_empty() {
-                match queue.recv_timeout(PAUSE) {
+                match queue.recv_timeout(POLL_INTERVAL) {
                     Ok(job) => self.add(job),
                     Err(mpsc::RecvTimeoutError::Timeout) if !stop.is_cancelled() => continue,
                     Err(_) => return,
                 }
             }
-            self.take_all(queue);
-            self.forget_the_gone();
-            if let Some((number, event)) = self.batch.next() {
-                self.tell(number, event);
+            self.add_queued(queue);
+            self.drop_disconnected();
+            if let Some((id, event)) = self.batch.next() {
+                self.dispatch(id, event);
             }
             let (waiting, running) = self.batch.len();
             self.metrics.waiting.store(waiting, Ordering::Relaxed);
@@ -109,46 +110,47 @@ impl Desk<'_> {
         }
     }
 
-    fn take_all(&mut self, queue: &mpsc::Receiver<Job>) {
+    fn add_queued(&mut self, queue: &mpsc::Receiver<Job>) {
         while let Ok(job) = queue.try_recv() {
             self.add(job);
         }
     }
 
-    fn add(&mut self, Job { prompt, generate, listener }: Job) {
-        let number = self.batch.add(&prompt, &generate);
-        self.listeners.push((number, listener));
+    fn add(&mut self, Job { prompt, options, events }: Job) {
+        let id = self.batch.add(&prompt, &options);
+        self.listeners.push((id, events));
     }
 
-    fn forget_the_gone(&mut self) {
+    /// Removes the requests whose client is gone.
+    fn drop_disconnected(&mut self) {
         let Self { batch, listeners, .. } = self;
-        listeners.retain(|(number, listener)| {
-            let gone = listener.is_closed();
-            if gone {
-                batch.remove(*number);
+        listeners.retain(|(id, events)| {
+            let disconnected = events.is_closed();
+            if disconnected {
+                batch.remove(*id);
             }
-            !gone
+            !disconnected
         });
     }
 
-    fn tell(&mut self, number: usize, event: Result<Event>) {
-        let Some(place) = self.listeners.iter().position(|(of, _)| *of == number) else { return };
-        // Whoever is gone hears nothing.
+    /// Sends an event of request `id` to its connection. Errors of `send` mean that the client is gone.
+    fn dispatch(&mut self, id: usize, event: Result<Event>) {
+        let Some(index) = self.listeners.iter().position(|(other, _)| *other == id) else { return };
         let last = match event {
-            Ok(Event::End(_)) => match self.batch.answer(number) {
+            Ok(Event::End(_)) => match self.batch.answer(id) {
                 Some(answer) => {
-                    self.metrics.answered(&answer);
-                    Told::Over(Box::new(answer))
+                    self.metrics.count_answer(&answer);
+                    WorkerEvent::Done(Box::new(answer))
                 }
-                None => Told::Failed(Error::internal("an answer that is over is not there")),
+                None => WorkerEvent::Failed(Error::internal("the batch has no answer for a finished request")),
             },
             Ok(event) => {
-                let _ = self.listeners[place].1.send(Told::Event(event));
+                let _ = self.listeners[index].1.send(WorkerEvent::Event(event));
                 return;
             }
-            Err(error) => Told::Failed(error),
+            Err(error) => WorkerEvent::Failed(error),
         };
-        let (_, listener) = self.listeners.swap_remove(place);
-        let _ = listener.send(last);
+        let (_, events) = self.listeners.swap_remove(index);
+        let _ = events.send(last);
     }
 }

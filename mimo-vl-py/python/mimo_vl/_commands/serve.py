@@ -1,4 +1,4 @@
-"""`mimo-vl serve`: OpenAI's chat completions over HTTP."""
+"""`mimo-vl serve`: the OpenAI chat completions API over HTTP."""
 
 import argparse
 import os
@@ -11,27 +11,33 @@ from .loading import loading
 
 def options(parser: argparse.ArgumentParser) -> None:
     loading(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes one that is free (default: 8000)")
-    parser.add_argument("--name", help="what clients call the model (default: the name of its folder)")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1, this machine only)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
     parser.add_argument(
-        "--api-key", metavar="KEY", help="what clients must send (default: MIMO_VL_API_KEY, else nothing)"
+        "--served-model-name", metavar="NAME", help="model name that clients send (default: the checkpoint's folder)"
     )
-    parser.add_argument("--files", type=Path, metavar="DIR", help="the folder that file:// addresses may name")
-    parser.add_argument("--fetch", action="store_true", help="fetch pictures from other machines")
-    numbers = {
-        "together": "questions that are answered at once",
-        "queue": "questions that may wait besides",
-        "connections": "connections at once",
-        "max-body": "most bytes of a request",
-        "max-pixels": "pictures with more pixels are shown to the model smaller",
-        "max-media": "most pictures and videos of a request",
-        "max-tokens": "most tokens of an answer",
+    parser.add_argument(
+        "--api-key", metavar="KEY", help="key that clients must send (default: MIMO_VL_API_KEY, else none)"
+    )
+    parser.add_argument("--media-root", type=Path, metavar="DIR", help="folder whose files file:// URLs may name")
+    parser.add_argument("--allow-remote-media", action="store_true", help="download media from http(s):// URLs")
+    counts = {
+        "max-concurrent": "requests that are decoded at once (default: 8)",
+        "max-queued": "further requests that may wait (default: 64)",
+        "max-connections": "open connections (default: 512)",
+        "max-body-bytes": "bytes of a request body (default: 64 MiB)",
+        "max-image-pixels": "pixels of an image; larger ones are scaled down (default: the checkpoint's limit)",
+        "max-media-items": "images and videos of a request (default: 32)",
+        "max-tokens": "tokens of an answer (default: 4096)",
     }
-    for name, text in numbers.items():
+    for name, text in counts.items():
         parser.add_argument(f"--{name}", type=int, metavar="N", help=text)
-    parser.add_argument("--receive", type=float, metavar="SECONDS", help="longest time for a request to arrive")
-    parser.add_argument("--answer", type=float, metavar="SECONDS", help="longest time until an answer is over")
+    parser.add_argument(
+        "--request-timeout", type=float, metavar="SECONDS", help="time for a request to arrive (default: 30)"
+    )
+    parser.add_argument(
+        "--completion-timeout", type=float, metavar="SECONDS", help="time until an answer must end (default: 600)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,19 +46,19 @@ def run(arguments: argparse.Namespace) -> int:
         model,
         host=arguments.host,
         port=arguments.port,
-        name=arguments.name,
+        served_model_name=arguments.served_model_name,
         api_key=os.environ.get("MIMO_VL_API_KEY") if arguments.api_key is None else arguments.api_key,
-        files=arguments.files,
-        fetch=arguments.fetch,
-        together=arguments.together,
-        queue=arguments.queue,
-        connections=arguments.connections,
-        max_body=arguments.max_body,
-        max_pixels=arguments.max_pixels,
-        max_media=arguments.max_media,
+        media_root=arguments.media_root,
+        allow_remote_media=arguments.allow_remote_media,
+        max_concurrent=arguments.max_concurrent,
+        max_queued=arguments.max_queued,
+        max_connections=arguments.max_connections,
+        max_body_bytes=arguments.max_body_bytes,
+        max_image_pixels=arguments.max_image_pixels,
+        max_media_items=arguments.max_media_items,
         max_tokens=arguments.max_tokens,
-        receive=arguments.receive,
-        answer=arguments.answer,
+        request_timeout=arguments.request_timeout,
+        completion_timeout=arguments.completion_timeout,
     )
     print(f"{model.path} at {server.url}", flush=True)
     server.run()
