@@ -84,7 +84,7 @@ impl WithBackend for Load<'_> {
             check_memory("the weights", weight_bytes)?;
         }
         let model = guarded(threads, || {
-            let source = self.checkpoint.source::<B>(weights, &device).watched(watch).written_to(writer);
+            let source = self.checkpoint.source::<B>(weights, &device).control(watch).writer(writer);
             VisionLanguageModel::load(&source, self.config)
         })?;
         Ok(Box::new(BackendEngine {
