@@ -25,7 +25,7 @@ pub enum Error {
         /// The defect and the expected value.
         reason: String,
     },
-    /// A tensor of the checkpoint is missing, or has another shape or type than the configuration asks for.
+    /// A tensor of the checkpoint is missing, or has another shape or type than the configuration requires.
     #[error("tensor {name}: {reason}")]
     Tensor {
         /// Name of the tensor in the checkpoint.
@@ -69,7 +69,7 @@ pub enum Error {
     /// The device is unknown, is not part of this build, or has no usable driver.
     #[error("device {device:?}: {reason}")]
     Device {
-        /// Name of the device that was asked for.
+        /// Requested device.
         device: String,
         /// The reason that it cannot be used.
         reason: String,

@@ -16,7 +16,7 @@ use super::names::{INDEX, SINGLE, TensorId, canonical_name};
 use super::quantized::{METADATA, QuantizationReport};
 use crate::error::{Error, Result};
 
-/// An opened checkpoint directory. Only headers are read until a tensor is asked for.
+/// An opened checkpoint directory. Only headers are read until a tensor is loaded.
 #[derive(Debug)]
 pub struct Checkpoint {
     directory: PathBuf,
@@ -65,7 +65,7 @@ impl Checkpoint {
             if let Some((name, file)) = map.weight_map.iter().find(|(name, file)| elsewhere(name, file)) {
                 return Err(Error::checkpoint(
                     directory.join(file),
-                    format!("the index places tensor {name} here, but it is absent"),
+                    format!("lacks tensor {name}, which the index maps to this file"),
                 ));
             }
         } else {
@@ -105,7 +105,7 @@ impl Checkpoint {
         self.report.as_ref()
     }
 
-    /// The number format of the weights in memory when `requested` is asked for: the same, unless the checkpoint is
+    /// The number format of the weights in memory when `requested` is the option: the same, unless the checkpoint is
     /// quantized.
     ///
     /// # Errors

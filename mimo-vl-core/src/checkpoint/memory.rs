@@ -24,7 +24,7 @@ pub fn check_memory(what: &'static str, needed: u64) -> Result<()> {
     }
 }
 
-/// Bytes of main memory that are free for this process; `None` where the system does not tell.
+/// Bytes of main memory that are free for this process; `None` where the system does not report it.
 pub fn available_memory() -> Option<u64> {
     let mut system = System::new();
     system.refresh_memory();
@@ -37,8 +37,8 @@ pub fn available_memory() -> Option<u64> {
 }
 
 impl Checkpoint {
-    /// Bytes of all tensors in memory, loaded as `weights` onto a device with or without `half_floats`, bf16 and f16;
-    /// without, they are kept as f32.
+    /// Bytes of all tensors in memory, loaded as `weights`. `half_floats` is true for a device that has bf16 and f16;
+    /// elsewhere these become f32.
     ///
     /// A token embedding that stays in the memory map counts as 0: few of its rows are read.
     pub fn bytes_in_memory(&self, weights: WeightFormat, half_floats: bool) -> u64 {

@@ -56,7 +56,7 @@ impl TensorId {
         Self::find(&legacy_name(name), module)
     }
 
-    /// The tensor whose name is `pattern` of its role, with its index in place of `#`, and `.weight` or `.bias`.
+    /// The tensor whose name is `pattern` of its role, with its index for `#`, followed by `.weight` or `.bias`.
     pub(super) fn find(name: &str, pattern: fn(TensorRole) -> &'static str) -> Option<Self> {
         let (name, kind) = match name.rsplit_once('.')? {
             (name, "weight") => (name, TensorKind::Weight),

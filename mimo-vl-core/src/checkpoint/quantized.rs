@@ -27,7 +27,7 @@ pub(super) const VERSION: u32 = 1;
 pub struct QuantizationReport {
     /// Version of the file's layout.
     pub version: u32,
-    /// Number format that was asked for, [`WeightFormat::Int8`] or [`WeightFormat::Int4`].
+    /// Requested number format, [`WeightFormat::Int8`] or [`WeightFormat::Int4`].
     pub weights: WeightFormat,
     /// Name of the source checkpoint.
     pub source: String,
@@ -35,7 +35,7 @@ pub struct QuantizationReport {
     pub revision: Option<String>,
     /// Quantized products of the network.
     pub matrices: Vec<QuantizedMatrix>,
-    /// Divergence from the source model, one for each prompt that was given.
+    /// Divergence from the source model, one for each prompt of the call.
     #[serde(alias = "agreement")]
     pub divergences: Vec<Divergence>,
 }

@@ -88,7 +88,7 @@ impl<'a, B: Backend> CheckpointSource<'a, B> {
     fn entry(&self, id: TensorId, shape: &[usize]) -> Result<&'a TensorEntry> {
         let entry = self.checkpoint.entry(id)?;
         if entry.shape != shape {
-            let reason = format!("shape {:?}; the configuration asks for {shape:?}", entry.shape);
+            let reason = format!("shape {:?}; the configuration requires {shape:?}", entry.shape);
             return Err(Error::tensor(id.to_string(), reason));
         }
         Ok(entry)
@@ -113,7 +113,7 @@ impl<'a, B: Backend> CheckpointSource<'a, B> {
         if matrix.rows != expected || matrix.width != width {
             let stored = format!("{:?} rows of {}", matrix.rows, matrix.width);
             let reason = format!(
-                "{stored}; the configuration asks for {expected:?} of {width}: the weights are of another model"
+                "{stored}; the configuration requires {expected:?} of {width}: the weights are of another model"
             );
             return Err(Error::tensor(matrices[0].0.to_string(), reason));
         }
@@ -157,7 +157,7 @@ pub(super) struct QuantSpec {
 /// The quantization of a matrix that is loaded as `weights`; `None` when it stays dense.
 ///
 /// Blocks of a GGUF file keep their weights where a format has exactly the same. Others become bytes in groups as
-/// small as theirs, which changes them little, unless four bits are asked for.
+/// small as theirs, which changes them little, unless `weights` is [`WeightFormat::Int4`].
 pub(super) fn quant_spec(role: TensorRole, encoding: Encoding, weights: WeightFormat) -> Option<QuantSpec> {
     let by_policy = |bits| quant_format(role, bits).map(|format| QuantSpec { format, exact: None });
     let Encoding::Block(block) = encoding else { return weights.bits().and_then(by_policy) };

@@ -62,7 +62,7 @@ pub struct VisionConfig {
     pub intermediate_size: usize,
     /// Attention heads.
     pub num_heads: usize,
-    /// Width of the features that the projector gives to the language model.
+    /// Width of the projector's features, that of the language model.
     pub out_hidden_size: usize,
     /// Side of a patch, in pixels.
     pub patch_size: usize,

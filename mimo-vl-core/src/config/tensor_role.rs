@@ -2,7 +2,7 @@
 
 /// The layer that a weight or bias belongs to, by its function in the network.
 ///
-/// A role says which kind of layer; [`TensorId`](crate::checkpoint::TensorId) adds the number of the layer.
+/// Layers of one kind share a role; [`TensorId`](crate::checkpoint::TensorId) adds the number of the layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TensorRole {
