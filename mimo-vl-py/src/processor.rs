@@ -114,7 +114,8 @@ impl Processor {
             let path = fetched.unwrap_or(path);
             let gguf = Checkpoint::open_gguf(&path)?;
             let path = gguf.as_ref().map_or(path, |gguf| gguf.directory().to_path_buf());
-            let texts = CheckpointFiles::new(&path, gguf.map(|gguf| gguf.texts().to_vec()).unwrap_or_default());
+            let texts =
+                CheckpointFiles::new(&path, gguf.map(|gguf| gguf.metadata_files().to_vec()).unwrap_or_default());
             Ok(Self {
                 path,
                 tokenizer: Tokenizer::load(texts.clone())?,

@@ -59,7 +59,7 @@ impl<const N: usize> Coordinates<N> {
         for point in pixels.chunks_exact_mut(2) {
             let (x, y) = transform.to_original(point[0], point[1]);
             let inside = [x.clamp(left, right), y.clamp(top, bottom)];
-            // RoundingError of the way back is no fault of the model's.
+            // QuantizationError of the way back is no fault of the model's.
             clamped |= (inside[0] - x).abs() > 1e-6 || (inside[1] - y).abs() > 1e-6;
             point.copy_from_slice(&inside);
         }
