@@ -110,8 +110,9 @@ pub(super) enum State {
 impl DecodeLoop {
     pub(super) fn new(session: &Session, begun: Prefilled) -> Result<Self> {
         let model = session.model();
-        let (decoder, sampler) = (model.tokenizer().stream(), Sampler::new(&begun.options, model.suppressed_tokens())?);
-        let draft = begun.options.max_draft_tokens(model.device());
+        let (decoder, sampler) =
+            (model.tokenizer().stream_decoder(), Sampler::new(&begun.options, model.suppressed_tokens())?);
+        let draft = begun.options.draft_tokens_for(model.device());
         let Prefilled { turns, held, rope_delta, logits, options, constraint, in_thinking, timings } = begun;
         let transforms = transforms(&turns);
         Ok(Self {
@@ -257,12 +258,12 @@ impl DecodeLoop {
         self.timings.tokens = self.ids.len();
         self.logprobs.extend(logprob.map(|logprob| TokenLogprob { id, range: 0..0, logprob, top }));
         if self.constraint.as_ref().is_some_and(Constraint::is_answering) && !forced {
-            self.parser.read_literally();
+            self.parser.ignore_tags();
         }
         let text = self.decoder.push(id);
         let events = self.parser.push(&text);
         let stopped = self.take(events);
-        let held = self.decoder.is_holding() || self.parser.is_holding() || self.stops.is_holding();
+        let held = self.decoder.has_pending() || self.parser.has_pending() || self.stops.has_pending();
         // What ends the thinking is no part of the answer.
         self.ends.push((self.text.len(), held && !self.parser.is_thinking()));
         self.thought += usize::from(self.parser.is_thinking());

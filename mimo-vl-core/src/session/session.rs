@@ -16,7 +16,7 @@ use crate::cancel::{CancelToken, Stage};
 use crate::error::{Error, Result};
 use crate::model::{Features, PlaceholderRange, PrefillInput, Sequence, Step, build_input};
 use crate::preprocess::Grid;
-use crate::prompt::{Message, Part, Prompt, Role, Thinking, ToolCall, offered};
+use crate::prompt::{Message, Part, Prompt, Role, Thinking, ToolCall, available_tools};
 use crate::sampling::{GenerateOptions, Grammar, GrammarMatcher};
 
 /// A conversation with a model.
@@ -261,7 +261,7 @@ impl Session {
         let rope_delta = encoded.rope_delta;
         let logits = timed(&mut timings.prefill, || self.prefill(encoded, held, generate.max_tokens))?;
         let in_thinking = begun.starts_with("<think>") && !begun.contains("</think>");
-        let may_think = prompt.chosen_thinking() != Thinking::Off;
+        let may_think = prompt.thinking_mode() != Thinking::Off;
         let constraint = grammar.map(|matcher| Constraint::new(matcher, may_think, in_thinking));
         Ok(Prefilled { turns, held, rope_delta, logits, options: generate.clone(), constraint, in_thinking, timings })
     }
@@ -269,7 +269,7 @@ impl Session {
     /// A grammar at the start of an answer.
     fn matcher(&self, grammar: &Grammar, turns: &[Turn]) -> Result<GrammarMatcher> {
         let picture = media::transforms(turns).last().map(|transform| transform.resized);
-        if picture.is_none() && grammar.needs_picture() {
+        if picture.is_none() && grammar.needs_image() {
             return Err(Error::option("grammar", "boxes, points and actions need a picture that they lie in"));
         }
         GrammarMatcher::new(grammar, self.model.vocabulary()?, picture.unwrap_or_default())
@@ -445,7 +445,7 @@ impl Session {
         if options.keep_thinking && !thinking.is_empty() {
             message.parts.push(Part::Thinking(thinking.to_owned()));
         }
-        let (said, calls) = match offered(turns.iter().map(|turn| &turn.message)) {
+        let (said, calls) = match available_tools(turns.iter().map(|turn| &turn.message)) {
             Ok(Some(_)) => ToolCall::split(text),
             _ => (text, Vec::new()),
         };
