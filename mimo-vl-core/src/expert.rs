@@ -3,7 +3,7 @@
 //! In the order of the data: files of a checkpoint, text, pixels, the network and its kernels, tokens, answers. Less
 //! stable than the names at the root of the crate.
 
-pub use crate::answer::{AnswerParser, RegionParser, field};
+pub use crate::answer::{AnswerParser, RegionParser, json_value_range};
 pub use crate::cancel::TaskControl;
 pub use crate::checkpoint::{
     Checkpoint, CheckpointSource, FloatType, NamedTensor, QuantizedMatrix, QuantizedWriter, TensorId, TensorKind,

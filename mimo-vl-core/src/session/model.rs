@@ -263,7 +263,7 @@ impl Model {
         start: Instant,
     ) -> Self {
         let CheckpointAssets { directory, config, preprocess, generation, tokenizer, template } = assets;
-        let style = options.thinking_style.unwrap_or_else(|| ThinkingStyle::of_checkpoint(&path.to_string_lossy()));
+        let style = options.thinking_style.unwrap_or_else(|| ThinkingStyle::for_checkpoint(&path.to_string_lossy()));
         let inner = Inner {
             directory,
             device: options.device.clone(),
