@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 use mimo_vl_core::{
     CancelToken, Error, ErrorCode, Event, GenerateOptions, Image, Prompt, Session, StopReason, TaskControl,
 };
-use mimo_vl_tests::fixture::{drawn, messages, model, picture, short, text_of};
+use mimo_vl_tests::fixtures::tiny_model::{messages, model, noise_image, sampled, short, text_of};
 
 /// Ask a second question with `interrupt`, which must fail or break off, and check that nothing of it is left.
 fn check_rollback(interrupt: impl Fn(&mut Session, &Prompt)) {
-    let first = Prompt::user().image(picture(1, 100, 80)).text("What is it?");
-    let second = Prompt::user().image(picture(2, 84, 140)).text("And this?");
+    let first = Prompt::user().image(noise_image(1, 100, 80)).text("What is it?");
+    let second = Prompt::user().image(noise_image(2, 84, 140)).text("And this?");
     let mut clean = model().session();
     clean.ask(&first, &short()).unwrap();
-    let expected = clean.ask(&second, &drawn(5)).unwrap();
+    let expected = clean.ask(&second, &sampled(5)).unwrap();
 
     let mut session = model().session();
     session.ask(&first, &short()).unwrap();
     interrupt(&mut session, &second);
     assert_eq!(session.messages().len(), 2);
     assert!(session.cached_tokens() < expected.prompt_tokens, "tokens of the dropped turn are still held");
-    let answer = session.ask(&second, &drawn(5)).unwrap();
+    let answer = session.ask(&second, &sampled(5)).unwrap();
     assert_eq!(answer.ids, expected.ids);
     assert_eq!(messages(&session).len(), 4);
 }
@@ -94,7 +94,7 @@ fn stop_keeps_the_turn() {
 fn opening_a_picture_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
-    std::fs::write(&path, picture(1, 4000, 4000).to_png().unwrap()).unwrap();
+    std::fs::write(&path, noise_image(1, 4000, 4000).to_png().unwrap()).unwrap();
     let whole = Image::open_watched(&path, TaskControl::new()).unwrap();
     assert_eq!(whole.pixels(), Image::open(&path).unwrap().pixels());
     let (cancel, late) = (CancelToken::new(), Instant::now() + Duration::from_millis(2));

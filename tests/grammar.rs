@@ -2,11 +2,11 @@
 
 use mimo_vl_core::gui::{Action, ActionKind, Task};
 use mimo_vl_core::{Answer, Error, GenerateOptions, Grammar, Prompt, StopReason, Thinking};
-use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
+use mimo_vl_tests::fixtures::scripted_engine::{ScriptedModel, grey_image, without_drafts};
 
 /// A model that says whatever comes into its head.
 fn chatter(seed: u64) -> GenerateOptions {
-    one_at_a_time().temperature(30.0).seed(seed)
+    without_drafts().temperature(30.0).seed(seed)
 }
 
 fn value(answer: &Answer) -> serde_json::Value {
@@ -15,7 +15,7 @@ fn value(answer: &Answer) -> serde_json::Value {
 
 #[test]
 fn every_grammar_holds_whatever_the_model_says() {
-    let actor = Actor::new("nonsense");
+    let actor = ScriptedModel::new("nonsense");
     let schema = r#"{"type": "object", "properties": {"name": {"type": "string"}, "tags": {"type": "array", "items":
         {"type": "string"}}, "price": {"type": "number", "minimum": 0, "maximum": 1000}, "kind": {"enum": ["a", "b"]}}, "required": ["name", "tags",
         "price", "kind"], "additionalProperties": false}"#;
@@ -59,30 +59,30 @@ fn every_grammar_holds_whatever_the_model_says() {
 
 #[test]
 fn a_grammar_begins_after_the_thinking() {
-    let actor = Actor::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
+    let actor = ScriptedModel::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
     let grammar = || Grammar::JsonSchema(r#"{"enum": ["yes", "no"]}"#.to_owned());
     let ask = |thinking, generate: GenerateOptions| {
-        let prompt = Prompt::user().image(picture(28, 28)).text("?").thinking(thinking);
+        let prompt = Prompt::user().image(grey_image(28, 28)).text("?").thinking(thinking);
         actor.session().ask(&prompt, &generate.grammar(grammar())).unwrap()
     };
-    let thought = ask(Thinking::Auto, one_at_a_time());
+    let thought = ask(Thinking::Auto, without_drafts());
     assert_eq!(thought.thinking.as_deref(), Some("\"a\" }"));
     assert!(["\"yes\"", "\"no\""].contains(&thought.text.as_str()) && thought.complete, "{thought:?}");
-    let direct = ask(Thinking::Off, one_at_a_time());
+    let direct = ask(Thinking::Off, without_drafts());
     assert_eq!(direct.thinking, None);
     assert!(["\"yes\"", "\"no\""].contains(&direct.text.as_str()), "{direct:?}");
     // Thinking that would take all tokens ends in time.
-    actor.says(&format!("<think>\n{}", "and so on ".repeat(200)));
+    actor.set_reply(&format!("<think>\n{}", "and so on ".repeat(200)));
     for max_tokens in [40, 60, 100] {
-        let answer = ask(Thinking::On, one_at_a_time().max_tokens(max_tokens));
+        let answer = ask(Thinking::On, without_drafts().max_tokens(max_tokens));
         assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()) && answer.complete, "{answer:?}");
         assert!(answer.thinking.is_some());
     }
     // Thinking that ends without an answer gets one.
-    actor.says("<think>\nhm");
-    let answer = ask(Thinking::On, one_at_a_time());
+    actor.set_reply("<think>\nhm");
+    let answer = ask(Thinking::On, without_drafts());
     assert_eq!(answer.thinking.as_deref(), Some("hm"));
-    let judged = ask(Thinking::On, one_at_a_time().logprobs(0));
+    let judged = ask(Thinking::On, without_drafts().logprobs(0));
     assert_eq!(judged.ids, answer.ids);
     let ends = actor.model.tokenizer().encode("\n</think>\n\n").unwrap();
     let at = judged.ids.windows(ends.len()).position(|ids| ids == ends).unwrap();
@@ -96,7 +96,7 @@ fn a_grammar_begins_after_the_thinking() {
 
 #[test]
 fn an_end_fits_into_few_tokens() {
-    let actor = Actor::new("nonsense");
+    let actor = ScriptedModel::new("nonsense");
     let long = "b".repeat(40);
     for seed in 0..20 {
         let grammar = Grammar::Choice(vec!["a".to_owned(), long.clone()]);
@@ -111,23 +111,23 @@ fn an_end_fits_into_few_tokens() {
 
 #[test]
 fn a_token_that_bias_forbids_and_the_grammar_needs_is_an_error_of_the_answer() {
-    let actor = Actor::new("yes");
-    let mut generate = one_at_a_time().grammar(Grammar::Choice(vec!["yes".to_owned()]));
+    let actor = ScriptedModel::new("yes");
+    let mut generate = without_drafts().grammar(Grammar::Choice(vec!["yes".to_owned()]));
     for id in 0..actor.model.config().text.vocab_size as u32 {
         generate = generate.logit_bias(id, f32::NEG_INFINITY);
     }
     let mut session = actor.session();
     let refused = session.ask(&Prompt::user().text("?"), &generate);
     assert!(matches!(refused, Err(Error::Answer { .. })), "{refused:?}");
-    assert!(session.ask(&Prompt::user().text("?"), &one_at_a_time()).is_ok(), "the session is as before");
+    assert!(session.ask(&Prompt::user().text("?"), &without_drafts()).is_ok(), "the session is as before");
 }
 
 #[test]
 fn what_has_one_form_only_is_written_in_it() {
-    let actor = Actor::new("whatever");
+    let actor = ScriptedModel::new("whatever");
     let schema = r#"{"type": "object", "properties": {"the_longest_name_of_all": {"const": 1}, "the_other": {"enum":
         [true]}}, "required": ["the_longest_name_of_all", "the_other"], "additionalProperties": false}"#;
-    let generate = one_at_a_time().grammar(Grammar::JsonSchema(schema.to_owned()));
+    let generate = without_drafts().grammar(Grammar::JsonSchema(schema.to_owned()));
     let prompt = Prompt::user().text("?").thinking(Thinking::Off);
     let answer = actor.session().ask(&prompt, &generate).unwrap();
     assert_eq!(answer.text, r#"{"the_longest_name_of_all": 1, "the_other": true}"#);
@@ -135,9 +135,10 @@ fn what_has_one_form_only_is_written_in_it() {
 
 #[test]
 fn grammars_that_cannot_be_used_are_typed_errors() {
-    let actor = Actor::new("yes");
+    let actor = ScriptedModel::new("yes");
     let mut session = actor.session();
-    let mut refused = |grammar: Grammar, prompt: Prompt| match session.ask(&prompt, &one_at_a_time().grammar(grammar)) {
+    let mut refused = |grammar: Grammar, prompt: Prompt| match session.ask(&prompt, &without_drafts().grammar(grammar))
+    {
         Err(Error::Option { option: "grammar", reason }) => reason,
         other => panic!("{other:?}"),
     };
@@ -157,7 +158,7 @@ fn grammars_that_cannot_be_used_are_typed_errors() {
         assert!(!refused(grammar.clone(), asked()).is_empty(), "{grammar:?}");
     }
     assert!(refused(Grammar::Boxes, asked()).contains("picture"));
-    let seen = || Prompt::user().image(picture(28, 28)).text("?");
+    let seen = || Prompt::user().image(grey_image(28, 28)).text("?");
     assert!(refused(Grammar::Actions(vec!["click".to_owned(), "fly".to_owned()]), seen()).contains("\"fly\""));
     assert!(refused(Task::new("Pay").offer(&[]).grammar(), seen()).contains("no action"));
     assert!(refused(Task::new("Pay").grammar(), asked()).contains("picture"));

@@ -1,19 +1,15 @@
 //! What is downloaded from a hub on the loopback interface, and what is taken from the cache.
 
-// Each of the tests' programs uses a part of it.
-#[allow(dead_code)]
-mod loopback;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use loopback::{
-    Asked, COMMIT, Hub, Said, Server, WEIGHTS, assert_hub, assert_whole, blob, etag, folder, get, noise, options,
-    serve, server,
-};
 use mimo_vl_core::expert::is_repo_id;
 use mimo_vl_core::{Error, GenerateOptions, HubOptions, LoadOptions, Model, Prompt, TaskControl, snapshot_download};
+use mimo_vl_tests::fixtures::hub_server::{
+    COMMIT, Repository, Request, Response, Server, WEIGHTS, assert_complete, assert_hub_error, blob, download, etag,
+    folder, noise, options, serve, server,
+};
 
 #[test]
 fn ids() {
@@ -32,12 +28,12 @@ fn ids() {
 fn files_and_layout() {
     let (server, cache) = (server(|_, _, said| said), folder());
     let cache = cache.path();
-    let snapshot = get(&server, cache).unwrap();
+    let snapshot = download(&server, cache).unwrap();
     let root = cache.join("models--o--n");
     assert_eq!(snapshot, root.join("snapshots").join(COMMIT));
-    assert_whole(&snapshot, &Hub::new());
+    assert_complete(&snapshot, &Repository::new());
     assert_eq!(fs::read_to_string(root.join("refs/main")).unwrap(), COMMIT);
-    for (file, bytes) in Hub::new().files {
+    for (file, bytes) in Repository::new().files {
         let etag = etag(file, &bytes);
         assert!(blob(cache, &etag).is_file());
         #[cfg(unix)]
@@ -46,53 +42,53 @@ fn files_and_layout() {
     }
     assert_eq!(fs::read_dir(root.join("blobs")).unwrap().count(), 3);
     // A second call asks for the list alone.
-    let before = server.asked().len();
-    assert_eq!(get(&server, cache).unwrap(), snapshot);
-    assert_eq!(server.asked().len(), before + 1);
+    let before = server.requests().len();
+    assert_eq!(download(&server, cache).unwrap(), snapshot);
+    assert_eq!(server.requests().len(), before + 1);
 }
 
 #[test]
 fn what_statuses_mean() {
     for (status, part) in [(401, "token"), (403, "gated"), (404, "does not exist"), (418, "refuses")] {
-        let server = server(move |_, _, _| Said::new(status, ""));
-        assert_hub(&get(&server, folder().path()), part);
-        assert_eq!(server.asked().len(), 1, "{status} is asked once");
+        let server = server(move |_, _, _| Response::new(status, ""));
+        assert_hub_error(&download(&server, folder().path()), part);
+        assert_eq!(server.requests().len(), 1, "{status} is asked once");
     }
     for (status, times, whole) in [(503, 2, true), (429, 2, true), (500, 9, false)] {
-        let server = server(move |_, before, said| if before < times { Said::new(status, "") } else { said });
-        match get(&server, folder().path()) {
+        let server = server(move |_, before, said| if before < times { Response::new(status, "") } else { said });
+        match download(&server, folder().path()) {
             Ok(snapshot) => assert!(whole && snapshot.is_dir()),
-            error => assert!(!whole && server.asked().len() == 6, "{error:?}"),
+            error => assert!(!whole && server.requests().len() == 6, "{error:?}"),
         }
     }
 }
 
 #[test]
 fn not_the_answer_of_a_hub() {
-    let html = server(|_, _, _| Said::new(200, "<html>"));
-    assert_hub(&get(&html, folder().path()), "not the answer");
-    let endless = server(|_, _, _| Said::new(200, vec![b' '; 33 << 20]));
-    assert_hub(&get(&endless, folder().path()), "too long");
-    let commit = server(|_, _, _| Said::new(200, r#"{"sha": "../../x", "siblings": []}"#));
-    assert_hub(&get(&commit, folder().path()), "commit");
+    let html = server(|_, _, _| Response::new(200, "<html>"));
+    assert_hub_error(&download(&html, folder().path()), "not the answer");
+    let endless = server(|_, _, _| Response::new(200, vec![b' '; 33 << 20]));
+    assert_hub_error(&download(&endless, folder().path()), "too long");
+    let commit = server(|_, _, _| Response::new(200, r#"{"sha": "../../x", "siblings": []}"#));
+    assert_hub_error(&download(&commit, folder().path()), "commit");
 }
 
 #[test]
 fn offline() {
     let (server, cache) = (server(|_, _, said| said), folder());
     let offline = options(&server.address, cache.path()).offline(true);
-    assert_hub(&snapshot_download("o/n", &offline, TaskControl::new()), "everything");
-    assert_eq!(server.asked().len(), 0);
-    let snapshot = get(&server, cache.path()).unwrap();
-    let before = server.asked().len();
+    assert_hub_error(&snapshot_download("o/n", &offline, TaskControl::new()), "everything");
+    assert_eq!(server.requests().len(), 0);
+    let snapshot = download(&server, cache.path()).unwrap();
+    let before = server.requests().len();
     assert_eq!(snapshot_download("o/n", &offline, TaskControl::new()).unwrap(), snapshot);
-    assert_hub(&snapshot_download("o/n", &offline.clone().revision("other"), TaskControl::new()), "everything");
+    assert_hub_error(&snapshot_download("o/n", &offline.clone().revision("other"), TaskControl::new()), "everything");
     fs::remove_file(snapshot.join(WEIGHTS)).unwrap();
-    assert_hub(&snapshot_download("o/n", &offline, TaskControl::new()), "weights");
-    assert_eq!(server.asked().len(), before);
+    assert_hub_error(&snapshot_download("o/n", &offline, TaskControl::new()), "weights");
+    assert_eq!(server.requests().len(), before);
     // The content is still there, so that only its name is to be made again.
-    assert_whole(&get(&server, cache.path()).unwrap(), &Hub::new());
-    assert_eq!(server.fetched(WEIGHTS).len(), 1);
+    assert_complete(&download(&server, cache.path()).unwrap(), &Repository::new());
+    assert_eq!(server.downloads(WEIGHTS).len(), 1);
 }
 
 #[test]
@@ -100,9 +96,9 @@ fn a_commit_in_the_cache_needs_no_network() {
     let (server, cache) = (server(|_, _, said| said), folder());
     let options = options(&server.address, cache.path()).revision(COMMIT);
     let snapshot = snapshot_download("o/n", &options, TaskControl::new()).unwrap();
-    let before = server.asked().len();
+    let before = server.requests().len();
     assert_eq!(snapshot_download("o/n", &options, TaskControl::new()).unwrap(), snapshot);
-    assert_eq!(server.asked().len(), before);
+    assert_eq!(server.requests().len(), before);
     assert!(!cache.path().join("models--o--n/refs").exists());
 }
 
@@ -110,51 +106,52 @@ fn a_commit_in_the_cache_needs_no_network() {
 fn the_cache_stands_in_for_the_network() {
     let (server, cache) = (server(|_, _, said| said), folder());
     let nobody = options("http://127.0.0.1:1", cache.path());
-    assert_hub(&snapshot_download("o/n", &nobody, TaskControl::new()), "127.0.0.1:1");
-    let snapshot = get(&server, cache.path()).unwrap();
+    assert_hub_error(&snapshot_download("o/n", &nobody, TaskControl::new()), "127.0.0.1:1");
+    let snapshot = download(&server, cache.path()).unwrap();
     assert_eq!(snapshot_download("o/n", &nobody, TaskControl::new()).unwrap(), snapshot);
     // A hub that says no is not a network that fails.
-    let gone = serve(Hub::new(), |_, _, _| Said::new(404, ""));
-    assert_hub(&get(&gone, cache.path()), "does not exist");
+    let gone = serve(Repository::new(), |_, _, _| Response::new(404, ""));
+    assert_hub_error(&download(&gone, cache.path()), "does not exist");
 }
 
 #[test]
 fn the_token_stays_at_the_endpoint() {
-    let other = Server::new(|asked, _| Hub::new().answer(asked));
+    let other = Server::new(|asked, _| Repository::new().respond(asked));
     let elsewhere = other.address.clone();
     let server = server(move |asked, _, said| {
         if asked.file() == WEIGHTS {
-            let etag = etag(WEIGHTS, &Hub::new().files[WEIGHTS]);
-            let said = Said::new(302, "").header("Location", format!("{elsewhere}{}", asked.path));
+            let etag = etag(WEIGHTS, &Repository::new().files[WEIGHTS]);
+            let said = Response::new(302, "").header("Location", format!("{elsewhere}{}", asked.path));
             return said.header("X-Linked-Etag", format!("\"{etag}\"")).header("X-Linked-Size", "400000");
         }
         // Within the endpoint it goes along.
         match asked.path.strip_prefix("/o/n/").filter(|_| asked.file() == "config.json") {
-            Some(rest) => Said::new(307, "").header("Location", format!("/moved/o/n/{rest}")),
+            Some(rest) => Response::new(307, "").header("Location", format!("/moved/o/n/{rest}")),
             None if asked.path.starts_with("/moved") => {
-                Hub::new().answer(&Asked { path: asked.path.replace("/moved", ""), ..asked.clone() })
+                Repository::new().respond(&Request { path: asked.path.replace("/moved", ""), ..asked.clone() })
             }
             None => said,
         }
     });
     let cache = folder();
     let options = options(&server.address, cache.path()).token("secret");
-    assert_whole(&snapshot_download("o/n", &options, TaskControl::new()).unwrap(), &Hub::new());
-    let with = |asked: &Asked| asked.headers.get("authorization").map(String::as_str) == Some("Bearer secret");
-    assert!(server.asked().iter().all(with));
-    assert!(server.asked().iter().any(|asked| asked.path.starts_with("/moved")));
-    assert!(!other.asked().is_empty());
-    assert!(other.asked().iter().all(|asked| asked.method == "GET" && !asked.headers.contains_key("authorization")));
+    assert_complete(&snapshot_download("o/n", &options, TaskControl::new()).unwrap(), &Repository::new());
+    let with = |asked: &Request| asked.headers.get("authorization").map(String::as_str) == Some("Bearer secret");
+    assert!(server.requests().iter().all(with));
+    assert!(server.requests().iter().any(|asked| asked.path.starts_with("/moved")));
+    assert!(!other.requests().is_empty());
+    assert!(other.requests().iter().all(|asked| asked.method == "GET" && !asked.headers.contains_key("authorization")));
     assert!(!format!("{options:?}").contains("secret"));
 }
 
 #[test]
 fn a_server_that_sends_everybody_elsewhere() {
-    let other = server(|asked, _, said| if asked.file() == "config.json?sign=x" { Said::new(403, "") } else { said });
+    let other =
+        server(|asked, _, said| if asked.file() == "config.json?sign=x" { Response::new(403, "") } else { said });
     let elsewhere = other.address.clone();
-    let sends = move |asked: &Asked, _: usize, _: Said| {
+    let sends = move |asked: &Request, _: usize, _: Response| {
         let sign = if asked.file() == "config.json" { "?sign=x" } else { "" };
-        Said::new(302, "").header("Location", format!("{elsewhere}{}{sign}", asked.path))
+        Response::new(302, "").header("Location", format!("{elsewhere}{}{sign}", asked.path))
     };
     let (server, cache) = (server(sends), folder());
     let options = options(&server.address, cache.path()).token("secret");
@@ -165,8 +162,8 @@ fn a_server_that_sends_everybody_elsewhere() {
         }
         other => panic!("{other:?}"),
     }
-    assert!(other.asked().len() >= 3);
-    assert!(other.asked().iter().all(|asked| !asked.headers.contains_key("authorization")));
+    assert!(other.requests().len() >= 3);
+    assert!(other.requests().iter().all(|asked| !asked.headers.contains_key("authorization")));
 }
 
 #[test]
@@ -174,54 +171,54 @@ fn a_token_that_cannot_be_one() {
     let (server, cache) = (server(|_, _, said| said), folder());
     let refused = snapshot_download("o/n", &options(&server.address, cache.path()).token("a\nb"), TaskControl::new());
     assert!(matches!(refused, Err(Error::Option { option: "token", .. })));
-    assert!(server.asked().is_empty());
+    assert!(server.requests().is_empty());
 }
 
 #[test]
 fn redirects_end() {
-    let server = server(|asked, _, _| Said::new(302, "").header("Location", asked.path.clone()));
-    assert_hub(&get(&server, folder().path()), "redirects");
+    let server = server(|asked, _, _| Response::new(302, "").header("Location", asked.path.clone()));
+    assert_hub_error(&download(&server, folder().path()), "redirects");
 }
 
 #[test]
 fn an_index_says_which_files() {
-    let mut hub = Hub::new();
+    let mut hub = Repository::new();
     let index = br#"{"weight_map": {"a": "x-1.safetensors", "b": "x-2.safetensors", "c": "x-1.safetensors"}}"#;
     hub.files.remove(WEIGHTS);
     hub.files.insert("model.safetensors.index.json", index.to_vec());
     hub.files.insert("x-1.safetensors", noise(2, 1000));
     hub.files.insert("x-2.safetensors", noise(3, 2000));
-    hub.more.push("consolidated.safetensors");
+    hub.listed_only.push("consolidated.safetensors");
     let (server, cache) = (serve(hub.clone(), |_, _, said| said), folder());
-    let snapshot = get(&server, cache.path()).unwrap();
-    assert_whole(&snapshot, &hub);
-    assert!(server.asked().iter().all(|asked| asked.file() != "consolidated.safetensors"));
-    assert_eq!(server.fetched("model.safetensors.index.json").len(), 1);
+    let snapshot = download(&server, cache.path()).unwrap();
+    assert_complete(&snapshot, &hub);
+    assert!(server.requests().iter().all(|asked| asked.file() != "consolidated.safetensors"));
+    assert_eq!(server.downloads("model.safetensors.index.json").len(), 1);
     fs::remove_file(snapshot.join("x-2.safetensors")).unwrap();
     let offline = options(&server.address, cache.path()).offline(true);
-    assert_hub(&snapshot_download("o/n", &offline, TaskControl::new()), "x-2.safetensors");
+    assert_hub_error(&snapshot_download("o/n", &offline, TaskControl::new()), "x-2.safetensors");
 
     hub.files.remove("x-2.safetensors");
-    assert_hub(&get(&serve(hub.clone(), |_, _, said| said), folder().path()), "x-2.safetensors");
+    assert_hub_error(&download(&serve(hub.clone(), |_, _, said| said), folder().path()), "x-2.safetensors");
     let evil = br#"{"weight_map": {"a": "../../x.safetensors"}}"#;
     hub.files.insert("model.safetensors.index.json", evil.to_vec());
-    let refused = get(&serve(hub, |_, _, said| said), folder().path());
+    let refused = download(&serve(hub, |_, _, said| said), folder().path());
     assert!(matches!(refused, Err(Error::Checkpoint { .. })), "{refused:?}");
 }
 
 #[test]
 fn evil_names() {
-    let mut hub = Hub::new();
-    hub.more.extend(["../evil.safetensors", "/evil.safetensors", "a/../../evil.safetensors", "sub/config.json"]);
+    let mut hub = Repository::new();
+    hub.listed_only.extend(["../evil.safetensors", "/evil.safetensors", "a/../../evil.safetensors", "sub/config.json"]);
     let (server, cache) = (serve(hub.clone(), |_, _, said| said), folder());
-    assert_whole(&get(&server, cache.path()).unwrap(), &hub);
+    assert_complete(&download(&server, cache.path()).unwrap(), &hub);
     for name in ["..\\evil.safetensors", "evil\u{7}.safetensors", "c:evil.safetensors"] {
-        let mut hub = Hub::new();
-        hub.more.push(name);
-        assert_hub(&get(&serve(hub, |_, _, said| said), folder().path()), "not allowed");
+        let mut hub = Repository::new();
+        hub.listed_only.push(name);
+        assert_hub_error(&download(&serve(hub, |_, _, said| said), folder().path()), "not allowed");
     }
     let etag = server_with_etag("\"../../evil\"");
-    assert_hub(&get(&etag, folder().path()), "ETag");
+    assert_hub_error(&download(&etag, folder().path()), "ETag");
 }
 
 fn server_with_etag(etag: &'static str) -> Server {
@@ -235,10 +232,10 @@ fn tags_that_are_no_checksums() {
         _ => said,
     });
     let cache = folder();
-    assert_whole(&get(&server, cache.path()).unwrap(), &Hub::new());
+    assert_complete(&download(&server, cache.path()).unwrap(), &Repository::new());
     assert!(blob(cache.path(), "5f-11").is_file());
     // They can be the same for files that are not.
-    assert_hub(&get(&server_with_etag("\"same\""), folder().path()), "same");
+    assert_hub_error(&download(&server_with_etag("\"same\""), folder().path()), "same");
 }
 
 #[test]
@@ -254,14 +251,14 @@ fn a_server_without_tls() {
 
 #[test]
 fn gguf() {
-    let mut hub = Hub { more: vec!["README.md"], ..Hub::new() };
+    let mut hub = Repository { listed_only: vec!["README.md"], ..Repository::new() };
     hub.files = BTreeMap::from([("q4.gguf", noise(4, 1000)), ("mmproj-f16.gguf", noise(5, 500))]);
     let (server, cache) = (serve(hub.clone(), |_, _, said| said), folder());
-    assert_whole(&get(&server, cache.path()).unwrap(), &hub);
+    assert_complete(&download(&server, cache.path()).unwrap(), &hub);
     let offline = options(&server.address, cache.path()).offline(true);
     assert!(snapshot_download("o/n", &offline, TaskControl::new()).is_ok());
-    hub.more.push("q8.gguf");
-    assert_hub(&get(&serve(hub, |_, _, said| said), folder().path()), "q4.gguf, q8.gguf");
+    hub.listed_only.push("q8.gguf");
+    assert_hub_error(&download(&serve(hub, |_, _, said| said), folder().path()), "q4.gguf, q8.gguf");
 }
 
 #[test]
@@ -269,7 +266,7 @@ fn revisions_are_kept_apart() {
     let (server, cache) = (server(|_, _, said| said), folder());
     let options = options(&server.address, cache.path()).revision("refs/pr/1");
     snapshot_download("o/n", &options, TaskControl::new()).unwrap();
-    assert_eq!(server.asked()[0].path, "/api/models/o/n/revision/refs%2Fpr%2F1");
+    assert_eq!(server.requests()[0].path, "/api/models/o/n/revision/refs%2Fpr%2F1");
     assert_eq!(fs::read_to_string(cache.path().join("models--o--n/refs/refs/pr/1")).unwrap(), COMMIT);
 }
 
@@ -277,7 +274,7 @@ fn revisions_are_kept_apart() {
 #[test]
 fn a_model_is_loaded_by_its_id() {
     let folder_of = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny"));
-    let mut hub = Hub::new();
+    let mut hub = Repository::new();
     hub.files.clear();
     for entry in fs::read_dir(folder_of).unwrap() {
         let path = entry.unwrap().path();

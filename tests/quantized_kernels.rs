@@ -2,9 +2,9 @@
 
 use mimo_vl_core::expert::{Divergence, MAX_DRAFT_TOKENS, PrefillInput, SimdLevel};
 use mimo_vl_core::{CancelToken, Error, KvCacheDtype, LoadOptions, Model, WeightFormat};
-use mimo_vl_examples::parity::{Case, TENSOR_BAR, prompt_logits, relative_error};
+use mimo_vl_examples::parity::{Case, TENSOR_TOLERANCE, prompt_logits, relative_error};
 use mimo_vl_examples::tiny_model;
-use mimo_vl_tests::checkpoints::{CheckpointCopy, StoredTensor, tiny};
+use mimo_vl_tests::fixtures::checkpoints::{CheckpointCopy, StoredTensor, tiny};
 use safetensors::Dtype;
 
 /// The case with pictures of several windows and more than one turn.
@@ -65,7 +65,7 @@ fn every_level_of_instructions_gives_the_same_model() {
             let error = relative_error(&level.force(|| logits(&tiny(), &with(weights))), &expected);
             // Of two codes that are equally near, sums in another order may choose the other: one part in 127 of an
             // activation, which counts in layers as narrow as these. The kernels alone agree to 3e-6.
-            let bar = if matches!(weights, WeightFormat::Int4 | WeightFormat::Int8) { 6e-2 } else { TENSOR_BAR };
+            let bar = if matches!(weights, WeightFormat::Int4 | WeightFormat::Int8) { 6e-2 } else { TENSOR_TOLERANCE };
             assert!(error <= bar, "{weights:?} {level:?}: {error:e}");
         }
     }

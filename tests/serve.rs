@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mimo_vl_core::{CancelToken, Error, Model, Result, ServeOptions, Server, StopReason, ThinkingStyle};
-use mimo_vl_tests::actor::Actor;
-use mimo_vl_tests::fixture::{checkpoint, checkpoint_with_tools, model};
+use mimo_vl_tests::fixtures::scripted_engine::ScriptedModel;
+use mimo_vl_tests::fixtures::tiny_model::{checkpoint, checkpoint_with_tools, model};
 use serde_json::{Value, json};
 
 /// A server on a free port of this machine, stopped when it is dropped.
@@ -350,7 +350,7 @@ fn streamed(events: &str) -> (Vec<Value>, String) {
 fn functions_are_called() {
     let folder = checkpoint_with_tools();
     let call = "<tool_call>\n{\"name\": \"look\", \"arguments\": {\"at\": \"sky\"}}\n</tool_call>";
-    let actor = Actor::at(folder.path(), &format!("I look.\n{call}"), ThinkingStyle::Slash);
+    let actor = ScriptedModel::from_folder(folder.path(), &format!("I look.\n{call}"), ThinkingStyle::Slash);
     let site = Site::of(actor.model.clone(), |options| options);
     let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
     let mut body = json!({"messages": [{"role": "user", "content": "Is it blue?"}], "tools": tools});
@@ -376,7 +376,7 @@ fn functions_are_called() {
         {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "blue"},
     ]);
     for said in ["Yes, by <tool", "a <tool_call>{x"] {
-        actor.says(said);
+        actor.set_reply(said);
         let mut body = json!({"messages": history, "tools": tools});
         let (_, reply) = site.ask(&body);
         assert_eq!(
@@ -387,7 +387,7 @@ fn functions_are_called() {
         assert_eq!(streamed(&site.post(body.to_string()).1).1, said);
     }
     // Whoever does not want calls gets the text.
-    actor.says(call);
+    actor.set_reply(call);
     let (_, reply) =
         site.ask(&json!({"messages": [{"role": "user", "content": "a"}], "tools": tools, "tool_choice": "none"}));
     assert_eq!(
@@ -398,10 +398,10 @@ fn functions_are_called() {
 
 #[test]
 fn a_client_that_leaves_while_its_question_is_read_holds_nobody_up() {
-    let actor = Actor::new("Yes.");
+    let actor = ScriptedModel::new("Yes.");
     let site = Site::of(actor.model.clone(), |options| options.together(1));
     // Longer than anybody here waits.
-    actor.script.lock().unwrap().pause = Duration::from_secs(3_000);
+    actor.script.lock().unwrap().delay = Duration::from_secs(3_000);
     let mut gone = site.open();
     let body = said("What?").to_string();
     let head = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -409,7 +409,7 @@ fn a_client_that_leaves_while_its_question_is_read_holds_nobody_up() {
     while actor.script.lock().unwrap().prefills == 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    actor.script.lock().unwrap().pause = Duration::ZERO;
+    actor.script.lock().unwrap().delay = Duration::ZERO;
     gone.shutdown(Shutdown::Both).unwrap();
     site.works();
 }
