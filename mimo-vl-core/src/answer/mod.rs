@@ -46,3 +46,18 @@ pub enum StopReason {
     /// The time that the caller allowed is over.
     Timeout,
 }
+
+impl StopReason {
+    /// Name in snake case, for results in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EndOfText => "end_of_text",
+            Self::MaxTokens => "max_tokens",
+            Self::Cancelled => "cancelled",
+            Self::ContextFull => "context_full",
+            Self::StopSequence => "stop_sequence",
+            Self::Loop => "loop",
+            Self::Timeout => "timeout",
+        }
+    }
+}
