@@ -186,7 +186,8 @@ def total_tokens(port: int) -> float:
     while len(idle & totals.keys()) < 2:
         assert time.monotonic() < end, "a request does not end"
         idle |= {replica for replica, count in metric(port, "num_requests_running").items() if not count}
-        totals |= {replica: count for replica, count in metric(port, "generation_tokens_total").items() if replica in idle}
+        generated = metric(port, "generation_tokens_total")
+        totals |= {replica: count for replica, count in generated.items() if replica in idle}
     return sum(totals.values())
 
 
