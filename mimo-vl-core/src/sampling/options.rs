@@ -81,107 +81,10 @@ pub struct GenerateOptions {
     pub keep_thinking: bool,
 }
 
-impl Default for GenerateOptions {
-    fn default() -> Self {
-        Self {
-            max_tokens: 4096,
-            repetition_penalty: 1.0,
-            frequency_penalty: 0.0,
-            presence_penalty: 0.0,
-            logit_bias: Vec::new(),
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            typical_p: 1.0,
-            seed: 0,
-            num_draft_tokens: None,
-            stop: Vec::new(),
-            grammar: None,
-            loop_window: 0,
-            logprobs: None,
-            timeout: None,
-            best_of: 1,
-            thinking_budget: None,
-            keep_thinking: false,
-        }
-    }
-}
-
 impl GenerateOptions {
     /// Greedy, at most 4096 tokens.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Set [`GenerateOptions::max_tokens`](#structfield.max_tokens).
-    #[must_use]
-    pub fn max_tokens(mut self, max_tokens: usize) -> Self {
-        self.max_tokens = max_tokens;
-        self
-    }
-
-    /// Set [`GenerateOptions::repetition_penalty`](#structfield.repetition_penalty).
-    #[must_use]
-    pub fn repetition_penalty(mut self, repetition_penalty: f32) -> Self {
-        self.repetition_penalty = repetition_penalty;
-        self
-    }
-
-    /// Set [`GenerateOptions::temperature`](#structfield.temperature).
-    #[must_use]
-    pub fn temperature(mut self, temperature: f32) -> Self {
-        self.temperature = temperature;
-        self
-    }
-
-    /// Set [`GenerateOptions::top_k`](#structfield.top_k).
-    #[must_use]
-    pub fn top_k(mut self, top_k: usize) -> Self {
-        self.top_k = top_k;
-        self
-    }
-
-    /// Set [`GenerateOptions::top_p`](#structfield.top_p).
-    #[must_use]
-    pub fn top_p(mut self, top_p: f32) -> Self {
-        self.top_p = top_p;
-        self
-    }
-
-    /// Set [`GenerateOptions::min_p`](#structfield.min_p).
-    #[must_use]
-    pub fn min_p(mut self, min_p: f32) -> Self {
-        self.min_p = min_p;
-        self
-    }
-
-    /// Set [`GenerateOptions::seed`](#structfield.seed).
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Set [`GenerateOptions::num_draft_tokens`](#structfield.num_draft_tokens).
-    #[must_use]
-    pub fn num_draft_tokens(mut self, tokens: usize) -> Self {
-        self.num_draft_tokens = Some(tokens);
-        self
-    }
-
-    /// Set [`GenerateOptions::frequency_penalty`](#structfield.frequency_penalty).
-    #[must_use]
-    pub fn frequency_penalty(mut self, frequency_penalty: f32) -> Self {
-        self.frequency_penalty = frequency_penalty;
-        self
-    }
-
-    /// Set [`GenerateOptions::presence_penalty`](#structfield.presence_penalty).
-    #[must_use]
-    pub fn presence_penalty(mut self, presence_penalty: f32) -> Self {
-        self.presence_penalty = presence_penalty;
-        self
     }
 
     /// Add to the logit of one token: [`GenerateOptions::logit_bias`](#structfield.logit_bias).
@@ -191,66 +94,10 @@ impl GenerateOptions {
         self
     }
 
-    /// Set [`GenerateOptions::typical_p`](#structfield.typical_p).
-    #[must_use]
-    pub fn typical_p(mut self, typical_p: f32) -> Self {
-        self.typical_p = typical_p;
-        self
-    }
-
     /// End the answer where this text appears: [`GenerateOptions::stop`](#structfield.stop).
     #[must_use]
     pub fn stop(mut self, text: impl Into<String>) -> Self {
         self.stop.push(text.into());
-        self
-    }
-
-    /// Set [`GenerateOptions::grammar`](#structfield.grammar).
-    #[must_use]
-    pub fn grammar(mut self, grammar: Grammar) -> Self {
-        self.grammar = Some(grammar);
-        self
-    }
-
-    /// Set [`GenerateOptions::loop_window`](#structfield.loop_window).
-    #[must_use]
-    pub fn loop_window(mut self, tokens: usize) -> Self {
-        self.loop_window = tokens;
-        self
-    }
-
-    /// Set [`GenerateOptions::logprobs`](#structfield.logprobs).
-    #[must_use]
-    pub fn logprobs(mut self, most_likely: usize) -> Self {
-        self.logprobs = Some(most_likely);
-        self
-    }
-
-    /// Set [`GenerateOptions::timeout`](#structfield.timeout).
-    #[must_use]
-    pub fn timeout(mut self, time: Duration) -> Self {
-        self.timeout = Some(time);
-        self
-    }
-
-    /// Set [`GenerateOptions::best_of`](#structfield.best_of).
-    #[must_use]
-    pub fn best_of(mut self, answers: usize) -> Self {
-        self.best_of = answers;
-        self
-    }
-
-    /// Set [`GenerateOptions::thinking_budget`](#structfield.thinking_budget).
-    #[must_use]
-    pub fn thinking_budget(mut self, tokens: usize) -> Self {
-        self.thinking_budget = Some(tokens);
-        self
-    }
-
-    /// Set [`GenerateOptions::keep_thinking`](#structfield.keep_thinking).
-    #[must_use]
-    pub fn keep_thinking(mut self, keep: bool) -> Self {
-        self.keep_thinking = keep;
         self
     }
 
