@@ -6,8 +6,8 @@ use mimo_vl_tests::source::root;
 
 /// The modules with something for C, in the order in which the header has them.
 const NOUNS: &[&str] = &[
-    "abi", "text", "error", "callback", "log", "load", "options", "image", "video", "pdf", "model", "prompt", "region",
-    "answer", "stream", "session", "batch", "plan", "action", "screen", "cancel",
+    "abi", "text", "error", "event", "callback", "log", "load", "options", "image", "video", "pdf", "model", "prompt",
+    "region", "answer", "stream", "session", "batch", "plan", "action", "screen", "cancel",
 ];
 
 fn generated() -> String {

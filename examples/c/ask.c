@@ -86,6 +86,8 @@ static bool set_flag(struct arguments *arguments, const char *option) {
 }
 
 static void set_value(struct arguments *arguments, const char *option, const char *value) {
+    mimo_vl_generate_options *generate = arguments->generate;
+    mimo_vl_error *error;
     if (value == NULL) {
         wrong_usage(option, " is unknown, or needs a value");
     } else if (strcmp(option, "--model") == 0) {
@@ -93,13 +95,14 @@ static void set_value(struct arguments *arguments, const char *option, const cha
     } else if (strcmp(option, "--device") == 0) {
         arguments->device = value;
     } else if (strcmp(option, "--max-tokens") == 0) {
-        mimo_vl_generate_options_set_max_tokens(arguments->generate, whole_number(option, value, SIZE_MAX));
+        size_t tokens = whole_number(option, value, SIZE_MAX);
+        check(mimo_vl_generate_options_set_max_tokens(generate, tokens, &error), &error);
     } else if (strcmp(option, "--max-pixels") == 0) {
         arguments->max_pixels = (uint32_t)whole_number(option, value, UINT32_MAX);
     } else if (strcmp(option, "--temperature") == 0) {
-        mimo_vl_generate_options_set_temperature(arguments->generate, number(option, value));
+        check(mimo_vl_generate_options_set_temperature(generate, number(option, value), &error), &error);
     } else if (strcmp(option, "--seed") == 0) {
-        mimo_vl_generate_options_set_seed(arguments->generate, whole_number(option, value, UINT64_MAX));
+        check(mimo_vl_generate_options_set_seed(generate, whole_number(option, value, UINT64_MAX), &error), &error);
     } else {
         wrong_usage(option, " is unknown");
     }
@@ -142,7 +145,7 @@ static mimo_vl_prompt *build_prompt(const struct arguments *arguments) {
         mimo_vl_image *image;
         check(mimo_vl_image_from_path(arguments->images[at], &image, &error), &error);
         if (arguments->max_pixels != 0) {
-            mimo_vl_image_set_max_pixels(image, arguments->max_pixels);
+            check(mimo_vl_image_set_max_pixels(image, arguments->max_pixels, &error), &error);
         }
         check(mimo_vl_prompt_add_image(prompt, image, &error), &error);
         mimo_vl_image_free(image);

@@ -69,8 +69,9 @@ static inline mimo_vl_prompt *ask_about(const mimo_vl_image *image) {
 }
 
 static inline mimo_vl_generate_options *at_most(size_t tokens) {
+    mimo_vl_error *error = NULL;
     mimo_vl_generate_options *options = mimo_vl_generate_options_new();
-    mimo_vl_generate_options_set_max_tokens(options, tokens);
+    OK(mimo_vl_generate_options_set_max_tokens(options, tokens, &error));
     return options;
 }
 

@@ -67,8 +67,8 @@ static void images_come_from_anywhere(const mimo_vl_model *model) {
     OK(mimo_vl_image_from_path(picture, &opened, &error));
     char *whole = answer_about(model, opened);
     printf("%s\n", whole);
-    mimo_vl_image_set_min_pixels(opened, 28 * 28);
-    mimo_vl_image_set_max_pixels(opened, 56 * 56);
+    OK(mimo_vl_image_set_min_pixels(opened, 28 * 28, &error));
+    OK(mimo_vl_image_set_max_pixels(opened, 56 * 56, &error));
     free(answer_about(model, opened));
     free(whole);
     mimo_vl_image_free(opened);
@@ -276,8 +276,8 @@ static void options_of_loading_count(void) {
     OK(mimo_vl_load_options_set_device(options, "cpu", &error));
     OK(mimo_vl_load_options_set_weights(options, MIMO_VL_WEIGHT_FORMAT_F32, &error));
     OK(mimo_vl_load_options_set_kv_cache_dtype(options, MIMO_VL_KV_CACHE_DTYPE_INT8, &error));
-    mimo_vl_load_options_set_threads(options, 1);
-    mimo_vl_load_options_set_max_context(options, 4);
+    OK(mimo_vl_load_options_set_threads(options, 1, &error));
+    OK(mimo_vl_load_options_set_max_context(options, 4, &error));
     OK(mimo_vl_model_load(checkpoint, options, &model, &error));
     mimo_vl_load_options_free(options);
     mimo_vl_model_device(model, &device);

@@ -50,10 +50,10 @@ static void a_file_is_read(const mimo_vl_model *model, const char *path) {
     int told = 0;
     double size[2], points[4];
     const double box[4] = {20, 60, 60, 90};
-    mimo_vl_pdf_options_set_pages(options, 2, 2);
-    mimo_vl_pdf_options_set_dpi(options, 72);
-    mimo_vl_pdf_options_set_max_pixels(options, 1000000);
-    mimo_vl_pdf_options_set_max_pages(options, 1);
+    OK(mimo_vl_pdf_options_set_pages(options, 2, 2, &error));
+    OK(mimo_vl_pdf_options_set_dpi(options, 72, &error));
+    OK(mimo_vl_pdf_options_set_max_pixels(options, 1000000, &error));
+    OK(mimo_vl_pdf_options_set_max_pages(options, 1, &error));
     OK(mimo_vl_pdf_options_set_password(options, "none is needed", &error));
     OK(mimo_vl_pdf_from_path(path, options, count_pages, &told, &pdf, &error));
     CHECK(told > 0 && mimo_vl_pdf_page_count(pdf) == 1 && mimo_vl_pdf_page_number(pdf, 0) == 2);
@@ -77,12 +77,12 @@ static void a_file_is_read(const mimo_vl_model *model, const char *path) {
     mimo_vl_prompt *prompt = ask_about(image);
     mimo_vl_generate_options *boxes = at_most(200);
     OK(mimo_vl_generate_options_set_grammar(boxes, MIMO_VL_GRAMMAR_KIND_BOXES, "", 0, &error));
-    mimo_vl_generate_options_set_temperature(boxes, 20.0f);
+    OK(mimo_vl_generate_options_set_temperature(boxes, 20.0f, &error));
     size_t found = 0;
     for (uint64_t seed = 0; found == 0; seed++) {
         CHECK(seed < 50);
         OK(mimo_vl_session_reset(session, &error));
-        mimo_vl_generate_options_set_seed(boxes, seed);
+        OK(mimo_vl_generate_options_set_seed(boxes, seed, &error));
         OK(mimo_vl_session_ask(session, prompt, boxes, &answer, &error));
         CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_MEDIA) > 0);
         for (size_t index = 0; index < mimo_vl_answer_region_count(answer); index++, found++) {
@@ -105,11 +105,11 @@ static void a_file_is_read(const mimo_vl_model *model, const char *path) {
     FAILS(mimo_vl_pdf_from_path("no/such.pdf", NULL, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_IO, "no/such.pdf");
     FAILS(mimo_vl_pdf_from_path(picture, NULL, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_IMAGE, "PDF");
     FAILS(mimo_vl_pdf_from_path(path, NULL, refuse, NULL, &pdf, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
-    mimo_vl_pdf_options_set_pages(options, 3, 3);
+    OK(mimo_vl_pdf_options_set_pages(options, 3, 3, &error));
     FAILS(mimo_vl_pdf_from_path(path, options, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_OPTION, "page");
     FAILS(mimo_vl_pdf_from_path(path, NULL, NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "pdf_out");
     FAILS(mimo_vl_pdf_options_set_password(options, "\xff", &error), MIMO_VL_STATUS_OPTION, "password");
-    mimo_vl_pdf_options_set_dpi(NULL, 1);
+    FAILS(mimo_vl_pdf_options_set_dpi(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
     mimo_vl_pdf_options_free(options);
     mimo_vl_pdf_free(NULL);
 }
@@ -132,7 +132,7 @@ static void questions_are_answered_together(const mimo_vl_model *model, const mi
         OK(mimo_vl_batch_add(batch, index == 1 ? empty : prompt, options, &number, &error));
         CHECK(number == index);
     }
-    mimo_vl_batch_remove(batch, 3);
+    OK(mimo_vl_batch_remove(batch, 3, &error));
     for (;;) {
         mimo_vl_status status = mimo_vl_batch_next(batch, &number, &kind, &text, &error);
         if (status != MIMO_VL_STATUS_OK) {
@@ -173,7 +173,7 @@ static void questions_are_answered_together(const mimo_vl_model *model, const mi
     FAILS(mimo_vl_batch_next(NULL, &number, &kind, NULL, &error), MIMO_VL_STATUS_OPTION, "batch");
     FAILS(mimo_vl_batch_cancel_handle(NULL, &cancel, &error), MIMO_VL_STATUS_OPTION, "batch");
     CHECK(mimo_vl_batch_region(NULL) == NULL);
-    mimo_vl_batch_remove(NULL, 0);
+    FAILS(mimo_vl_batch_remove(NULL, 0, &error), MIMO_VL_STATUS_OPTION, "batch");
     mimo_vl_batch_free(NULL);
     mimo_vl_answer_free(alone);
     mimo_vl_session_free(session);
@@ -228,11 +228,17 @@ static void the_hub_is_asked_for_nothing_offline(void) {
     mimo_vl_error *error = NULL;
     mimo_vl_load_options *options = mimo_vl_load_options_new();
     mimo_vl_model *model;
-    OK(mimo_vl_load_options_set_hub(options, "main", "token", "http://127.0.0.1:1", "no/such/cache", 1, &error));
+    OK(mimo_vl_load_options_set_hub_revision(options, "main", &error));
+    OK(mimo_vl_load_options_set_hub_token(options, "token", &error));
+    OK(mimo_vl_load_options_set_hub_endpoint(options, "http://127.0.0.1:1", &error));
+    OK(mimo_vl_load_options_set_hub_cache_dir(options, "no/such/cache", &error));
+    OK(mimo_vl_load_options_set_hub_offline(options, true, &error));
     FAILS(mimo_vl_model_load("some/model", options, &model, &error), MIMO_VL_STATUS_HUB, "some/model");
-    OK(mimo_vl_load_options_set_hub(options, NULL, NULL, NULL, NULL, -1, &error));
-    FAILS(mimo_vl_load_options_set_hub(options, "\xff", NULL, NULL, NULL, -1, &error), MIMO_VL_STATUS_OPTION, "revision");
-    FAILS(mimo_vl_load_options_set_hub(NULL, NULL, NULL, NULL, NULL, 0, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_hub_revision(options, "\xff", &error), MIMO_VL_STATUS_OPTION, "revision");
+    FAILS(mimo_vl_load_options_set_hub_token(options, NULL, &error), MIMO_VL_STATUS_OPTION, "token");
+    FAILS(mimo_vl_load_options_set_hub_endpoint(NULL, "", &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_hub_cache_dir(options, NULL, &error), MIMO_VL_STATUS_OPTION, "cache_dir");
+    FAILS(mimo_vl_load_options_set_hub_offline(NULL, true, &error), MIMO_VL_STATUS_OPTION, "options");
     mimo_vl_load_options_free(options);
 }
 

@@ -14,7 +14,7 @@ int main(int count, char **arguments) {
         mimo_vl::Prompt prompt;
         prompt.add(image).add(arguments[3]).thinking(MIMO_VL_THINKING_OFF);
         // The form closes what is open before the tokens are used up.
-        mimo_vl::Generate generate;
+        mimo_vl::GenerateOptions generate;
         generate.max_tokens(512).grammar(MIMO_VL_GRAMMAR_KIND_BOXES);
         mimo_vl::Model model(arguments[1]);
         mimo_vl::Session session(model);

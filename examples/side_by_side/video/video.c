@@ -28,9 +28,9 @@ int main(int argc, char **argv) {
     mimo_vl_answer *answer;
     mimo_vl_str text;
     mimo_vl_video_options *options = mimo_vl_video_options_new();
-    mimo_vl_video_options_set_fps(options, 2.0);
+    check(mimo_vl_video_options_set_fps(options, 2.0, &error));
     /* A token covers 28 by 28 pixels, so that a pair of frames has at most 36 of them. */
-    mimo_vl_video_options_set_max_pixels(options, 36 * 784);
+    check(mimo_vl_video_options_set_max_pixels(options, 36 * 784, &error));
     check(mimo_vl_video_from_path(argv[2], options, NULL, NULL, &video, &error));
     for (size_t index = 0; index < mimo_vl_video_frame_count(video); index++) {
         printf("%s%.2f", index == 0 ? "" : " ", mimo_vl_video_timestamp(video, index));
