@@ -150,12 +150,12 @@ public:
     }
     /* Takes over RGB pixels without a copy: rows from the top, 3 bytes per pixel, no padding. */
     static Image from_rgb(uint32_t width, uint32_t height, std::vector<uint8_t> pixels) {
-        auto kept = std::make_unique<std::vector<uint8_t>>(std::move(pixels));
+        auto owned = std::make_unique<std::vector<uint8_t>>(std::move(pixels));
         const mimo_vl_release_callback release = [](void *data) { delete static_cast<std::vector<uint8_t> *>(data); };
         Image image(detail::make<mimo_vl_image>(mimo_vl_image_from_borrowed_rgb, width, height,
-                                                static_cast<const uint8_t *>(kept->data()), kept->size(), release,
-                                                static_cast<void *>(kept.get())));
-        kept.release();
+                                                static_cast<const uint8_t *>(owned->data()), owned->size(), release,
+                                                static_cast<void *>(owned.get())));
+        owned.release();
         return image;
     }
 
@@ -624,7 +624,7 @@ public:
     Image draw(const Image &image, size_t index = 0) const {
         return Image(detail::make<mimo_vl_image>(mimo_vl_answer_draw_regions, get(), index, image.get()));
     }
-    /* One per token with GenerateOptions::logprobs, else none. */
+    /* Logprob of each token; empty without GenerateOptions::logprobs. */
     std::vector<TokenLogprob> logprobs() const {
         std::vector<TokenLogprob> logprobs(mimo_vl_answer_logprob_count(get()));
         for (size_t index = 0; index < logprobs.size(); ++index) {
