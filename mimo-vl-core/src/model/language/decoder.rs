@@ -118,28 +118,39 @@ impl<B: Kernels> LanguageModel<B> {
         Ok(self.norm.forward(x))
     }
 
-    /// As [`forward`](Self::forward) without caches: what there is after half of the layers and before the last one, and at the end,
-    /// where alone it is normalised. Each is `[rows, hidden]`.
-    #[cfg(feature = "train")]
-    pub(crate) fn forward_in_parts(
+    /// As [`forward`](Self::forward) without caches; `on_layer` reads the hidden states, `[rows, hidden]`. Layer 0 is
+    /// the input, and layer `n` the output of the `n`-th layer, before the final norm.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled), checked before each layer.
+    pub fn forward_with(
         &self,
-        x: Tensor<B, 2>,
+        mut x: Tensor<B, 2>,
         positions: &[[u32; 3]],
         batch: usize,
         cancel: &CancelToken,
-    ) -> Result<[Tensor<B, 2>; 3]> {
-        let all = self.layers.len();
-        let (half, most) = (all / 2, all.saturating_sub(1));
+        mut on_layer: impl FnMut(usize, &Tensor<B, 2>),
+    ) -> Result<Tensor<B, 2>> {
         let rope = self.rope(positions, &x.device());
-        let middle = self.run(0..half, x, &rope, batch, &mut [], cancel)?;
-        let late = self.run(half..most, middle.clone(), &rope, batch, &mut [], cancel)?;
-        let last = self.run(most..all, late.clone(), &rope, batch, &mut [], cancel)?;
-        Ok([middle, late, self.norm.forward(last)])
+        on_layer(0, &x);
+        for layer in 0..self.layers.len() {
+            x = self.run(layer..layer + 1, x, &rope, batch, &mut [], cancel)?;
+            on_layer(layer + 1, &x);
+        }
+        Ok(self.norm.forward(x))
     }
 
-    /// As the last layer's output is normalised before [`logits`](Self::logits).
-    #[cfg(feature = "train")]
-    pub(crate) fn normalised(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+    /// Number of layers.
+    pub fn layer_count(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The final norm, which maps hidden states of a layer to the input of [`logits`](Self::logits).
+    ///
+    /// # Shapes
+    /// - `hidden`: `[rows, hidden]`
+    /// - result: as `hidden`
+    pub fn final_norm(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
         self.norm.forward(hidden)
     }
 
