@@ -174,7 +174,8 @@ fn the_state_of_other_options_is_refused() {
 }
 
 /// Token and auxiliary loss of the first steps, as recorded on one machine.
-const RECORDED_LOSSES: [[f64; 2]; 4] = [[0.0; 2]; 4];
+const RECORDED_LOSSES: [[f64; 2]; 4] =
+    [[7.6616762, 29.9364328], [7.6378944, 21.9633417], [7.5446854, 27.0278683], [6.7660718, 24.5671444]];
 
 #[test]
 fn the_first_losses_are_those_recorded() {
@@ -186,7 +187,8 @@ fn the_first_losses_are_those_recorded() {
     for (report, recorded) in dispatch("cpu", run).unwrap().iter().zip(RECORDED_LOSSES) {
         let losses = ["token_loss", "auxiliary_loss"].map(|name| report.metric(name).unwrap());
         for (loss, recorded) in losses.iter().zip(recorded) {
-            assert!((loss - recorded).abs() < 1e-4, "step {}: {losses:?}, not {recorded:?}", report.step);
+            // AdamW's first steps amplify the rounding, which depends on the instruction set.
+            assert!((loss - recorded).abs() < 1e-3 * recorded, "step {}: {losses:?}, not {recorded:?}", report.step);
         }
     }
 }
