@@ -33,4 +33,7 @@ mod guide {
     struct Thinking;
     #[doc = include_str!("../docs/guide/video.md")]
     struct Video;
+    #[cfg(feature = "train")]
+    #[doc = include_str!("../docs/training.md")]
+    struct Training;
 }
