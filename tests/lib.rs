@@ -21,7 +21,7 @@ mod guide {
     #[doc = include_str!("../docs/guide/pdf.md")]
     struct Pdf;
     #[doc = include_str!("../docs/guide/sampling.md")]
-    struct FrameSampling;
+    struct Sampling;
     #[doc = include_str!("../docs/guide/server.md")]
     struct Server;
     #[doc = include_str!("../docs/guide/sessions.md")]
