@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use mimo_vl_tests::source::{Token, files, is, read, tokens, without_tests};
+use mimo_vl_tests::fixtures::source::{Token, files, is, read, tokens, without_tests};
 
 #[path = "layers/cycles.rs"]
 mod cycles;

@@ -1,11 +1,8 @@
 //! Tests of mimo-vl through its public interface: one file per subject beside this one.
 
-pub mod actor;
-pub mod checkpoints;
-pub mod fixture;
-pub mod source;
+pub mod fixtures;
 
-/// The blocks of code in the guide, which are run as documentation tests.
+/// The code blocks of the guide, run as documentation tests.
 #[cfg(doctest)]
 mod guide {
     #[doc = include_str!("../docs/guide/batches.md")]

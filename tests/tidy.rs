@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use mimo_vl_tests::source::{Token, files, is, read, root, tokens, tracked};
+use mimo_vl_tests::fixtures::source::{Token, files, is, read, root, tokens, tracked};
 
 /// What lies at the top of the repository, beside files whose names start with a dot.
 const TOP: &[&str] = &[
