@@ -4,10 +4,10 @@ use std::fs;
 
 use mimo_vl_tests::fixtures::source::root;
 
-/// The modules with public items, in the order of the header.
+/// The modules with something for C, in the order in which the header has them.
 const MODULES: &[&str] = &[
-    "abi", "text", "error", "callback", "log", "load", "options", "image", "video", "pdf", "model", "prompt", "region",
-    "answer", "stream", "session", "batch", "plan", "action", "screen", "cancel",
+    "abi", "text", "error", "event", "callback", "log", "load", "options", "image", "video", "pdf", "model", "prompt",
+    "region", "answer", "stream", "session", "batch", "plan", "action", "screen", "cancel",
 ];
 
 fn generated() -> String {

@@ -63,7 +63,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-ffi/src/answer.rs", "reads answers through handles"),
     ("mimo-vl-ffi/src/batch.rs", "reads batch handles, and writes numbers and texts through pointers"),
     ("mimo-vl-ffi/src/boundary.rs", "the panic boundary, which writes results through pointers"),
-    ("mimo-vl-ffi/src/callback.rs", "carries the caller's data to its callbacks"),
+    ("mimo-vl-ffi/src/callback.rs", "carries the caller's data to its callbacks, and calls the caller's progress"),
     ("mimo-vl-ffi/src/cancel.rs", "reads cancel handles"),
     ("mimo-vl-ffi/src/error.rs", "writes and frees error objects"),
     ("mimo-vl-ffi/src/image.rs", "reads pixels and paths given as pointers"),
@@ -71,7 +71,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-ffi/src/log.rs", "calls the caller's log"),
     ("mimo-vl-ffi/src/model.rs", "reads model handles"),
     ("mimo-vl-ffi/src/options.rs", "reads and writes option handles"),
-    ("mimo-vl-ffi/src/pdf.rs", "reads pages, and calls the caller's progress"),
+    ("mimo-vl-ffi/src/pdf.rs", "reads pages"),
     ("mimo-vl-ffi/src/plan.rs", "reads plan handles"),
     ("mimo-vl-ffi/src/pointer.rs", "turns C pointers into references"),
     ("mimo-vl-ffi/src/prompt.rs", "reads prompt handles and texts given as pointers"),
@@ -80,7 +80,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-ffi/src/session.rs", "reads session handles"),
     ("mimo-vl-ffi/src/stream.rs", "reads stream handles"),
     ("mimo-vl-ffi/src/text.rs", "writes borrowed texts through pointers"),
-    ("mimo-vl-ffi/src/video.rs", "reads video handles, and calls the caller's progress"),
+    ("mimo-vl-ffi/src/unwind.rs", "reads handles and writes numbers through pointers, for functions that cannot fail"),
+    ("mimo-vl-ffi/src/video.rs", "reads video handles"),
     ("mimo-vl-py/src/dlpack.rs", "reads tensors of other libraries where they lie"),
 ];
 

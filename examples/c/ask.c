@@ -86,6 +86,8 @@ static bool set_flag(struct arguments *arguments, const char *option) {
 }
 
 static void set_value(struct arguments *arguments, const char *option, const char *value) {
+    mimo_vl_generate_options *generate = arguments->generate;
+    mimo_vl_error *error;
     if (value == NULL) {
         wrong_usage(option, " is unknown, or needs a value");
     } else if (strcmp(option, "--model") == 0) {
@@ -142,7 +144,7 @@ static mimo_vl_prompt *build_prompt(const struct arguments *arguments) {
         mimo_vl_image *image;
         check(mimo_vl_image_from_path(arguments->images[at], &image, &error), &error);
         if (arguments->max_pixels != 0) {
-            mimo_vl_image_set_max_pixels(image, arguments->max_pixels);
+            check(mimo_vl_image_set_max_pixels(image, arguments->max_pixels, &error), &error);
         }
         check(mimo_vl_prompt_add_image(prompt, image, &error), &error);
         mimo_vl_image_free(image);

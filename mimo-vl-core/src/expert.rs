@@ -13,6 +13,7 @@ pub use crate::config::{
     AttentionPart, CheckpointFiles, Component, GenerationConfig, MediaTokenIds, MlpPart, NormPart, PreprocessConfig,
     ProjectorPart, TensorRole, TextConfig, VisionAttentionPart, VisionConfig,
 };
+pub use crate::error::panic_message;
 #[cfg(feature = "hub")]
 pub use crate::hub::is_repo_id;
 pub use crate::kernels::{
@@ -30,6 +31,7 @@ pub use crate::preprocess::{Grid, Layout, Patches, image_layout, preprocess_imag
 pub use crate::prompt::{ChatTemplate, StreamDecoder, Tokenizer, strip_thinking};
 pub use crate::quant::{Bits, Codebook, Divergence, PANEL_ROWS, QuantFormat, quant_format};
 pub use crate::sampling::{
-    GrammarMatcher, LoopDetector, MAX_DRAFT_TOKENS, SampledToken, Sampler, StopSequences, TokenMask, Vocabulary,
-    prompt_lookup,
+    GENERATION_OPTIONS, GrammarMatcher, LoopDetector, MAX_DRAFT_TOKENS, OptionKind, OptionSpec, SampledToken, Sampler,
+    StopSequences, TokenMask, Vocabulary, prompt_lookup,
 };
+pub use crate::session::{SessionGuard, SessionUnavailable, SharedSession};

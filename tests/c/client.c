@@ -293,8 +293,8 @@ static void load_options_take_effect(void) {
     OK(mimo_vl_load_options_set_device(options, "cpu", &error));
     OK(mimo_vl_load_options_set_weights(options, MIMO_VL_WEIGHT_FORMAT_F32, &error));
     OK(mimo_vl_load_options_set_kv_cache_dtype(options, MIMO_VL_KV_CACHE_DTYPE_INT8, &error));
-    mimo_vl_load_options_set_threads(options, 1);
-    mimo_vl_load_options_set_max_context(options, 4);
+    OK(mimo_vl_load_options_set_threads(options, 1, &error));
+    OK(mimo_vl_load_options_set_max_context(options, 4, &error));
     OK(mimo_vl_model_load(checkpoint, options, &model, &error));
     mimo_vl_load_options_free(options);
     mimo_vl_model_device(model, &device);

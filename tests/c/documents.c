@@ -77,12 +77,12 @@ static void pdf_pages_are_images_with_points(const mimo_vl_model *model, const c
     mimo_vl_prompt *prompt = new_prompt(image);
     mimo_vl_generate_options *boxes = max_tokens(200);
     OK(mimo_vl_generate_options_set_grammar(boxes, MIMO_VL_GRAMMAR_KIND_BOXES, "", 0, &error));
-    mimo_vl_generate_options_set_temperature(boxes, 20.0f);
+    OK(mimo_vl_generate_options_set_temperature(boxes, 20.0f, &error));
     size_t found = 0;
     for (uint64_t seed = 0; found == 0; seed++) {
         CHECK(seed < 50);
         OK(mimo_vl_session_reset(session, &error));
-        mimo_vl_generate_options_set_seed(boxes, seed);
+        OK(mimo_vl_generate_options_set_seed(boxes, seed, &error));
         OK(mimo_vl_session_ask(session, prompt, boxes, &answer, &error));
         CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_MEDIA) > 0);
         for (size_t index = 0; index < mimo_vl_answer_region_count(answer); index++, found++) {
@@ -109,7 +109,7 @@ static void pdf_pages_are_images_with_points(const mimo_vl_model *model, const c
     FAILS(mimo_vl_pdf_from_path(path, options, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_OPTION, "page");
     FAILS(mimo_vl_pdf_from_path(path, NULL, NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "pdf_out");
     FAILS(mimo_vl_pdf_options_set_password(options, "\xff", &error), MIMO_VL_STATUS_OPTION, "password");
-    mimo_vl_pdf_options_set_dpi(NULL, 1);
+    FAILS(mimo_vl_pdf_options_set_dpi(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
     mimo_vl_pdf_options_free(options);
     mimo_vl_pdf_free(NULL);
 }
@@ -132,7 +132,7 @@ static void a_batch_gives_the_answers_of_sessions(const mimo_vl_model *model, co
         OK(mimo_vl_batch_add(batch, index == 1 ? empty : prompt, options, &number, &error));
         CHECK(number == index);
     }
-    mimo_vl_batch_remove(batch, 3);
+    OK(mimo_vl_batch_remove(batch, 3, &error));
     for (;;) {
         mimo_vl_status status = mimo_vl_batch_next(batch, &number, &kind, &text, &error);
         if (status != MIMO_VL_STATUS_OK) {
@@ -173,7 +173,7 @@ static void a_batch_gives_the_answers_of_sessions(const mimo_vl_model *model, co
     FAILS(mimo_vl_batch_next(NULL, &number, &kind, NULL, &error), MIMO_VL_STATUS_OPTION, "batch");
     FAILS(mimo_vl_batch_cancel_handle(NULL, &cancel, &error), MIMO_VL_STATUS_OPTION, "batch");
     CHECK(mimo_vl_batch_region(NULL) == NULL);
-    mimo_vl_batch_remove(NULL, 0);
+    FAILS(mimo_vl_batch_remove(NULL, 0, &error), MIMO_VL_STATUS_OPTION, "batch");
     mimo_vl_batch_free(NULL);
     mimo_vl_answer_free(alone);
     mimo_vl_session_free(session);
@@ -228,7 +228,11 @@ static void offline_loading_fails_without_a_cache(void) {
     mimo_vl_error *error = NULL;
     mimo_vl_load_options *options = mimo_vl_load_options_new();
     mimo_vl_model *model;
-    OK(mimo_vl_load_options_set_hub(options, "main", "token", "http://127.0.0.1:1", "no/such/cache", 1, &error));
+    OK(mimo_vl_load_options_set_hub_revision(options, "main", &error));
+    OK(mimo_vl_load_options_set_hub_token(options, "token", &error));
+    OK(mimo_vl_load_options_set_hub_endpoint(options, "http://127.0.0.1:1", &error));
+    OK(mimo_vl_load_options_set_hub_cache_dir(options, "no/such/cache", &error));
+    OK(mimo_vl_load_options_set_hub_offline(options, true, &error));
     FAILS(mimo_vl_model_load("some/model", options, &model, &error), MIMO_VL_STATUS_HUB, "some/model");
     OK(mimo_vl_load_options_set_hub(options, NULL, NULL, NULL, NULL, -1, &error));
     FAILS(mimo_vl_load_options_set_hub(options, "\xff", NULL, NULL, NULL, -1, &error), MIMO_VL_STATUS_OPTION,

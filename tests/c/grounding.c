@@ -9,7 +9,7 @@ static mimo_vl_generate_options *constrained(int32_t kind, const char *text) {
     mimo_vl_error *error = NULL;
     mimo_vl_generate_options *options = max_tokens(200);
     OK(mimo_vl_generate_options_set_grammar(options, kind, text, strlen(text), &error));
-    mimo_vl_generate_options_set_logprobs(options, true);
+    OK(mimo_vl_generate_options_set_logprobs(options, 0, &error));
     return options;
 }
 
@@ -55,8 +55,8 @@ static size_t regions_are_streamed(const mimo_vl_model *model, const mimo_vl_ima
     mimo_vl_str text;
     double width = mimo_vl_image_width(image), height = mimo_vl_image_height(image);
     size_t streamed = 0;
-    mimo_vl_generate_options_set_temperature(options, 20.0f);
-    mimo_vl_generate_options_set_seed(options, seed);
+    OK(mimo_vl_generate_options_set_temperature(options, 20.0f, &error));
+    OK(mimo_vl_generate_options_set_seed(options, seed, &error));
     OK(mimo_vl_session_stream(session, prompt, options, &stream, &error));
     CHECK(mimo_vl_stream_region(stream) == NULL);
     do {

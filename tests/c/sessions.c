@@ -177,22 +177,22 @@ static void options_reach_the_answer(const mimo_vl_model *model) {
     mimo_vl_prompt *prompt = new_prompt(NULL);
     mimo_vl_generate_options *options = max_tokens(8);
     mimo_vl_answer *answer;
-    mimo_vl_generate_options_set_frequency_penalty(options, 3.0f);
+    OK(mimo_vl_generate_options_set_frequency_penalty(options, 3.0f, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "frequency_penalty");
-    mimo_vl_generate_options_set_frequency_penalty(options, 0.1f);
-    mimo_vl_generate_options_set_presence_penalty(options, -3.0f);
+    OK(mimo_vl_generate_options_set_frequency_penalty(options, 0.1f, &error));
+    OK(mimo_vl_generate_options_set_presence_penalty(options, -3.0f, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "presence_penalty");
-    mimo_vl_generate_options_set_presence_penalty(options, 0.1f);
-    mimo_vl_generate_options_set_typical_p(options, 0.0f);
+    OK(mimo_vl_generate_options_set_presence_penalty(options, 0.1f, &error));
+    OK(mimo_vl_generate_options_set_typical_p(options, 0.0f, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "typical_p");
-    mimo_vl_generate_options_set_typical_p(options, 0.9f);
-    mimo_vl_generate_options_set_loop_window(options, 3);
+    OK(mimo_vl_generate_options_set_typical_p(options, 0.9f, &error));
+    OK(mimo_vl_generate_options_set_loop_window(options, 3, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "loop_window");
-    mimo_vl_generate_options_set_loop_window(options, 64);
-    mimo_vl_generate_options_set_best_of(options, 2);
+    OK(mimo_vl_generate_options_set_loop_window(options, 64, &error));
+    OK(mimo_vl_generate_options_set_best_of(options, 2, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "best_of");
-    mimo_vl_generate_options_set_temperature(options, 1.0f);
-    mimo_vl_generate_options_set_logit_bias(options, 1u << 30, 1.0f);
+    OK(mimo_vl_generate_options_set_temperature(options, 1.0f, &error));
+    OK(mimo_vl_generate_options_add_logit_bias(options, 1u << 30, 1.0f, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "logit_bias");
     mimo_vl_generate_options_free(options);
 
@@ -203,16 +203,59 @@ static void options_reach_the_answer(const mimo_vl_model *model) {
     mimo_vl_generate_options_set_keep_thinking(options, true);
     OK(mimo_vl_generate_options_add_stop(options, "never said", strlen("never said"), &error));
     FAILS(mimo_vl_generate_options_add_stop(options, NULL, 1, &error), MIMO_VL_STATUS_OPTION, "text");
-    mimo_vl_generate_options_set_logprobs(options, true);
+    OK(mimo_vl_generate_options_set_logprobs(options, 0, &error));
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     CHECK(mimo_vl_answer_logprob_count(answer) == mimo_vl_answer_tokens(answer));
     mimo_vl_answer_free(answer);
-    mimo_vl_generate_options_set_logprobs(options, false);
-    mimo_vl_generate_options_set_timeout(options, 1e-9);
+    OK(mimo_vl_generate_options_set_logprobs(options, SIZE_MAX, &error));
+    OK(mimo_vl_generate_options_set_timeout(options, 1e-9, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_TIMEOUT, "deadline");
-    mimo_vl_generate_options_set_timeout(options, 0.0);
+    OK(mimo_vl_generate_options_set_timeout(options, 0.0, &error));
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     CHECK(mimo_vl_answer_logprob_count(answer) == 0 && isnan(mimo_vl_answer_logprob(answer, 0)));
+    mimo_vl_answer_free(answer);
+    mimo_vl_generate_options_free(options);
+    mimo_vl_prompt_free(prompt);
+    mimo_vl_session_free(session);
+}
+
+static void alternatives_come_with_their_logprobs(const mimo_vl_model *model) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_session *session = open_session(model);
+    mimo_vl_prompt *prompt = ask_about(NULL);
+    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_answer *answer;
+    mimo_vl_str text;
+    size_t range[2] = {7, 7};
+    uint32_t token;
+    OK(mimo_vl_generate_options_set_logprobs(options, 101, &error));
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "logprobs");
+    OK(mimo_vl_generate_options_set_logprobs(options, 3, &error));
+    OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
+    mimo_vl_answer_text(answer, &text);
+    size_t count = mimo_vl_answer_logprob_count(answer);
+    CHECK(count > 0 && count == mimo_vl_answer_tokens(answer));
+    for (size_t index = 0; index < count; index++) {
+        float logprob = mimo_vl_answer_logprob(answer, index), sum = 0.0f;
+        CHECK(mimo_vl_answer_top_logprob_count(answer, index) == 3);
+        /* Greedy decoding takes the most likely token. */
+        CHECK(mimo_vl_answer_top_logprob(answer, index, 0, &token) == logprob);
+        CHECK(token == mimo_vl_answer_logprob_token(answer, index));
+        for (size_t rank = 0; rank < 3; rank++) {
+            float alternative = mimo_vl_answer_top_logprob(answer, index, rank, NULL);
+            CHECK(alternative <= logprob);
+            sum += expf(alternative);
+            logprob = alternative;
+        }
+        CHECK(sum > 0.0f && sum < 1.001f);
+        CHECK(isnan(mimo_vl_answer_top_logprob(answer, index, 3, &token)) && token == UINT32_MAX);
+        CHECK(mimo_vl_answer_logprob_range(answer, index, range) && range[0] <= range[1] && range[1] <= text.len);
+    }
+    range[0] = 7;
+    CHECK(!mimo_vl_answer_logprob_range(answer, count, range) && range[0] == 7);
+    CHECK(!mimo_vl_answer_logprob_range(answer, 0, NULL) && !mimo_vl_answer_logprob_range(NULL, 0, range));
+    CHECK(mimo_vl_answer_top_logprob_count(answer, count) == 0 && mimo_vl_answer_top_logprob_count(NULL, 0) == 0);
+    CHECK(mimo_vl_answer_logprob_token(answer, count) == UINT32_MAX && isnan(mimo_vl_answer_logprob(NULL, 0)));
     mimo_vl_answer_free(answer);
     mimo_vl_generate_options_free(options);
     mimo_vl_prompt_free(prompt);
@@ -264,7 +307,7 @@ static void lent_pixels_are_released(const mimo_vl_model *model) {
     FAILS(mimo_vl_image_lend_rgb(28, 28, pixels, sizeof pixels, NULL, NULL, &image, &error), MIMO_VL_STATUS_OPTION,
           "release");
     CHECK(released == 0);
-    OK(mimo_vl_image_lend_rgb(28, 28, pixels, sizeof pixels, count_up, &released, &image, &error));
+    OK(mimo_vl_image_from_borrowed_rgb(28, 28, pixels, sizeof pixels, count_up, &released, &image, &error));
     CHECK(mimo_vl_image_pixels(image) == pixels);
     mimo_vl_prompt *prompt = new_prompt(image);
     mimo_vl_image_free(image);
@@ -299,19 +342,19 @@ static void videos_come_from_frames_and_files(const mimo_vl_model *model) {
     CHECK(mimo_vl_image_pixels(frame) == mimo_vl_image_pixels(frames[0]));
     mimo_vl_image_free(frame);
     FAILS(mimo_vl_video_frame(video, 4, &frame, &error), MIMO_VL_STATUS_OPTION, "index");
-    mimo_vl_video_set_max_pixels(video, 28 * 28 * 8);
+    OK(mimo_vl_video_set_max_pixels(video, 28 * 28 * 8, &error));
     OK(mimo_vl_prompt_add_video(prompt, video, &error));
     OK(mimo_vl_prompt_add_text(prompt, PROMPT, strlen(PROMPT), &error));
     free(ask(session, prompt));
     mimo_vl_video_free(video);
     FAILS(mimo_vl_prompt_add_video(prompt, NULL, &error), MIMO_VL_STATUS_OPTION, "video");
 
-    mimo_vl_video_options_set_fps(options, 2.0);
-    mimo_vl_video_options_set_frames(options, 4);
-    mimo_vl_video_options_set_frame_limits(options, 2, 8);
-    mimo_vl_video_options_set_span(options, 0.0, 1.0);
-    mimo_vl_video_options_set_total_pixels(options, 1000000);
-    mimo_vl_video_options_set_max_pixels(options, 100000);
+    OK(mimo_vl_video_options_set_fps(options, 2.0, &error));
+    OK(mimo_vl_video_options_set_frames(options, 4, &error));
+    OK(mimo_vl_video_options_set_frame_limits(options, 2, 8, &error));
+    OK(mimo_vl_video_options_set_span(options, 0.0, 1.0, &error));
+    OK(mimo_vl_video_options_set_total_pixels(options, 1000000, &error));
+    OK(mimo_vl_video_options_set_max_pixels(options, 100000, &error));
     FAILS(mimo_vl_video_from_path("no/such/film.mp4", options, NULL, NULL, &video, &error), MIMO_VL_STATUS_IO,
           "no/such/film.mp4");
     mimo_vl_video_options_free(options);
@@ -383,9 +426,9 @@ static void null_handles_are_safe(void) {
     CHECK(!mimo_vl_answer_complete(NULL));
     CHECK(mimo_vl_answer_region(NULL, 0) == NULL && mimo_vl_stream_region(NULL) == NULL);
     CHECK(!mimo_vl_region_label(NULL, NULL) && mimo_vl_region_image(NULL) == 0 && !mimo_vl_region_clamped(NULL));
-    mimo_vl_video_options_set_fps(NULL, 1.0);
-    mimo_vl_generate_options_set_timeout(NULL, 1.0);
-    mimo_vl_load_options_set_feature_cache(NULL, 0);
+    FAILS(mimo_vl_video_options_set_fps(NULL, 1.0, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_generate_options_set_timeout(NULL, 1.0, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_feature_cache(NULL, 0, &error), MIMO_VL_STATUS_OPTION, "options");
     mimo_vl_plan_free(NULL);
     mimo_vl_video_free(NULL);
     mimo_vl_video_options_free(NULL);
@@ -404,6 +447,7 @@ int main(int arguments, char **values) {
     forked_and_loaded_sessions_answer_alike(model, file);
     callbacks_are_called(model);
     options_reach_the_answer(model);
+    alternatives_come_with_their_logprobs(model);
     pixels_come_in_any_order();
     lent_pixels_are_released(model);
     videos_come_from_frames_and_files(model);

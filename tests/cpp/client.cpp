@@ -40,13 +40,27 @@ static Prompt about(const Image &image, const char *text = "What is in the pictu
 
 static void stream_and_ask_give_the_same_answer(const Model &model, const Image &image) {
     Prompt prompt = about(image);
-    Generate few;
+    GenerateOptions few;
     few.max_tokens(12).logprobs();
     Session session(model);
     Answer answer = session.ask(prompt, few);
     CHECK(answer.tokens() == answer.logprobs().size() && !answer.thinking());
+    CHECK(answer.logprobs()[0].top.empty());
     CHECK(std::isnan(answer.field_confidence("/none")));
     CHECK(answer.bytes(MIMO_VL_MEMORY_WEIGHTS) > 0 && answer.seconds(MIMO_VL_STAGE_DECODE) > 0);
+    session.reset();
+    GenerateOptions alternatives;
+    alternatives.max_tokens(12).logprobs(3);
+    size_t written = 0;
+    for (const TokenLogprob &token : session.ask(prompt, alternatives).logprobs()) {
+        /* Greedy decoding takes the most likely token. */
+        CHECK(token.top.size() == 3 && token.top[0].first == token.token && token.top[0].second == token.logprob);
+        CHECK(token.logprob <= 0 && token.top[1].second >= token.top[2].second);
+        CHECK(token.range[0] >= written && token.range[1] >= token.range[0]);
+        written = token.range[0];
+    }
+    session.reset();
+    CHECK(session.ask(prompt, alternatives.logprobs(std::nullopt)).logprobs().empty());
     session.reset();
     std::string streamed;
     Stream stream = session.stream(prompt, few);
@@ -74,7 +88,7 @@ static void stream_and_ask_give_the_same_answer(const Model &model, const Image 
 }
 
 static void boxes_and_actions_are_typed(const Model &model, const Image &image) {
-    Generate boxes;
+    GenerateOptions boxes;
     boxes.max_tokens(200).temperature(20).grammar(MIMO_VL_GRAMMAR_KIND_BOXES);
     size_t found = 0;
     for (uint64_t seed = 0; seed < 4; ++seed) {
@@ -91,8 +105,8 @@ static void boxes_and_actions_are_typed(const Model &model, const Image &image) 
     CHECK(found > 0);
 
     Task task("Pay");
-    task.instruction("Click it.").offer({MIMO_VL_ACTION_KIND_CLICK});
-    Generate one;
+    task.instruction("Click it.").action_space({MIMO_VL_ACTION_KIND_CLICK});
+    GenerateOptions one;
     one.max_tokens(100).grammar(task);
     Answer answer = Session(model).ask(task.prompt(image, model).thinking(MIMO_VL_THINKING_OFF), one);
     Action action = answer.action();
@@ -134,8 +148,8 @@ static void videos_and_pixels_come_from_the_caller(const Model &model) {
     Image image = Image::from_pixels(MIMO_VL_PIXEL_FORMAT_BGRA, 40, 30, 160, pixels.data(), pixels.size());
     CHECK(image.pixels()[0] == Image(image.crop(1, 1, 5, 5)).pixels()[0]);
     const std::vector<uint8_t> rgb(40 * 30 * 3, 7);
-    CHECK(Image::keep_rgb(40, 30, rgb).pixels()[0] == 7);
-    fails([&] { Image::keep_rgb(41, 30, rgb); }, MIMO_VL_STATUS_IMAGE, "41x30");
+    CHECK(Image::from_rgb(40, 30, rgb).pixels()[0] == 7);
+    fails([&] { Image::from_rgb(41, 30, rgb); }, MIMO_VL_STATUS_IMAGE, "41x30");
     std::vector<Image> frames;
     frames.push_back(std::move(image));
     frames.push_back(Image::from_pixels(MIMO_VL_PIXEL_FORMAT_RGBA, 40, 30, 160, pixels.data(), pixels.size()));
@@ -143,7 +157,7 @@ static void videos_and_pixels_come_from_the_caller(const Model &model) {
     CHECK(video.frame_count() == 2 && video.timestamp(1) == 0.5 && video.frame(1).width() == 40);
     Prompt prompt;
     prompt.add(video.max_pixels(28 * 28 * 8)).add("What moves?");
-    Generate few;
+    GenerateOptions few;
     Session(model).ask(prompt, few.max_tokens(4));
     CHECK(Features(model, frames[0]).rows() > 0);
     fails([] { Video::open("no/such/film.mp4"); }, MIMO_VL_STATUS_IO, "no/such/film.mp4");
@@ -152,7 +166,7 @@ static void videos_and_pixels_come_from_the_caller(const Model &model) {
 static void batches_and_messages_give_answers_of_sessions(const Model &model, const Image &image) {
     Prompt prompt, empty, conversation;
     prompt.add(image).add("What is it?");
-    Generate few;
+    GenerateOptions few;
     few.max_tokens(6);
     Answer single = Session(model).ask(prompt, few);
     Batch batch(model, 2);
@@ -179,14 +193,14 @@ static void batches_and_messages_give_answers_of_sessions(const Model &model, co
     CHECK(Session(model).ask(conversation, few).prompt_tokens() > single.prompt_tokens());
     fails([] { Pdf::open("no/such.pdf", PdfOptions().pages(1, 1).dpi(72)); }, MIMO_VL_STATUS_IO, "no/such.pdf");
     LoadOptions offline;
-    offline.hub("main", {}, {}, "no/such/cache", true);
+    offline.hub_revision("main").hub_cache_dir("no/such/cache").hub_offline();
     fails([&] { Model("some/model", offline); }, MIMO_VL_STATUS_HUB, "some/model");
 }
 
 static void threads_cancel_and_callbacks_throw(const Model &model, const std::string &checkpoint) {
     Session session(model);
-    Cancel cancel = session.cancel_handle();
-    Generate many;
+    CancelToken cancel = session.cancel_handle();
+    GenerateOptions many;
     many.max_tokens(100000).temperature(20).logit_bias(0, 0);
     Prompt prompt;
     prompt.add("Say much.");

@@ -16,7 +16,7 @@ int main(int count, char **arguments) {
     try {
         mimo_vl::Image screenshot = mimo_vl::Image::open(arguments[2]);
         mimo_vl::Task task(arguments[3]);
-        task.offer({MIMO_VL_ACTION_KIND_CLICK, MIMO_VL_ACTION_KIND_PRESS, MIMO_VL_ACTION_KIND_FINISHED});
+        task.action_space({MIMO_VL_ACTION_KIND_CLICK, MIMO_VL_ACTION_KIND_PRESS, MIMO_VL_ACTION_KIND_FINISHED});
         mimo_vl::Model model(arguments[1]);
         mimo_vl::Prompt prompt = task.prompt(screenshot, model);
         prompt.thinking(MIMO_VL_THINKING_OFF);

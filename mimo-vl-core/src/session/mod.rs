@@ -19,6 +19,7 @@ mod plan;
 mod prefix;
 mod quantize;
 mod session;
+mod shared;
 mod stream;
 
 pub use answer::{Answer, MemoryUse, Timings, TokenLogprob};
@@ -27,4 +28,5 @@ pub use model::{LoadOptions, Model};
 pub use plan::{Budget, Plan, PlannedPart};
 pub use quantize::quantize;
 pub use session::Session;
+pub use shared::{SessionGuard, SessionUnavailable, SharedSession};
 pub use stream::Stream;
