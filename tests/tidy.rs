@@ -34,9 +34,9 @@ const LONG: &[(&str, &str)] = &[
 
 /// Every Rust file that holds the keyword `unsafe`, each with its reason.
 const UNSAFE: &[(&str, &str)] = &[
-    ("benches/src/ceilings.rs", "the instruction whose peak is measured"),
+    ("benches/src/roofline.rs", "the instruction whose peak is measured"),
     ("mimo-vl-core/src/checkpoint/entry.rs", "maps the weights into memory, so that they are neither read nor copied"),
-    ("mimo-vl-core/src/device.rs", "looks for the NVIDIA driver's library before anything calls into it"),
+    ("mimo-vl-core/src/model/backend.rs", "looks for the NVIDIA driver's library before anything calls into it"),
     ("mimo-vl-core/src/kernels/cpu/activations.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/attention.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/avx2.rs", "AVX2 and AVX-VNNI instructions"),
@@ -51,7 +51,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-core/src/kernels/cpu/quantized.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/pool.rs", "lends an operation to the threads for as long as it lasts"),
     ("mimo-vl-core/src/kernels/cpu/portable.rs", "the level that every processor has"),
-    ("mimo-vl-core/src/kernels/cpu/round.rs", "compiled for instructions that the processor is known to have"),
+    ("mimo-vl-core/src/kernels/cpu/quantize.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/rowwise.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/stored.rs", "compiled for instructions that the processor is known to have"),
     (
