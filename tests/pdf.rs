@@ -249,7 +249,7 @@ fn boxes_of_an_answer_know_their_page_and_its_points() {
         let answer = session.ask(&Prompt::user().image(page.image.clone()).text("?"), &one_at_a_time()).unwrap();
         assert_eq!(answer.regions[0].page, Some(index + 2));
     }
-    let bare = Image::keep_rgb(pages[0].image.width(), pages[0].image.height(), pages[0].image.pixels().to_vec());
+    let bare = Image::from_rgb_owned(pages[0].image.width(), pages[0].image.height(), pages[0].image.pixels().to_vec());
     let answer = session.ask(&Prompt::user().image(bare.unwrap()).text("?"), &one_at_a_time()).unwrap();
     assert_eq!(answer.regions[0].page, None);
     let both = Video::from_frames(pages.iter().map(|page| page.image.clone()).collect(), 1.0).unwrap();

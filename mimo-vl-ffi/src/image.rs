@@ -150,7 +150,7 @@ pub unsafe extern "C" fn mimo_vl_image_lend_rgb(
             let release = release.ok_or_else(|| pointer::null("release"))?;
             let kept = Arc::new(AtomicBool::new(false));
             let lent = Lent { pixels, release, data: UserData(user_data), kept: kept.clone() };
-            let image = mimo_vl_core::Image::keep_rgb(width, height, lent)?;
+            let image = mimo_vl_core::Image::from_rgb_owned(width, height, lent)?;
             kept.store(true, Ordering::Relaxed);
             Ok(Image(image))
         })

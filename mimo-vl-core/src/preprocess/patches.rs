@@ -61,7 +61,7 @@ impl Patches {
         });
         let size = (w * config.patch_size, h * config.patch_size);
         let transform =
-            Transform { original: size, orientation: 1, offset: (0, 0), part: size, resized: size, page: None };
+            Transform { full_size: size, orientation: 1, crop_offset: (0, 0), crop_size: size, resized: size, page: None };
         Ok(Self { grid, pixels: levels.collect(), second_per_grid: None, transform })
     }
 }
