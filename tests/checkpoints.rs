@@ -1,4 +1,4 @@
-//! The reference checkpoint of the tests, and copies of it that differ in one place.
+//! The reference checkpoint of the tests, and copies of it to be changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,33 +8,36 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The name of the only file of a checkpoint that is not sharded.
+/// Weights of a checkpoint that is not sharded.
 pub const SINGLE: &str = "model.safetensors";
-/// The name of the file that tells which tensor is in which shard.
+/// Map from tensor names to shards.
 pub const INDEX: &str = "model.safetensors.index.json";
 /// The two shards of the reference checkpoint.
 pub const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
 
-/// A checkpoint directory with random weights and with the reference's values for a few conversations, in `cases`.
+/// A checkpoint directory with random weights, and the reference values of some conversations in `cases`.
 pub fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/tiny")
 }
 
-/// A tensor as it lies in a file.
+/// A tensor of a file.
 #[derive(Debug, Clone)]
 pub struct StoredTensor {
-    /// Its name.
+    /// Name in the checkpoint.
     pub name: String,
-    /// The type of its values.
+    /// Type of the values.
     pub dtype: Dtype,
-    /// Its shape.
+    /// Sizes, the outermost first.
     pub shape: Vec<usize>,
-    /// Its values.
+    /// Values, row by row.
     pub bytes: Vec<u8>,
 }
 
 impl StoredTensor {
-    /// The values of a bf16 tensor.
+    /// The values as f32.
+    ///
+    /// # Panics
+    /// If they are not bf16.
     pub fn values(&self) -> Vec<f32> {
         assert_eq!(self.dtype, Dtype::BF16, "{}", self.name);
         let bits = self.bytes.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes));
@@ -42,7 +45,7 @@ impl StoredTensor {
     }
 }
 
-/// A copy of [`tiny`] that may be changed; it is removed when dropped.
+/// A copy of [`tiny`], to be changed. Dropping it removes the directory.
 #[derive(Debug)]
 pub struct CheckpointCopy {
     directory: TempDir,
@@ -78,24 +81,24 @@ impl CheckpointCopy {
         self.path().join(name)
     }
 
-    /// Replace a file.
+    /// Writes a file, replacing any old one.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         fs::write(self.file(name), content).unwrap();
     }
 
-    /// Delete a file.
+    /// Removes a file.
     pub fn remove(&self, name: &str) {
         fs::remove_file(self.file(name)).unwrap();
     }
 
-    /// Change a JSON file.
+    /// Changes a JSON file.
     pub fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
         let mut json = serde_json::from_slice(&fs::read(self.file(name)).unwrap()).unwrap();
         change(&mut json);
         self.write(name, json.to_string());
     }
 
-    /// All tensors, from both shards, by name.
+    /// All tensors of both shards, sorted by name.
     pub fn tensors(&self) -> Vec<StoredTensor> {
         let read = |shard| {
             let bytes = fs::read(self.file(shard)).unwrap();
@@ -113,7 +116,7 @@ impl CheckpointCopy {
         tensors
     }
 
-    /// Write one safetensors file.
+    /// Writes one safetensors file.
     pub fn write_tensors(&self, name: &str, tensors: &[StoredTensor]) {
         let views = tensors.iter().map(|tensor| {
             (tensor.name.as_str(), TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes).unwrap())
@@ -121,13 +124,13 @@ impl CheckpointCopy {
         safetensors::serialize_to_file(views, None, &self.file(name)).unwrap();
     }
 
-    /// Put `tensors` in the place of all weights, in one file without an index.
+    /// Replaces all weights by `tensors`, in one file without an index.
     pub fn replace_weights(&self, tensors: &[StoredTensor]) {
         SHARDS.into_iter().chain([INDEX]).for_each(|name| self.remove(name));
         self.write_tensors(SINGLE, tensors);
     }
 
-    /// Change one tensor of the checkpoint, which becomes a single file.
+    /// Changes one tensor. The weights become a single file.
     pub fn edit_tensor(&self, name: &str, change: impl FnOnce(&mut StoredTensor)) {
         let mut tensors = self.tensors();
         change(tensors.iter_mut().find(|tensor| tensor.name == name).unwrap());
@@ -141,12 +144,12 @@ impl Default for CheckpointCopy {
     }
 }
 
-/// Copy the files of a folder, not its folders.
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
+/// Copies the files of a folder, without its subfolders.
+fn copy(source: &Path, destination: &Path) {
+    for entry in fs::read_dir(source).unwrap() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            fs::copy(entry.path(), destination.join(entry.file_name())).unwrap();
         }
     }
 }

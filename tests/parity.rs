@@ -12,7 +12,7 @@ use mimo_vl_tests::checkpoints::{CheckpointCopy, StoredTensor, tiny};
 use safetensors::Dtype;
 
 /// Logits with weights rounded to bf16 against those with the f32 weights that they were rounded from, over all tokens.
-/// RoundingError changes each weight by at most one part in 512; random weights let that grow to 2e-2 here, and in the
+/// QuantizationError changes each weight by at most one part in 512; random weights let that grow to 2e-2 here, and in the
 /// reference's implementation as well.
 const BF16_BAR: f64 = 4e-2;
 

@@ -35,7 +35,7 @@ const LONG: &[(&str, &str)] = &[
 /// Every Rust file that holds the keyword `unsafe`, each with its reason.
 const UNSAFE: &[(&str, &str)] = &[
     ("benches/src/ceilings.rs", "the instruction whose peak is measured"),
-    ("mimo-vl-core/src/checkpoint/files.rs", "maps the weights into memory, so that they are neither read nor copied"),
+    ("mimo-vl-core/src/checkpoint/entry.rs", "maps the weights into memory, so that they are neither read nor copied"),
     ("mimo-vl-core/src/device.rs", "looks for the NVIDIA driver's library before anything calls into it"),
     ("mimo-vl-core/src/kernels/cpu/activations.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/attention.rs", "compiled for instructions that the processor is known to have"),

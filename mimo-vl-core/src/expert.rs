@@ -3,13 +3,16 @@
 //! In the order of the data: files of a checkpoint, text, pixels, the network and its kernels, tokens, answers. Less
 //! stable than the names at the root of the crate.
 
-pub use crate::answer::{AnswerParser, RegionParser, field};
+pub use crate::answer::{AnswerParser, RegionParser, json_value_range};
 pub use crate::cancel::TaskControl;
 pub use crate::checkpoint::{
-    Checkpoint, CheckpointSource, FloatType, NamedTensor, QuantizedMatrix, QuantizedWriter, TensorSource, TensorValues,
-    available_memory, check_memory, read_saved, save, write_saved,
+    Checkpoint, CheckpointSource, FloatType, NamedTensor, QuantizedMatrix, QuantizedWriter, TensorId, TensorKind,
+    TensorSource, TensorValues, available_memory, check_memory, read_tensor_file, save_bf16, write_tensor_file,
 };
-pub use crate::config::{CheckpointFiles, GenerationConfig, MediaTokenIds, PreprocessConfig, TextConfig, VisionConfig};
+pub use crate::config::{
+    AttentionPart, CheckpointFiles, Component, GenerationConfig, MediaTokenIds, MlpPart, NormPart, PreprocessConfig,
+    ProjectorPart, TensorRole, TextConfig, VisionAttentionPart, VisionConfig,
+};
 #[cfg(feature = "hub")]
 pub use crate::hub::is_repo_id;
 pub use crate::kernels::{

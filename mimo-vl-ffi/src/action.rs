@@ -309,7 +309,7 @@ pub unsafe extern "C" fn mimo_vl_task_set_action_space(
                     .map(|(_, kind)| kind)
                     .ok_or_else(|| pointer::refuse("names", format!("{name} is none of mimo_vl_action_kind")))
             });
-            Ok(task.offer(&kinds.collect::<Result<Vec<_>>>()?))
+            Ok(task.action_space(&kinds.collect::<Result<Vec<_>>>()?))
         })
     }
 }

@@ -108,7 +108,7 @@ pub unsafe extern "C" fn mimo_vl_prompt_begin_message(
                     messages.clear();
                 }
                 messages.push(next);
-                mimo_vl_core::Prompt::from_messages(messages).thinking(prompt.chosen_thinking())
+                mimo_vl_core::Prompt::from_messages(messages).thinking(prompt.thinking_mode())
             });
             Ok(())
         })

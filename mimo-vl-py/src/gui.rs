@@ -40,7 +40,7 @@ impl Task {
                     exception(py, &Error::Option { option: "offer", reason: format!("{name:?} is none of {all}") })
                 })
             };
-            task = task.offer(&names.iter().map(kind).collect::<PyResult<Vec<_>>>()?);
+            task = task.action_space(&names.iter().map(kind).collect::<PyResult<Vec<_>>>()?);
         }
         Ok(Self { task })
     }

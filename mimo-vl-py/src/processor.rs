@@ -114,7 +114,8 @@ impl Processor {
             let path = fetched.unwrap_or(path);
             let gguf = Checkpoint::open_gguf(&path)?;
             let path = gguf.as_ref().map_or(path, |gguf| gguf.directory().to_path_buf());
-            let texts = CheckpointFiles::new(&path, gguf.map(|gguf| gguf.texts().to_vec()).unwrap_or_default());
+            let texts =
+                CheckpointFiles::new(&path, gguf.map(|gguf| gguf.metadata_files().to_vec()).unwrap_or_default());
             Ok(Self {
                 path,
                 tokenizer: Tokenizer::load(texts.clone())?,
@@ -139,7 +140,7 @@ impl Processor {
     fn decode(&self, ids: Vec<u32>, skip_special_tokens: bool) -> String {
         match skip_special_tokens {
             true => self.tokenizer.decode(&ids),
-            false => self.tokenizer.decode_with_specials(&ids),
+            false => self.tokenizer.decode_with_special_tokens(&ids),
         }
     }
 

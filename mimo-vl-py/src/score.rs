@@ -1,6 +1,6 @@
 //! Scores of answers, for `mimo_vl.score`.
 
-use mimo_vl_core::expert::field;
+use mimo_vl_core::expert::json_value_range;
 use mimo_vl_core::{score, time_span};
 use pyo3::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::answer::Characters;
 /// Where a value of an answer in JSON stands, in characters: its start and its end.
 #[pyfunction]
 pub(crate) fn answer_field(text: &str, pointer: &str) -> Option<(usize, usize)> {
-    field(text, pointer).map(|range| Characters::of(text).range(&range))
+    json_value_range(text, pointer).map(|range| Characters::of(text).range(&range))
 }
 
 /// Whether an answer is the expected text or number, as far as the report's evaluation looks.

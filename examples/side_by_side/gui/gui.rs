@@ -8,7 +8,7 @@ use mimo_vl_core::{GenerateOptions, Image, LoadOptions, Model, Result, Thinking}
 
 fn run(model: &str, screenshot: &str, goal: &str) -> Result<()> {
     let screenshot = Image::open(screenshot)?;
-    let task = Task::new(goal).offer(&[ActionKind::Click, ActionKind::Press, ActionKind::Finished]);
+    let task = Task::new(goal).action_space(&[ActionKind::Click, ActionKind::Press, ActionKind::Finished]);
     let model = Model::load(model, &LoadOptions::new())?;
     let prompt = task.prompt(screenshot, model.preprocess_config())?.thinking(Thinking::Off);
     let generate = GenerateOptions::new().max_tokens(200).grammar(task.grammar());

@@ -107,7 +107,7 @@ fn write(receipt: &QuantizationReport) {
         println!("{:.5}  {:?}  {}", matrix.error, matrix.format.codebook, matrix.names.join(" + "));
     }
     println!("{:.5}  all {} products, {}", receipt.error(), receipt.matrices.len(), receipt.weights.name());
-    for agreement in &receipt.agreement {
+    for agreement in &receipt.divergences {
         let prompt: String = agreement.prompt.chars().take(60).collect();
         println!(
             "divergence {:.2e} nats, the same next token {:.1} %, over {} tokens: {prompt}",

@@ -1,4 +1,4 @@
-//! Logits to the next token.
+//! Logits to the next token: options, grammars, penalties, filters, and the checks that end an answer.
 
 mod filters;
 mod grammar;

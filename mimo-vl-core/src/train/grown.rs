@@ -3,9 +3,9 @@
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-use super::init::{RandomSource, is_residual};
-use crate::checkpoint::{Checkpoint, CheckpointSource, TensorSource, WeightFormat};
-use crate::config::TextConfig;
+use super::init::RandomSource;
+use crate::checkpoint::{Checkpoint, CheckpointSource, TensorId, TensorSource, WeightFormat};
+use crate::config::{AttentionPart, TensorRole, TextConfig};
 use crate::error::Result;
 
 /// The tensors of an earlier model with the same widths, heads and rotary base. Layers that it lacks add nothing to the
@@ -35,23 +35,22 @@ impl<'a, B: Backend> ExpandedSource<'a, B> {
 }
 
 impl<B: Backend> TensorSource<B> for ExpandedSource<'_, B> {
-    fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
-        let random = || self.random.tensor(name, shape);
-        if !self.earlier.has(name) {
-            return Ok(if is_residual(name) { random()?.zeros_like() } else { random()? });
+    fn tensor<const D: usize>(&self, id: TensorId, shape: [usize; D]) -> Result<Tensor<B, D>> {
+        let random = || self.random.tensor(id, shape);
+        if !self.earlier.has(id) {
+            return Ok(if id.role.writes_residual() { random()?.zeros_like() } else { random()? });
         }
-        if ["k_proj", "v_proj"].iter().any(|part| name.contains(part)) {
-            return self.shared_heads(name, shape);
-        }
-        if !(name.contains("embed_tokens") || name.contains("lm_head")) {
-            return self.source.tensor(name, shape);
+        match id.role {
+            TensorRole::Attention(AttentionPart::Key | AttentionPart::Value) => return self.shared_heads(id, shape),
+            TensorRole::Embedding | TensorRole::Head => {}
+            _ => return self.source.tensor(id, shape),
         }
         let mut earlier = shape;
         earlier[0] = self.config.vocab_size;
         let values = |tensor: Tensor<B, D>| tensor.into_data().iter::<f32>().collect::<Vec<f32>>();
         // A new token starts with a logit of 0, not with one that chance has made.
-        let first = if name.contains("lm_head") { random()?.zeros_like() } else { random()? };
-        let (old, mut new) = (values(self.source.tensor(name, earlier)?), values(first));
+        let first = if id.role == TensorRole::Head { random()?.zeros_like() } else { random()? };
+        let (old, mut new) = (values(self.source.tensor(id, earlier)?), values(first));
         let width = new.len() / shape[0].max(1);
         for &(token, before) in self.tokens {
             let (token, before) = (token as usize * width, before as usize * width);
@@ -65,11 +64,11 @@ impl<B: Backend> TensorSource<B> for ExpandedSource<'_, B> {
 
 impl<B: Backend> ExpandedSource<'_, B> {
     /// Rows of keys or values: each of the earlier heads as often as there are heads now that shared it.
-    fn shared_heads<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
+    fn shared_heads<const D: usize>(&self, id: TensorId, shape: [usize; D]) -> Result<Tensor<B, D>> {
         let (width, before) = (self.config.head_dim, self.config.num_key_value_heads);
         let mut earlier = shape;
         earlier[0] = before * width;
-        let tensor: Tensor<B, D> = self.source.tensor(name, earlier)?;
+        let tensor: Tensor<B, D> = self.source.tensor(id, earlier)?;
         let copies = (shape[0] / earlier[0].max(1)).max(1);
         let heads = (0..before * copies).map(|head| {
             let start = head / copies * width;

@@ -3,7 +3,8 @@
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::checkpoint::TensorSource;
+use crate::checkpoint::{TensorId, TensorKind, TensorSource};
+use crate::config::TensorRole;
 use crate::error::Result;
 use crate::model::parameter_id;
 
@@ -22,29 +23,24 @@ pub struct RandomSource<B: Backend> {
 }
 
 impl<B: Backend> TensorSource<B> for RandomSource<B> {
-    fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
+    fn tensor<const D: usize>(&self, id: TensorId, shape: [usize; D]) -> Result<Tensor<B, D>> {
         let count = shape.iter().product();
-        let values = if name.contains("norm") || name.contains("ln_q") {
-            vec![1.0; count]
-        } else if name.ends_with("bias") {
+        let values = if id.kind == TensorKind::Bias {
             vec![0.0; count]
+        } else if id.role.is_norm() {
+            vec![1.0; count]
         } else {
             let width = (count / shape[0].max(1)) as f32;
-            let std = match () {
-                () if name.contains("embed_tokens") => self.embedding_std,
-                () if is_residual(name) => (width * 2.0 * self.depth.max(1) as f32).sqrt().recip(),
-                () => width.sqrt().recip(),
+            let std = match id.role {
+                TensorRole::Embedding => self.embedding_std,
+                role if role.writes_residual() => (width * 2.0 * self.depth.max(1) as f32).sqrt().recip(),
+                _ => width.sqrt().recip(),
             };
-            let mut normal = Normal { state: self.seed ^ parameter_id(name).val() };
+            let mut normal = Normal { state: self.seed ^ parameter_id(&id.to_string()).val() };
             (0..count).map(|_| std * normal.draw()).collect()
         };
         Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
     }
-}
-
-/// Whether a tensor is of what a layer adds to the residual stream.
-pub(super) fn is_residual(name: &str) -> bool {
-    ["o_proj", "attn.proj", "down_proj"].iter().any(|part| name.contains(part))
 }
 
 /// Normally distributed numbers: SplitMix64 (Steele, Lea and Flood, 2014) and the Box-Muller transform.

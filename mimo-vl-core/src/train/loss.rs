@@ -7,7 +7,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::batch::{BLOCK, Batch, NumberTarget, PatchLabel, Target};
 use crate::cancel::TaskControl;
 use crate::checkpoint::TensorSource;
-use crate::config::{ModelConfig, PreprocessConfig};
+use crate::config::{ModelConfig, PreprocessConfig, TensorRole};
 use crate::error::{Error, Result};
 use crate::kernels::Kernels;
 use crate::model::{Linear, VisionLanguageModel, merge_embeddings};
@@ -90,9 +90,9 @@ impl<B: Kernels> Learner<B> {
         config: &ModelConfig,
         labels: Labels,
     ) -> Result<Self> {
-        let probe = |name: &str, width: usize| {
+        let probe = |name, width: usize| {
             let shape = [config.text.hidden_size, BLOCK * width];
-            (width > 0).then(|| Linear::load(source, name, shape, true)).transpose()
+            (width > 0).then(|| Linear::load(source, TensorRole::Probe(name), shape, true)).transpose()
         };
         let (kinds, numbers) = (probe("kinds", labels.kinds)?, probe("numbers", NUMBERS * labels.numbers)?);
         Ok(Self { model, kinds, numbers })

@@ -11,7 +11,7 @@ use burn::record::{BinFileRecorder, FileRecorder, FullPrecisionSettings, Recorde
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-use crate::checkpoint::{self, TensorSource};
+use crate::checkpoint::{self, TensorId, TensorSource};
 use crate::error::{Error, Result};
 use crate::model::parameter_id;
 
@@ -35,9 +35,10 @@ impl<'a, S> RecordingSource<'a, S> {
 }
 
 impl<B: Backend, S: TensorSource<B>> TensorSource<B> for RecordingSource<'_, S> {
-    fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
-        self.names.borrow_mut().insert(parameter_id(name), (name.to_owned(), shape.to_vec()));
-        self.source.tensor(name, shape)
+    fn tensor<const D: usize>(&self, id: TensorId, shape: [usize; D]) -> Result<Tensor<B, D>> {
+        let name = id.to_string();
+        self.names.borrow_mut().insert(parameter_id(&name), (name, shape.to_vec()));
+        self.source.tensor(id, shape)
     }
 }
 
@@ -91,7 +92,7 @@ fn state_file<B: Backend>(directory: &Path, stem: &str) -> PathBuf {
 pub(super) fn save_weights<B: Backend, M: Module<B>>(model: &M, names: &Names, directory: &Path) -> Result<()> {
     let mut collect = Collect { names, tensors: Vec::new() };
     model.visit(&mut collect);
-    checkpoint::save(directory, collect.tensors)
+    checkpoint::save_bf16(directory, collect.tensors)
 }
 
 struct Collect<'a> {

@@ -99,7 +99,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     print(file=sys.stderr)
     for matrix in receipt["matrices"]:
         print(f"{matrix['error']:.5f}  {' + '.join(matrix['names'])}")
-    for agreement in receipt["agreement"]:
+    for agreement in receipt["divergences"]:
         print(
             f"divergence {agreement['divergence']:.2e} nats, the same next token {100 * agreement['top1']:.1f} %, "
             f"over {agreement['tokens']} tokens: {agreement['prompt'][:60]}"

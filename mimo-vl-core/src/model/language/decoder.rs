@@ -9,14 +9,12 @@ use super::kv_cache::{KvCache, KvCacheDtype};
 use super::layer::Layer;
 use crate::cancel::TaskControl;
 use crate::checkpoint::TensorSource;
-use crate::config::TextConfig;
+use crate::config::{TensorRole, TextConfig};
 use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::model::nn::{Linear, RmsNorm, RopeTable, mrope_table, parameter};
 
-const EMBEDDING: &str = "model.embed_tokens.weight";
-
-/// Token embedding, decoder layers, final norm and output layer.
+/// Token embedding, layers, final norm and output layer.
 #[derive(Module, Debug)]
 pub struct LanguageModel<B: Kernels> {
     embed: Param<Tensor<B, 2>>,
@@ -39,15 +37,15 @@ impl<B: Kernels> LanguageModel<B> {
     pub fn load(source: &impl TensorSource<B>, config: &TextConfig) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let head = match config.tie_word_embeddings {
-            true => source.quantized(&[(EMBEDDING, vocab)], hidden)?.map(Linear::from_quantized),
-            false => Some(Linear::load(source, "lm_head", [hidden, vocab], false)?),
+            true => source.quantized(&[(TensorRole::Embedding.into(), vocab)], hidden)?.map(Linear::from_quantized),
+            false => Some(Linear::load(source, TensorRole::Head, [hidden, vocab], false)?),
         };
         Ok(Self {
-            embed: parameter(source, EMBEDDING, [vocab, hidden])?,
+            embed: parameter(source, TensorRole::Embedding, [vocab, hidden])?,
             layers: (0..config.num_hidden_layers)
                 .map(|index| Layer::load(source, config, index))
                 .collect::<Result<_>>()?,
-            norm: RmsNorm::load(source, "model.norm", hidden, config.rms_norm_eps)?,
+            norm: RmsNorm::load(source, TensorRole::FinalNorm, hidden, config.rms_norm_eps)?,
             head,
             rope_theta: config.rope_theta,
             mrope_section: config.mrope_section,

@@ -1,0 +1,37 @@
+//! The events of an answer, and the reasons why it ends.
+
+use super::region::Region;
+
+/// An event of an answer while it is generated.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// More text of the thinking. Never empty.
+    Thinking(String),
+    /// More text of the answer. Never empty.
+    Text(String),
+    /// A box or points, as soon as they are complete; their text was emitted before.
+    Region(Region),
+    /// The end of the answer; nothing follows.
+    End(StopReason),
+}
+
+/// The reason why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The model emitted an end-of-sequence token.
+    EndOfText,
+    /// The answer has `max_tokens` tokens.
+    MaxTokens,
+    /// The caller cancelled.
+    Cancelled,
+    /// The context is full.
+    ContextFull,
+    /// A stop sequence occurred in the answer.
+    StopSequence,
+    /// The answer repeated itself.
+    Loop,
+    /// The caller's timeout expired.
+    Timeout,
+}
