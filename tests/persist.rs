@@ -51,7 +51,7 @@ fn files_that_are_no_saved_sessions_are_typed_errors() {
         }
     };
     for keep in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
-        assert!(reason(&whole[..keep]).starts_with("not a whole saved session"), "{keep} bytes");
+        assert!(reason(&whole[..keep]).starts_with("not a complete saved session"), "{keep} bytes");
     }
     let text = String::from_utf8_lossy(&whole).into_owned();
     let changed = |from: &str, to: &str| {
@@ -65,7 +65,7 @@ fn files_that_are_no_saved_sessions_are_typed_errors() {
     let own = model().fingerprint();
     assert!(changed(own, &own.replace(&own[..1], "x")).contains("another model"));
     assert!(changed("media.0.features", "media.9.features").contains("missing"));
-    assert!(changed(r#"\"media\":0"#, r#"\"media\":7"#).contains("medium 7"));
+    assert!(changed(r#"\"media\":0"#, r#"\"media\":7"#).contains("media item 7"));
     assert!(changed("user", "boss").contains("boss"));
     let weights = std::fs::read(checkpoint().join("model-00001-of-00002.safetensors")).unwrap();
     assert!(reason(&weights).contains("another kind"));

@@ -111,7 +111,10 @@ fn frames_have_the_size_that_the_model_sees() {
     let path = make(&folder, "large.mp4", &["-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p"]);
     let video = Video::open(&path, &VideoOptions::new().max_pixels(300_000)).unwrap();
     let frame = &video.frames()[0];
-    assert_eq!((frame.width(), frame.height(), frame.crop_size(), frame.full_size()), (728, 392, (1280, 720), (1280, 720)));
+    assert_eq!(
+        (frame.width(), frame.height(), frame.crop_size(), frame.full_size()),
+        (728, 392, (1280, 720), (1280, 720))
+    );
     let patches = preprocess_video(&video, &Default::default()).unwrap();
     assert_eq!(patches.transform.resized, (728, 392), "nothing is left to resize");
     assert_eq!(patches.transform.to_original(364.0, 196.0), (640.0, 360.0), "boxes stay in the file's pixels");

@@ -28,14 +28,15 @@ const MIN_FRAME_BUDGET: f64 = 105_369.0;
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct FrameSampling {
-    /// Number of frames, rounded to even (a half to the multiple of 4). The other counts are then ignored. Default `None`.
+    /// Number of frames, rounded to even (a half to the multiple of 4). The other counts are then ignored. Default
+    /// `None`.
     pub frames: Option<usize>,
     /// Frames per second of video, above 0. Default 2.
     pub fps: Option<f64>,
     /// Minimum number of frames, rounded up to even. Default 4.
     pub min_frames: Option<usize>,
-    /// Maximum number of frames, rounded down to even. It takes precedence over the minimum, as in the reference. Default
-    /// 768.
+    /// Maximum number of frames, rounded down to even. It takes precedence over the minimum, as in the reference.
+    /// Default 768.
     pub max_frames: Option<usize>,
     /// Start of the sampled range, in seconds from the start of the video. Default 0.
     pub start: Option<f64>,
@@ -98,7 +99,8 @@ impl FrameSampling {
 pub struct SampledFrames {
     /// Indices of the frames in the video, from 0, ascending, an even number of them.
     pub indices: Vec<usize>,
-    /// Rate of the chosen frames, in frames per second: the argument of [`Video::from_frames`](crate::Video::from_frames).
+    /// Rate of the chosen frames, in frames per second: the argument of
+    /// [`Video::from_frames`](crate::Video::from_frames).
     pub fps: f64,
 }
 
@@ -109,11 +111,12 @@ impl SampledFrames {
     }
 }
 
-/// Chooses frames, evenly spaced from the first to the last, of a video of `total` frames at `video_fps` frames per second.
+/// Chooses frames, evenly spaced from the first to the last, of a video of `total` frames at `video_fps` frames per
+/// second.
 ///
 /// # Errors
-/// [`Error::Option`] when a rate or a time is invalid, `start` does not lie before `end`, or the number of frames is below 2
-/// or above `total`.
+/// [`Error::Option`] when a rate or a time is invalid, `start` does not lie before `end`, or the number of frames is
+/// below 2 or above `total`.
 pub fn sample_frames(total: usize, video_fps: f64, sampling: &FrameSampling) -> Result<SampledFrames> {
     positive("video_fps", video_fps)?;
     let (first, last) = range(total, video_fps, sampling)?;
@@ -127,8 +130,8 @@ pub fn sample_frames(total: usize, video_fps: f64, sampling: &FrameSampling) -> 
 
 /// Returns the maximum number of pixels of each of `frames` frames that share `total_pixels`.
 ///
-/// Two frames share each step in time, so a frame gets twice its share. The result is at most 768 tokens, and at least 1.05
-/// times the default minimum of a frame, even if that exceeds the budget.
+/// Two frames share each step in time, so a frame gets twice its share. The result is at most 768 tokens, and at least
+/// 1.05 times the default minimum of a frame, even if that exceeds the budget.
 pub fn frame_pixels(frames: usize, total_pixels: f64) -> f64 {
     let share = total_pixels / frames.max(1) as f64 * FRAME_FACTOR as f64;
     share.clamp(MIN_FRAME_BUDGET, MAX_FRAME_PIXELS)

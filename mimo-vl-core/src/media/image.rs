@@ -23,8 +23,8 @@ pub(crate) use record::ImageRecord;
 ///
 /// - Files: PNG, JPEG, GIF and WebP (first frame), BMP and TIFF, recognised by their content. At most 16,384
 ///   pixels per side and 512 MiB of decoded pixels; larger files are rejected by their header.
-/// - The EXIF orientation is applied, so that the model sees the image as the caller does. (The reference's utilities do
-///   not apply it, and show the model a portrait photo of a phone lying on its side.)
+/// - The EXIF orientation is applied, so that the model sees the image as the caller does. (The reference's utilities
+///   do not apply it, and show the model a portrait photo of a phone lying on its side.)
 /// - Transparency is blended with white, in every format that has it, with Pillow's 8-bit arithmetic. (The reference
 ///   does so for RGBA only, and drops the alpha of palette and grey images.)
 /// - Grey becomes equal red, green and blue; 16-bit and float samples are scaled and rounded to 8 bits; colour
@@ -56,8 +56,8 @@ impl Image {
         }
     }
 
-    /// Returns the part of `width` × `height` pixels at `(left, top)`. Boxes and points of answers stay in the pixels of
-    /// the full image.
+    /// Returns the part of `width` × `height` pixels at `(left, top)`. Boxes and points of answers stay in the pixels
+    /// of the full image.
     ///
     /// # Errors
     /// [`Error::Image`] when the part has no pixels or does not lie in the image.
@@ -102,8 +102,8 @@ impl Image {
         self
     }
 
-    /// Sets the maximum number of pixels: a larger image is shrunk to it before it is split into patches. One token covers
-    /// 784 pixels. Default: 4096 tokens, or less if the checkpoint sets less.
+    /// Sets the maximum number of pixels: a larger image is shrunk to it before it is split into patches. One token
+    /// covers 784 pixels. Default: 4096 tokens, or less if the checkpoint sets less.
     #[must_use]
     pub fn max_pixels(mut self, pixels: u32) -> Self {
         self.limits.max = Some(pixels);
@@ -140,8 +140,8 @@ impl Image {
         self.crop.offset
     }
 
-    /// Width and height of this image in pixels of the full one: its own size, unless it is a video frame that was shrunk
-    /// while it was decoded.
+    /// Width and height of this image in pixels of the full one: its own size, unless it is a video frame that was
+    /// shrunk while it was decoded.
     pub fn crop_size(&self) -> (u32, u32) {
         self.crop.size
     }

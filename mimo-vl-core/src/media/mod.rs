@@ -1,5 +1,5 @@
-//! Images, videos and PDF pages in host memory: decoding, frame sampling, resizing, and the transform back to the caller's
-//! pixels.
+//! Images, videos and PDF pages in host memory: decoding, frame sampling, resizing, and the transform back to the
+//! caller's pixels.
 
 mod crop;
 mod ffmpeg;

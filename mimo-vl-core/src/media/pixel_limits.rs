@@ -21,10 +21,8 @@ impl PixelLimits {
         let (min, max) = (self.min.map(f64::from), self.max.map(f64::from));
         let default_min = Some(default_min as f64).filter(|&limit| limit <= max.unwrap_or(f64::INFINITY));
         let default_max = Some(default_max).filter(|&limit| limit >= min.unwrap_or(0.0));
-        let range = PixelRange {
-            min: min.or(default_min).unwrap_or(0.0),
-            max: max.or(default_max).unwrap_or(f64::INFINITY),
-        };
+        let range =
+            PixelRange { min: min.or(default_min).unwrap_or(0.0), max: max.or(default_max).unwrap_or(f64::INFINITY) };
         range.check()
     }
 }

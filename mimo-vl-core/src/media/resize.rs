@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// The library whose bicubic arithmetic is reproduced byte for byte: they differ in the rounding of the kernel's weights.
+/// The library whose bicubic arithmetic is reproduced byte for byte: they differ in the rounding of the kernel's
+/// weights.
 ///
 /// The reference resizes images with Pillow and video frames with torchvision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub enum Bicubic {
 /// Resizes RGB pixels without gaps between the rows, `[height, width, 3]`, to (`new_height`, `new_width`).
 ///
 /// The kernel is the cubic convolution of Keys with a = −0.5, widened by the scale factor when an axis shrinks. It runs
-/// along the rows and then along the columns, and the values are rounded to 8 bits after each. An axis of unchanged size
-/// is skipped: the kernel would not change a byte. Pixels of unchanged size are borrowed.
+/// along the rows and then along the columns, and the values are rounded to 8 bits after each. An axis of unchanged
+/// size is skipped: the kernel would not change a byte. Pixels of unchanged size are borrowed.
 ///
 /// # Errors
 /// [`Error::Internal`] when `pixels` does not hold `3 * height * width` bytes or a side is 0.

@@ -8,10 +8,10 @@ const MAX_RATIO: f64 = 200.0;
 
 /// Returns the size (height, width) to which an image of `height` × `width` pixels is resized.
 ///
-/// Each side is rounded to a multiple of `factor` (a half goes to the even multiple), and is at least one factor. A size
-/// of more than `max_pixels` is then shrunk, rounding down, and one of fewer than `min_pixels` enlarged, rounding up, with
-/// both sides scaled equally. This is `smart_resize` of qwen-vl-utils; the copy in transformers differs for sides shorter
-/// than half a factor.
+/// Each side is rounded to a multiple of `factor` (a half goes to the even multiple), and is at least one factor. A
+/// size of more than `max_pixels` is then shrunk, rounding down, and one of fewer than `min_pixels` enlarged, rounding
+/// up, with both sides scaled equally. This is `smart_resize` of qwen-vl-utils; the copy in transformers differs for
+/// sides shorter than half a factor.
 ///
 /// # Errors
 /// [`Error::Image`] when a side is 0 or above 2³² − 1, or one is more than 200 times the other;

@@ -23,9 +23,9 @@ pub struct Video {
 impl Video {
     /// Creates a video from sampled frames.
     ///
-    /// `fps` is the rate of `frames`, in frames per second, not that of the file that they were sampled from. Two frames
-    /// share one step in time; the last of an odd number is repeated. One frame is allowed. Pixel limits of the frames
-    /// themselves are ignored: set them on the video.
+    /// `fps` is the rate of `frames`, in frames per second, not that of the file that they were sampled from. Two
+    /// frames share one step in time; the last of an odd number is repeated. One frame is allowed. Pixel limits of the
+    /// frames themselves are ignored: set them on the video.
     ///
     /// # Errors
     /// [`Error::Image`] when there is no frame or a frame differs in size from the first; [`Error::Option`] when
@@ -49,8 +49,8 @@ impl Video {
         Ok(Self { frames, fps, timestamps: None, total_pixels: None, limits: PixelLimits::default(), decode_time })
     }
 
-    /// Sets the minimum number of pixels of a frame: smaller frames are enlarged to it before they are split into patches.
-    /// Default: 128 tokens of 784 pixels.
+    /// Sets the minimum number of pixels of a frame: smaller frames are enlarged to it before they are split into
+    /// patches. Default: 128 tokens of 784 pixels.
     #[must_use]
     pub fn min_pixels(mut self, pixels: u32) -> Self {
         self.limits.min = Some(pixels);

@@ -60,8 +60,14 @@ impl Patches {
             plane.iter().map(move |value| ((value * std + mean) * 255.0).round() as u8)
         });
         let size = (w * config.patch_size, h * config.patch_size);
-        let transform =
-            Transform { full_size: size, orientation: 1, crop_offset: (0, 0), crop_size: size, resized: size, page: None };
+        let transform = Transform {
+            full_size: size,
+            orientation: 1,
+            crop_offset: (0, 0),
+            crop_size: size,
+            resized: size,
+            page: None,
+        };
         Ok(Self { grid, pixels: pixels.collect(), second_per_grid: None, transform })
     }
 }

@@ -16,8 +16,8 @@ use crate::media::Image;
 /// Time between two checks for cancellation while a program runs.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Container formats that the programs may open. Audio is among them because it is rejected later with a clearer reason.
-/// Playlists are not: they could name any file of the machine.
+/// Container formats that the programs may open. Audio is among them because it is rejected later with a clearer
+/// reason. Playlists are not: they could name any file of the machine.
 const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ivf,ogg,gif,apng,\
     flv,asf,rm,mxf,nut,dv,wtv,yuv4mpegpipe,wav,mp3,flac";
 
@@ -179,7 +179,8 @@ impl<'a> Program<'a> {
             }
             _ => None,
         };
-        let (width, height) = size.ok_or_else(|| video_error(self.path, "the output of ffmpeg is not PPM with 8 bits per sample"))?;
+        let (width, height) =
+            size.ok_or_else(|| video_error(self.path, "the output of ffmpeg is not PPM with 8 bits per sample"))?;
         let bytes = u64::from(width) * u64::from(height) * 3;
         let mut pixels = Vec::new();
         self.output.by_ref().take(bytes).read_to_end(&mut pixels).map_err(|error| Error::io(self.path, error))?;

@@ -1,8 +1,8 @@
 //! Video files, read by the installed `ffprobe` and `ffmpeg`.
 //!
 //! Frames are sampled as in the model's training and evaluation (see [`FrameSampling`]), by index in the order of their
-//! presentation times, so that variable frame rates and streams that start late are sampled correctly. The rotation of the
-//! file is applied, and each frame is resized while it is decoded, so that long videos take little memory.
+//! presentation times, so that variable frame rates and streams that start late are sampled correctly. The rotation of
+//! the file is applied, and each frame is resized while it is decoded, so that long videos take little memory.
 
 mod decode;
 mod probe;
@@ -18,9 +18,7 @@ use probe::probe;
 use crate::cancel::{CallOptions, Stage, TaskControl, call_setters};
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
-use crate::media::{
-    Bicubic, FrameSampling, Image, PixelLimits, Video, check_fps, frame_size, resize, sample_frames,
-};
+use crate::media::{Bicubic, FrameSampling, Image, PixelLimits, Video, check_fps, frame_size, resize, sample_frames};
 
 /// Options for reading a video file.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,8 +26,8 @@ use crate::media::{
 pub struct VideoOptions {
     /// Choice of frames. Default: 2 per second of the entire video, at least 4 and at most 768.
     pub sampling: FrameSampling,
-    /// Maximum pixels of all frames together; each frame keeps at least 134 tokens. Default: nine tenths of a context of
-    /// 128,000 tokens.
+    /// Maximum pixels of all frames together; each frame keeps at least 134 tokens. Default: nine tenths of a context
+    /// of 128,000 tokens.
     pub total_pixels: Option<u64>,
     /// Maximum pixels of a frame. Default: its share of `total_pixels`, at most 768 tokens.
     pub max_pixels: Option<u32>,
@@ -102,8 +100,8 @@ impl Video {
     /// Reads sampled frames of a video file.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file does not exist; [`Error::Image`] when `ffmpeg` or `ffprobe` is missing, or the file has
-    /// no video, is damaged or ends early; [`Error::Option`] when the sampling does not fit the video; and
+    /// [`Error::Io`] when the file does not exist; [`Error::Image`] when `ffmpeg` or `ffprobe` is missing, or the file
+    /// has no video, is damaged or ends early; [`Error::Option`] when the sampling does not fit the video; and
     /// [`Error::Cancelled`] and [`Error::Timeout`] by the call options.
     pub fn open(path: impl AsRef<Path>, options: &VideoOptions) -> Result<Self> {
         let (path, start) = (path.as_ref(), Instant::now());
@@ -121,16 +119,16 @@ impl Video {
         Ok(resizer.finish(sampled.fps)?.with_timestamps(timestamps)?.with_decode_time(start.elapsed()))
     }
 
-    /// Creates a video from the frames of the caller's decoder. Each frame is resized as it arrives, so that long videos take
-    /// little memory.
+    /// Creates a video from the frames of the caller's decoder. Each frame is resized as it arrives, so that long
+    /// videos take little memory.
     ///
-    /// `count` is the number of frames, and `fps` their rate in frames per second. [`sample_frames`] chooses frames as in the
-    /// model's evaluation; [`with_timestamps`](Self::with_timestamps) sets times that are not evenly spaced. Only the pixel
-    /// limits and the call options of `options` are used.
+    /// `count` is the number of frames, and `fps` their rate in frames per second. [`sample_frames`] chooses frames as
+    /// in the model's evaluation; [`with_timestamps`](Self::with_timestamps) sets times that are not evenly spaced.
+    /// Only the pixel limits and the call options of `options` are used.
     ///
     /// # Errors
-    /// The first error of the iterator; [`Error::Image`] when it yields fewer or more frames, or frames of another size than
-    /// the first; [`Error::Option`] when `fps` is not a number above 0, or `count` is 0 or above a million;
+    /// The first error of the iterator; [`Error::Image`] when it yields fewer or more frames, or frames of another size
+    /// than the first; [`Error::Option`] when `fps` is not a number above 0, or `count` is 0 or above a million;
     /// [`Error::Cancelled`] and [`Error::Timeout`] by the call options.
     pub fn from_decoder(
         frames: impl IntoIterator<Item = Result<Image>>,

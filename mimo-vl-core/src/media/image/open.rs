@@ -38,8 +38,8 @@ impl Image {
         Self::from_file_bytes(name, &bytes, start)
     }
 
-    /// [`open`](Self::open) that can be cancelled and timed out. It reports no progress. Decoders cannot be interrupted:
-    /// after a cancel, a thread continues until the image is decoded.
+    /// [`open`](Self::open) that can be cancelled and timed out. It reports no progress. Decoders cannot be
+    /// interrupted: after a cancel, a thread continues until the image is decoded.
     ///
     /// # Errors
     /// Those of [`open`](Self::open), [`Error::Cancelled`] and [`Error::Timeout`].

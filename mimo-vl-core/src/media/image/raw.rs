@@ -10,11 +10,7 @@ impl Image {
     ///
     /// # Errors
     /// [`Error::Image`] when a side is 0 or above 16,384, or `pixels` does not have `3 * width * height` bytes.
-    pub fn from_rgb_owned(
-        width: u32,
-        height: u32,
-        pixels: impl AsRef<[u8]> + Send + Sync + 'static,
-    ) -> Result<Self> {
+    pub fn from_rgb_owned(width: u32, height: u32, pixels: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self> {
         let name = raw_name(width, height);
         check_size(width, height).map_err(|reason| Error::image(name.as_str(), reason))?;
         let (actual, expected) = (pixels.as_ref().len(), width as usize * height as usize * 3);
@@ -26,8 +22,8 @@ impl Image {
 
     /// Copies raw pixels: red, green, blue, 1 byte each.
     ///
-    /// `stride` is the distance between the starts of two rows in bytes, at least `3 * width`; the last row may end after
-    /// its pixels.
+    /// `stride` is the distance between the starts of two rows in bytes, at least `3 * width`; the last row may end
+    /// after its pixels.
     ///
     /// # Errors
     /// [`Error::Image`] when a side is 0 or above 16,384, the stride is shorter than a row, or `pixels` is too short.

@@ -1,17 +1,17 @@
 //! PDF files: pages rendered as images, and the transform between the pixels of an image and the points of its page.
 //!
-//! A page is rendered on white as a viewer shows it: the part in its crop box, with the rotation of the file, annotations
-//! and filled forms. The standard 14 fonts are built in; other fonts that a file does not embed are replaced by the most
-//! similar of those, without the characters that these lack, such as Chinese. Content that cannot be rendered, such as a
-//! damaged image, is left out with a warning in the log.
+//! A page is rendered on white as a viewer shows it: the part in its crop box, with the rotation of the file,
+//! annotations and filled forms. The standard 14 fonts are built in; other fonts that a file does not embed are
+//! replaced by the most similar of those, without the characters that these lack, such as Chinese. Content that cannot
+//! be rendered, such as a damaged image, is left out with a warning in the log.
 //!
-//! Files are untrusted. A file has at most 512 MiB, the size of an image is bounded before it is allocated, and pages are
-//! rendered on a separate thread, so that a defect of the renderer is an error of that page and does not end the process.
-//! A page that takes longer than 60 seconds, or a file that takes so long to open, is an error. The renderer cannot be
-//! interrupted: after such an error, and after a cancellation, the thread continues until that page is rendered. Until
-//! then, for ever if the page has no end, it keeps a processor core busy and the file in memory. The renderer's own memory
-//! is not bounded: a small file may unpack to a large one, have millions of pages, or draw without end. To be safe from
-//! that, limit the memory of the process.
+//! Files are untrusted. A file has at most 512 MiB, the size of an image is bounded before it is allocated, and pages
+//! are rendered on a separate thread, so that a defect of the renderer is an error of that page and does not end the
+//! process. A page that takes longer than 60 seconds, or a file that takes so long to open, is an error. The renderer
+//! cannot be interrupted: after such an error, and after a cancellation, the thread continues until that page is
+//! rendered. Until then, for ever if the page has no end, it keeps a processor core busy and the file in memory. The
+//! renderer's own memory is not bounded: a small file may unpack to a large one, have millions of pages, or draw
+//! without end. To be safe from that, limit the memory of the process.
 
 mod file;
 mod options;
@@ -35,8 +35,8 @@ use worker::Worker;
 /// Two coordinate frames belong to it, both continuous:
 /// - *pixels* of the image, from its top left corner, with y downwards: pixel (0, 0) covers the square from (0, 0) to
 ///   (1, 1);
-/// - *points* of the page, the unit of the file (1/72 inch), before the page is cropped and rotated: y goes upwards, and
-///   the origin is usually the bottom left corner of the sheet.
+/// - *points* of the page, the unit of the file (1/72 inch), before the page is cropped and rotated: y goes upwards,
+///   and the origin is usually the bottom left corner of the sheet.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PdfPage {
@@ -63,13 +63,14 @@ impl PdfPage {
         self.frame.map_point([x, y]).into()
     }
 
-    /// Maps a box of the image, in pixels (left, top, right, bottom), to points of the page (smaller x, smaller y, larger x,
-    /// larger y).
+    /// Maps a box of the image, in pixels (left, top, right, bottom), to points of the page (smaller x, smaller y,
+    /// larger x, larger y).
     pub fn box_to_points(&self, pixels: [f64; 4]) -> [f64; 4] {
         self.frame.map(pixels)
     }
 
-    /// Maps a point of the page, in points, to pixels of the image. A point that was cropped away lies outside the image.
+    /// Maps a point of the page, in points, to pixels of the image. A point that was cropped away lies outside the
+    /// image.
     pub fn to_pixels(&self, x: f64, y: f64) -> (f64, f64) {
         let point = self.to_pixels * Point::new(x, y);
         (point.x, point.y)

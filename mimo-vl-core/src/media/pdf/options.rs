@@ -14,7 +14,8 @@ pub struct PdfOptions {
     pub pages: Option<RangeInclusive<usize>>,
     /// Maximum pixels of a page, at least 1. Default: 4096 tokens of 28 × 28 pixels.
     pub max_pixels: u32,
-    /// Pixels per inch, above 0. A page that would exceed `max_pixels`, or 16,384 pixels on a side, gets fewer. Default: 144.
+    /// Pixels per inch, above 0. A page that would exceed `max_pixels`, or 16,384 pixels on a side, gets fewer.
+    /// Default: 144.
     pub dpi: f32,
     /// Maximum number of pages; more are an error. At least 1. Default: 64.
     pub max_pages: usize,

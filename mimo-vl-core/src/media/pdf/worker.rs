@@ -21,8 +21,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Stack of the render thread. The renderer recurses on nested content, and a stack overflow aborts the process.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
-/// A file that is rendered page by page on its own thread. The thread ends when this is dropped: at once while it waits to
-/// send a page, otherwise after the page that it renders, and never if that page has no end.
+/// A file that is rendered page by page on its own thread. The thread ends when this is dropped: at once while it waits
+/// to send a page, otherwise after the page that it renders, and never if that page has no end.
 pub(super) struct Worker {
     /// Receives the page numbers, before the first page.
     numbers: Receiver<Result<Vec<usize>>>,
