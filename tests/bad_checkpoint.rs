@@ -3,7 +3,7 @@
 use std::fs;
 
 use mimo_vl_core::{Error, ErrorCode, LoadOptions, Model};
-use mimo_vl_tests::checkpoints::{CheckpointCopy, INDEX, SHARDS, StoredTensor, tiny};
+use mimo_vl_tests::fixtures::checkpoints::{CheckpointCopy, INDEX, SHARDS, StoredTensor, tiny};
 use safetensors::Dtype;
 use serde_json::json;
 

@@ -1,13 +1,13 @@
 //! Scores of every kind of evaluation item.
 
 use mimo_vl_examples::evaluation::Item;
-use mimo_vl_tests::actor::{Actor, one_at_a_time};
+use mimo_vl_tests::fixtures::scripted_engine::{ScriptedModel, without_drafts};
 
 /// The score of the answer `text`, about an image of 280 × 140 pixels, to an item of this kind.
 fn score(kind: &str, expected: &str, text: &str) -> f64 {
     let line = format!("{{\"question\": \"?\", \"kind\": \"{kind}\", \"answer\": {expected}}}");
     let item: Item = serde_json::from_str(&line).unwrap();
-    item.score(&Actor::new(text).ask(&one_at_a_time())).unwrap()
+    item.score(&ScriptedModel::new(text).ask(&without_drafts())).unwrap()
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn expected_answers_of_the_wrong_type_are_errors() {
     {
         let line = format!("{{\"question\": \"?\", \"kind\": \"{kind}\", \"answer\": {expected}}}");
         let item: Item = serde_json::from_str(&line).unwrap();
-        let scored = item.score(&Actor::new("7").ask(&one_at_a_time()));
+        let scored = item.score(&ScriptedModel::new("7").ask(&without_drafts()));
         assert!(matches!(scored, Err(mimo_vl_core::Error::Option { .. })), "{kind} {expected}: {scored:?}");
     }
 }

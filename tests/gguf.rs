@@ -12,7 +12,7 @@ use mimo_vl_core::{
     Error, GenerateOptions, Image, LoadOptions, Model, ModelConfig, Prompt, Result, Thinking, WeightFormat,
 };
 use mimo_vl_examples::parity::relative_error;
-use mimo_vl_tests::checkpoints::CheckpointCopy;
+use mimo_vl_tests::fixtures::checkpoints::CheckpointCopy;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize_to_file};
 use serde::Deserialize;

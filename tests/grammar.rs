@@ -2,11 +2,11 @@
 
 use mimo_vl_core::gui::{Action, ActionKind, Task};
 use mimo_vl_core::{Answer, Error, GenerateOptions, Grammar, Prompt, StopReason, Thinking};
-use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
+use mimo_vl_tests::fixtures::scripted_engine::{ScriptedModel, grey_image, without_drafts};
 
 /// Options for almost uniformly random tokens.
 fn random_tokens(seed: u64) -> GenerateOptions {
-    one_at_a_time().temperature(30.0).seed(seed)
+    without_drafts().temperature(30.0).seed(seed)
 }
 
 fn value(answer: &Answer) -> serde_json::Value {
@@ -15,7 +15,7 @@ fn value(answer: &Answer) -> serde_json::Value {
 
 #[test]
 fn every_grammar_constrains_random_answers() {
-    let actor = Actor::new("nonsense");
+    let actor = ScriptedModel::new("nonsense");
     let schema = r#"{"type": "object", "properties": {"name": {"type": "string"}, "tags": {"type": "array", "items":
         {"type": "string"}}, "price": {"type": "number", "minimum": 0, "maximum": 1000}, "kind": {"enum":
         ["a", "b"]}}, "required": ["name", "tags", "price", "kind"], "additionalProperties": false}"#;
@@ -59,30 +59,30 @@ fn every_grammar_constrains_random_answers() {
 
 #[test]
 fn a_grammar_applies_after_the_thinking() {
-    let actor = Actor::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
+    let actor = ScriptedModel::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
     let grammar = || Grammar::JsonSchema(r#"{"enum": ["yes", "no"]}"#.to_owned());
     let ask = |thinking, options: GenerateOptions| {
         let prompt = Prompt::user().image(picture(28, 28)).text("?").thinking(thinking);
         actor.session().ask(&prompt, &options.grammar(grammar())).unwrap()
     };
-    let thought = ask(Thinking::Auto, one_at_a_time());
+    let thought = ask(Thinking::Auto, without_drafts());
     assert_eq!(thought.thinking.as_deref(), Some("\"a\" }"));
     assert!(["\"yes\"", "\"no\""].contains(&thought.text.as_str()) && thought.complete, "{thought:?}");
-    let direct = ask(Thinking::Off, one_at_a_time());
+    let direct = ask(Thinking::Off, without_drafts());
     assert_eq!(direct.thinking, None);
     assert!(["\"yes\"", "\"no\""].contains(&direct.text.as_str()), "{direct:?}");
     // Thinking is closed in time for an answer within the token limit.
-    actor.says(&format!("<think>\n{}", "and so on ".repeat(200)));
+    actor.set_reply(&format!("<think>\n{}", "and so on ".repeat(200)));
     for max_tokens in [40, 60, 100] {
-        let answer = ask(Thinking::On, one_at_a_time().max_tokens(max_tokens));
+        let answer = ask(Thinking::On, without_drafts().max_tokens(max_tokens));
         assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()) && answer.complete, "{answer:?}");
         assert!(answer.thinking.is_some());
     }
     // An answer follows even if the model would end after its thinking.
-    actor.says("<think>\nhm");
-    let answer = ask(Thinking::On, one_at_a_time());
+    actor.set_reply("<think>\nhm");
+    let answer = ask(Thinking::On, without_drafts());
     assert_eq!(answer.thinking.as_deref(), Some("hm"));
-    let with_logprobs = ask(Thinking::On, one_at_a_time().logprobs(0));
+    let with_logprobs = ask(Thinking::On, without_drafts().logprobs(0));
     assert_eq!(with_logprobs.ids, answer.ids);
     let ends = actor.model.tokenizer().encode("\n</think>\n\n").unwrap();
     let at = with_logprobs.ids.windows(ends.len()).position(|ids| ids == ends).unwrap();
@@ -100,7 +100,7 @@ fn a_grammar_applies_after_the_thinking() {
 
 #[test]
 fn a_constrained_answer_is_complete_within_few_tokens() {
-    let actor = Actor::new("nonsense");
+    let actor = ScriptedModel::new("nonsense");
     let long = "b".repeat(40);
     for seed in 0..20 {
         let grammar = Grammar::Choice(vec!["a".to_owned(), long.clone()]);
@@ -115,23 +115,23 @@ fn a_constrained_answer_is_complete_within_few_tokens() {
 
 #[test]
 fn a_bias_that_bans_the_tokens_of_the_grammar_is_an_answer_error() {
-    let actor = Actor::new("yes");
-    let mut options = one_at_a_time().grammar(Grammar::Choice(vec!["yes".to_owned()]));
+    let actor = ScriptedModel::new("yes");
+    let mut options = without_drafts().grammar(Grammar::Choice(vec!["yes".to_owned()]));
     for id in 0..actor.model.config().text.vocab_size as u32 {
         options = options.logit_bias(id, f32::NEG_INFINITY);
     }
     let mut session = actor.session();
     let result = session.ask(&Prompt::user().text("?"), &options);
     assert!(matches!(result, Err(Error::Answer { .. })), "{result:?}");
-    assert!(session.ask(&Prompt::user().text("?"), &one_at_a_time()).is_ok(), "the session is still usable");
+    assert!(session.ask(&Prompt::user().text("?"), &without_drafts()).is_ok(), "the session is still usable");
 }
 
 #[test]
 fn a_grammar_with_one_text_gives_that_text() {
-    let actor = Actor::new("whatever");
+    let actor = ScriptedModel::new("whatever");
     let schema = r#"{"type": "object", "properties": {"the_longest_name_of_all": {"const": 1}, "the_other": {"enum":
         [true]}}, "required": ["the_longest_name_of_all", "the_other"], "additionalProperties": false}"#;
-    let options = one_at_a_time().grammar(Grammar::JsonSchema(schema.to_owned()));
+    let options = without_drafts().grammar(Grammar::JsonSchema(schema.to_owned()));
     let prompt = Prompt::user().text("?").thinking(Thinking::Off);
     let answer = actor.session().ask(&prompt, &options).unwrap();
     assert_eq!(answer.text, r#"{"the_longest_name_of_all": 1, "the_other": true}"#);
@@ -139,9 +139,9 @@ fn a_grammar_with_one_text_gives_that_text() {
 
 #[test]
 fn invalid_grammars_are_option_errors() {
-    let actor = Actor::new("yes");
+    let actor = ScriptedModel::new("yes");
     let mut session = actor.session();
-    let mut reason = |grammar: Grammar, prompt: Prompt| match session.ask(&prompt, &one_at_a_time().grammar(grammar)) {
+    let mut reason = |grammar: Grammar, prompt: Prompt| match session.ask(&prompt, &without_drafts().grammar(grammar)) {
         Err(Error::Option { option: "grammar", reason }) => reason,
         other => panic!("{other:?}"),
     };

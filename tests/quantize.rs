@@ -10,7 +10,7 @@ use mimo_vl_core::{
     CancelToken, Error, Image, LoadOptions, Model, Prompt, QuantizationReport, Result, WeightFormat, quantize,
 };
 use mimo_vl_examples::parity::{Case, prompt_logits};
-use mimo_vl_tests::checkpoints::{CheckpointCopy, SINGLE, tiny};
+use mimo_vl_tests::fixtures::checkpoints::{CheckpointCopy, SINGLE, tiny};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -8,7 +8,7 @@ use mimo_vl_core::{
     Answer, Error, Event, Geometry, Image, LoadOptions, Part, PlannedPart, Prompt, Region, StopReason, Thinking,
     ThinkingStyle, Video, draw_regions,
 };
-use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
+use mimo_vl_tests::fixtures::scripted_engine::{ScriptedModel, grey_image, without_drafts};
 
 fn edges(region: &Region) -> [f64; 4] {
     region.as_box().unwrap().pixels
@@ -18,14 +18,14 @@ fn edges(region: &Region) -> [f64; 4] {
 
 #[test]
 fn boxes_are_emitted_in_the_callers_pixels_when_they_close() {
-    let actor = Actor::new(
+    let actor = ScriptedModel::new(
         "<think>\n[1, 2, 3, 4]\n</think>\n\n```json\n[\n\t{\"bbox_2d\": [28, 14, 140, 70], \"label\": \"猫\"},\n\
          \t{\"bbox_2d\": [0, 0, 560, 280], \"label\": \"all\", \"text_content\": \"a\\n\"}\n]\n```",
     );
     // The model sees the image at half its size: 560 × 280 pixels.
     let image = picture(1120, 560).max_pixels(560 * 280);
     let mut session = actor.session();
-    let mut stream = session.stream(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
+    let mut stream = session.stream(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
     let mut text = String::new();
     let mut regions = Vec::new();
     for event in &mut stream {
@@ -55,8 +55,8 @@ fn boxes_are_emitted_in_the_callers_pixels_when_they_close() {
 
 #[test]
 fn coordinates_outside_the_image_or_swapped_are_flagged() {
-    let answer =
-        Actor::new("[[-5, 10, 999, 70], [200, 100, 100, 50]] {\"points\": [[5, 6], [280, 141]]}").ask(&one_at_a_time());
+    let answer = ScriptedModel::new("[[-5, 10, 999, 70], [200, 100, 100, 50]] {\"points\": [[5, 6], [280, 141]]}")
+        .ask(&without_drafts());
     let [outside, swapped, points] = &answer.regions[..] else { panic!("{:?}", answer.regions) };
     assert_eq!((edges(outside), outside.as_box().unwrap().clamped), ([0.0, 10.0, 280.0, 70.0], true));
     assert_eq!((edges(swapped), swapped.as_box().unwrap().clamped), ([100.0, 50.0, 200.0, 100.0], true));
@@ -101,7 +101,7 @@ fn red(image: &Image) -> [f64; 4] {
 
 #[test]
 fn boxes_map_back_through_every_orientation_crop_and_size() {
-    let actor = Actor::new("");
+    let actor = ScriptedModel::new("");
     for (width, height, mark) in [
         (301, 200, [40, 24, 120, 80]),
         (64, 517, [8, 400, 40, 440]),
@@ -127,7 +127,7 @@ fn boxes_map_back_through_every_orientation_crop_and_size() {
                 (crop, [part[0].0.into(), part[1].0.into()]),
             ] {
                 let size = [image.width(), image.height()].map(f64::from);
-                let plan = actor.session().plan(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time());
+                let plan = actor.session().plan(&Prompt::user().image(image.clone()).text("?"), &without_drafts());
                 let resized = plan.unwrap().parts.iter().find_map(|part| match part {
                     PlannedPart::Media { transform, .. } => Some(transform.resized),
                     _ => None,
@@ -137,8 +137,8 @@ fn boxes_map_back_through_every_orientation_crop_and_size() {
                     .map(|edge| (shown[edge] - offset[edge % 2]) * resized[edge % 2] / size[edge % 2])
                     .map(|at| format!("{at:.3}"))
                     .collect();
-                actor.says(&format!("[{}]", seen.join(", ")));
-                let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
+                actor.set_reply(&format!("[{}]", seen.join(", ")));
+                let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
                 let transform = answer.transforms[0];
                 assert_eq!(u16::from(transform.orientation), orientation);
                 let found = answer.regions[0].as_box().unwrap();
@@ -167,11 +167,11 @@ fn boxes_map_back_through_every_orientation_crop_and_size() {
 
 #[test]
 fn boxes_in_videos_are_in_pixels_of_the_frames() {
-    let actor = Actor::new("[14, 28, 70, 56]");
+    let actor = ScriptedModel::new("[14, 28, 70, 56]");
     let video = Video::from_frames(vec![picture(560, 280); 4], 2.0).unwrap().min_pixels(3136).max_pixels(280 * 140);
     let first = picture(56, 56);
     let prompt = Prompt::user().image(first).video(video.clone()).text("Where?");
-    let answer = actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+    let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
     let region = &answer.regions[0];
     assert_eq!((region.image, edges(region)), (1, [28.0, 56.0, 140.0, 112.0]));
     let drawn = draw_regions(&video.frames()[0], &answer.regions).unwrap();
@@ -181,10 +181,10 @@ fn boxes_in_videos_are_in_pixels_of_the_frames() {
 
 #[test]
 fn actions_are_in_pixels_of_the_screenshot() {
-    let actor = Actor::new("{\"action\": \"drag\", \"start_point\": [28, 14], \"end_point\": [140, 900]}");
+    let actor = ScriptedModel::new("{\"action\": \"drag\", \"start_point\": [28, 14], \"end_point\": [140, 900]}");
     let screenshot = picture(1120, 560);
     let act = |image: Image| {
-        let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
+        let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
         let transform = answer.transforms[0];
         let action = Action::parse(&answer.text).unwrap();
         let original = action.to_original(&transform);
@@ -200,40 +200,40 @@ fn actions_are_in_pixels_of_the_screenshot() {
 
 #[test]
 fn boxes_belong_to_the_last_image_and_can_be_reassigned() {
-    let actor = Actor::new("[28, 28, 56, 56]");
+    let actor = ScriptedModel::new("[28, 28, 56, 56]");
     let (first, second) = (picture(560, 560), picture(140, 140));
     let prompt = Prompt::user().image(first).image(second.max_pixels(56 * 56)).text("?");
-    let answer = actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+    let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
     let region = &answer.regions[0];
     assert_eq!((region.image, edges(region)), (1, [70.0, 70.0, 140.0, 140.0]));
     let moved = region.in_image(0, &answer.transforms[0]);
     assert_eq!((moved.image, edges(&moved)), (0, [28.0, 28.0, 56.0, 56.0]));
-    let none = actor.session().ask(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+    let none = actor.session().ask(&Prompt::user().text("?"), &without_drafts()).unwrap();
     assert!(none.regions.is_empty(), "there are no regions without an image");
 }
 
 #[test]
 fn a_truncated_answer_has_its_complete_regions() {
-    let actor = Actor::new("[{\"bbox_2d\": [1, 2, 3, 4]}, {\"bbox_2d\": [5, 6, 7, 8]}]");
-    let whole = actor.ask(&one_at_a_time());
+    let actor = ScriptedModel::new("[{\"bbox_2d\": [1, 2, 3, 4]}, {\"bbox_2d\": [5, 6, 7, 8]}]");
+    let whole = actor.ask(&without_drafts());
     assert_eq!((whole.regions.len(), whole.complete, whole.stop), (2, true, StopReason::EndOfText));
     for tokens in 1..whole.tokens {
-        let truncated = actor.ask(&one_at_a_time().max_tokens(tokens));
+        let truncated = actor.ask(&without_drafts().max_tokens(tokens));
         assert_eq!((truncated.complete, truncated.stop), (false, StopReason::MaxTokens));
         assert_eq!(truncated.regions, whole.regions[..truncated.text.matches('}').count()]);
     }
-    let open = Actor::new("[{\"bbox_2d\": [1, 2, 3, 4]}, ").ask(&one_at_a_time());
+    let open = ScriptedModel::new("[{\"bbox_2d\": [1, 2, 3, 4]}, ").ask(&without_drafts());
     assert_eq!((open.regions.len(), open.complete, open.stop), (1, false, StopReason::EndOfText));
 }
 
 #[test]
 fn regions_are_drawn_with_their_labels() {
-    let actor = Actor::new(
+    let actor = ScriptedModel::new(
         "[{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"cat 猫\"}, {\"bbox_2d\": [0, 0, 280, 140]}, \
          {\"points\": [[200, 70]], \"label\": \"\"}, {\"bbox_2d\": [270, 130, 280, 140], \"label\": \"cat 猫\"}]",
     );
-    let image = picture(1120, 560).max_pixels(280 * 140);
-    let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time()).unwrap();
+    let image = grey_image(1120, 560).max_pixels(280 * 140);
+    let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &without_drafts()).unwrap();
     let drawn = draw_regions(&image, &answer.regions).unwrap();
     assert_eq!((drawn.width(), drawn.height()), (1120, 560));
     let at = |x: u32, y: u32| {
@@ -251,8 +251,8 @@ fn regions_are_drawn_with_their_labels() {
     let tag: Vec<[u8; 3]> = (112..230).flat_map(|x| (205..222).map(move |y| (x, y))).map(|(x, y)| at(x, y)).collect();
     assert!(tag.contains(&colour) && tag.iter().any(|pixel| *pixel != colour && *pixel != [90; 3]));
     let drawn_with_label = |label: &str| {
-        let actor = Actor::new(&format!("[{{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"{label}\"}}]"));
-        let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time()).unwrap();
+        let actor = ScriptedModel::new(&format!("[{{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"{label}\"}}]"));
+        let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &without_drafts()).unwrap();
         draw_regions(&image, &answer.regions).unwrap().pixels().to_vec()
     };
     let looks = ["cat", "cat 猫", "cat 狗", "cat \u{FFFD}"].map(drawn_with_label);
@@ -274,10 +274,10 @@ fn regions_are_drawn_with_their_labels() {
 
 #[test]
 fn a_thinking_budget_ends_the_thinking() {
-    let actor = Actor::new("<think>\none two three four five six seven eight nine ten");
-    let free = actor.ask(&one_at_a_time());
+    let actor = ScriptedModel::new("<think>\none two three four five six seven eight nine ten");
+    let free = actor.ask(&without_drafts());
     assert_eq!((free.text.as_str(), free.complete), ("", true));
-    let bounded = actor.ask(&one_at_a_time().thinking_budget(6));
+    let bounded = actor.ask(&without_drafts().thinking_budget(6));
     let thinking = bounded.thinking.unwrap();
     assert!(free.thinking.unwrap().starts_with(&thinking), "{thinking}");
     // The scripted model continues its text, which is the answer from here on.
@@ -287,19 +287,20 @@ fn a_thinking_budget_ends_the_thinking() {
     let opening = actor.model.tokenizer().encode("<think>").unwrap().len();
     for budget in [2, 6, 9] {
         // The last token of the opening tag counts as the first of the thinking.
-        assert_eq!(end(&actor.ask(&one_at_a_time().thinking_budget(budget))), opening - 1 + budget);
+        assert_eq!(end(&actor.ask(&without_drafts().thinking_budget(budget))), opening - 1 + budget);
     }
-    let prefilled = Actor::styled("one two three four five six seven eight nine ten", ThinkingStyle::Prefill);
+    let prefilled =
+        ScriptedModel::with_style("one two three four five six seven eight nine ten", ThinkingStyle::Prefill);
     let prompt = Prompt::user().text("?").thinking(Thinking::On);
-    let answer = prefilled.session().ask(&prompt, &one_at_a_time().thinking_budget(5)).unwrap();
+    let answer = prefilled.session().ask(&prompt, &without_drafts().thinking_budget(5)).unwrap();
     assert_eq!(end(&answer), 5, "the prompt has opened the thinking");
 }
 
 #[test]
 fn the_caller_can_end_the_thinking() {
-    let actor = Actor::new("<think>\none two three four five six seven eight");
+    let actor = ScriptedModel::new("<think>\none two three four five six seven eight");
     let mut session = actor.session();
-    let mut stream = session.stream(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+    let mut stream = session.stream(&Prompt::user().text("?"), &without_drafts()).unwrap();
     assert!(matches!(stream.next(), Some(Ok(Event::Thinking(_)))));
     stream.end_thinking().unwrap();
     stream.end_thinking().unwrap();
@@ -310,10 +311,10 @@ fn the_caller_can_end_the_thinking() {
 
 #[test]
 fn the_prefill_style_starts_the_answer_for_the_model() {
-    let actor = Actor::styled("deep thoughts\n</think>\n\nyes", ThinkingStyle::Prefill);
+    let actor = ScriptedModel::with_style("deep thoughts\n</think>\n\nyes", ThinkingStyle::Prefill);
     let ask = |thinking| {
         let prompt = Prompt::user().text("?").thinking(thinking);
-        let answer = actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+        let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
         (answer.thinking, answer.text, answer.prompt_tokens)
     };
     let (auto, on, off) = (ask(Thinking::Auto), ask(Thinking::On), ask(Thinking::Off));
@@ -326,10 +327,10 @@ fn the_prefill_style_starts_the_answer_for_the_model() {
 
 #[test]
 fn thinking_stays_in_the_conversation_only_on_request() {
-    let actor = Actor::new("<think>\nhm\n</think>\n\nyes");
+    let actor = ScriptedModel::new("<think>\nhm\n</think>\n\nyes");
     for keep in [false, true] {
         let mut session = actor.session();
-        session.ask(&Prompt::user().text("?"), &one_at_a_time().keep_thinking(keep)).unwrap();
+        session.ask(&Prompt::user().text("?"), &without_drafts().keep_thinking(keep)).unwrap();
         let message = session.messages().last().unwrap();
         let thinking = message.parts.iter().find_map(|part| match part {
             Part::Thinking(text) => Some(text.as_str()),
@@ -348,16 +349,16 @@ fn thinking_stays_in_the_conversation_only_on_request() {
 
 #[test]
 fn stop_sequences_end_the_answer_across_tokens() {
-    let actor = Actor::new("<think>\nEND\n</think>\n\none two END three");
-    let answer = actor.ask(&one_at_a_time().stop("two EN").stop("three"));
+    let actor = ScriptedModel::new("<think>\nEND\n</think>\n\none two END three");
+    let answer = actor.ask(&without_drafts().stop("two EN").stop("three"));
     assert_eq!((answer.text.as_str(), answer.stop, answer.complete), ("one ", StopReason::StopSequence, true));
     assert_eq!(answer.thinking.as_deref(), Some("END"));
     let mut session = actor.session();
-    session.ask(&Prompt::user().text("?"), &one_at_a_time().stop("two")).unwrap();
+    session.ask(&Prompt::user().text("?"), &without_drafts().stop("two")).unwrap();
     assert!(matches!(&session.messages().last().unwrap().parts[..], [Part::Text(text)] if text == "one "));
-    assert_eq!(actor.ask(&one_at_a_time().stop("four")).text, "one two END three");
+    assert_eq!(actor.ask(&without_drafts().stop("four")).text, "one two END three");
     assert_eq!(
-        actor.ask(&one_at_a_time().stop("threefold")).text,
+        actor.ask(&without_drafts().stop("threefold")).text,
         "one two END three",
         "the buffered prefix is emitted"
     );
@@ -365,65 +366,65 @@ fn stop_sequences_end_the_answer_across_tokens() {
 
 #[test]
 fn a_repeating_answer_ends_with_the_reason_loop() {
-    let actor = Actor::new(&"round and ".repeat(40));
-    let answer = actor.ask(&one_at_a_time().loop_window(24));
+    let actor = ScriptedModel::new(&"round and ".repeat(40));
+    let answer = actor.ask(&without_drafts().loop_window(24));
     assert_eq!((answer.stop, answer.tokens, answer.complete), (StopReason::Loop, 24, false));
-    assert_eq!(actor.ask(&one_at_a_time()).stop, StopReason::EndOfText);
+    assert_eq!(actor.ask(&without_drafts()).stop, StopReason::EndOfText);
 }
 
 #[test]
 fn an_open_list_makes_an_answer_incomplete_even_without_an_image() {
-    let ask = |text| Actor::new(text).session().ask(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+    let ask = |text| ScriptedModel::new(text).session().ask(&Prompt::user().text("?"), &without_drafts()).unwrap();
     assert!(ask("[1, 2]").complete && !ask("[1, 2").complete);
 }
 
 #[test]
 fn best_of_prefers_answers_with_tokens_to_empty_ones() {
-    let actor = Actor::new("one two three four five six");
-    actor.script.lock().unwrap().lead = 4.0;
-    actor.script.lock().unwrap().pause = Duration::from_millis(30);
-    let options = one_at_a_time().temperature(1.0).max_tokens(6).best_of(40).timeout(Duration::from_millis(800));
+    let actor = ScriptedModel::new("one two three four five six");
+    actor.script.lock().unwrap().margin = 4.0;
+    actor.script.lock().unwrap().delay = Duration::from_millis(30);
+    let options = without_drafts().temperature(1.0).max_tokens(6).best_of(40).timeout(Duration::from_millis(800));
     let mut session = actor.session();
     let answer = session.ask(&Prompt::user().text("?"), &options).unwrap();
     assert!(!answer.ids.is_empty() || answer.stop == StopReason::EndOfText, "{answer:?}");
-    let next = session.ask(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+    let next = session.ask(&Prompt::user().text("?"), &without_drafts()).unwrap();
     assert!(next.timings.cached_tokens > 0 && session.messages().len() == 4);
 }
 
 #[test]
 fn a_timeout_ends_an_answer_and_fails_the_prefill() {
-    let actor = Actor::new("one two three four five six seven eight nine ten");
-    actor.script.lock().unwrap().pause = Duration::from_millis(60);
-    let answer = actor.ask(&one_at_a_time().timeout(Duration::from_millis(600)));
+    let actor = ScriptedModel::new("one two three four five six seven eight nine ten");
+    actor.script.lock().unwrap().delay = Duration::from_millis(60);
+    let answer = actor.ask(&without_drafts().timeout(Duration::from_millis(600)));
     assert_eq!((answer.stop, answer.complete), (StopReason::Timeout, false));
     assert!(answer.tokens > 0 && "one two three four five six seven eight nine ten".starts_with(&answer.text));
     let mut session = actor.session();
-    let prompt = Prompt::user().image(picture(28, 28)).text("?");
-    let late = session.ask(&prompt, &one_at_a_time().timeout(Duration::ZERO));
+    let prompt = Prompt::user().image(grey_image(28, 28)).text("?");
+    let late = session.ask(&prompt, &without_drafts().timeout(Duration::ZERO));
     assert!(matches!(late, Err(Error::Timeout)), "{late:?}");
     assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
-    let again = session.ask(&prompt, &one_at_a_time().max_tokens(1)).unwrap();
+    let again = session.ask(&prompt, &without_drafts().max_tokens(1)).unwrap();
     assert_eq!(again.stop, StopReason::MaxTokens, "the timeout applied to the previous call only");
 }
 
 #[test]
 fn image_features_are_cached_across_sessions_within_a_budget() {
-    let encoded = |actor: &Actor| actor.script.lock().unwrap().encoded;
-    let ask = |actor: &Actor, image: &Image| {
+    let encoded = |actor: &ScriptedModel| actor.script.lock().unwrap().encoded;
+    let ask = |actor: &ScriptedModel, image: &Image| {
         let prompt = Prompt::user().image(image.clone()).text("?");
-        actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+        actor.session().ask(&prompt, &without_drafts()).unwrap();
         encoded(actor)
     };
     let (first, second) = (picture(56, 56), picture(84, 56));
-    let one = 4 * 4 * Actor::new("").model.config().text.hidden_size as u64;
-    let actor = Actor::new("yes");
+    let one = 4 * 4 * ScriptedModel::new("").model.config().text.hidden_size as u64;
+    let actor = ScriptedModel::new("yes");
     // Equal pixels are the same image, wherever they come from.
     assert_eq!([&first, &second, &picture(56, 56), &second].map(|image| ask(&actor, image)), [1, 2, 2, 2]);
     assert_eq!(actor.model.feature_bytes(), one + one / 4 * 6);
-    let small = Actor::loaded("yes", LoadOptions::new().feature_cache(one + 1));
+    let small = ScriptedModel::with_options("yes", LoadOptions::new().feature_cache(one + 1));
     assert_eq!([&first, &first, &second, &first].map(|image| ask(&small, image)), [1, 1, 2, 2]);
     assert_eq!(small.model.feature_bytes(), one, "the features of the second image exceed the budget");
-    let none = Actor::loaded("yes", LoadOptions::new().feature_cache(0));
+    let none = ScriptedModel::with_options("yes", LoadOptions::new().feature_cache(0));
     assert_eq!([&first, &first].map(|image| ask(&none, image)), [1, 2]);
     assert_eq!(none.model.feature_bytes(), 0);
 }

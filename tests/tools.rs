@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use mimo_vl_core::{Error, Message, Part, Prompt, Role, Thinking, ThinkingStyle, ToolCall};
-use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
-use mimo_vl_tests::fixture::checkpoint_with_tools;
+use mimo_vl_tests::fixtures::scripted_engine::{ScriptedModel, grey_image, without_drafts};
+use mimo_vl_tests::fixtures::tiny_model::checkpoint_with_tools;
 
 const TOOLS: &str = r#"[{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]"#;
 const CALL: &str = "I look.\n<tool_call>\n{\"name\": \"look\", \"arguments\": {\"at\": \"sky\"}}\n</tool_call>";
 
-fn actor(folder: &Path) -> Actor {
-    Actor::at(folder, CALL, ThinkingStyle::Slash)
+fn actor(folder: &Path) -> ScriptedModel {
+    ScriptedModel::from_folder(folder, CALL, ThinkingStyle::Slash)
 }
 
 fn prompt_with_tools() -> Prompt {
@@ -20,7 +20,7 @@ fn prompt_with_tools() -> Prompt {
 #[test]
 fn a_call_stays_in_the_conversation_and_its_result_is_answered() {
     let folder = checkpoint_with_tools();
-    let (actor, options) = (actor(folder.path()), one_at_a_time());
+    let (actor, options) = (actor(folder.path()), without_drafts());
     let mut session = actor.session();
     let called = session.ask(&prompt_with_tools(), &options).unwrap();
     let (text, calls) = ToolCall::split(&called.text);
@@ -36,7 +36,7 @@ fn a_call_stays_in_the_conversation_and_its_result_is_answered() {
     session.save(&file).unwrap();
     let mut loaded = actor.model.load_session(&file).unwrap();
     let result = Prompt::from_messages(vec![Message::new(Role::Tool).text("blue")]);
-    actor.says("Yes.");
+    actor.set_reply("Yes.");
     let answer = session.ask(&result, &options).unwrap();
     assert_eq!(answer.text, "Yes.");
     assert_eq!(answer.timings.cached_tokens, called.prompt_tokens + called.tokens);
@@ -53,21 +53,21 @@ fn a_call_stays_in_the_conversation_and_its_result_is_answered() {
 fn prompts_that_cannot_have_tools_are_errors() {
     let folder = checkpoint_with_tools();
     let with = actor(folder.path());
-    let assert_error = |actor: &Actor, prompt: Prompt, word: &str| match actor.session().ask(&prompt, &one_at_a_time())
-    {
-        Err(Error::Prompt { reason }) => assert!(reason.contains(word), "{reason}"),
-        other => panic!("{other:?}"),
-    };
+    let assert_error =
+        |actor: &ScriptedModel, prompt: Prompt, word: &str| match actor.session().ask(&prompt, &without_drafts()) {
+            Err(Error::Prompt { reason }) => assert!(reason.contains(word), "{reason}"),
+            other => panic!("{other:?}"),
+        };
     assert_error(&with, prompt_with_tools().image(picture(28, 28)), "images");
-    assert_error(&Actor::new("no"), prompt_with_tools(), "template does not support");
+    assert_error(&ScriptedModel::new("no"), prompt_with_tools(), "template does not support");
     let mut called = Message::new(Role::User).text("a");
     called.parts.push(Part::ToolCall(ToolCall::new("look", "{}").unwrap()));
     assert_error(&with, Prompt::from_messages(vec![called]), "calls");
     // Without tools in the prompt a call is text.
-    let plain = Actor::new(CALL);
+    let plain = ScriptedModel::new(CALL);
     let mut session = plain.session();
-    session.ask(&prompt_with_tools().tools("[]").unwrap(), &one_at_a_time()).unwrap();
-    assert!(session.ask(&Prompt::user().text("And?"), &one_at_a_time()).is_ok());
+    session.ask(&prompt_with_tools().tools("[]").unwrap(), &without_drafts()).unwrap();
+    assert!(session.ask(&Prompt::user().text("And?"), &without_drafts()).is_ok());
     // Prompts with images and no tools use the other template.
-    assert!(with.session().ask(&Prompt::user().image(picture(28, 28)).text("a"), &one_at_a_time()).is_ok());
+    assert!(with.session().ask(&Prompt::user().image(picture(28, 28)).text("a"), &without_drafts()).is_ok());
 }

@@ -39,9 +39,13 @@ pub use crate::model::{
 
 // Sampling: from logits to tokens.
 pub use crate::sampling::{
-    GrammarMatcher, LoopDetector, MAX_DRAFT_TOKENS, SampledToken, Sampler, StopSequences, TokenMask, Vocabulary,
-    prompt_lookup,
+    GENERATION_OPTIONS, GrammarMatcher, LoopDetector, MAX_DRAFT_TOKENS, OptionKind, OptionSpec, SampledToken, Sampler,
+    StopSequences, TokenMask, Vocabulary, prompt_lookup,
 };
 
 // Answers: from text to thinking, answer, and regions.
 pub use crate::answer::{AnswerParser, RegionParser, json_value_range};
+
+// Bindings to other languages: exclusive use of a session, and the message of a panic.
+pub use crate::error::panic_message;
+pub use crate::session::{SessionGuard, SessionUnavailable, SharedSession};

@@ -35,3 +35,18 @@ pub enum StopReason {
     /// The caller's timeout expired.
     Timeout,
 }
+
+impl StopReason {
+    /// The name in snake case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EndOfText => "end_of_text",
+            Self::MaxTokens => "max_tokens",
+            Self::Cancelled => "cancelled",
+            Self::ContextFull => "context_full",
+            Self::StopSequence => "stop_sequence",
+            Self::Loop => "loop",
+            Self::Timeout => "timeout",
+        }
+    }
+}

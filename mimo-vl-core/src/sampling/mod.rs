@@ -3,6 +3,7 @@
 mod filters;
 mod grammar;
 mod loop_detector;
+mod option_table;
 mod options;
 mod prompt_lookup;
 mod random;
@@ -11,6 +12,7 @@ mod stop_sequences;
 
 pub use grammar::{Grammar, GrammarMatcher, TokenMask, Vocabulary};
 pub use loop_detector::LoopDetector;
+pub use option_table::{GENERATION_OPTIONS, OptionKind, OptionSpec};
 pub use options::GenerateOptions;
 pub use prompt_lookup::{MAX_DRAFT_TOKENS, prompt_lookup};
 pub use sampler::{SampledToken, Sampler};

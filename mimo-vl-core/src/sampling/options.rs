@@ -79,180 +79,34 @@ pub struct GenerateOptions {
     /// Keeps the thinking in the conversation for later prompts if `true`. Default `false`.
     pub keep_thinking: bool,
     /// Cancellation, time limit and progress of each call with these options. When the time is over while the answer is
-    /// written, the answer ends with [`StopReason::Timeout`](crate::answer::StopReason::Timeout); before that, the call
+    /// written, the answer ends with [`StopReason::Timeout`](crate::StopReason::Timeout); before that, the call
     /// fails with [`Error::Timeout`].
     pub call: CallOptions,
 }
 
-impl Default for GenerateOptions {
-    fn default() -> Self {
-        Self {
-            max_tokens: 4096,
-            repetition_penalty: 1.0,
-            frequency_penalty: 0.0,
-            presence_penalty: 0.0,
-            logit_bias: Vec::new(),
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            typical_p: 1.0,
-            seed: 0,
-            num_draft_tokens: None,
-            stop: Vec::new(),
-            grammar: None,
-            loop_window: 0,
-            logprobs: None,
-            best_of: 1,
-            thinking_budget: None,
-            keep_thinking: false,
-            call: CallOptions::new(),
-        }
-    }
-}
-
 impl GenerateOptions {
+    call_setters!();
+
     /// The defaults: greedy decoding of at most 4096 tokens.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets [`GenerateOptions::max_tokens`](#structfield.max_tokens).
-    #[must_use]
-    pub fn max_tokens(mut self, max_tokens: usize) -> Self {
-        self.max_tokens = max_tokens;
-        self
-    }
-
-    /// Sets [`GenerateOptions::repetition_penalty`](#structfield.repetition_penalty).
-    #[must_use]
-    pub fn repetition_penalty(mut self, repetition_penalty: f32) -> Self {
-        self.repetition_penalty = repetition_penalty;
-        self
-    }
-
-    /// Sets [`GenerateOptions::temperature`](#structfield.temperature).
-    #[must_use]
-    pub fn temperature(mut self, temperature: f32) -> Self {
-        self.temperature = temperature;
-        self
-    }
-
-    /// Sets [`GenerateOptions::top_k`](#structfield.top_k).
-    #[must_use]
-    pub fn top_k(mut self, top_k: usize) -> Self {
-        self.top_k = top_k;
-        self
-    }
-
-    /// Sets [`GenerateOptions::top_p`](#structfield.top_p).
-    #[must_use]
-    pub fn top_p(mut self, top_p: f32) -> Self {
-        self.top_p = top_p;
-        self
-    }
-
-    /// Sets [`GenerateOptions::min_p`](#structfield.min_p).
-    #[must_use]
-    pub fn min_p(mut self, min_p: f32) -> Self {
-        self.min_p = min_p;
-        self
-    }
-
-    /// Sets [`GenerateOptions::seed`](#structfield.seed).
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Sets [`GenerateOptions::num_draft_tokens`](#structfield.num_draft_tokens).
-    #[must_use]
-    pub fn num_draft_tokens(mut self, tokens: usize) -> Self {
-        self.num_draft_tokens = Some(tokens);
-        self
-    }
-
-    /// Sets [`GenerateOptions::frequency_penalty`](#structfield.frequency_penalty).
-    #[must_use]
-    pub fn frequency_penalty(mut self, frequency_penalty: f32) -> Self {
-        self.frequency_penalty = frequency_penalty;
-        self
-    }
-
-    /// Sets [`GenerateOptions::presence_penalty`](#structfield.presence_penalty).
-    #[must_use]
-    pub fn presence_penalty(mut self, presence_penalty: f32) -> Self {
-        self.presence_penalty = presence_penalty;
-        self
-    }
-
-    /// Adds the bias of one token to [`GenerateOptions::logit_bias`](#structfield.logit_bias).
+    /// Adds a bias to the logit of one token: [`GenerateOptions::logit_bias`](#structfield.logit_bias).
     #[must_use]
     pub fn logit_bias(mut self, token: u32, bias: f32) -> Self {
         self.logit_bias.push((token, bias));
         self
     }
 
-    /// Sets [`GenerateOptions::typical_p`](#structfield.typical_p).
-    #[must_use]
-    pub fn typical_p(mut self, typical_p: f32) -> Self {
-        self.typical_p = typical_p;
-        self
-    }
-
-    /// Adds a stop sequence to [`GenerateOptions::stop`](#structfield.stop).
+    /// Adds a stop sequence: [`GenerateOptions::stop`](#structfield.stop).
     #[must_use]
     pub fn stop(mut self, sequence: impl Into<String>) -> Self {
         self.stop.push(sequence.into());
         self
     }
 
-    /// Sets [`GenerateOptions::grammar`](#structfield.grammar).
-    #[must_use]
-    pub fn grammar(mut self, grammar: Grammar) -> Self {
-        self.grammar = Some(grammar);
-        self
-    }
-
-    /// Sets [`GenerateOptions::loop_window`](#structfield.loop_window).
-    #[must_use]
-    pub fn loop_window(mut self, tokens: usize) -> Self {
-        self.loop_window = tokens;
-        self
-    }
-
-    /// Sets [`GenerateOptions::logprobs`](#structfield.logprobs).
-    #[must_use]
-    pub fn logprobs(mut self, alternatives: usize) -> Self {
-        self.logprobs = Some(alternatives);
-        self
-    }
-
-    call_setters!();
-
-    /// Sets [`GenerateOptions::best_of`](#structfield.best_of).
-    #[must_use]
-    pub fn best_of(mut self, answers: usize) -> Self {
-        self.best_of = answers;
-        self
-    }
-
-    /// Sets [`GenerateOptions::thinking_budget`](#structfield.thinking_budget).
-    #[must_use]
-    pub fn thinking_budget(mut self, tokens: usize) -> Self {
-        self.thinking_budget = Some(tokens);
-        self
-    }
-
-    /// Sets [`GenerateOptions::keep_thinking`](#structfield.keep_thinking).
-    #[must_use]
-    pub fn keep_thinking(mut self, keep: bool) -> Self {
-        self.keep_thinking = keep;
-        self
-    }
-
-    /// The value of `num_draft_tokens` for a device, with its default resolved.
+    /// The number of draft tokens per step on a device: the option, or its default there.
     pub fn draft_tokens_for(&self, device: &str) -> usize {
         self.num_draft_tokens.unwrap_or(if self.temperature == 0.0 && device == "cpu" { MAX_DRAFT_TOKENS } else { 0 })
     }

@@ -24,6 +24,7 @@ mod quantize;
     reason = "the file defines `Session`; each type of this module has a file of its name"
 )]
 mod session;
+mod shared;
 mod stream;
 
 pub use answer::{Answer, MemoryUse, Timings, TokenLogprob};
@@ -32,4 +33,5 @@ pub use model::{LoadOptions, Model};
 pub use plan::{Budget, Plan, PlannedPart};
 pub use quantize::quantize;
 pub use session::Session;
+pub use shared::{SessionGuard, SessionUnavailable, SharedSession};
 pub use stream::Stream;

@@ -1,6 +1,5 @@
 //! The render thread. It keeps panics and endless pages of the renderer away from the caller.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -12,7 +11,7 @@ use super::file;
 use super::options::PdfOptions;
 use super::render::{self, RenderedPage};
 use crate::cancel::TaskControl;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, panic_message};
 
 /// Maximum time for opening a file, and for rendering a page.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -94,13 +93,10 @@ fn run(
 
 /// Turns a panic of `work` into an error: a defect of the renderer that this file triggers.
 fn guard<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(name, &*panic)))
-}
-
-fn panicked(name: &str, payload: &(dyn Any + Send)) -> Error {
-    let message = payload.downcast_ref::<String>().map(String::as_str);
-    let message = message.or_else(|| payload.downcast_ref::<&str>().copied());
-    Error::image(name, format!("it cannot be drawn: {}", message.unwrap_or("the renderer panicked without a message")))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let reason = format!("it cannot be drawn: {}", panic_message(&*payload));
+        Err(Error::image(name, reason))
+    })
 }
 
 /// Receives the next result of the thread, within a time limit and until the call is cancelled.

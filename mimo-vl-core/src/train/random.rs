@@ -1,4 +1,4 @@
-//! The first weights of a model that is trained from nothing.
+//! Random initialization.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
@@ -8,17 +8,20 @@ use crate::config::TensorRole;
 use crate::error::Result;
 use crate::model::parameter_id;
 
-/// Random tensors: norms are 1, biases 0, embeddings have standard deviation `embedding_std`, and matrices
-/// `1/√in`, divided by `√(2·depth)` where they write to the residual stream (Radford et al., 2019).
+/// Random tensors for training from scratch.
+///
+/// Norm weights are 1 and biases 0. Embeddings have the standard deviation `embedding_std`, and matrices `1/√in`,
+/// divided by `√(2 · depth)` where they write to the residual stream (Radford and others, "Language Models are
+/// Unsupervised Multitask Learners", 2019).
 #[derive(Debug, Clone)]
 pub struct RandomSource<B: Backend> {
-    /// Every tensor is a function of its name and this number.
+    /// Random seed. Every tensor is a function of it and of the tensor's name.
     pub seed: u64,
     /// Standard deviation of the token embedding.
     pub embedding_std: f32,
-    /// Layers that add to the residual stream.
+    /// Number of layers that add to the residual stream.
     pub depth: usize,
-    /// Where the tensors go.
+    /// Device of the tensors.
     pub device: B::Device,
 }
 
