@@ -128,7 +128,7 @@ fn requests_join_and_leave_a_running_batch() {
     let mut order = Vec::new();
     let mut late = None;
     while let Some((number, event)) = batch.next() {
-        assert!(batch.len().1 <= 2);
+        assert!(batch.running() <= 2);
         if let Event::End(_) = event.unwrap() {
             order.push(number);
             if number == 1 && late.is_none() {

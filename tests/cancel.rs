@@ -76,9 +76,9 @@ fn moment(index: u64, count: u64, span: u64) -> Duration {
 }
 
 /// Cancels `call` at `count` moments around its start and checks that each cancel ends it: a call whose cancel is lost
-/// runs for much longer than `patience`.
+/// runs for much longer than `time_limit`.
 fn check_that_no_cancel_is_lost(count: u64, span: u64, call: impl Fn(&CancelToken) -> Result<(), Error>) {
-    let patience = Duration::from_secs(60);
+    let time_limit = Duration::from_secs(60);
     for index in 0..count {
         let token = CancelToken::new();
         let (other, ready) = (token.clone(), Arc::new(AtomicU64::new(0)));
@@ -96,14 +96,14 @@ fn check_that_no_cancel_is_lost(count: u64, span: u64, call: impl Fn(&CancelToke
         let start = Instant::now();
         ready.store(1, Ordering::Release);
         let ended = call(&token);
-        assert!(start.elapsed() < patience, "try {index} was not cancelled");
+        assert!(start.elapsed() < time_limit, "try {index} was not cancelled");
         assert!(matches!(ended, Err(Error::Cancelled)), "try {index}: {ended:?}");
         canceller.join().unwrap();
     }
 }
 
 /// Options of an answer that would take minutes.
-fn without_end() -> GenerateOptions {
+fn endless() -> GenerateOptions {
     let options = GenerateOptions::new().max_tokens(30_000);
     model().eos_token_ids().iter().fold(options, |options, &id| options.logit_bias(id, f32::NEG_INFINITY))
 }
@@ -112,17 +112,17 @@ fn without_end() -> GenerateOptions {
 fn no_cancel_is_lost_at_any_moment() {
     let prompt = Prompt::user().text("Count.");
     check_that_no_cancel_is_lost(600, 3_000, |token| {
-        model().session().ask(&prompt, &without_end().cancel(token)).map(drop)
+        model().session().ask(&prompt, &endless().cancel(token)).map(drop)
     });
     check_that_no_cancel_is_lost(200, 3_000, |token| {
         let mut session = model().session();
-        let stream = session.stream(&prompt, &without_end().cancel(token))?;
+        let stream = session.stream(&prompt, &endless().cancel(token))?;
         stream.answer().map(drop)
     });
     check_that_no_cancel_is_lost(200, 3_000, |token| {
         let mut batch: Batch = model().batch(&BatchOptions::new().cancel(token));
-        batch.add(&prompt, &without_end());
-        batch.add(&prompt, &without_end());
+        batch.add(&prompt, &endless());
+        batch.add(&prompt, &endless());
         batch.try_for_each(|(_, event)| event.map(drop))
     });
 }

@@ -250,7 +250,7 @@ fn regions_have_their_page_and_coordinates_in_points() {
         assert_eq!(answer.regions[0].page, Some(index + 2));
     }
     let without_page =
-        Image::keep_rgb(pages[0].image.width(), pages[0].image.height(), pages[0].image.pixels().to_vec());
+        Image::from_rgb_owned(pages[0].image.width(), pages[0].image.height(), pages[0].image.pixels().to_vec());
     let answer = session.ask(&Prompt::user().image(without_page.unwrap()).text("?"), &without_drafts()).unwrap();
     assert_eq!(answer.regions[0].page, None);
     let video = Video::from_frames(pages.iter().map(|page| page.image.clone()).collect(), 1.0).unwrap();

@@ -52,7 +52,7 @@ fn damaged_and_foreign_files_are_typed_errors() {
         }
     };
     for keep in [0, 7, 100, saved.len() / 2, saved.len() - 1] {
-        assert!(reason(&saved[..keep]).starts_with("not a whole saved session"), "{keep} bytes");
+        assert!(reason(&saved[..keep]).starts_with("not a complete saved session"), "{keep} bytes");
     }
     let text = String::from_utf8_lossy(&saved).into_owned();
     let changed = |from: &str, to: &str| {
@@ -66,7 +66,7 @@ fn damaged_and_foreign_files_are_typed_errors() {
     let fingerprint = model().fingerprint();
     assert!(changed(fingerprint, &fingerprint.replace(&fingerprint[..1], "x")).contains("another model"));
     assert!(changed("media.0.features", "media.9.features").contains("missing"));
-    assert!(changed(r#"\"media\":0"#, r#"\"media\":7"#).contains("medium 7"));
+    assert!(changed(r#"\"media\":0"#, r#"\"media\":7"#).contains("media item 7"));
     assert!(changed("user", "boss").contains("boss"));
     let weights = std::fs::read(checkpoint().join("model-00001-of-00002.safetensors")).unwrap();
     assert!(reason(&weights).contains("another kind"));

@@ -290,7 +290,7 @@ fn exif_orientation_is_applied_and_recorded() {
         assert_eq!(seen, shown, "orientation {orientation}");
 
         let transform = preprocess_image(&image, &PreprocessConfig::default()).unwrap().transform;
-        assert_eq!(transform.original, (width, height));
+        assert_eq!(transform.full_size, (width, height));
         assert_eq!(transform.orientation, orientation);
         let (x, y) = transform.to_model(width as f64, height as f64);
         assert_eq!((x, y), (transform.resized.0 as f64, transform.resized.1 as f64));

@@ -63,7 +63,7 @@ fn frames_are_sampled_as_in_the_reference() {
 
 #[test]
 fn frames_of_a_decoder_are_downscaled_one_by_one() {
-    let frame = |level: u8| Ok(Image::keep_rgb(1280, 720, vec![level; 3 * 1280 * 720]).unwrap());
+    let frame = |level: u8| Ok(Image::from_rgb_owned(1280, 720, vec![level; 3 * 1280 * 720]).unwrap());
     let options = VideoOptions::new().max_pixels(300_000);
     let last = Arc::new(Mutex::new((0, 0)));
     let sink = Arc::clone(&last);
@@ -72,13 +72,13 @@ fn frames_of_a_decoder_are_downscaled_one_by_one() {
     let video = Video::from_decoder((0..5).map(frame), 5, 2.5, &reporting).unwrap();
     assert_eq!((video.frames().len(), video.fps(), *last.lock().unwrap()), (5, 2.5, (5, 5)));
     let first = &video.frames()[0];
-    assert_eq!((first.width(), first.height(), first.part()), (728, 392, (1280, 720)));
+    assert_eq!((first.width(), first.height(), first.crop_size()), (728, 392, (1280, 720)));
     assert_eq!(video.frames()[3].pixels()[0], 3);
     assert_eq!(video.timestamps(), [0.0, 0.4, 0.8, 1.2, 1.6]);
     let times = vec![0.0, 0.5, 0.5, 2.0, 7.0];
-    assert_eq!(video.clone().timed(times.clone()).unwrap().timestamps(), times);
+    assert_eq!(video.clone().with_timestamps(times.clone()).unwrap().timestamps(), times);
     for times in [vec![0.0; 4], vec![0.0, 1.0, 0.5, 2.0, 3.0], vec![f64::NAN; 5]] {
-        assert!(matches!(video.clone().timed(times), Err(Error::Option { option: "times", .. })));
+        assert!(matches!(video.clone().with_timestamps(times), Err(Error::Option { option: "timestamps", .. })));
     }
     let check_error = |frames: Vec<Result<Image>>, count, part: &str| {
         let error = Video::from_decoder(frames, count, 2.0, &options).unwrap_err().to_string();
@@ -86,7 +86,7 @@ fn frames_of_a_decoder_are_downscaled_one_by_one() {
     };
     check_error(vec![frame(0), frame(1)], 3, "ends early: 2 of its 3 frames");
     check_error(vec![frame(0), frame(1)], 1, "1 frames were announced, and more come");
-    check_error(vec![frame(0), Image::keep_rgb(2, 2, vec![0; 12])], 2, "2x2 pixels");
+    check_error(vec![frame(0), Image::from_rgb_owned(2, 2, vec![0; 12])], 2, "2x2 pixels");
     check_error(vec![frame(0), Image::open("none.png")], 2, "none.png");
     check_error(vec![], 0, "from 1 to");
     check_error(vec![frame(0)], usize::MAX, "from 1 to");
@@ -112,7 +112,10 @@ fn frames_are_decoded_at_the_size_that_the_model_sees() {
     let path = make(&folder, "large.mp4", &["-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p"]);
     let video = Video::open(&path, &VideoOptions::new().max_pixels(300_000)).unwrap();
     let frame = &video.frames()[0];
-    assert_eq!((frame.width(), frame.height(), frame.part(), frame.whole()), (728, 392, (1280, 720), (1280, 720)));
+    assert_eq!(
+        (frame.width(), frame.height(), frame.crop_size(), frame.full_size()),
+        (728, 392, (1280, 720), (1280, 720))
+    );
     let patches = preprocess_video(&video, &Default::default()).unwrap();
     assert_eq!(patches.transform.resized, (728, 392), "preprocessing does not resize again");
     assert_eq!(patches.transform.to_original(364.0, 196.0), (640.0, 360.0), "coordinates are in pixels of the file");
@@ -158,7 +161,7 @@ fn rotated_videos_are_decoded_upright() {
     let arguments = ["-i", landscape.to_str().unwrap(), "-c", "copy", "-metadata:s:v:0", "rotate=90"];
     let path = make(&folder, "portrait.mov", &arguments);
     let frame = &open(&path, FrameSampling::new()).unwrap().frames()[0].clone();
-    assert_eq!((frame.part(), frame.width() < frame.height()), ((112, 224), true));
+    assert_eq!((frame.crop_size(), frame.width() < frame.height()), ((112, 224), true));
 }
 
 #[test]

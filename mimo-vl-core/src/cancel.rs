@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 /// A flag that cancels the calls it is given to. Clones share the flag.
 ///
 /// A token belongs to a call through the call's options, so a cancel that comes before the call, at its start or during
-/// it has the same effect: the call ends with [`Error::Cancelled`]. A cancelled token stays cancelled; take a new one for
-/// the next call.
+/// it has the same effect: the call ends with [`Error::Cancelled`]. A cancelled token stays cancelled; take a new one
+/// for the next call.
 #[derive(Clone, Default)]
 pub struct CancelToken(Arc<Flag>);
 
@@ -33,23 +33,23 @@ struct Flag {
 }
 
 impl CancelToken {
-    /// A token that is not cancelled.
+    /// Creates a token that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A token that is cancelled alone or together with this one.
+    /// Returns a token that is cancelled with this one, or alone.
     #[must_use]
     pub fn child(&self) -> Self {
         Self(Arc::new(Flag { parent: Some(self.clone()), ..Flag::default() }))
     }
 
-    /// Cancels every call that has this token, now and later. Any thread and any signal handler may call it.
+    /// Cancels every call that has this token, running or future. Any thread and any signal handler may call it.
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// True once this token or its parent was cancelled.
+    /// True if this token or its parent was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Relaxed) || self.0.parent.as_ref().is_some_and(Self::is_cancelled)
     }
@@ -117,7 +117,8 @@ pub enum Stage {
     Load,
     /// Decoding of a video, in frames, or rendering of a PDF file, in pages.
     Decode,
-    /// Images and videos through the vision tower, in blocks. Starts again for media items that do not fit into one pass.
+    /// Images and videos through the vision tower, in blocks. Starts again for media items that do not fit into one
+    /// pass.
     Encode,
     /// The new part of the conversation through the language model, in tokens.
     Prefill,
@@ -135,7 +136,7 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// A function that is called with the progress of a call, on the thread that works. It should return quickly.
+/// A function that receives the progress of a call, on the thread of the work. It should return quickly.
 #[derive(Clone)]
 pub struct ProgressCallback(Arc<dyn Fn(Progress) + Send + Sync>);
 
@@ -161,7 +162,7 @@ impl fmt::Debug for ProgressCallback {
     }
 }
 
-/// Cancellation, time limit and progress of one call: a part of the options of every call that may take long.
+/// Cancellation, time limit and progress of one call. Part of the options of every long call.
 ///
 /// ```
 /// # use mimo_vl_core::{CallOptions, CancelToken};
@@ -176,7 +177,7 @@ pub struct CallOptions {
     pub cancel: CancelToken,
     /// The time that the call may take, from its start. Default `None`: no limit.
     pub timeout: Option<Duration>,
-    /// The function that is told the progress. Default `None`.
+    /// The function that receives the progress. Default `None`.
     pub progress: Option<ProgressCallback>,
 }
 
@@ -221,8 +222,8 @@ impl CallOptions {
 /// The setters `cancel`, `timeout` and `on_progress` of options that have a field `call: CallOptions`.
 macro_rules! call_setters {
     () => {
-        /// Sets the token that cancels the call; the call ends with [`Error::Cancelled`](crate::error::Error::Cancelled).
-        /// Default: one that nobody cancels.
+        /// Sets the token that cancels the call; the call ends with
+        /// [`Error::Cancelled`](crate::error::Error::Cancelled). Default: one that nobody cancels.
         #[must_use]
         pub fn cancel(mut self, token: &crate::cancel::CancelToken) -> Self {
             self.call.cancel = token.clone();
@@ -236,7 +237,7 @@ macro_rules! call_setters {
             self
         }
 
-        /// Sets the function that is told the call's progress, on the thread that works. Default: none.
+        /// Sets the function that receives the call's progress, on the thread of the work. Default: none.
         #[must_use]
         pub fn on_progress(mut self, callback: impl Fn(crate::cancel::Progress) + Send + Sync + 'static) -> Self {
             self.call = self.call.on_progress(callback);
@@ -246,18 +247,18 @@ macro_rules! call_setters {
 }
 pub(crate) use call_setters;
 
-/// The control of a call that is under way: it checks for cancellation and time limit, and reports progress.
+/// The control of a running call: checks for cancellation and the time limit, and reports progress.
 #[derive(Debug, Clone, Default)]
 pub struct TaskControl {
     cancel: CancelToken,
-    /// A second token, of the batch that the call belongs to.
+    /// Token of the batch that the call belongs to.
     outer: Option<CancelToken>,
     deadline: Option<Instant>,
     progress: Option<ProgressCallback>,
 }
 
 impl TaskControl {
-    /// The control of a call with this token only.
+    /// A control with this token, without time limit and reports.
     pub fn with_cancel(token: &CancelToken) -> Self {
         Self { cancel: token.clone(), ..Self::default() }
     }

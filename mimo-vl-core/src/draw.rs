@@ -31,7 +31,7 @@ pub fn draw_regions(image: &Image, regions: &[Region]) -> Result<Image> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let scale = (width.min(height) / PIXELS_PER_SCALE).max(1);
     let mut canvas = Canvas { pixels: image.pixels().to_vec(), width, height };
-    let (offset, part) = (image.offset(), image.part());
+    let (offset, part) = (image.crop_offset(), image.crop_size());
     let names: Vec<String> = regions.iter().enumerate().map(|(index, region)| name(index, region)).collect();
     for (region, name) in regions.iter().zip(&names) {
         let first = names.iter().position(|other| other == name).unwrap_or(0);

@@ -1,10 +1,8 @@
-//! The stages of the model one by one, for programs that bring their own pixels, tensors, logits or network.
+//! The stages of the model, for programs that bring their own pixels, tensors, logits or network.
 //!
-//! In the order of the data: files of a checkpoint, text, pixels, the network and its kernels, tokens, answers. Less
-//! stable than the names at the root of the crate.
+//! The items are grouped by stage, in the order of the data. They are less stable than those at the root of the crate.
 
-pub use crate::answer::{AnswerParser, RegionParser, json_value_range};
-pub use crate::cancel::TaskControl;
+// Checkpoints: files, configuration, and named tensors.
 pub use crate::checkpoint::{
     Checkpoint, CheckpointSource, FloatType, NamedTensor, QuantizedMatrix, QuantizedWriter, TensorId, TensorKind,
     TensorSource, TensorValues, available_memory, check_memory, read_tensor_file, save_bf16, write_tensor_file,
@@ -13,25 +11,41 @@ pub use crate::config::{
     AttentionPart, CheckpointFiles, Component, GenerationConfig, MediaTokenIds, MlpPart, NormPart, PreprocessConfig,
     ProjectorPart, TensorRole, TextConfig, VisionAttentionPart, VisionConfig,
 };
-pub use crate::error::panic_message;
 #[cfg(feature = "hub")]
 pub use crate::hub::is_repo_id;
+
+// Text: the chat template and the tokenizer.
+pub use crate::prompt::{ChatTemplate, StreamDecoder, Tokenizer, strip_thinking};
+
+// Pixels: frame sampling, resizing, and patches.
+pub use crate::media::{Bicubic, SampledFrames, frame_pixels, resize, sample_frames, smart_resize};
+pub use crate::preprocess::{Grid, Layout, Patches, image_layout, preprocess_image, preprocess_video, video_layout};
+
+// Kernels: the operations of a backend, and quantized matrices.
 pub use crate::kernels::{
     Int8Rows, Kernels, Mask, QuantizationError, QuantizedData, QuantizedWeight, SimdLevel, cores, quantize_matrix,
     repack_matrix, rotate_half_matrix,
 };
-pub use crate::media::{Bicubic, SampledFrames, frame_pixels, resize, sample_frames, smart_resize};
+pub use crate::quant::{Bits, Codebook, Divergence, PANEL_ROWS, QuantFormat, quant_format};
+
+// The network: its layers, the vision tower, the language model, and both as one engine on a device.
+pub use crate::cancel::TaskControl;
 pub use crate::model::{
     Engine, EngineOptions, Features, GatedMlp, KvCache, LanguageModel, Linear, MergedLinear, ModelInput,
     PlaceholderRange, PrefillInput, Projector, RmsNorm, RopeTable, Sequence, Step, VisionLanguageModel, VisionTower,
     WindowOrder, WithBackend, build_input, dispatch, load_engine, merge_embeddings, mrope_table, parameter,
     parameter_id, vision_rope_table, window_order,
 };
-pub use crate::preprocess::{Grid, Layout, Patches, image_layout, preprocess_image, preprocess_video, video_layout};
-pub use crate::prompt::{ChatTemplate, StreamDecoder, Tokenizer, strip_thinking};
-pub use crate::quant::{Bits, Codebook, Divergence, PANEL_ROWS, QuantFormat, quant_format};
+
+// Sampling: from logits to tokens.
 pub use crate::sampling::{
     GENERATION_OPTIONS, GrammarMatcher, LoopDetector, MAX_DRAFT_TOKENS, OptionKind, OptionSpec, SampledToken, Sampler,
     StopSequences, TokenMask, Vocabulary, prompt_lookup,
 };
+
+// Answers: from text to thinking, answer, and regions.
+pub use crate::answer::{AnswerParser, RegionParser, json_value_range};
+
+// Bindings to other languages: exclusive use of a session, and the message of a panic.
+pub use crate::error::panic_message;
 pub use crate::session::{SessionGuard, SessionUnavailable, SharedSession};

@@ -1,7 +1,7 @@
-//! MiMo-VL, the vision-language model, inside your program: open an image, ask a question, get an answer.
+//! The vision-language model MiMo-VL in your program: open an image, ask about it, and get an answer.
 //!
 //! ```no_run
-//! use mimo_vl_core::{Event, GenerateOptions, Image, LoadOptions, Model, Prompt, Thinking};
+//! use mimo_vl_core::{CancelToken, Event, GenerateOptions, Image, LoadOptions, Model, Prompt, Thinking};
 //!
 //! # fn main() -> mimo_vl_core::Result<()> {
 //! let model = Model::load("path/to/checkpoint", &LoadOptions::new().device("cpu"))?;
@@ -12,9 +12,12 @@
 //! let answer = session.ask(&prompt, &GenerateOptions::new().max_tokens(256))?;
 //! println!("{}", answer.text);
 //!
-//! // The next question knows the picture and the first answer; this time the answer is read as it comes.
-//! let prompt = Prompt::user().text("And how was it worked out?");
-//! for event in session.stream(&prompt, &GenerateOptions::new())? {
+//! // The next prompt continues the conversation. This answer is read while it is generated, and any thread may cancel
+//! it
+//! // with a clone of the token.
+//! let cancel = CancelToken::new();
+//! let prompt = Prompt::user().text("How was it calculated?");
+//! for event in session.stream(&prompt, &GenerateOptions::new().cancel(&cancel))? {
 //!     match event? {
 //!         Event::Thinking(text) => eprint!("{text}"),
 //!         Event::Text(text) => print!("{text}"),
@@ -26,18 +29,18 @@
 //! # }
 //! ```
 //!
-//! - A [`Model`] is loaded once, from a checkpoint directory in the layout of the hub, onto a device: `cpu`, `ndarray`
-//!   or `cuda:0`, as far as the crate's features of these names (`flex` for `cpu`) are switched on. Clones share it,
-//!   and threads may use it at once.
-//! - A [`Session`] is one conversation. It keeps what was said, and what earlier turns computed of the beginning that
-//!   the next one shares with them.
-//! - A [`Prompt`] is what one call adds: text, [`Image`]s and [`Video`]s in the order in which the model sees them.
-//! - A [`Stream`] gives the answer as [`Event`]s; a [`CancelToken`] handle stops it from another thread.
-//! - Every failure is an [`Error`], sorted by what the caller can do about it; bad input never panics.
+//! - A [`Model`] is loaded once from a checkpoint, onto a device: `cpu`, `ndarray` or `cuda:0`, if the feature of that
+//!   name (`flex` for `cpu`) is enabled. Clones share it, and several threads may use it at once.
+//! - A [`Session`] is one conversation. It holds the messages and a cache of keys and values, so that each prompt
+//!   computes only what is new.
+//! - A [`Prompt`] is the content that one call adds: text, [`Image`]s and [`Video`]s, in the order in which the model
+//!   sees them.
+//! - A [`Stream`] yields the [`Event`]s of an answer. A [`Batch`] answers several prompts at once.
+//! - Options of long calls take a [`CancelToken`], a time limit and a function for [`Progress`].
+//! - Every failure is an [`Error`], classified by what the caller can do about it. Invalid input never panics.
 //!
-//! The nouns below are all that most programs need. [`gui`] has the actions of agents, [`score`] the measures of
-//! benchmarks, `train` (a feature) the training, and [`expert`] the stages of the model one by one, for programs that
-//! bring their own tensors.
+//! [`gui`] has the actions of GUI agents, [`score`] the metrics of benchmarks, `train` (a feature) the training, and
+//! [`expert`] the stages of the model for programs that bring their own tensors.
 
 mod answer;
 mod cancel;

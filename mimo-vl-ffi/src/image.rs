@@ -151,7 +151,7 @@ pub unsafe extern "C" fn mimo_vl_image_from_borrowed_rgb(
             let accepted = Arc::new(AtomicBool::new(false));
             let borrowed =
                 BorrowedPixels { pixels, release, user_data: UserData(user_data), accepted: accepted.clone() };
-            let image = mimo_vl_core::Image::keep_rgb(width, height, borrowed)?;
+            let image = mimo_vl_core::Image::from_rgb_owned(width, height, borrowed)?;
             accepted.store(true, Ordering::Relaxed);
             Ok(Image(image))
         })

@@ -53,7 +53,7 @@ pub struct Coordinates<const N: usize> {
 
 impl<const N: usize> Coordinates<N> {
     fn new(model: [f64; N], transform: &Transform) -> Self {
-        let [(left, top), (right, bottom)] = transform.seen();
+        let [(left, top), (right, bottom)] = transform.crop_corners();
         let mut clamped = false;
         let mut pixels = model;
         for point in pixels.chunks_exact_mut(2) {
@@ -71,9 +71,9 @@ impl<const N: usize> Coordinates<N> {
                 }
             }
         }
-        let size = [transform.original.0 as f64, transform.original.1 as f64];
+        let size = [transform.full_size.0 as f64, transform.full_size.1 as f64];
         let normalized = std::array::from_fn(|index| pixels[index] / size[index % 2]);
-        let page = transform.page.map(|page| page.place(pixels));
+        let page = transform.page.map(|page| page.map(pixels));
         Self { model, pixels, normalized, page, clamped }
     }
 }

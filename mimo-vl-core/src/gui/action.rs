@@ -319,7 +319,7 @@ impl Action {
     /// Converts from the model's pixels to those of the caller's screenshot, clamped to the part that the model saw.
     #[must_use]
     pub fn to_original(&self, transform: &Transform) -> Self {
-        let [(left, top), (right, bottom)] = transform.seen();
+        let [(left, top), (right, bottom)] = transform.crop_corners();
         self.map(|[x, y]| {
             let (x, y) = transform.to_original(x, y);
             [x.clamp(left, right), y.clamp(top, bottom)]

@@ -76,7 +76,7 @@ pub fn zoom_crop(screenshot: &Image, [x, y]: [f64; 2], zoom: f64) -> Result<Imag
         let start = (center - f64::from(part) / 2.0).round().clamp(0.0, f64::from(size - part));
         (start as u32, part)
     };
-    let (offset, part) = (screenshot.offset(), screenshot.part());
+    let (offset, part) = (screenshot.crop_offset(), screenshot.crop_size());
     let local = |at: f64, start: u32, size: u32, part: u32| (at - f64::from(start)) * f64::from(size) / f64::from(part);
     let (left, width) = side(local(x, offset.0, screenshot.width(), part.0), screenshot.width());
     let (top, height) = side(local(y, offset.1, screenshot.height(), part.1), screenshot.height());
@@ -109,14 +109,14 @@ mod tests {
         let screenshot = Image::from_rgb(100, 50, 300, &vec![7; 100 * 50 * 3]).unwrap();
         let part = |center, zoom| {
             let part = zoom_crop(&screenshot, center, zoom).unwrap();
-            (part.offset(), part.width(), part.height(), part.whole())
+            (part.crop_offset(), part.width(), part.height(), part.full_size())
         };
         assert_eq!(part([50.0, 25.0], 2.0), ((25, 13), 50, 25, (100, 50)));
         assert_eq!(part([0.0, 0.0], 4.0), ((0, 0), 25, 13, (100, 50)));
         assert_eq!(part([999.0, 49.0], 4.0), ((75, 37), 25, 13, (100, 50)));
         assert_eq!(part([5.0, 5.0], 1e9), ((5, 5), 1, 1, (100, 50)));
         let twice = zoom_crop(&zoom_crop(&screenshot, [60.0, 30.0], 2.0).unwrap(), [60.0, 30.0], 2.0).unwrap();
-        assert_eq!((twice.offset(), twice.width(), twice.height()), ((48, 24), 25, 13));
+        assert_eq!((twice.crop_offset(), twice.width(), twice.height()), ((48, 24), 25, 13));
         for zoom in [0.5, f64::NAN, f64::INFINITY] {
             assert!(matches!(zoom_crop(&screenshot, [0.0, 0.0], zoom), Err(Error::Option { option: "zoom", .. })));
         }

@@ -1,87 +1,91 @@
-//! Which frames of a video to look at, and how large they may be. Pure arithmetic, after qwen-vl-utils.
+//! Frame sampling: the frames that are taken from a video, and their maximum size. The arithmetic of qwen-vl-utils.
 
 use super::image::Image;
-use super::smart_resize::{PixelLimits, target_size};
+use super::pixel_limits::PixelLimits;
+use super::smart_resize::target_size;
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
 
-/// Fewest pixels of a video frame.
+/// Default minimum of pixels of a video frame.
 const MIN_FRAME_PIXELS: usize = 128 * 28 * 28;
-/// Pixels that all frames of a video together may have: nine tenths of a context of 128,000 tokens.
+/// Default maximum of pixels of all frames of a video together: nine tenths of a context of 128,000 tokens.
 pub(crate) const MAX_VIDEO_PIXELS: f64 = 128_000.0 * 28.0 * 28.0 * 0.9;
 
-/// Two frames share one step in time, so their number is even.
+/// Frames per step in time; the number of frames is a multiple of it.
 const FRAME_FACTOR: usize = 2;
-/// Frames taken from a second of video.
+/// Default frames per second of video.
 const FPS: f64 = 2.0;
-/// Fewest and most frames taken from a video.
+/// Default minimum of frames.
 const MIN_FRAMES: usize = 4;
+/// Default maximum of frames.
 const MAX_FRAMES: usize = 768;
-/// Most pixels of a frame, however few frames there are.
-const FRAME_MAX_PIXELS: f64 = 768.0 * 28.0 * 28.0;
-/// What a frame may have however many frames there are: 1.05 times the fewest pixels, cut to a whole number.
-const FRAME_FLOOR_PIXELS: f64 = 105_369.0;
+/// Maximum pixels of a frame, however few frames there are.
+const MAX_FRAME_PIXELS: f64 = 768.0 * 28.0 * 28.0;
+/// Maximum pixels of a frame, however many frames there are: 1.05 times the default minimum, truncated.
+const MIN_FRAME_BUDGET: f64 = 105_369.0;
 
-/// How to pick frames from a video: by default 2 a second, at least 4 and at most 768.
+/// Choice of frames of a video: by default 2 per second, at least 4 and at most 768.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct FrameSampling {
-    /// Exactly this many frames, rounded to even (a half to the multiple of 4); the other counts are then not used.
+    /// Number of frames, rounded to even (a half to the multiple of 4). The other counts are then ignored. Default
+    /// `None`.
     pub frames: Option<usize>,
-    /// Frames to take from a second of video.
+    /// Frames per second of video, above 0. Default 2.
     pub fps: Option<f64>,
-    /// Fewest frames, rounded up to even.
+    /// Minimum number of frames, rounded up to even. Default 4.
     pub min_frames: Option<usize>,
-    /// Most frames, rounded down to even; they hold against the fewest, too, as the reference has it.
+    /// Maximum number of frames, rounded down to even. It takes precedence over the minimum, as in the reference.
+    /// Default 768.
     pub max_frames: Option<usize>,
-    /// Where to start, in seconds from the video's beginning.
+    /// Start of the sampled range, in seconds from the start of the video. Default 0.
     pub start: Option<f64>,
-    /// Where to stop, in seconds from the video's beginning.
+    /// End of the sampled range, in seconds from the start of the video. Default: the end of the video.
     pub end: Option<f64>,
 }
 
 impl FrameSampling {
-    /// The default: 2 frames a second, at least 4 and at most 768, of the whole video.
+    /// The defaults: 2 frames per second of the entire video, at least 4 and at most 768.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Take exactly this many frames, rounded to even.
+    /// Sets [`FrameSampling::frames`](#structfield.frames).
     #[must_use]
     pub fn frames(mut self, frames: usize) -> Self {
         self.frames = Some(frames);
         self
     }
 
-    /// Take this many frames from a second of video.
+    /// Sets [`FrameSampling::fps`](#structfield.fps).
     #[must_use]
     pub fn fps(mut self, fps: f64) -> Self {
         self.fps = Some(fps);
         self
     }
 
-    /// Take at least this many frames.
+    /// Sets [`FrameSampling::min_frames`](#structfield.min_frames).
     #[must_use]
     pub fn min_frames(mut self, frames: usize) -> Self {
         self.min_frames = Some(frames);
         self
     }
 
-    /// Take at most this many frames.
+    /// Sets [`FrameSampling::max_frames`](#structfield.max_frames).
     #[must_use]
     pub fn max_frames(mut self, frames: usize) -> Self {
         self.max_frames = Some(frames);
         self
     }
 
-    /// Start this many seconds after the video's beginning.
+    /// Sets [`FrameSampling::start`](#structfield.start).
     #[must_use]
     pub fn start(mut self, seconds: f64) -> Self {
         self.start = Some(seconds);
         self
     }
 
-    /// Stop this many seconds after the video's beginning.
+    /// Sets [`FrameSampling::end`](#structfield.end).
     #[must_use]
     pub fn end(mut self, seconds: f64) -> Self {
         self.end = Some(seconds);
@@ -89,28 +93,30 @@ impl FrameSampling {
     }
 }
 
-/// The frames that were picked.
+/// The frames that [`sample_frames`] chose.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SampledFrames {
-    /// Their numbers in the video, ascending, an even count.
+    /// Indices of the frames in the video, from 0, ascending, an even number of them.
     pub indices: Vec<usize>,
-    /// How many of them make one second: the rate that belongs to [`crate::media::Video::from_frames`].
+    /// Rate of the chosen frames, in frames per second: the argument of
+    /// [`Video::from_frames`](crate::Video::from_frames).
     pub fps: f64,
 }
 
 impl SampledFrames {
-    /// Seconds between two steps in time.
+    /// Seconds per step in time, of two frames.
     pub fn second_per_grid(&self) -> f64 {
         FRAME_FACTOR as f64 / self.fps
     }
 }
 
-/// Pick frames, evenly spaced from the first to the last, from a video of `total` frames at `video_fps`.
+/// Chooses frames, evenly spaced from the first to the last, of a video of `total` frames at `video_fps` frames per
+/// second.
 ///
 /// # Errors
-/// [`Error::Option`] when a rate or a time is not usable, when `start` does not lie before `end`, and when fewer
-/// than 2 frames, or more than there are, would be picked.
+/// [`Error::Option`] when a rate or a time is invalid, `start` does not lie before `end`, or the number of frames is
+/// below 2 or above `total`.
 pub fn sample_frames(total: usize, video_fps: f64, sampling: &FrameSampling) -> Result<SampledFrames> {
     positive("video_fps", video_fps)?;
     let (first, last) = range(total, video_fps, sampling)?;
@@ -122,13 +128,13 @@ pub fn sample_frames(total: usize, video_fps: f64, sampling: &FrameSampling) -> 
     })
 }
 
-/// Most pixels of each of `frames` frames that share `total_pixels`.
+/// Returns the maximum number of pixels of each of `frames` frames that share `total_pixels`.
 ///
-/// Half of the frames share each step in time, so a frame gets twice its part; never more than 768 tokens, and
-/// never less than 1.05 times the fewest pixels of a frame, even when that breaks the budget.
+/// Two frames share each step in time, so a frame gets twice its share. The result is at most 768 tokens, and at least
+/// 1.05 times the default minimum of a frame, even if that exceeds the budget.
 pub fn frame_pixels(frames: usize, total_pixels: f64) -> f64 {
-    let part = total_pixels / frames.max(1) as f64 * FRAME_FACTOR as f64;
-    part.clamp(FRAME_FLOOR_PIXELS, FRAME_MAX_PIXELS)
+    let share = total_pixels / frames.max(1) as f64 * FRAME_FACTOR as f64;
+    share.clamp(MIN_FRAME_BUDGET, MAX_FRAME_PIXELS)
 }
 
 fn positive(option: &'static str, value: f64) -> Result<()> {
@@ -139,7 +145,7 @@ fn positive(option: &'static str, value: f64) -> Result<()> {
     }
 }
 
-/// First and last frame of the stretch between `start` and `end`.
+/// First and last frame of the range between `start` and `end`.
 fn range(total: usize, video_fps: f64, sampling: &FrameSampling) -> Result<(usize, usize)> {
     let Some(last) = total.checked_sub(1) else {
         return Err(Error::option("total", "the video has no frames"));
@@ -165,7 +171,7 @@ fn range(total: usize, video_fps: f64, sampling: &FrameSampling) -> Result<(usiz
     Ok((start, end))
 }
 
-/// How many frames to pick from `total`.
+/// Number of frames to choose from `total`.
 fn count(total: usize, video_fps: f64, sampling: &FrameSampling) -> Result<usize> {
     let factor = FRAME_FACTOR as f64;
     let wanted = if let Some(frames) = sampling.frames {
@@ -181,7 +187,7 @@ fn count(total: usize, video_fps: f64, sampling: &FrameSampling) -> Result<usize
     if wanted < factor || wanted > total as f64 {
         return Err(Error::option(
             "frames",
-            format!("{wanted} frames were asked of {total}; from {FRAME_FACTOR} to all of them can be taken"),
+            format!("{wanted} frames of {total}; it must lie between {FRAME_FACTOR} and {total}"),
         ));
     }
     Ok(wanted as usize)
@@ -189,7 +195,7 @@ fn count(total: usize, video_fps: f64, sampling: &FrameSampling) -> Result<usize
 
 /// Element `index` of `count` evenly spaced frames, rounded, a half to even.
 ///
-/// In 32-bit floats from whichever end is nearer, as torch's `linspace`: in long videos 64 bits pick other frames.
+/// Computed in 32-bit floats from the nearer end, as `torch.linspace` does: in long videos 64 bits give other frames.
 fn spaced(first: usize, last: usize, count: usize, index: usize) -> usize {
     let step = (last as f32 - first as f32) / (count - 1) as f32;
     let at = if index < count / 2 {
@@ -200,23 +206,23 @@ fn spaced(first: usize, last: usize, count: usize, index: usize) -> usize {
     at.round_ties_even() as usize
 }
 
-/// The height and width at which the model sees each of `count` frames like `first`, with the caller's fewest and most
-/// pixels of a frame, and most of all together.
+/// Returns the height and width to which each of `count` frames like `first` is resized, with the caller's limits of a
+/// frame, and of all frames together.
 ///
 /// # Errors
-/// [`Error::Image`] as for [`image()`].
+/// [`Error::Image`] when the sides differ by more than a factor of 200, or the limits contradict each other.
 pub(crate) fn frame_size(
     first: &Image,
     count: usize,
-    (min, max): (Option<u32>, Option<u32>),
-    total: Option<u64>,
+    limits: PixelLimits,
+    total_pixels: Option<u64>,
     config: &PreprocessConfig,
 ) -> Result<(usize, usize)> {
     let count = count.next_multiple_of(config.temporal_patch_size);
-    let most = frame_pixels(count, total.map_or(MAX_VIDEO_PIXELS, |total| total as f64));
-    let max = max.map(|max| max.min(most as u32));
-    let limits = PixelLimits::new(min, max, MIN_FRAME_PIXELS, most);
-    limits
-        .and_then(|limits| target_size(first.height() as usize, first.width() as usize, config.factor(), limits))
+    let share = frame_pixels(count, total_pixels.map_or(MAX_VIDEO_PIXELS, |total| total as f64));
+    let limits = PixelLimits { max: limits.max.map(|max| max.min(share as u32)), ..limits };
+    let range = limits.resolve(MIN_FRAME_PIXELS, share);
+    range
+        .and_then(|range| target_size(first.height() as usize, first.width() as usize, config.factor(), range))
         .map_err(|reason| Error::image(format!("video of frames like {}", first.name()), reason))
 }

@@ -6,22 +6,23 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// How finely the weights of the bicubic kernel are rounded, and so whose bytes come out.
+/// The library whose bicubic arithmetic is reproduced byte for byte: they differ in the rounding of the kernel's
+/// weights.
 ///
-/// The reference resizes pictures with Pillow and video frames with torchvision. Both do the same otherwise.
+/// The reference resizes images with Pillow and video frames with torchvision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bicubic {
-    /// WeightFormat in steps of 2⁻²², as Pillow (before 13) has them.
+    /// Weights in steps of 2⁻²², as in Pillow before version 13.
     Pillow,
-    /// WeightFormat in the finest steps with which the largest fits 16 bits, as torchvision has them on 8-bit tensors.
+    /// Weights in the finest steps with which the largest weight fits 16 bits, as in torchvision on 8-bit tensors.
     Torchvision,
 }
 
-/// Resize tight RGB pixels, `[height, width, 3]`, to (`new_height`, `new_width`).
+/// Resizes RGB pixels without gaps between the rows, `[height, width, 3]`, to (`new_height`, `new_width`).
 ///
-/// The kernel is the bicubic of Keys with a = −0.5, widened by the factor of a reduction. It runs along the rows
-/// and then along the columns, and the values are rounded to 8 bits after each. An axis that keeps its size is
-/// left alone: the kernel would not change a byte. Pixels that have the size already are borrowed.
+/// The kernel is the cubic convolution of Keys with a = −0.5, widened by the scale factor when an axis shrinks. It runs
+/// along the rows and then along the columns, and the values are rounded to 8 bits after each. An axis of unchanged
+/// size is skipped: the kernel would not change a byte. Pixels of unchanged size are borrowed.
 ///
 /// # Errors
 /// [`Error::Internal`] when `pixels` does not hold `3 * height * width` bytes or a side is 0.
@@ -48,11 +49,11 @@ pub fn resize<'a>(
     Ok(resized)
 }
 
-/// What every output of one axis is made of.
+/// The inputs and weights of every output along one axis.
 struct Taps {
-    /// For every output: its first input, and where its weights lie.
+    /// First input of every output, and the range of its weights.
     spans: Vec<(usize, std::ops::Range<usize>)>,
-    /// Multiples of 2^−`bits`.
+    /// Weights in multiples of 2^−`bits`.
     weights: Vec<i32>,
     bits: u32,
 }
@@ -74,20 +75,20 @@ impl Taps {
             spans.push((first, start..exact.len()));
         }
         let bits = match bicubic {
-            Bicubic::Pillow => PICTURE_BITS,
-            Bicubic::Torchvision => frame_bits(&exact),
+            Bicubic::Pillow => PILLOW_BITS,
+            Bicubic::Torchvision => torchvision_bits(&exact),
         };
         let unit = f64::from(1 << bits);
         let weights = exact.iter().map(|weight| (weight * unit + 0.5_f64.copysign(*weight)) as i32).collect();
         Self { spans, weights, bits }
     }
 
-    /// Each output's first input and its weights.
+    /// The first input and the weights of every output.
     fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
         self.spans.iter().map(|(first, range)| (*first, &self.weights[range.clone()]))
     }
 
-    /// What a sum starts from, so that dropping its fraction rounds it.
+    /// Initial value of a sum: with it, dropping the fraction rounds to nearest.
     fn half(&self) -> i32 {
         1 << (self.bits - 1)
     }
@@ -97,14 +98,14 @@ impl Taps {
     }
 }
 
-/// 32 bits less 8 for the value and 2 for weights beyond 1 and below 0.
-const PICTURE_BITS: u32 = 22;
+/// Fraction bits of Pillow's weights: 32 bits less 8 for the value and 2 for weights above 1 and below 0.
+const PILLOW_BITS: u32 = 22;
 
-/// The most fraction bits with which the largest weight still fits a signed 16-bit number.
-fn frame_bits(weights: &[f64]) -> u32 {
+/// Fraction bits of torchvision's weights: as many as let the largest weight fit a signed 16-bit number.
+fn torchvision_bits(weights: &[f64]) -> u32 {
     let largest = weights.iter().copied().fold(0.0, f64::max);
     let fits = |bits: &u32| (0.5 + largest * f64::from(1 << (bits + 1))) < f64::from(1 << 15);
-    (0..PICTURE_BITS).find(|bits| !fits(bits)).unwrap_or(PICTURE_BITS)
+    (0..PILLOW_BITS).find(|bits| !fits(bits)).unwrap_or(PILLOW_BITS)
 }
 
 /// The cubic convolution kernel (Keys 1981) with a = −0.5, at a distance of `x` samples.

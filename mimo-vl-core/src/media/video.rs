@@ -1,29 +1,31 @@
-//! A video of the prompt: frames that the caller has already picked, and how fast they follow each other.
+//! A video: sampled frames and their times.
 
 use std::time::Duration;
 
 use super::image::Image;
+use super::pixel_limits::PixelLimits;
 use crate::error::{Error, Result};
 
-/// Frames of equal size, a fixed time apart. Clones share the pixels.
+/// Frames of equal size, in the order of time. Clones share the pixels.
 #[derive(Debug, Clone)]
 pub struct Video {
     frames: Vec<Image>,
     fps: f64,
-    times: Option<Vec<f64>>,
+    /// Seconds of each frame; `None` for evenly spaced frames.
+    timestamps: Option<Vec<f64>>,
+    /// Maximum pixels of all frames together.
     total_pixels: Option<u64>,
-    min_pixels: Option<u32>,
-    max_pixels: Option<u32>,
-    /// How long reading and decoding took.
-    decoding: Duration,
+    /// Limits of each frame.
+    limits: PixelLimits,
+    decode_time: Duration,
 }
 
 impl Video {
-    /// A video of `frames`, `fps` of which make one second.
+    /// Creates a video from sampled frames.
     ///
-    /// `fps` is the rate of the frames given, not of the file that they were picked from. Two frames share one
-    /// step in time; after an odd number the last is repeated. One frame is allowed. Limits of pixels set on the
-    /// frames themselves are not used: set them on the video.
+    /// `fps` is the rate of `frames`, in frames per second, not that of the file that they were sampled from. Two
+    /// frames share one step in time; the last of an odd number is repeated. One frame is allowed. Pixel limits of the
+    /// frames themselves are ignored: set them on the video.
     ///
     /// # Errors
     /// [`Error::Image`] when there is no frame or a frame differs in size from the first; [`Error::Option`] when
@@ -33,7 +35,7 @@ impl Video {
         let Some(first) = frames.first() else {
             return Err(Error::image("video", "it has no frames; at least 1 is needed"));
         };
-        let decoding = frames.iter().map(Image::decoding).sum();
+        let decode_time = frames.iter().map(Image::decode_time).sum();
         let size = (first.width(), first.height());
         for (index, frame) in frames.iter().enumerate() {
             if (frame.width(), frame.height()) != size {
@@ -44,28 +46,30 @@ impl Video {
                 ));
             }
         }
-        Ok(Self { frames, fps, times: None, total_pixels: None, min_pixels: None, max_pixels: None, decoding })
+        Ok(Self { frames, fps, timestamps: None, total_pixels: None, limits: PixelLimits::default(), decode_time })
     }
 
-    /// Enlarge every frame to at least `pixels` pixels before it is cut into patches.
+    /// Sets the minimum number of pixels of a frame: smaller frames are enlarged to it before they are split into
+    /// patches. Default: 128 tokens of 784 pixels.
     #[must_use]
     pub fn min_pixels(mut self, pixels: u32) -> Self {
-        self.min_pixels = Some(pixels);
+        self.limits.min = Some(pixels);
         self
     }
 
-    /// Shrink the frames so that all together have at most `pixels` pixels, but each at least 134 tokens. Without it they may
-    /// have nine tenths of a context of 128,000 tokens.
+    /// Sets the maximum number of pixels of all frames together: the frames are shrunk to it, but to no less than 134
+    /// tokens each. Default: nine tenths of a context of 128,000 tokens.
     #[must_use]
     pub fn total_pixels(mut self, pixels: u64) -> Self {
         self.total_pixels = Some(pixels);
         self
     }
 
-    /// Shrink every frame to at most `pixels` pixels, and to its part of all pixels.
+    /// Sets the maximum number of pixels of a frame, beside its share of [`total_pixels`](Self::total_pixels). Default:
+    /// 768 tokens.
     #[must_use]
     pub fn max_pixels(mut self, pixels: u32) -> Self {
-        self.max_pixels = Some(pixels);
+        self.limits.max = Some(pixels);
         self
     }
 
@@ -74,75 +78,69 @@ impl Video {
         &self.frames
     }
 
-    /// How many of the frames make one second.
+    /// Frames per second.
     pub fn fps(&self) -> f64 {
         self.fps
     }
 
-    /// When each frame is shown, in seconds: as the file says, or as the rate says for frames that the caller gave.
+    /// Time of each frame, in seconds: from the file, or computed from the rate for frames of the caller.
     pub fn timestamps(&self) -> Vec<f64> {
         let even = || (0..self.frames.len()).map(|index| index as f64 / self.fps).collect();
-        self.times.clone().unwrap_or_else(even)
+        self.timestamps.clone().unwrap_or_else(even)
     }
 
-    /// With the time at which each frame is shown, in seconds, where they are not evenly spaced.
+    /// Sets the time of each frame, in seconds, for frames that are not evenly spaced.
     ///
     /// # Errors
-    /// [`Error::Option`] when they are not as many as frames, or not finite numbers that ascend.
-    pub fn timed(self, times: Vec<f64>) -> Result<Self> {
-        let (given, frames) = (times.len(), self.frames.len());
-        if given != frames {
-            return Err(Error::option("times", format!("{given} times for {frames} frames")));
+    /// [`Error::Option`] when their number differs from that of the frames, or they are not finite and ascending.
+    pub fn with_timestamps(self, timestamps: Vec<f64>) -> Result<Self> {
+        let (count, frames) = (timestamps.len(), self.frames.len());
+        if count != frames {
+            return Err(Error::option("timestamps", format!("{count} times for {frames} frames")));
         }
-        if !times.iter().all(|time| time.is_finite()) || !times.is_sorted() {
-            return Err(Error::option("times", "they must be finite numbers, none smaller than the one before"));
+        if !timestamps.iter().all(|time| time.is_finite()) || !timestamps.is_sorted() {
+            return Err(Error::option("timestamps", "they must be finite numbers, none smaller than the one before"));
         }
-        Ok(Self { times: Some(times), ..self })
+        Ok(Self { timestamps: Some(timestamps), ..self })
     }
 
-    /// How long reading and decoding took; zero for frames whose pixels the caller gave.
-    pub(crate) fn decoding(&self) -> Duration {
-        self.decoding
+    /// Time that reading and decoding took; zero for the caller's pixels.
+    pub(crate) fn decode_time(&self) -> Duration {
+        self.decode_time
     }
 
-    /// With the time that reading and decoding took.
-    pub(crate) fn decoded_in(self, decoding: Duration) -> Self {
-        Self { decoding, ..self }
+    pub(crate) fn with_decode_time(self, decode_time: Duration) -> Self {
+        Self { decode_time, ..self }
     }
 
-    /// The times that the file gave.
-    pub(crate) fn own_times(&self) -> Option<&[f64]> {
-        self.times.as_deref()
+    /// Times from the file or the caller; `None` for evenly spaced frames.
+    pub(crate) fn explicit_timestamps(&self) -> Option<&[f64]> {
+        self.timestamps.as_deref()
     }
 
-    /// With these limits of all frames and of each.
-    pub(crate) fn with_limits(self, total_pixels: Option<u64>, max_pixels: Option<u32>) -> Self {
-        Self { total_pixels, max_pixels, ..self }
+    /// Sets all limits.
+    pub(crate) fn with_limits(self, total_pixels: Option<u64>, limits: PixelLimits) -> Self {
+        Self { total_pixels, limits, ..self }
     }
 
-    /// With the times and the fewest pixels of a frame that it had.
-    pub(crate) fn with_times(self, times: Option<Vec<f64>>, min_pixels: Option<u32>) -> Self {
-        Self { times, min_pixels, ..self }
+    /// The same video with at most `max` pixels per frame; its minimum is lowered to that.
+    pub(crate) fn limit_pixels(mut self, max: u32) -> Self {
+        self.limits = self.limits.limited_to(max);
+        self
     }
 
-    /// At most `pixels` pixels, whatever the least was.
-    pub(crate) fn at_most(mut self, pixels: u32) -> Self {
-        self.min_pixels = self.min_pixels.map(|least| least.min(pixels));
-        self.max_pixels(pixels)
-    }
-
-    /// The limit of all frames that the caller set.
+    /// Maximum pixels of all frames together that the caller set.
     pub(crate) fn budget(&self) -> Option<u64> {
         self.total_pixels
     }
 
-    /// The limits that the caller set for every frame: fewest and most pixels.
-    pub(crate) fn limits(&self) -> (Option<u32>, Option<u32>) {
-        (self.min_pixels, self.max_pixels)
+    /// Limits of each frame that the caller set.
+    pub(crate) fn limits(&self) -> PixelLimits {
+        self.limits
     }
 }
 
-/// Pass when it is a rate of frames.
+/// Returns an error unless `fps` is a frame rate.
 pub(crate) fn check_fps(fps: f64) -> Result<()> {
     if fps.is_finite() && fps > 0.0 {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The [`Engine`] over a Burn backend: loads the network and runs it on one device.
+//! The [`Engine`] on a Burn backend: loads the network and runs it on one device.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -20,37 +20,38 @@ use crate::error::{Error, Result};
 use crate::kernels::{Kernels, cores, release_buffers, with_threads};
 use crate::preprocess::{Grid, Patches};
 
-/// Largest number of threads that may be asked for.
+/// Maximum of the option `threads`.
 const MAX_THREADS: usize = 1024;
 
-/// Largest decode batch. Up to 8 rows the kernels are batch-invariant: a row's result does not depend on the other rows.
+/// Largest decode batch. Up to 8 rows the kernels are batch-invariant: a row's result does not depend on the other
+/// rows.
 const MAX_DECODE_BATCH: usize = 8;
 
-/// Most patches of several images and videos that go through the tower together; one alone may have more.
+/// Maximum patches of several images and videos that one pass encodes; a single one may have more.
 pub(crate) const MAX_ENCODE_PATCHES: usize = 8192;
 
-/// How a model is kept and run.
+/// Options of [`load_engine`].
 #[derive(Debug, Clone, Copy)]
 pub struct EngineOptions<'a> {
-    /// `cpu`, `ndarray` or `cuda:N`.
+    /// Device: `cpu`, `ndarray` or `cuda:N`.
     pub device: &'a str,
-    /// The number format of the weights.
+    /// Number format of the weights.
     pub weights: WeightFormat,
-    /// The number format of cached keys and values.
+    /// Number format of the KV cache.
     pub kv_cache_dtype: KvCacheDtype,
-    /// Threads of the native kernels on the CPU and of rounding, 1 to 1,024; `None` for one on each core.
+    /// Threads of the native kernels on the CPU and of quantization, 1 to 1,024; `None` for one per physical core.
     pub threads: Option<usize>,
-    /// The control of the loading.
+    /// Cancellation, time limit and progress of the loading.
     pub control: &'a TaskControl,
-    /// Where the rounded weights are written, too.
+    /// Writes the quantized weights to a file, too.
     pub writer: Option<&'a RefCell<QuantizedWriter>>,
 }
 
-/// Load a checkpoint onto a device.
+/// Loads a checkpoint onto a device.
 ///
 /// # Errors
-/// [`Error::Memory`] when the weights do not fit, [`Error::Cancelled`] when the call was cancelled,
-/// [`Error::Device`] when the device cannot be used, [`Error::Tensor`] when a tensor is missing or misshapen,
+/// [`Error::Memory`] when the weights do not fit; [`Error::Cancelled`] and [`Error::Timeout`] by the control;
+/// [`Error::Device`] when the device cannot be used; [`Error::Tensor`] when a tensor is missing or has a wrong shape;
 /// [`Error::Option`] when an option is out of its range.
 pub fn load_engine(
     checkpoint: &Checkpoint,
@@ -104,8 +105,8 @@ struct BackendEngine<B: Kernels> {
 }
 
 impl<B: Kernels> BackendEngine<B> {
-    /// One step of several sequences in one pass.
-    fn step_some(
+    /// Decodes one token of at most [`MAX_DECODE_BATCH`] sequences in one pass.
+    fn decode_one_batch(
         &self,
         sequences: &mut [&mut CachedSequence<B>],
         ids: &[u32],
@@ -125,15 +126,15 @@ impl<B: Kernels> BackendEngine<B> {
         Ok(logits.chunks_exact(logits.len() / ids.len()).map(<[f32]>::to_vec).collect())
     }
 
-    /// Features of images and videos in one pass.
-    fn encode_together(&self, patches: &[&Patches], control: &TaskControl) -> Result<Vec<Features>> {
+    /// Computes the features of images and videos in one pass.
+    fn encode_batch(&self, patches: &[&Patches], control: &TaskControl) -> Result<Vec<Features>> {
         let grids: Vec<Grid> = patches.iter().map(|patches| patches.grid).collect();
-        let joined;
+        let concatenated;
         let pixels = match patches {
-            [one] => &one.pixels,
+            [single] => &single.pixels,
             several => {
-                joined = several.iter().map(|patches| patches.pixels.as_slice()).collect::<Vec<_>>().concat();
-                &joined
+                concatenated = several.iter().map(|patches| patches.pixels.as_slice()).collect::<Vec<_>>().concat();
+                &concatenated
             }
         };
         guarded(self.shared.threads, || {
@@ -153,11 +154,11 @@ impl<B: Kernels> BackendEngine<B> {
     }
 }
 
-/// What a model and its sequences share.
+/// State that an engine and its sequences share.
 struct Shared<B: Kernels> {
     model: VisionLanguageModel<B>,
     device: B::Device,
-    /// Whether the device's memory is the computer's.
+    /// The device's memory is main memory.
     on_host: bool,
     kv_cache_dtype: KvCacheDtype,
     threads: usize,
@@ -172,15 +173,15 @@ impl<B: Kernels> Engine for BackendEngine<B> {
         let mut all = Vec::with_capacity(patches.len());
         while let Some(first) = patches.get(all.len()) {
             let mut rows = first.grid.patches();
-            let mut together = vec![*first];
+            let mut batch = vec![*first];
             for next in &patches[all.len() + 1..] {
                 rows += next.grid.patches();
                 if rows > MAX_ENCODE_PATCHES {
                     break;
                 }
-                together.push(next);
+                batch.push(next);
             }
-            all.extend(self.encode_together(&together, control)?);
+            all.extend(self.encode_batch(&batch, control)?);
         }
         Ok(all)
     }
@@ -210,14 +211,19 @@ impl<B: Kernels> Engine for BackendEngine<B> {
         let mut sequences = sequences.ok_or_else(|| Error::internal("a sequence of another engine"))?;
         let mut logits = Vec::with_capacity(ids.len());
         for first in (0..ids.len()).step_by(MAX_DECODE_BATCH) {
-            let some = first..(first + MAX_DECODE_BATCH).min(ids.len());
+            let batch = first..(first + MAX_DECODE_BATCH).min(ids.len());
             let result = guarded(self.shared.threads, || {
-                self.step_some(&mut sequences[some.clone()], &ids[some.clone()], &positions[some.clone()], control)
+                self.decode_one_batch(
+                    &mut sequences[batch.clone()],
+                    &ids[batch.clone()],
+                    &positions[batch.clone()],
+                    control,
+                )
             });
             match result {
                 Ok(rows) => logits.extend(rows),
                 Err(error) => {
-                    // Those before have taken theirs in.
+                    // The earlier batches have appended their tokens.
                     for sequence in &mut sequences[..first] {
                         sequence.cache.truncate(sequence.cache.len() - 1);
                     }
@@ -242,13 +248,19 @@ impl<B: Kernels> CachedSequence<B> {
             return embeddings;
         }
         let width = embeddings.dims()[1];
-        let slots: Vec<PlaceholderRange> = input.media.iter().map(|(slot, _)| slot.clone()).collect();
+        let ranges: Vec<PlaceholderRange> = input.media.iter().map(|(range, _)| range.clone()).collect();
         let features: Vec<f32> = input.media.iter().flat_map(|(_, features)| &features.values).copied().collect();
         let rows = features.len() / width;
-        merge_embeddings(embeddings, Tensor::from_data(TensorData::new(features, [rows, width]), device), &slots)
+        merge_embeddings(embeddings, Tensor::from_data(TensorData::new(features, [rows, width]), device), &ranges)
     }
 
-    fn run(&mut self, input: &PrefillInput<'_>, chunk: usize, all: bool, control: &TaskControl) -> Result<Vec<f32>> {
+    fn run(
+        &mut self,
+        input: &PrefillInput<'_>,
+        chunk: usize,
+        all_logits: bool,
+        control: &TaskControl,
+    ) -> Result<Vec<f32>> {
         let (len, chunk) = (input.ids.len(), chunk.max(1));
         let embeddings = self.embeddings(input);
         let Shared { model, device, .. } = &*self.shared;
@@ -260,7 +272,7 @@ impl<B: Kernels> CachedSequence<B> {
             let x = embeddings.clone().narrow(0, start, count);
             let positions = &input.positions[start..start + count];
             let hidden = model.language().forward(x, positions, 1, &mut [&mut self.cache], control)?;
-            if all {
+            if all_logits {
                 logits.extend(to_host(model.language().logits(hidden))?);
                 continue;
             }
@@ -280,7 +292,7 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
 
     fn reserve(&mut self, tokens: usize) -> Result<()> {
         if self.shared.on_host {
-            check_memory("the cache of keys and values", self.growth(tokens))?;
+            check_memory("the KV cache", self.growth(tokens))?;
         }
         guarded(self.shared.threads, || {
             self.shared.model.language().reserve(&mut self.cache, tokens, &self.shared.device);
@@ -312,12 +324,12 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
         &mut self,
         input: &PrefillInput<'_>,
         chunk: usize,
-        all: bool,
+        all_logits: bool,
         control: &TaskControl,
     ) -> Result<Vec<f32>> {
-        check(input)?;
+        check_input(input)?;
         let before = self.cache.len();
-        let result = guarded(self.shared.threads, || self.run(input, chunk, all, control));
+        let result = guarded(self.shared.threads, || self.run(input, chunk, all_logits, control));
         if result.is_err() {
             self.cache.truncate(before);
         }
@@ -325,8 +337,8 @@ impl<B: Kernels> Sequence for CachedSequence<B> {
     }
 }
 
-/// Do `work` with so many threads. A panic inside the tensor library is a defect of ours: it becomes an error, and
-/// the process lives.
+/// Runs `work` with this many threads. A panic in the tensor library is a defect of this library: it becomes an error,
+/// and the process continues.
 fn guarded<T>(threads: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let result = catch_unwind(AssertUnwindSafe(|| with_threads(threads, work)));
     release_buffers();
@@ -338,19 +350,20 @@ fn to_host<B: Kernels, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>>
     data.into_vec().map_err(|error| Error::internal(format!("reading a tensor back: {error:?}")))
 }
 
-/// Positions, slots and features must fit the tokens: the tensor library would panic or read the wrong rows.
-fn check(input: &PrefillInput<'_>) -> Result<()> {
+/// Checks that positions, placeholders and features match the tokens. Otherwise the tensor library would panic or read
+/// the wrong rows.
+fn check_input(input: &PrefillInput<'_>) -> Result<()> {
     let tokens = input.ids.len();
     if tokens == 0 {
-        return Err(Error::prompt("no token to take in"));
+        return Err(Error::prompt("it has no tokens"));
     }
     if input.positions.len() != tokens {
         return Err(Error::prompt(format!("{} positions for {tokens} tokens", input.positions.len())));
     }
-    for (slot, features) in &input.media {
+    for (range, features) in &input.media {
         let rows = features.values.len() / features.width.max(1);
-        if rows != slot.len || slot.start + slot.len > tokens {
-            return Err(Error::prompt(format!("{rows} features for the slot {slot:?} of {tokens} tokens")));
+        if rows != range.len || range.start + range.len > tokens {
+            return Err(Error::prompt(format!("{rows} features for {range:?} of {tokens} tokens")));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A loaded model and its sequences, whatever backend they are on.
+//! The engine and its sequences: a loaded network, independent of the backend.
 
 use std::any::Any;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::PlaceholderRange;
 use crate::preprocess::Patches;
 
-/// Largest number of prompt tokens that go through the layers at once.
+/// Maximum tokens of one forward pass of a prefill.
 pub(crate) const PREFILL_CHUNK: usize = 512;
 
 /// The features of one image or video, in host memory.
@@ -28,23 +28,23 @@ impl Features {
     }
 }
 
-/// Tokens that a sequence is to take in next.
+/// Input of a prefill.
 #[derive(Debug, Clone)]
 pub struct PrefillInput<'a> {
-    /// The tokens, with a media token in every place that holds a feature.
+    /// Token ids, with a placeholder for each row of features.
     pub ids: &'a [u32],
-    /// Temporal, height and width position of each token.
+    /// Temporal, height and width position of each token, as many as `ids`.
     pub positions: &'a [[u32; 3]],
-    /// Runs of media tokens, relative to the start of `ids`, and what stands there.
+    /// Placeholder ranges, relative to the start of `ids`, with the features that replace them.
     pub media: Vec<(PlaceholderRange, &'a Features)>,
 }
 
-/// A loaded model on its device, whatever backend that is.
+/// A loaded network on its device.
 pub trait Engine: Send + Sync {
-    /// The shapes of the model.
+    /// Shapes of the network.
     fn config(&self) -> &ModelConfig;
 
-    /// The features of one image or video.
+    /// Computes the features of one image or video.
     ///
     /// # Errors
     /// As [`encode_all`](Self::encode_all).
@@ -53,35 +53,37 @@ pub trait Engine: Send + Sync {
         features.pop().ok_or_else(|| Error::internal("no features"))
     }
 
-    /// The features of several images and videos: as many in one pass as a bounded number of patches allows.
+    /// Computes the features of several images and videos. One pass encodes as many as a limit of patches allows.
     ///
     /// # Errors
-    /// [`Error::Cancelled`]; [`Error::Internal`] for a defect of this library.
+    /// [`Error::Cancelled`] and [`Error::Timeout`]; [`Error::Internal`] for a defect of this library.
     fn encode_all(&self, patches: &[&Patches], control: &TaskControl) -> Result<Vec<Features>>;
 
-    /// A new, empty sequence.
+    /// Creates an empty sequence.
     fn sequence(&self) -> Box<dyn Sequence>;
 
-    /// Bytes that the weights take, as far as they are read; 0 if that is not known.
+    /// Bytes of the weights, as far as they have been read; 0 if unknown.
     fn weight_bytes(&self) -> u64 {
         0
     }
 
-    /// Bytes that a sequence of so many tokens takes; 0 if that is not known.
+    /// Bytes of the KV cache of a sequence of `tokens` tokens; 0 if unknown.
     fn cache_bytes(&self, _tokens: usize) -> u64 {
         0
     }
 
-    /// Whether it runs in the computer's main memory.
+    /// True if the engine runs in main memory.
     fn is_on_host(&self) -> bool {
         true
     }
 
-    /// One step of several sequences of this engine: each takes in a token, at the same position on all axes, and gives the
-    /// logits after it. They share a pass over the weights where the engine can.
+    /// Decodes one token of several sequences of this engine: appends each token, at the same position on all axes, and
+    /// returns the logits after it, `[vocabulary]` per sequence. The sequences share a pass over the weights where the
+    /// engine supports it.
     ///
     /// # Errors
-    /// [`Error::Cancelled`], and then no sequence took its token in; [`Error::Internal`] for a defect of this library.
+    /// [`Error::Cancelled`] and [`Error::Timeout`], [`Error::Internal`] for a defect of this library; no token is then
+    /// appended.
     fn decode_batch(&self, steps: &mut [Step<'_>], control: &TaskControl) -> Result<Vec<Vec<f32>>> {
         let mut logits = Vec::with_capacity(steps.len());
         for index in 0..steps.len() {
@@ -89,8 +91,8 @@ pub trait Engine: Send + Sync {
             match step.sequence.step(step.id, step.position, control) {
                 Ok(row) => logits.push(row),
                 Err(error) => {
-                    for before in &mut steps[..index] {
-                        before.sequence.truncate(before.sequence.len().saturating_sub(1));
+                    for step in &mut steps[..index] {
+                        step.sequence.truncate(step.sequence.len().saturating_sub(1));
                     }
                     return Err(error);
                 }
@@ -100,13 +102,13 @@ pub trait Engine: Send + Sync {
     }
 }
 
-/// The next token of one of several sequences.
+/// The next token of one sequence of a decode batch.
 pub struct Step<'a> {
-    /// The sequence.
+    /// The sequence that the token is appended to.
     pub sequence: &'a mut dyn Sequence,
-    /// The token.
+    /// Token id.
     pub id: u32,
-    /// Its position.
+    /// Position of the token, on all axes.
     pub position: u32,
 }
 
@@ -116,70 +118,72 @@ impl fmt::Debug for Step<'_> {
     }
 }
 
-/// One conversation's state on the device.
+/// The state of one conversation on the device: its KV cache.
 pub trait Sequence: Send {
-    /// Tokens taken in so far.
+    /// Number of cached tokens.
     fn len(&self) -> usize;
 
-    /// Whether nothing was taken in yet.
+    /// True if no token is cached.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Allocate for `tokens` tokens in all, so that no step has to.
+    /// Allocates the cache for `tokens` tokens in total, so that decoding does not have to.
     ///
     /// # Errors
-    /// [`Error::Memory`] when there is not so much; [`Error::Internal`] when the device reports that.
+    /// [`Error::Memory`] when there is too little memory; [`Error::Internal`] when the device reports it.
     fn reserve(&mut self, tokens: usize) -> Result<()>;
 
-    /// Bytes that are allocated for its tokens; 0 if that is not known.
+    /// Allocated bytes; 0 if unknown.
     fn bytes(&self) -> u64 {
         0
     }
 
-    /// Bytes that [`reserve`](Self::reserve) needs beside those; 0 if that is not known.
+    /// Bytes that [`reserve`](Self::reserve) needs beside the allocated ones; 0 if unknown.
     fn growth(&self, _tokens: usize) -> u64 {
         0
     }
 
-    /// Forget every token from `len` on.
+    /// Removes the tokens from index `len` on.
     fn truncate(&mut self, len: usize);
 
-    /// The sequence as what it is, for the engine that made it.
+    /// The concrete sequence, for the engine that created it.
     fn as_any(&mut self) -> &mut dyn Any;
 
-    /// A second sequence that holds the same tokens; what they take in memory is shared until one of the two takes in more.
+    /// Returns a second sequence with the same tokens. Their memory is shared until one of the two is extended.
     fn fork(&self) -> Box<dyn Sequence>;
 
-    /// Take in tokens, `chunk` at a time; `all` asks for the logits of every token, else only of the last.
+    /// Appends tokens, `chunk` per forward pass. Returns the logits after every token if `all_logits`, else after the
+    /// last.
     ///
     /// # Shapes
     /// - result: `[tokens or 1, vocabulary]`, row by row
     ///
     /// # Errors
-    /// [`Error::Cancelled`], and then nothing was taken in; [`Error::Internal`] for a defect of this library.
+    /// [`Error::Prompt`] when positions or features do not match the tokens; [`Error::Cancelled`] and
+    /// [`Error::Timeout`]; [`Error::Internal`] for a defect of this library. No token is then appended.
     fn prefill(
         &mut self,
-        segment: &PrefillInput<'_>,
+        input: &PrefillInput<'_>,
         chunk: usize,
-        all: bool,
+        all_logits: bool,
         control: &TaskControl,
     ) -> Result<Vec<f32>>;
 
-    /// Take in the default number of tokens at a time, and give the logits of the last.
+    /// Appends tokens in chunks of the default size. Returns the logits after the last.
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
-    fn extend(&mut self, segment: &PrefillInput<'_>, control: &TaskControl) -> Result<Vec<f32>> {
-        self.prefill(segment, PREFILL_CHUNK, false, control)
+    fn extend(&mut self, input: &PrefillInput<'_>, control: &TaskControl) -> Result<Vec<f32>> {
+        self.prefill(input, PREFILL_CHUNK, false, control)
     }
 
-    /// Take in one token at the same position on all axes, and give the logits after it.
+    /// Appends one token at the same position on all axes. Returns the logits after it.
     ///
     /// # Errors
     /// As [`prefill`](Self::prefill).
     fn step(&mut self, id: u32, position: u32, control: &TaskControl) -> Result<Vec<f32>> {
-        let segment = PrefillInput { ids: &[id], positions: &[[position; 3]], media: Vec::new() };
-        self.prefill(&segment, 1, false, control)
+        let input = PrefillInput { ids: &[id], positions: &[[position; 3]], media: Vec::new() };
+        self.prefill(&input, 1, false, control)
     }
 }

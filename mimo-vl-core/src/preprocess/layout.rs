@@ -35,8 +35,7 @@ impl Layout {
 /// # Errors
 /// [`Error::Image`] when the sides differ by more than a factor of 200, or the pixel limits contradict each other.
 pub fn image_layout(image: &Image, config: &PreprocessConfig) -> Result<Layout> {
-    let (min, max) = image.limits();
-    let limits = PixelLimits::new(min, max, config.min_pixels, config.max_pixels as f64);
+    let limits = image.limits().resolve(config.min_pixels, config.max_pixels as f64);
     let size = limits
         .and_then(|limits| target_size(image.height() as usize, image.width() as usize, config.factor(), limits))
         .map_err(|reason| Error::image(image.name(), reason))?;
@@ -65,8 +64,8 @@ pub fn video_layout(video: &Video, config: &PreprocessConfig) -> Result<Layout> 
 /// they violate limits that were set later.
 fn presized(first: &Image, count: usize, video: &Video, config: &PreprocessConfig) -> Option<(usize, usize)> {
     let (height, width) = (first.height() as usize, first.width() as usize);
-    let is_resized = first.part() != (first.width(), first.height());
-    let (min, max) = video.limits();
+    let is_resized = first.crop_size() != (first.width(), first.height());
+    let PixelLimits { min, max } = video.limits();
     let count = count.next_multiple_of(config.temporal_patch_size);
     let limit = frame_pixels(count, video.budget().map_or(MAX_VIDEO_PIXELS, |total| total as f64));
     let limit = max.map_or(limit, |max| limit.min(f64::from(max)));

@@ -10,4 +10,4 @@ mod patches;
 pub use grid::Grid;
 pub use layout::{Layout, image_layout, video_layout};
 pub use patches::{Patches, preprocess_image, preprocess_video};
-pub(crate) use patches::{preprocess_image_cancellable, preprocess_video_cancellable};
+pub(crate) use patches::{patchify_image, patchify_video};

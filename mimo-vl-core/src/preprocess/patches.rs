@@ -60,8 +60,14 @@ impl Patches {
             plane.iter().map(move |value| ((value * std + mean) * 255.0).round() as u8)
         });
         let size = (w * config.patch_size, h * config.patch_size);
-        let transform =
-            Transform { original: size, orientation: 1, offset: (0, 0), part: size, resized: size, page: None };
+        let transform = Transform {
+            full_size: size,
+            orientation: 1,
+            crop_offset: (0, 0),
+            crop_size: size,
+            resized: size,
+            page: None,
+        };
         Ok(Self { grid, pixels: pixels.collect(), second_per_grid: None, transform })
     }
 }
@@ -132,16 +138,17 @@ fn write_frame(rows: &mut [u8], frame: &[u8], index: usize, grid: Grid, config: 
 /// [`Error::Image`] when the sides differ by more than a factor of 200, or the limits contradict each other;
 /// [`Error::ContextTooLong`] for more than `config.max_tokens` tokens.
 pub fn preprocess_image(image: &Image, config: &PreprocessConfig) -> Result<Patches> {
-    preprocess_image_cancellable(image, config, &TaskControl::default())
+    patchify_image(image, image_layout(image, config)?, config, &TaskControl::default())
 }
 
-/// [`preprocess_image`] that `cancel` can stop.
-pub(crate) fn preprocess_image_cancellable(
+/// [`preprocess_image`] with the image's layout. The call can be cancelled.
+pub(crate) fn patchify_image(
     image: &Image,
+    layout: Layout,
     config: &PreprocessConfig,
     control: &TaskControl,
 ) -> Result<Patches> {
-    patchify(std::slice::from_ref(image), image_layout(image, config)?, Bicubic::Pillow, config, control)
+    patchify(std::slice::from_ref(image), layout, Bicubic::Pillow, config, control)
 }
 
 /// Resizes a video and splits it into patches, two frames per step in time. The last of an odd number of frames is
@@ -153,16 +160,17 @@ pub(crate) fn preprocess_image_cancellable(
 /// # Errors
 /// [`Error::Image`] and [`Error::ContextTooLong`], as for [`preprocess_image`].
 pub fn preprocess_video(video: &Video, config: &PreprocessConfig) -> Result<Patches> {
-    preprocess_video_cancellable(video, config, &TaskControl::default())
+    patchify_video(video, video_layout(video, config)?, config, &TaskControl::default())
 }
 
-/// [`preprocess_video`] that `cancel` can stop.
-pub(crate) fn preprocess_video_cancellable(
+/// [`preprocess_video`] with the video's layout. The call can be cancelled.
+pub(crate) fn patchify_video(
     video: &Video,
+    layout: Layout,
     config: &PreprocessConfig,
     control: &TaskControl,
 ) -> Result<Patches> {
-    patchify(video.frames(), video_layout(video, config)?, Bicubic::Torchvision, config, control)
+    patchify(video.frames(), layout, Bicubic::Torchvision, config, control)
 }
 
 #[cfg(test)]

@@ -195,10 +195,10 @@ impl Prompt {
         for part in limited.messages.iter_mut().flat_map(|message| &mut message.parts) {
             match part {
                 Part::Image(image) => {
-                    *image = limits.next().map_or(image.clone(), |limit| image.clone().at_most(limit))
+                    *image = limits.next().map_or(image.clone(), |limit| image.clone().limit_pixels(limit))
                 }
                 Part::Video(video) => {
-                    *video = limits.next().map_or(video.clone(), |limit| video.clone().at_most(limit))
+                    *video = limits.next().map_or(video.clone(), |limit| video.clone().limit_pixels(limit))
                 }
                 _ => {}
             }

@@ -117,7 +117,7 @@ impl ChatTemplate {
     /// [`Error::Prompt`] when there is no message, the template rejects them, or they have tools and the template does
     /// not support tools.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        self.render_escaped(messages, add_generation_prompt, str::to_owned)
+        self.render_escaped(&messages.iter().collect::<Vec<_>>(), add_generation_prompt, str::to_owned)
     }
 
     /// Renders and encodes messages, with one pad token for each image or video. Only the template produces special
@@ -126,26 +126,37 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::Prompt`] as for [`ChatTemplate::render`].
     pub fn encode(&self, tokenizer: &Tokenizer, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>> {
-        let escaper = SpecialTokenEscaper::new(texts(messages).chain([self.source.as_str()]))?;
+        self.encode_refs(tokenizer, messages, add_generation_prompt)
+    }
+
+    /// [`encode`](Self::encode) of messages that do not lie in one slice.
+    pub(crate) fn encode_refs<'a>(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: impl IntoIterator<Item = &'a Message>,
+        add_generation_prompt: bool,
+    ) -> Result<Vec<u32>> {
+        let messages: Vec<&Message> = messages.into_iter().collect();
+        let escaper = SpecialTokenEscaper::new(texts(&messages).chain([self.source.as_str()]))?;
         let escape = |text: &str| escaper.escape(text, tokenizer.special_tokens()).into_owned();
-        let rendered = self.render_escaped(messages, add_generation_prompt, escape)?;
+        let rendered = self.render_escaped(&messages, add_generation_prompt, escape)?;
         tokenizer.encode_escaped(&rendered, escaper)
     }
 
     /// Renders messages, with every text of the caller passed through `escape`.
     fn render_escaped(
         &self,
-        messages: &[Message],
+        messages: &[&Message],
         add_generation_prompt: bool,
         escape: impl Fn(&str) -> String,
     ) -> Result<String> {
         if messages.is_empty() {
             return Err(Error::prompt("it has no message"));
         }
-        let tools = available_tools(messages)?;
+        let tools = available_tools(messages.iter().copied())?;
         let template = self.template_for(messages, tools.is_some())?;
         let tools = tools.map(|tools| escape_json(tools, &escape));
-        let message = |message: &Message| {
+        let message = |message: &&Message| {
             let calls = tool_calls(message, &escape)?;
             let content = content(message, &escape);
             Ok(match calls.is_empty() {
@@ -164,7 +175,7 @@ impl ChatTemplate {
     }
 
     /// Name of the template that can render these messages.
-    fn template_for(&self, messages: &[Message], has_tools: bool) -> Result<&'static str> {
+    fn template_for(&self, messages: &[&Message], has_tools: bool) -> Result<&'static str> {
         let parts = || messages.iter().flat_map(|message| &message.parts);
         let has_calls = || parts().any(|part| matches!(part, Part::ToolCall(_)));
         let has_results = || messages.iter().any(|message| message.role == Role::Tool);
@@ -236,7 +247,7 @@ fn thinking_block(text: &str) -> String {
 }
 
 /// Every text of the caller in these messages.
-fn texts(messages: &[Message]) -> impl Iterator<Item = &str> {
+fn texts<'a>(messages: &[&'a Message]) -> impl Iterator<Item = &'a str> {
     messages.iter().flat_map(|message| &message.parts).flat_map(|part| match part {
         Part::Text(text) | Part::Thinking(text) | Part::Tools(text) => [text.as_str(), ""],
         Part::ToolCall(call) => [call.name.as_str(), call.arguments.as_str()],

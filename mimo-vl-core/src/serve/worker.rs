@@ -104,9 +104,8 @@ impl Scheduler<'_> {
             if let Some((id, event)) = self.batch.next() {
                 self.dispatch(id, event);
             }
-            let (waiting, running) = self.batch.len();
-            self.metrics.waiting.store(waiting, Ordering::Relaxed);
-            self.metrics.running.store(running, Ordering::Relaxed);
+            self.metrics.waiting.store(self.batch.waiting(), Ordering::Relaxed);
+            self.metrics.running.store(self.batch.running(), Ordering::Relaxed);
         }
     }
 

@@ -1,4 +1,4 @@
-//! A whole answer, and how long its stages took.
+//! A complete answer, with its timings and memory use.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -6,133 +6,135 @@ use std::time::{Duration, Instant};
 use crate::answer::{Region, StopReason, json_value_range};
 use crate::media::Transform;
 
-/// What the model answered.
+/// A complete answer.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The answer without the thinking.
+    /// Text of the answer without the thinking.
     pub text: String,
-    /// What the model thought before; `None` when it did not.
+    /// Text of the thinking before the answer; `None` if there is none.
     pub thinking: Option<String>,
-    /// The boxes and points in the answer, in its order.
+    /// Boxes and points in the answer, in its order.
     pub regions: Vec<Region>,
-    /// Whether the answer came to its own end, with every list and object in it closed.
+    /// True if the answer ended by itself, with every list and object in it closed.
     pub complete: bool,
-    /// The tokens of the answer, thinking included and the token that ends it left out.
+    /// Tokens of the answer, with the thinking and without the EOS token.
     pub ids: Vec<u32>,
-    /// How many tokens the answer has: the length of `ids`.
+    /// Number of tokens of the answer: the length of `ids`.
     pub tokens: usize,
-    /// The logprobs of `ids`; empty unless [`GenerateOptions::logprobs`](crate::sampling::GenerateOptions#structfield.logprobs) asked for
-    /// them.
+    /// Logprobs of `ids`; empty unless
+    /// [`GenerateOptions::logprobs`](crate::sampling::GenerateOptions#structfield.logprobs) is set.
     pub logprobs: Vec<TokenLogprob>,
-    /// How many tokens the whole conversation before it has.
+    /// Number of tokens of the conversation before the answer.
     pub prompt_tokens: usize,
-    /// Why it ended.
+    /// Reason for the end.
     pub stop: StopReason,
-    /// From the caller's pixels to those that the model saw and names in its answer: one entry for each image and
-    /// video of the conversation, in order.
+    /// Transforms between the caller's pixels and those that the model saw and names in its answer: one for each image
+    /// and video of the conversation, in order.
     pub transforms: Vec<Transform>,
-    /// How long it took.
+    /// Durations and token counts.
     pub timings: Timings,
-    /// What the session takes in memory after it.
+    /// Memory of the session after the answer.
     pub memory: MemoryUse,
 }
 
 impl Answer {
-    /// The geometric mean of the probabilities that the model gave to the tokens that wrote a part of the text, a range of
-    /// bytes; `None` where there are none, or logprobs were not asked for. It is not calibrated: use it to sort, not as a
-    /// probability of being right.
+    /// Returns the geometric mean of the probabilities of the tokens that wrote a byte range of the text; `None` if
+    /// there are none, or without logprobs. It is not calibrated: use it to rank, not as the probability of being
+    /// correct.
     pub fn confidence(&self, range: &Range<usize>) -> Option<f32> {
-        let within = self.logprobs.iter().filter(|token| overlap(&token.range, range));
+        let within = self.logprobs.iter().filter(|token| overlaps(&token.range, range));
         mean_probability(within.map(|token| token.logprob))
     }
 
-    /// The [confidence](Self::confidence) of a value in an answer in JSON, which may stand in a fenced block. `pointer` names
-    /// it as RFC 6901 says: `/items/0/price`, or nothing for the whole.
+    /// Returns the [confidence](Self::confidence) of a value in a JSON answer, which may be in a fenced block.
+    /// `pointer` is a JSON pointer (RFC 6901) such as `/items/0/price`; an empty one means the entire value.
     pub fn field_confidence(&self, pointer: &str) -> Option<f32> {
         self.confidence(&json_value_range(&self.text, pointer)?)
     }
 }
 
-pub(super) fn overlap(token: &Range<usize>, range: &Range<usize>) -> bool {
+/// True if the byte range of a token is not empty and overlaps `range`.
+pub(super) fn overlaps(token: &Range<usize>, range: &Range<usize>) -> bool {
     token.start < token.end && token.start < range.end && token.end > range.start
 }
 
-/// The geometric mean of some probabilities, from their logarithms.
+/// Geometric mean of probabilities, from their logarithms; `None` if there are none.
 pub(super) fn mean_probability(logprobs: impl Iterator<Item = f32>) -> Option<f32> {
     let (sum, count) = logprobs.fold((0.0, 0), |(sum, count), logprob| (sum + logprob, count + 1));
     (count > 0).then(|| (sum / count as f32).exp())
 }
 
-/// Bytes that a session takes. What sessions share is counted in each.
+/// Memory of a session in bytes. Memory that sessions share is counted in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct MemoryUse {
-    /// The model's weights, as far as they are read.
+    /// Weights of the model, as far as they have been read.
     pub weights: u64,
-    /// The cache of keys and values, as it is allocated.
+    /// KV cache, as allocated.
     pub cache: u64,
-    /// The pixels of the conversation's pictures and videos.
+    /// Pixels of the conversation's images and videos.
     pub pixels: u64,
-    /// What the vision tower made of them.
+    /// Features of the conversation's images and videos.
     pub features: u64,
 }
 
-/// How likely a token of an answer was.
+/// Log probability of a token of an answer.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TokenLogprob {
     /// The token.
     pub id: u32,
-    /// Where it stands in the answer's text, in bytes; an empty range where it wrote nothing of that. CachedPrefix that make one
-    /// character together have the same.
+    /// Byte range of the answer's text that the token wrote; empty if it wrote none. Tokens that make up one character
+    /// share its range.
     pub range: Range<usize>,
-    /// The natural logarithm of the probability that the model gave to it.
+    /// Natural logarithm of the token's probability.
     pub logprob: f32,
-    /// The most likely tokens at its place with their logprobs, the most likely one first.
+    /// Most likely tokens at this position with their logprobs, in descending order.
     pub top: Vec<(u32, f32)>,
 }
 
-/// How long the stages of one answer took, on the caller's clock.
+/// Durations of the stages of one answer, in wall-clock time, and token counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Timings {
-    /// Loading the model, once for all its sessions.
+    /// Loading of the model, once for all its sessions.
     pub load: Duration,
-    /// Reading and decoding the files of the question's pictures and videos, and drawing its pages, before it was asked; zero
-    /// for pixels that the caller gave, and for what the conversation has shown before.
+    /// Reading and decoding of the prompt's image and video files, and rendering of its PDF pages, before the call;
+    /// zero for raw pixels, and for media that the conversation contained before.
     pub media: Duration,
-    /// Resizing images and video frames, and cutting them into patches.
+    /// Resizing of images and video frames, and splitting into patches.
     pub preprocess: Duration,
-    /// Images and videos through the vision tower and the projector.
+    /// Vision tower and projector.
     pub encode: Duration,
-    /// The new part of the conversation through the language model, up to the first token of the answer.
+    /// Prefill of the uncached part of the conversation, up to the logits of the answer's first token.
     pub prefill: Duration,
-    /// The tokens of the answer through the language model.
+    /// Forward passes of the answer's tokens.
     pub decode: Duration,
-    /// Choosing the tokens of the answer.
+    /// Sampling of the answer's tokens.
     pub sampling: Duration,
-    /// CachedPrefix of the conversation, media tokens included.
+    /// Tokens of the conversation before the answer, media tokens included.
     pub prompt_tokens: usize,
-    /// How many of `prompt_tokens` were in the cache already.
+    /// Tokens of `prompt_tokens` that were cached.
     pub cached_tokens: usize,
-    /// CachedPrefix of the answer.
+    /// Tokens of the answer.
     pub tokens: usize,
-    /// CachedPrefix of the answer that went through the language model: one less than `tokens` when a limit ended it.
+    /// Tokens of the answer that went through the language model: one less than `tokens` when a limit ended it.
     pub steps: usize,
-    /// CachedPrefix that were guessed ahead ([`GenerateOptions::num_draft_tokens`](crate::sampling::GenerateOptions#structfield.num_draft_tokens)).
+    /// Draft tokens
+    /// ([`GenerateOptions::num_draft_tokens`](crate::sampling::GenerateOptions#structfield.num_draft_tokens)).
     pub drafted: usize,
-    /// How many of `drafted` became part of the answer.
+    /// Draft tokens that were accepted.
     pub accepted: usize,
 }
 
 impl Timings {
-    /// CachedPrefix of the conversation that went through the language model in one second; 0 when none did.
+    /// Prompt tokens per second of prefill; 0 if there were none.
     pub fn prefill_tokens_per_second(&self) -> f64 {
         per_second(self.prompt_tokens.saturating_sub(self.cached_tokens), self.prefill)
     }
 
-    /// CachedPrefix of the answer that went through the language model in one second; 0 when none did.
+    /// Answer tokens per second of decoding; 0 if there were none.
     pub fn decode_tokens_per_second(&self) -> f64 {
         per_second(self.steps, self.decode)
     }
@@ -142,7 +144,7 @@ fn per_second(count: usize, time: Duration) -> f64 {
     if count == 0 || time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
 }
 
-/// Do `work`, and add the time that it took to `total`.
+/// Runs `work` and adds its duration to `total`.
 pub(super) fn timed<T>(total: &mut Duration, work: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = work();
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_count_what_was_computed() {
+    fn rates_exclude_cached_tokens() {
         let timings = Timings {
             prefill: Duration::from_secs(2),
             decode: Duration::from_millis(500),

@@ -1,4 +1,4 @@
-//! Several questions at once.
+//! Several prompts answered at once by continuous batching.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,22 +16,26 @@ use crate::model::Step;
 use crate::prompt::Prompt;
 use crate::sampling::GenerateOptions;
 
-/// Several questions that are answered at once, each in a conversation of its own.
+/// Several prompts that are answered at once, each in a conversation of its own.
 ///
-/// Answers are written token by token together, so that the weights are read once for all of them. An answer that is is_done
-/// makes room for a question that waits. On the device `cpu` each answer is the one that a session alone would give; on
-/// others sums may have another order. Guesses ahead are not made, and a question's [`best_of`](GenerateOptions#structfield.best_of) is 1.
+/// Each decode step computes one token of every running answer, so that the weights are read once for all of them. A
+/// finished answer makes room for the next waiting prompt. On the device `cpu` each answer is the one that a session
+/// alone would give; on others the order of sums may differ. Draft tokens are not used, and
+/// [`best_of`](GenerateOptions#structfield.best_of) counts as 1.
 ///
-/// It is an iterator is_done what happens: the index of a question, in the order in which they were [added](Self::add), and
-/// its next event. A question that fails gives an error as its last. Questions may be added while others are answered.
+/// A batch is an iterator over events, each with the index of its prompt in the order in which they were
+/// [added](Self::add). The last event of a prompt that fails is an error. Prompts may be added while others are
+/// answered.
 pub struct Batch {
     model: Model,
     max_concurrent: usize,
+    /// Number of prompts that were added.
     added: usize,
     waiting: VecDeque<Waiting>,
     running: Vec<Running>,
-    /// What is not given yet.
-    ready: VecDeque<(usize, Result<Event>)>,
+    /// Events that were not returned yet.
+    pending_events: VecDeque<(usize, Result<Event>)>,
+    /// Complete answers that were not taken.
     answers: Vec<(usize, Answer)>,
     cancel: CancelToken,
 }
@@ -53,9 +57,9 @@ struct Running {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchOptions {
-    /// Largest index of prompts that are answered at a time; at least 1. The others wait. Default 8.
+    /// Maximum number of prompts that are answered at a time, at least 1; the others wait. Default 8.
     pub max_concurrent: usize,
-    /// The token that cancels every request of the batch. Each request may have one of its own in its options.
+    /// Token that cancels every prompt of the batch. Each prompt may have one of its own in its options.
     pub cancel: CancelToken,
 }
 
@@ -73,8 +77,8 @@ impl BatchOptions {
 
     /// Sets [`BatchOptions::max_concurrent`](#structfield.max_concurrent).
     #[must_use]
-    pub fn max_concurrent(mut self, requests: usize) -> Self {
-        self.max_concurrent = requests;
+    pub fn max_concurrent(mut self, prompts: usize) -> Self {
+        self.max_concurrent = prompts;
         self
     }
 
@@ -94,32 +98,33 @@ impl Model {
 }
 
 impl Batch {
-    pub(super) fn new(model: Model, options: &BatchOptions) -> Self {
+    fn new(model: Model, options: &BatchOptions) -> Self {
         Self {
             model,
             max_concurrent: options.max_concurrent.max(1),
             added: 0,
             waiting: VecDeque::new(),
             running: Vec::new(),
-            ready: VecDeque::new(),
+            pending_events: VecDeque::new(),
             answers: Vec::new(),
             cancel: options.cancel.clone(),
         }
     }
 
-    /// Add a question to those that wait; gives its index, from 0 on.
+    /// Adds a prompt in a new conversation. Returns its index, from 0.
     pub fn add(&mut self, prompt: &Prompt, options: &GenerateOptions) -> usize {
         let session = self.model.session();
         self.add_to(session, prompt, options)
     }
 
-    /// Add a question to a conversation that goes on; the session is given up. It must be one of the batch's model, or the
-    /// question gives [`Error::Option`].
+    /// Adds a prompt to an existing conversation, and takes over its session. Returns the prompt's index. If the
+    /// session belongs to another model than the batch, the prompt's only event is [`Error::Option`].
     pub fn add_to(&mut self, session: Session, prompt: &Prompt, options: &GenerateOptions) -> usize {
         let index = self.added;
         self.added += 1;
         if !session.model().is_same(&self.model) {
-            self.ready.push_back((index, Err(Error::option("session", "it belongs to another model than the batch"))));
+            let error = Error::option("session", "it belongs to another model than the batch");
+            self.pending_events.push_back((index, Err(error)));
             return index;
         }
         let options = options.clone().num_draft_tokens(0).best_of(1);
@@ -127,50 +132,54 @@ impl Batch {
         index
     }
 
-    /// The answer to a question that is is_done and was not asked for before.
+    /// Takes the complete answer of a prompt; `None` before its last event, and once it was taken.
     pub fn answer(&mut self, index: usize) -> Option<Answer> {
-        let place = self.answers.iter().position(|(of, _)| *of == index)?;
-        Some(self.answers.swap_remove(place).1)
+        let position = self.answers.iter().position(|(other, _)| *other == index)?;
+        Some(self.answers.swap_remove(position).1)
     }
 
-    /// Give up one question, waiting or being answered; nothing more comes of it.
+    /// Removes a prompt, waiting or running, with its pending events and its answer.
     pub fn remove(&mut self, index: usize) {
         self.waiting.retain(|waiting| waiting.index != index);
         self.running.retain(|running| running.index != index);
-        self.ready.retain(|(of, _)| *of != index);
-        self.answers.retain(|(of, _)| *of != index);
+        self.pending_events.retain(|(other, _)| *other != index);
+        self.answers.retain(|(other, _)| *other != index);
     }
 
-    /// How many questions wait, and how many are being answered.
-    pub fn len(&self) -> (usize, usize) {
-        (self.waiting.len(), self.running.len())
+    /// Number of prompts that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
-    /// Whether nothing more will come.
+    /// Number of prompts that are being answered.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// True if no more events follow.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty() && self.ready.is_empty()
+        self.waiting.is_empty() && self.running.is_empty() && self.pending_events.is_empty()
     }
 
-    /// Let the next question in, up to its first token.
+    /// Prefills the next waiting prompt and samples its first token.
     fn admit(&mut self) {
         let Some(Waiting { index, mut session, prompt, options }) = self.waiting.pop_front() else { return };
         let control = options.call.start().also_cancelled_by(&self.cancel);
-        let prefilled = session.start(&prompt, &options, control);
-        let prefilled = prefilled.and_then(|prefilled| DecodeLoop::new(&session, prefilled));
-        let decode = prefilled.and_then(|mut decode| match decode.advance(&mut session) {
+        let decode = DecodeLoop::start(&mut session, &prompt, &options, control);
+        let decode = decode.and_then(|mut decode| match decode.advance(&mut session) {
             Ok(()) => Ok(decode),
             Err(error) => Err(decode.fail(&mut session, error)),
         });
         match decode {
             Ok(decode) => {
                 self.running.push(Running { index, session, decode });
-                self.collect();
+                self.collect_events();
             }
-            Err(error) => self.ready.push_back((index, Err(error))),
+            Err(error) => self.pending_events.push_back((index, Err(error))),
         }
     }
 
-    /// One more token for every answer.
+    /// Decodes one more token of every running answer.
     fn step(&mut self) {
         let start = Instant::now();
         let Self { model, running, cancel, .. } = self;
@@ -197,39 +206,39 @@ impl Batch {
             Ok(rows) => {
                 for (Running { index, session, decode }, row) in running.iter_mut().zip(rows) {
                     session.commit_token(decode.last_token().unwrap_or_default());
-                    let given = session.check_rows(&row, 1).and_then(|()| decode.accept_logits(session, row, time));
-                    if let Err(error) = given {
+                    let accepted = session.check_rows(&row, 1).and_then(|()| decode.accept_logits(session, row, time));
+                    if let Err(error) = accepted {
                         failed.push((*index, decode.fail(session, error)));
                     }
                 }
             }
             Err(error) => {
-                let again = || match &error {
+                // Each answer fails with an error of its own.
+                let copy = || match &error {
                     Error::Cancelled => Error::Cancelled,
                     other => Error::internal(other.to_string()),
                 };
                 for Running { index, session, decode } in running.iter_mut() {
-                    failed.push((*index, decode.fail(session, again())));
+                    failed.push((*index, decode.fail(session, copy())));
                 }
             }
         }
         self.running.retain(|running| !failed.iter().any(|(index, _)| *index == running.index));
-        self.ready.extend(failed.into_iter().map(|(index, error)| (index, Err(error))));
-        self.collect();
+        self.pending_events.extend(failed.into_iter().map(|(index, error)| (index, Err(error))));
+        self.collect_events();
     }
 
-    /// Collect the events that are there, and the answers that are is_done.
-    fn collect(&mut self) {
+    /// Collects the pending events and the complete answers.
+    fn collect_events(&mut self) {
         for Running { index, session, decode } in &mut self.running {
             while let Some(event) = decode.next_event(session) {
-                self.ready.push_back((*index, Ok(event)));
+                self.pending_events.push_back((*index, Ok(event)));
             }
         }
-        let is_done = |running: &Running| matches!(running.decode.state(), State::Committed(_));
-        for mut running in self.running.extract_if(.., |running| is_done(running)) {
-            if let State::Committed(stop) = running.decode.state() {
-                let Running { index, session, decode } = &mut running;
-                self.answers.push((*index, decode.take_answer(session, stop)));
+        let is_committed = |running: &mut Running| matches!(running.decode.state(), State::Committed(_));
+        for Running { index, session, mut decode } in self.running.extract_if(.., is_committed) {
+            if let State::Committed(stop) = decode.state() {
+                self.answers.push((index, decode.take_answer(&session, stop)));
             }
         }
     }
@@ -240,8 +249,8 @@ impl Iterator for Batch {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(ready) = self.ready.pop_front() {
-                return Some(ready);
+            if let Some(event) = self.pending_events.pop_front() {
+                return Some(event);
             }
             if self.running.len() < self.max_concurrent && !self.waiting.is_empty() {
                 self.admit();

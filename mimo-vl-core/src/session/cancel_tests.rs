@@ -1,4 +1,4 @@
-//! How soon a stop is seen: before each layer, and before each group of frames.
+//! Latency of a cancel: it is checked before each layer, and before each group of frames.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,10 +8,9 @@ use super::model::{LoadOptions, Model};
 use crate::cancel::{CallOptions, CancelToken, Stage, TaskControl};
 use crate::checkpoint::WeightFormat;
 use crate::error::{Error, Result};
-use crate::model::{PrefillInput, Step};
-
 use crate::media::{Image, Video};
-use crate::preprocess::{preprocess_image, preprocess_video_cancellable};
+use crate::model::{PrefillInput, Step};
+use crate::preprocess::{patchify_video, preprocess_image, video_layout};
 use crate::prompt::Prompt;
 use crate::sampling::GenerateOptions;
 
@@ -21,28 +20,28 @@ fn model() -> &'static Model {
     MODEL.get_or_init(|| Model::load(checkpoint, &LoadOptions::new().weights(WeightFormat::F32)).unwrap())
 }
 
-fn picture(width: u32, height: u32) -> Image {
-    Image::keep_rgb(width, height, vec![90; 3 * width as usize * height as usize]).unwrap()
+fn image(width: u32, height: u32) -> Image {
+    Image::from_rgb_owned(width, height, vec![90; 3 * width as usize * height as usize]).unwrap()
 }
 
-/// The work asks at least so often whether to go on, and does nothing more when it is told to stop, whenever that is.
-fn check(least: usize, work: impl Fn(&TaskControl) -> Result<()>) {
+/// Checks that `work` checks for cancellation at least `min_checks` times, and ends at each of those checks.
+fn check(min_checks: usize, work: impl Fn(&TaskControl) -> Result<()>) {
     let free = CancelToken::after_checks(usize::MAX);
     work(&TaskControl::with_cancel(&free)).unwrap();
-    assert!(free.checks() >= least, "{} checks; {least} are the least", free.checks());
+    assert!(free.checks() >= min_checks, "{} checks, fewer than {min_checks}", free.checks());
     for allowed in 0..free.checks() {
         let cancel = CancelToken::after_checks(allowed);
         assert!(matches!(work(&TaskControl::with_cancel(&cancel)), Err(Error::Cancelled)), "after {allowed} checks");
-        assert_eq!(cancel.checks(), allowed + 1, "nothing follows a stop");
+        assert_eq!(cancel.checks(), allowed + 1, "work went on after the cancel");
     }
 }
 
 #[test]
-fn a_picture_is_left_within_a_block_of_the_tower() {
-    let patches = preprocess_image(&picture(200, 120), model().preprocess_config()).unwrap();
+fn a_cancel_ends_encoding_within_a_block_of_the_tower() {
+    let patches = preprocess_image(&image(200, 120), model().preprocess_config()).unwrap();
     let depth = model().config().vision.depth;
     check(depth, |control| model().engine().encode(&patches, control).map(drop));
-    // It is checked between two blocks.
+    // Between two reports of progress, one after each block, it is checked.
     let (token, checks) = (CancelToken::after_checks(usize::MAX), Arc::new(Mutex::new(Vec::new())));
     let (flag, sink) = (token.clone(), Arc::clone(&checks));
     let call = CallOptions::new().cancel(&token).on_progress(move |_| sink.lock().unwrap().push(flag.checks()));
@@ -53,9 +52,9 @@ fn a_picture_is_left_within_a_block_of_the_tower() {
 
 #[test]
 fn a_timeout_ends_encoding_and_prefill() {
-    let wordy = Prompt::user().text("many words ".repeat(400));
-    for (stage, prompt) in [(Stage::Encode, Prompt::user().image(picture(200, 120)).text("?")), (Stage::Prefill, wordy)]
-    {
+    let long_prompt = Prompt::user().text("many words ".repeat(400));
+    let with_image = Prompt::user().image(image(200, 120)).text("?");
+    for (stage, prompt) in [(Stage::Encode, with_image), (Stage::Prefill, long_prompt)] {
         let mut session = model().session();
         let (token, reports) = (CancelToken::new(), Arc::new(AtomicUsize::new(0)));
         let (expiring, count) = (token.clone(), Arc::clone(&reports));
@@ -65,51 +64,55 @@ fn a_timeout_ends_encoding_and_prefill() {
                 expiring.expire();
             }
         });
-        let late = session.ask(&prompt, &options);
-        assert!(matches!(late, Err(Error::Timeout)), "{stage:?}: {late:?}");
-        assert_eq!(reports.load(Ordering::Relaxed), 1, "no work follows the end of the time");
+        let result = session.ask(&prompt, &options);
+        assert!(matches!(result, Err(Error::Timeout)), "{stage:?}: {result:?}");
+        assert_eq!(reports.load(Ordering::Relaxed), 1, "work went on after the timeout");
         assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
     }
 }
 
 #[test]
-fn text_is_left_within_a_layer_of_a_chunk() {
+fn a_cancel_ends_the_prefill_within_a_layer_of_a_chunk() {
     let (ids, positions) = ([3; 40], (0..40).map(|index| [index; 3]).collect::<Vec<_>>());
     let layers = model().config().text.num_hidden_layers;
     check(layers * 40_usize.div_ceil(16), |control| {
         let mut sequence = model().engine().sequence();
-        let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-        let result = sequence.prefill(&segment, 16, false, control).map(drop);
-        assert_eq!(sequence.len(), if result.is_ok() { 40 } else { 0 }, "nothing was taken in");
+        let input = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
+        let result = sequence.prefill(&input, 16, false, control).map(drop);
+        assert_eq!(
+            sequence.len(),
+            if result.is_ok() { 40 } else { 0 },
+            "a cancelled prefill leaves tokens in the sequence"
+        );
         result
     });
 }
 
 #[test]
-fn steps_are_left_within_a_layer() {
+fn a_cancel_ends_a_decode_step_within_a_layer() {
     let layers = model().config().text.num_hidden_layers;
     check(layers, |control| model().engine().sequence().step(3, 0, control).map(drop));
     check(2 * layers, |control| {
-        // More than go through the layers at a time.
+        // More sequences than one decode batch holds.
         let mut sequences: Vec<_> = (0..9).map(|_| model().engine().sequence()).collect();
         let steps = sequences.iter_mut().map(|sequence| Step { sequence: &mut **sequence, id: 3, position: 0 });
         let result = model().engine().decode_batch(&mut steps.collect::<Vec<_>>(), control).map(drop);
-        let taken = usize::from(result.is_ok());
-        assert!(sequences.iter().all(|sequence| sequence.len() == taken));
+        let expected_len = usize::from(result.is_ok());
+        assert!(sequences.iter().all(|sequence| sequence.len() == expected_len));
         result
     });
 }
 
 #[test]
-fn videos_are_left_within_a_group_of_frames() {
-    let video = Video::from_frames(vec![picture(120, 90); 9], 2.0).unwrap();
-    let cut = |token: &CancelToken| {
-        preprocess_video_cancellable(&video, model().preprocess_config(), &TaskControl::with_cancel(token))
-    };
+fn a_cancel_ends_patchifying_within_a_group_of_frames() {
+    let video = Video::from_frames(vec![image(120, 90); 9], 2.0).unwrap();
+    let config = model().preprocess_config();
+    let layout = video_layout(&video, config).unwrap();
+    let patchify = |token: &CancelToken| patchify_video(&video, layout, config, &TaskControl::with_cancel(token));
     let free = CancelToken::after_checks(usize::MAX);
-    let groups = cut(&free).unwrap().grid.t;
+    let groups = patchify(&free).unwrap().grid.t;
     assert_eq!((groups, free.checks()), (5, 5));
     for allowed in 0..groups {
-        assert!(matches!(cut(&CancelToken::after_checks(allowed)), Err(Error::Cancelled)));
+        assert!(matches!(patchify(&CancelToken::after_checks(allowed)), Err(Error::Cancelled)));
     }
 }

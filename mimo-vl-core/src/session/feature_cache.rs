@@ -1,4 +1,4 @@
-//! Features of pictures and videos that a model keeps for all its sessions.
+//! The feature cache: features of images and videos that all sessions of a model share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::model::Features;
 
-/// The SHA-256 of what the features depend on.
+/// SHA-256 of everything that the features depend on.
 pub(super) type Key = [u8; 32];
 
-/// Puts a [`Key`] together.
+/// Computes a [`Key`].
 pub(super) struct KeyHasher(Sha256);
 
 impl KeyHasher {
@@ -18,11 +18,11 @@ impl KeyHasher {
         Self(Sha256::new())
     }
 
-    pub(super) fn numbers(&mut self, numbers: &[u64]) {
+    pub(super) fn update_numbers(&mut self, numbers: &[u64]) {
         numbers.iter().for_each(|number| self.0.update(number.to_le_bytes()));
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
@@ -31,7 +31,7 @@ impl KeyHasher {
     }
 }
 
-/// Keeps features up to so many bytes; the ones that were not used for the longest time go first.
+/// A cache of features up to `budget` bytes. The least recently used features are evicted first.
 pub(super) struct FeatureCache {
     budget: u64,
     state: Mutex<LruState>,
@@ -39,10 +39,17 @@ pub(super) struct FeatureCache {
 
 #[derive(Default)]
 struct LruState {
-    entries: HashMap<Key, (Arc<Features>, u64)>,
+    entries: HashMap<Key, Entry>,
+    /// Bytes of all entries.
     bytes: u64,
-    /// Counts uses.
+    /// Number of uses so far.
     clock: u64,
+}
+
+struct Entry {
+    features: Arc<Features>,
+    /// Value of the clock at the last use.
+    last_used: u64,
 }
 
 impl FeatureCache {
@@ -50,7 +57,7 @@ impl FeatureCache {
         Self { budget, state: Mutex::default() }
     }
 
-    /// Whether anything is state.
+    /// True if the cache may hold anything.
     pub(super) fn is_enabled(&self) -> bool {
         self.budget > 0
     }
@@ -59,12 +66,12 @@ impl FeatureCache {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.clock += 1;
         let clock = state.clock;
-        let (features, used) = state.entries.get_mut(key)?;
-        *used = clock;
-        Some(Arc::clone(features))
+        let entry = state.entries.get_mut(key)?;
+        entry.last_used = clock;
+        Some(Arc::clone(&entry.features))
     }
 
-    pub(super) fn put(&self, key: Key, features: &Arc<Features>) {
+    pub(super) fn insert(&self, key: Key, features: &Arc<Features>) {
         let size = features.bytes();
         if size > self.budget {
             return;
@@ -72,18 +79,19 @@ impl FeatureCache {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.clock += 1;
         let clock = state.clock;
-        if let Some((old, _)) = state.entries.insert(key, (Arc::clone(features), clock)) {
-            state.bytes -= old.bytes();
+        let entry = Entry { features: Arc::clone(features), last_used: clock };
+        if let Some(replaced) = state.entries.insert(key, entry) {
+            state.bytes -= replaced.features.bytes();
         }
         state.bytes += size;
         while state.bytes > self.budget {
-            let oldest = state.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
-            let Some((gone, _)) = oldest.and_then(|key| state.entries.remove(&key)) else { return };
-            state.bytes -= gone.bytes();
+            let oldest = state.entries.iter().min_by_key(|(_, entry)| entry.last_used).map(|(key, _)| *key);
+            let Some(evicted) = oldest.and_then(|key| state.entries.remove(&key)) else { return };
+            state.bytes -= evicted.features.bytes();
         }
     }
 
-    /// Bytes that are state.
+    /// Bytes of all cached features.
     pub(super) fn bytes(&self) -> u64 {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
@@ -94,22 +102,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_used_for_long_goes_first() {
+    fn the_least_recently_used_features_are_evicted() {
         let features = |count| Arc::new(Features { values: vec![0.0; count], width: 1 });
         let cache = FeatureCache::new(100);
         let key = |number| [number; 32];
         for number in 0..5 {
-            cache.put(key(number), &features(5));
+            cache.insert(key(number), &features(5));
         }
         assert_eq!(cache.bytes(), 100);
         assert!(cache.get(&key(0)).is_some());
-        cache.put(key(5), &features(6));
+        cache.insert(key(5), &features(6));
         assert_eq!(cache.bytes(), 84);
-        let there: Vec<u8> = (0..6).filter(|&number| cache.get(&key(number)).is_some()).collect();
-        assert_eq!(there, [0, 3, 4, 5]);
-        cache.put(key(6), &features(26));
-        assert!(cache.get(&key(6)).is_none(), "more than all that may be state");
-        cache.put(key(0), &features(1));
+        let cached: Vec<u8> = (0..6).filter(|&number| cache.get(&key(number)).is_some()).collect();
+        assert_eq!(cached, [0, 3, 4, 5]);
+        cache.insert(key(6), &features(26));
+        assert!(cache.get(&key(6)).is_none(), "larger than the budget");
+        cache.insert(key(0), &features(1));
         assert_eq!(cache.bytes(), 68);
     }
 }

@@ -1,9 +1,9 @@
-//! Images and videos of a conversation: preprocessed once, encoded at max_tokens once.
+//! Images and videos of a conversation: their layouts, patches and features. Each is encoded at most once.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::answer::timed;
+use super::answer::{Timings, timed};
 use super::feature_cache::{Key, KeyHasher};
 use super::model::Model;
 use crate::cancel::TaskControl;
@@ -11,12 +11,10 @@ use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
 use crate::media::{Image, Transform, Video};
 use crate::model::Features;
-use crate::preprocess::{
-    Grid, Layout, Patches, image_layout, preprocess_image_cancellable, preprocess_video_cancellable, video_layout,
-};
+use crate::preprocess::{Grid, Layout, Patches, image_layout, patchify_image, patchify_video, video_layout};
 use crate::prompt::{Message, Part};
 
-/// One image or video. Within a session the same content is the same `Arc`. Patches are cut when features are wanted.
+/// One image or video. Within a session, equal content is the same `Arc`. Patches are made when features are needed.
 #[derive(Debug)]
 pub(super) struct MediaItem {
     source: Source,
@@ -30,7 +28,7 @@ enum Source {
     Video(Video),
 }
 
-/// A message with its media in order.
+/// A message with its media, in the order of its parts.
 #[derive(Debug, Clone)]
 pub(super) struct ConversationMessage {
     pub(super) message: Message,
@@ -38,10 +36,10 @@ pub(super) struct ConversationMessage {
 }
 
 impl ConversationMessage {
-    /// Preprocess what `message` shows, unless one of the `earlier` conversation or an earlier part shows it already.
+    /// Computes the layouts of the message's media. Content that `earlier` messages or parts contain already is shared.
     ///
-    /// [`Error::ContextTooLong`] as soon as all media together have more than `max_tokens` tokens, so that many of them do not
-    /// take memory without end.
+    /// [`Error::ContextTooLong`] as soon as all media together have more than `max_tokens` tokens, which bounds the
+    /// memory that they take.
     pub(super) fn new(
         message: Message,
         earlier: &[Self],
@@ -58,8 +56,8 @@ impl ConversationMessage {
                 Part::Video(video) => Source::Video(video.clone()),
                 _ => continue,
             };
-            let mut shown = earlier.iter().flat_map(|message| &message.media).chain(&media);
-            let item = match shown.find(|item| item.source.same(&source)) {
+            let mut known = earlier.iter().flat_map(|message| &message.media).chain(&media);
+            let item = match known.find(|item| item.source.same(&source)) {
                 Some(item) => Arc::clone(item),
                 None => Arc::new(MediaItem::new(source, config)?),
             };
@@ -90,7 +88,7 @@ impl MediaItem {
         Self::new(Source::Video(video), config)
     }
 
-    /// What a message says with it.
+    /// The message part of the item.
     pub(super) fn part(&self) -> Part {
         match &self.source {
             Source::Image(image) => Part::Image(image.clone()),
@@ -105,12 +103,12 @@ impl MediaItem {
         }
     }
 
-    /// The picture, or the frames of the video.
+    /// The image, or the frames of the video.
     pub(super) fn frames(&self) -> &[Image] {
         self.source.frames()
     }
 
-    /// Take features that were computed before, unless there are some.
+    /// Sets the features, unless they are set.
     pub(super) fn set_features(&self, features: Features) {
         self.features.get_or_init(|| Arc::new(features));
     }
@@ -125,59 +123,58 @@ impl MediaItem {
 
     fn patches(&self, config: &PreprocessConfig, control: &TaskControl) -> Result<Patches> {
         match &self.source {
-            Source::Image(image) => preprocess_image_cancellable(image, config, control),
-            Source::Video(video) => preprocess_video_cancellable(video, config, control),
+            Source::Image(image) => patchify_image(image, self.layout, config, control),
+            Source::Video(video) => patchify_video(video, self.layout, config, control),
         }
     }
 
-    /// How long reading and decoding took.
-    pub(super) fn decoding(&self) -> Duration {
+    /// Time that reading and decoding took.
+    pub(super) fn decode_time(&self) -> Duration {
         match &self.source {
-            Source::Image(image) => image.decoding(),
-            Source::Video(video) => video.decoding(),
+            Source::Image(image) => image.decode_time(),
+            Source::Video(video) => video.decode_time(),
         }
     }
 
-    /// The features, once [`encode`] was there.
+    /// The features; an error before [`encode`].
     pub(super) fn features(&self) -> Result<&Features> {
-        self.features.get().map(|features| &**features).ok_or_else(|| Error::internal("a item without features"))
+        self.features.get().map(|features| &**features).ok_or_else(|| Error::internal("a media item without features"))
     }
 }
 
-/// From the caller's pixels to the model's, for every image and video of a conversation, in order.
+/// Coordinate transforms, one for each media item of a conversation, in order.
 pub(super) fn transforms(conversation: &[ConversationMessage]) -> Vec<Transform> {
     conversation.iter().flat_map(|message| &message.media).map(|item| item.layout.transform).collect()
 }
 
-/// How long reading and decoding took what the earlier conversation did not show.
-pub(super) fn decoding(conversation: &[ConversationMessage], earlier: &[ConversationMessage]) -> Duration {
+/// Time that reading and decoding took, of the media that `earlier` does not contain.
+pub(super) fn decode_time(conversation: &[ConversationMessage], earlier: &[ConversationMessage]) -> Duration {
     let mut seen: Vec<&Arc<MediaItem>> = earlier.iter().flat_map(|message| &message.media).collect();
     let mut time = Duration::ZERO;
     for item in conversation.iter().flat_map(|message| &message.media) {
         if !seen.iter().any(|other| Arc::ptr_eq(other, item)) {
             seen.push(item);
-            time += item.decoding();
+            time += item.decode_time();
         }
     }
     time
 }
 
-/// Have the features of those media that lack them: from what the model keeps, or computed. What telling apart and
-/// cutting, and what encoding took is added to the two times.
+/// Computes missing features, from the model's feature cache or by the vision tower. Adds the time of hashing and
+/// patchifying to `timings.preprocess`, and that of the tower to `timings.encode`.
 pub(super) fn encode<'a>(
     media: impl Iterator<Item = &'a Arc<MediaItem>>,
     model: &Model,
     control: &TaskControl,
-    [cutting, encoding]: [&mut Duration; 2],
+    timings: &mut Timings,
 ) -> Result<()> {
     let mut missing: Vec<(&Arc<MediaItem>, Option<Key>)> = Vec::new();
     for item in media.filter(|item| item.features.get().is_none()) {
         if missing.iter().any(|(other, _)| Arc::ptr_eq(other, item)) {
             continue;
         }
-        let key =
-            model.feature_cache().is_enabled().then(|| timed(cutting, || item.source.key(item.layout.grid, control)));
-        let key = key.transpose()?;
+        let hash = || timed(&mut timings.preprocess, || item.source.key(item.layout.grid, control));
+        let key = model.feature_cache().is_enabled().then(hash).transpose()?;
         match key.and_then(|key| model.feature_cache().get(&key)) {
             Some(features) => drop(item.features.set(features)),
             None => missing.push((item, key)),
@@ -187,19 +184,19 @@ pub(super) fn encode<'a>(
         return Ok(());
     }
     let config = model.preprocess_config();
-    let patches = timed(cutting, || {
+    let patches = timed(&mut timings.preprocess, || {
         let _span = tracing::debug_span!("preprocess").entered();
         missing.iter().map(|(item, _)| item.patches(config, control)).collect::<Result<Vec<_>>>()
     })?;
     let patches: Vec<&Patches> = patches.iter().collect();
-    let all = timed(encoding, || {
+    let all = timed(&mut timings.encode, || {
         let _span = tracing::debug_span!("encode").entered();
         model.engine().encode_all(&patches, control)
     })?;
     for ((item, key), features) in missing.into_iter().zip(all) {
         let features = Arc::new(features);
         if let Some(key) = key {
-            model.feature_cache().put(key, &features);
+            model.feature_cache().insert(key, &features);
         }
         item.features.get_or_init(|| features);
     }
@@ -207,7 +204,7 @@ pub(super) fn encode<'a>(
 }
 
 impl Source {
-    /// Whether both give the same patches, because the pixels, limits and times are equal.
+    /// True if both give the same patches: their pixels, limits and rates are equal.
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Image(a), Self::Image(b)) => a.limits() == b.limits() && same_pixels(a, b),
@@ -229,25 +226,23 @@ impl Source {
         }
     }
 
-    /// What tells its features from others', cut into such a grid.
+    /// Cache key of the features: SHA-256 over the pixels, the frame sizes and `grid`.
     fn key(&self, grid: Grid, control: &TaskControl) -> Result<Key> {
         let mut key = KeyHasher::new();
         let is_video = matches!(self, Self::Video(_));
-        key.numbers(&[u64::from(is_video), grid.t as u64, grid.h as u64, grid.w as u64]);
+        key.update_numbers(&[u64::from(is_video), grid.t as u64, grid.h as u64, grid.w as u64]);
         for frame in self.frames() {
             control.check()?;
-            key.numbers(&[u64::from(frame.width()), u64::from(frame.height())]);
-            key.bytes(frame.pixels());
+            key.update_numbers(&[u64::from(frame.width()), u64::from(frame.height())]);
+            key.update(frame.pixels());
         }
         Ok(key.finish())
     }
 }
 
 fn same_pixels(a: &Image, b: &Image) -> bool {
-    let size = |image: &Image| {
-        (image.width(), image.height(), image.orientation(), image.whole(), image.offset(), image.part())
-    };
-    size(a) == size(b) && a.page() == b.page() && (std::ptr::eq(a.pixels(), b.pixels()) || a.pixels() == b.pixels())
+    let frame = |image: &Image| (image.width(), image.height(), image.crop_frame());
+    frame(a) == frame(b) && (std::ptr::eq(a.pixels(), b.pixels()) || a.pixels() == b.pixels())
 }
 
 #[cfg(test)]
@@ -266,14 +261,14 @@ mod tests {
             .unwrap()
     }
 
-    fn asked() -> Message {
+    fn user() -> Message {
         Message::new(crate::prompt::Role::User)
     }
 
     #[test]
-    fn equal_content_is_one_medium() {
-        let first = message(asked().image(image(1)).text("and").image(image(2)).image(image(1)), &[]);
-        let second = message(asked().image(image(2)).image(image(1).max_pixels(4000)), std::slice::from_ref(&first));
+    fn equal_content_is_one_media_item() {
+        let first = message(user().image(image(1)).text("and").image(image(2)).image(image(1)), &[]);
+        let second = message(user().image(image(2)).image(image(1).max_pixels(4000)), std::slice::from_ref(&first));
         assert_eq!((first.media.len(), second.media.len()), (3, 2));
         assert!(!Arc::ptr_eq(&first.media[0], &first.media[1]));
         assert!(Arc::ptr_eq(&first.media[0], &first.media[2]));
@@ -282,25 +277,25 @@ mod tests {
     }
 
     #[test]
-    fn rate_of_a_video_is_part_of_its_content() {
+    fn videos_of_different_rates_are_different_media_items() {
         let video = |fps| Video::from_frames(vec![image(1), image(2)], fps).unwrap();
-        let message = message(asked().video(video(1.0)).video(video(2.0)).video(video(1.0)), &[]);
+        let message = message(user().video(video(1.0)).video(video(2.0)).video(video(1.0)), &[]);
         assert!(!Arc::ptr_eq(&message.media[0], &message.media[1]));
         assert!(Arc::ptr_eq(&message.media[0], &message.media[2]));
     }
 
     #[test]
-    fn media_of_all_turns_share_the_limit_of_tokens() {
+    fn media_of_all_messages_share_the_token_limit() {
         let config = PreprocessConfig::default();
         let add = |message, earlier: &[ConversationMessage]| {
             ConversationMessage::new(message, earlier, &config, 8, &TaskControl::default())
         };
-        // Each picture has four tokens, the same one again too.
-        let first = add(asked().image(image(1)), &[]).unwrap();
-        let second = add(asked().image(image(1)), std::slice::from_ref(&first)).unwrap();
-        let third = add(asked().image(image(2)), &[first, second]);
+        // Each image has four tokens, and so has its repetition.
+        let first = add(user().image(image(1)), &[]).unwrap();
+        let second = add(user().image(image(1)), std::slice::from_ref(&first)).unwrap();
+        let third = add(user().image(image(2)), &[first, second]);
         assert!(matches!(third, Err(Error::ContextTooLong { tokens: 12, limit: 8 })), "{third:?}");
-        let many = (0..1000).fold(asked(), |message, _| message.image(image(1)));
+        let many = (0..1000).fold(user(), |message, _| message.image(image(1)));
         assert!(matches!(add(many, &[]), Err(Error::ContextTooLong { tokens: 12, limit: 8 })));
     }
 
@@ -310,7 +305,7 @@ mod tests {
         token.cancel();
         let control = TaskControl::with_cancel(&token);
         let message =
-            ConversationMessage::new(asked().image(image(1)), &[], &PreprocessConfig::default(), usize::MAX, &control);
+            ConversationMessage::new(user().image(image(1)), &[], &PreprocessConfig::default(), usize::MAX, &control);
         assert!(matches!(message, Err(Error::Cancelled)));
     }
 }

@@ -1,16 +1,17 @@
-//! The caller's interface: load a model, open a session, ask, and read the answer while it is written.
+//! The caller's interface: load a model, open a session, ask, and read the answer while it is generated.
 //!
-//! A session is one conversation. It keeps the messages, and the keys and values of the tokens that the model has
-//! seen. Every question is put to the model as the whole conversation, rendered and encoded anew; what the cache
-//! holds of its beginning is not computed again. A later message therefore gives what a fresh session would give for
-//! the same messages.
+//! A session is one conversation. It holds the messages, and the cached keys and values of their tokens. Each prompt is
+//! rendered and encoded with the entire conversation, and the common prefix with the cached tokens is not computed
+//! again. The result is therefore the same as that of a fresh session with the same messages.
 
 mod answer;
+mod answer_builder;
 mod batch;
 #[cfg(test)]
 mod cancel_tests;
 mod constraint;
 mod decode_loop;
+mod draft;
 mod feature_cache;
 mod media;
 mod model;
@@ -18,6 +19,10 @@ mod persist;
 mod plan;
 mod prefix;
 mod quantize;
+#[allow(
+    clippy::module_inception,
+    reason = "the file defines `Session`; each type of this module has a file of its name"
+)]
 mod session;
 mod shared;
 mod stream;

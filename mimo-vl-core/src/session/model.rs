@@ -17,41 +17,41 @@ use crate::model::{Engine, EngineOptions, KvCacheDtype, load_engine};
 use crate::prompt::{ChatTemplate, ThinkingStyle, Tokenizer};
 use crate::sampling::Vocabulary;
 
-/// Longest context without [`LoadOptions::max_context`]: what the published weights were trained with.
+/// Default maximum context: that of the published weights' training.
 const TRAINED_CONTEXT: usize = 32_768;
 
-/// Bytes of features that are kept without [`LoadOptions::feature_cache`].
-const FEATURE_CACHE: u64 = 256 << 20;
+/// Default size of the feature cache in bytes.
+const FEATURE_CACHE_BYTES: u64 = 256 << 20;
 
-/// CachedPrefix that end an answer whatever the checkpoint's files say.
+/// Tokens that end an answer, beside those of the checkpoint's files.
 const EOS_NAMES: [&str; 2] = ["<|im_end|>", "<|endoftext|>"];
 
-/// CachedPrefix that frame media and that no answer may contain, beside those that `config.json` names.
+/// Token that is suppressed in answers beside the media tokens of `config.json`.
 const VISION_PAD: &str = "<|vision_pad|>";
 
-/// How to load a model.
+/// Options for loading a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadOptions {
-    /// `cpu`, `ndarray` or `cuda:N`. Default `cpu`.
+    /// Device: `cpu`, `ndarray` or `cuda:N`. Default `cpu`.
     pub device: String,
-    /// The number format of the weights. Default: as stored.
+    /// Number format of the weights. Default: as stored.
     pub weights: WeightFormat,
-    /// Most tokens of a conversation with its answer; `None` takes the smaller of 32,768 and what the checkpoint
-    /// claims. Default `None`.
+    /// Maximum tokens of a conversation with its answer, from 1 to the checkpoint's maximum. Default `None`: the
+    /// smaller of 32,768 and the checkpoint's maximum.
     pub max_context: Option<usize>,
-    /// The number format of cached keys and values; `None` takes f16 for weights of four or eight bits, else f32.
-    /// Default `None`.
+    /// Number format of the KV cache. Default `None`: f16 for quantized weights, else f32.
     pub kv_cache_dtype: Option<KvCacheDtype>,
-    /// Threads of this library's kernels on the device `cpu`, and of rounding, 1 to 1,024; `None` takes one for each
-    /// physical core. What Burn computes beside them has threads of its own. Default `None`.
+    /// Threads of this library's kernels on the device `cpu`, and of quantization, 1 to 1,024. Burn's operations beside
+    /// them have threads of their own. Default `None`: one per physical core.
     pub threads: Option<usize>,
-    /// How the model is told to think or not to; `None` goes by the name of the checkpoint's folder. Default `None`.
+    /// Directives by which the checkpoint's thinking is switched on or off. Default `None`: by the name of the
+    /// checkpoint.
     pub thinking_style: Option<ThinkingStyle>,
-    /// Most bytes of features of pictures and videos that are kept for questions about the same ones in other sessions; 0
-    /// keeps none. A token has 16 KiB. Default 256 MiB.
+    /// Maximum bytes of cached features, which sessions reuse for the same images and videos; 0 turns the cache off. A
+    /// token has 16 KiB. Default 256 MiB.
     pub feature_cache: u64,
-    /// Where a checkpoint comes from that is named by its repository.
+    /// Options for checkpoints that are named by their repository.
     #[cfg(feature = "hub")]
     pub hub: HubOptions,
     /// Cancellation, time limit and progress, in bytes, of each call with these options.
@@ -67,7 +67,7 @@ impl Default for LoadOptions {
             kv_cache_dtype: None,
             threads: None,
             thinking_style: None,
-            feature_cache: FEATURE_CACHE,
+            feature_cache: FEATURE_CACHE_BYTES,
             #[cfg(feature = "hub")]
             hub: HubOptions::new(),
             call: CallOptions::new(),
@@ -81,49 +81,49 @@ impl LoadOptions {
         Self::default()
     }
 
-    /// Set [`LoadOptions::device`](#structfield.device).
+    /// Sets [`LoadOptions::device`](#structfield.device).
     #[must_use]
     pub fn device(mut self, device: impl Into<String>) -> Self {
         self.device = device.into();
         self
     }
 
-    /// Set [`LoadOptions::weights`](#structfield.weights).
+    /// Sets [`LoadOptions::weights`](#structfield.weights).
     #[must_use]
     pub fn weights(mut self, weights: WeightFormat) -> Self {
         self.weights = weights;
         self
     }
 
-    /// Set [`LoadOptions::max_context`](#structfield.max_context).
+    /// Sets [`LoadOptions::max_context`](#structfield.max_context).
     #[must_use]
     pub fn max_context(mut self, tokens: usize) -> Self {
         self.max_context = Some(tokens);
         self
     }
 
-    /// Set [`LoadOptions::kv_cache_dtype`](#structfield.kv_cache_dtype).
+    /// Sets [`LoadOptions::kv_cache_dtype`](#structfield.kv_cache_dtype).
     #[must_use]
     pub fn kv_cache_dtype(mut self, kv_cache_dtype: KvCacheDtype) -> Self {
         self.kv_cache_dtype = Some(kv_cache_dtype);
         self
     }
 
-    /// Set [`LoadOptions::threads`](#structfield.threads).
+    /// Sets [`LoadOptions::threads`](#structfield.threads).
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// Set [`LoadOptions::feature_cache`](#structfield.feature_cache).
+    /// Sets [`LoadOptions::feature_cache`](#structfield.feature_cache).
     #[must_use]
     pub fn feature_cache(mut self, bytes: u64) -> Self {
         self.feature_cache = bytes;
         self
     }
 
-    /// Set [`LoadOptions::hub`](#structfield.hub).
+    /// Sets [`LoadOptions::hub`](#structfield.hub).
     #[cfg(feature = "hub")]
     #[must_use]
     pub fn hub(mut self, options: HubOptions) -> Self {
@@ -133,7 +133,7 @@ impl LoadOptions {
 
     call_setters!();
 
-    /// Set [`LoadOptions::thinking_style`](#structfield.thinking_style).
+    /// Sets [`LoadOptions::thinking_style`](#structfield.thinking_style).
     #[must_use]
     pub fn thinking_style(mut self, style: ThinkingStyle) -> Self {
         self.thinking_style = Some(style);
@@ -141,7 +141,7 @@ impl LoadOptions {
     }
 }
 
-/// A loaded model with its tokenizer and chat template. Clones share it, and threads may.
+/// A loaded model with its tokenizer and chat template. Clones share it, and several threads may use it.
 #[derive(Clone)]
 pub struct Model {
     inner: Arc<Inner>,
@@ -154,19 +154,26 @@ struct Inner {
     preprocess: PreprocessConfig,
     tokenizer: Tokenizer,
     template: ChatTemplate,
-    report: Option<QuantizationReport>,
     eos: Vec<u32>,
     suppressed: Vec<u32>,
     max_context: usize,
     thinking_style: ThinkingStyle,
-    fingerprint: String,
+    identity: Identity,
     features: FeatureCache,
-    /// Prepared when the first grammar asks for it.
+    /// Computed for the first grammar.
     vocabulary: OnceLock<Vocabulary>,
     load_time: Duration,
 }
 
-/// What a checkpoint has beside its weights.
+/// Identity of the weights.
+#[derive(Default)]
+struct Identity {
+    fingerprint: String,
+    /// Report of the quantization, if [`quantize`](super::quantize) wrote the checkpoint.
+    report: Option<QuantizationReport>,
+}
+
+/// Contents of a checkpoint beside its weights.
 struct CheckpointAssets {
     directory: PathBuf,
     config: ModelConfig,
@@ -192,25 +199,26 @@ impl CheckpointAssets {
 }
 
 impl Model {
-    /// Load a checkpoint directory in the layout of the hub, or one that [`quantize`](super::quantize) wrote: `config.json`, safetensors with or without an index,
-    /// `tokenizer.json`, a chat template, and optionally `generation_config.json` and `preprocessor_config.json`.
-    ///
-    /// Or load GGUF files: the one of the language model, with the one of the vision tower beside it (`mmproj` is in
-    /// its name), or their folder. Of the other files, those in the same folder go before what the metadata has.
-    ///
-    /// With the feature `hub`, the id of a repository on the hub (`XiaomiMiMo/MiMo-VL-7B-RL-2508`), if there is no such
-    /// path: what is missing of it is downloaded into the hub's cache.
+    /// Loads a checkpoint. `path` is one of:
+    /// - A directory in the layout of the hub, or one that [`quantize`](super::quantize) wrote: `config.json`,
+    ///   safetensors with or without an index, `tokenizer.json`, a chat template, and optionally
+    ///   `generation_config.json` and `preprocessor_config.json`.
+    /// - A GGUF file of the language model, with that of the vision tower beside it (`mmproj` is in its name), or the
+    ///   directory of both. Other files in the directory take precedence over the GGUF metadata.
+    /// - With the feature `hub`, the id of a repository (`XiaomiMiMo/MiMo-VL-7B-RL-2508`), if the path does not exist.
+    ///   Missing files are downloaded into the hub's cache.
     ///
     /// # Errors
-    /// [`Error::Io`] when the directory or a file cannot be assets, [`Error::Checkpoint`] when a file is missing, broken
-    /// or does not fit the others, [`Error::Tensor`] when a tensor is missing or misshapen, [`Error::Device`] when
-    /// the device cannot be used, [`Error::Memory`] when the weights do not fit, [`Error::Option`] when an option is out
-    /// of its range or the checkpoint is rounded to other weights, [`Error::Hub`] when it cannot be had from the hub.
+    /// [`Error::Io`] when the directory or a file cannot be read; [`Error::Checkpoint`] when a file is missing, invalid
+    /// or does not match the others; [`Error::Tensor`] when a tensor is missing or has a wrong shape; [`Error::Device`]
+    /// when the device cannot be used; [`Error::Memory`] when the weights do not fit; [`Error::Option`] when an option
+    /// is out of its range or the checkpoint is quantized to another format; [`Error::Hub`] when the download fails;
+    /// [`Error::Cancelled`] and [`Error::Timeout`] by the call options.
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
         Self::load_writing(path.as_ref(), options, &options.call.start(), None)
     }
 
-    /// Load a checkpoint, and write what is rounded where a writer is given.
+    /// Loads a checkpoint, and writes the quantized weights if there is a writer.
     pub(super) fn load_writing(
         path: &Path,
         options: &LoadOptions,
@@ -237,21 +245,23 @@ impl Model {
         let (device, threads) = (options.device.as_str(), options.threads);
         let engine_options = EngineOptions { device, weights, kv_cache_dtype, threads, control, writer };
         let engine = load_engine(&checkpoint, &assets.config, &assets.preprocess, engine_options)?;
-        let fingerprint = format!("{} {}", checkpoint.fingerprint(), weights.name());
-        let report = checkpoint.quantization_report().cloned();
-        Ok(Self::new(path, options, assets, engine, (report, fingerprint), start))
+        let identity = Identity {
+            fingerprint: format!("{} {}", checkpoint.fingerprint(), weights.name()),
+            report: checkpoint.quantization_report().cloned(),
+        };
+        Ok(Self::new(path, options, assets, engine, identity, start))
     }
 
-    /// A model whose network is the caller's own: of a checkpoint directory everything but the weights is assets.
+    /// Creates a model with an engine of the caller. Everything but the weights is read from the checkpoint directory.
     ///
-    /// For programs that run the network elsewhere, and for tests that script what it says.
+    /// For programs that run the network elsewhere, and for tests with scripted outputs.
     ///
     /// # Errors
     /// Those of [`load`](Self::load) that do not concern tensors, memory and devices.
     pub fn with_engine(path: impl AsRef<Path>, options: &LoadOptions, engine: Box<dyn Engine>) -> Result<Self> {
         let (path, start) = (path.as_ref(), Instant::now());
         let assets = CheckpointAssets::new(CheckpointFiles::new(path, Vec::new()), options)?;
-        Ok(Self::new(path, options, assets, engine, (None, String::new()), start))
+        Ok(Self::new(path, options, assets, engine, Identity::default(), start))
     }
 
     fn new(
@@ -259,7 +269,7 @@ impl Model {
         options: &LoadOptions,
         assets: CheckpointAssets,
         engine: Box<dyn Engine>,
-        (report, fingerprint): (Option<QuantizationReport>, String),
+        identity: Identity,
         start: Instant,
     ) -> Self {
         let CheckpointAssets { directory, config, preprocess, generation, tokenizer, template } = assets;
@@ -274,9 +284,8 @@ impl Model {
             preprocess,
             tokenizer,
             template,
-            report,
             thinking_style: style,
-            fingerprint,
+            identity,
             features: FeatureCache::new(options.feature_cache),
             vocabulary: OnceLock::new(),
             load_time: start.elapsed(),
@@ -284,7 +293,7 @@ impl Model {
         Self { inner: Arc::new(inner) }
     }
 
-    /// The device, as it was asked for.
+    /// The device, as named in the options.
     pub fn device(&self) -> &str {
         &self.inner.device
     }
@@ -294,9 +303,9 @@ impl Model {
         &self.inner.directory
     }
 
-    /// What the checkpoint says of itself when [`quantize`](super::quantize) wrote it.
+    /// Report of the quantization, if [`quantize`](super::quantize) wrote the checkpoint.
     pub fn quantization_report(&self) -> Option<&QuantizationReport> {
-        self.inner.report.as_ref()
+        self.inner.identity.report.as_ref()
     }
 
     /// The shapes of the model.
@@ -304,37 +313,37 @@ impl Model {
         self.inner.engine.config()
     }
 
-    /// Most tokens of a conversation with its answer.
+    /// Maximum tokens of a conversation with its answer.
     pub fn max_context(&self) -> usize {
         self.inner.max_context
     }
 
-    /// How the model is told to think or not to.
+    /// Directives by which the thinking is switched on or off.
     pub fn thinking_style(&self) -> ThinkingStyle {
         self.inner.thinking_style
     }
 
-    /// Whether both are clones of one.
+    /// True if both are clones of one model.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// What is kept of pictures and videos.
+    /// The features that all sessions share.
     pub(super) fn feature_cache(&self) -> &FeatureCache {
         &self.inner.features
     }
 
-    /// What tells this checkpoint with these weights from others.
+    /// Fingerprint of the checkpoint and its weight format. A saved session loads only into a model with the same one.
     pub fn fingerprint(&self) -> &str {
-        &self.inner.fingerprint
+        &self.inner.identity.fingerprint
     }
 
-    /// Bytes of features of pictures and videos that are kept for all sessions.
+    /// Bytes of the cached features of images and videos.
     pub fn feature_bytes(&self) -> u64 {
         self.inner.features.bytes()
     }
 
-    /// The tokens, as grammars need them.
+    /// Vocabulary for grammars.
     pub(super) fn vocabulary(&self) -> Result<&Vocabulary> {
         if let Some(vocabulary) = self.inner.vocabulary.get() {
             return Ok(vocabulary);
@@ -351,7 +360,7 @@ impl Model {
         Ok(self.inner.vocabulary.get_or_init(|| vocabulary))
     }
 
-    /// How long loading took.
+    /// Time that loading took.
     pub fn load_time(&self) -> Duration {
         self.inner.load_time
     }
@@ -361,12 +370,12 @@ impl Model {
         &self.inner.eos
     }
 
-    /// The tokens that no answer contains: those that stand for media or frame them.
+    /// The tokens that are suppressed in answers: placeholders of media and the tokens around them.
     pub fn suppressed_tokens(&self) -> &[u32] {
         &self.inner.suppressed
     }
 
-    /// The network itself, for tools that work below the session.
+    /// The engine, for programs that work below the session.
     pub fn engine(&self) -> &dyn Engine {
         &*self.inner.engine
     }
@@ -381,7 +390,7 @@ impl Model {
         &self.inner.template
     }
 
-    /// How images and videos become patches.
+    /// Preprocessing of images and videos.
     pub fn preprocess_config(&self) -> &PreprocessConfig {
         &self.inner.preprocess
     }
@@ -397,7 +406,7 @@ impl fmt::Debug for Model {
     }
 }
 
-/// The folder of a checkpoint that is named by its repository; `None` for a path.
+/// Downloads a checkpoint that is named by its repository and returns its directory; `None` for a path.
 #[cfg(feature = "hub")]
 fn resolve_repository(path: &Path, options: &LoadOptions) -> Result<Option<PathBuf>> {
     let id = path.to_str().filter(|id| !path.exists() && hub::is_repo_id(id));
@@ -427,7 +436,7 @@ fn max_context(options: &LoadOptions, config: &ModelConfig) -> Result<usize> {
     }
 }
 
-/// The tokenizer and `config.json` come as two files, and a mismatch would put pictures in the wrong places.
+/// Checks that the tokenizer and `config.json` agree on the media tokens and the vocabulary.
 fn check_tokens(tokenizer: &Tokenizer, config: &ModelConfig) -> Result<(), String> {
     let tokens = &config.tokens;
     let pairs = [

@@ -1,4 +1,4 @@
-//! Sessions as files.
+//! Sessions saved to files: the conversation as JSON, pixels and features as tensors.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,19 +11,21 @@ use super::model::Model;
 use super::session::Session;
 use crate::checkpoint::{NamedTensor, TensorValues, read_tensor_file, write_tensor_file};
 use crate::error::{Error, Result};
-use crate::media::{Image, ImageRecord, Video};
+use crate::media::{Image, ImageRecord, PixelLimits, Video};
 use crate::model::Features;
 use crate::prompt::{Message, Part, Role, ToolCall};
 
-/// The version of the format.
+/// Version of the file format.
 const VERSION: u32 = 1;
 
-/// All but the tensors.
+/// The JSON of a file.
 #[derive(Serialize, Deserialize)]
 struct Record {
     version: u32,
+    /// Fingerprint of the model.
     model: String,
-    conversation: Vec<MessageRecord>,
+    #[serde(rename = "turns")]
+    messages: Vec<MessageRecord>,
     media: Vec<MediaItemRecord>,
 }
 
@@ -43,22 +45,24 @@ enum PartRecord {
         name: String,
         arguments: String,
     },
-    /// An index into the media.
+    /// Index of the media item in the file.
     Media(usize),
 }
 
 #[derive(Serialize, Deserialize)]
 struct MediaItemRecord {
     frames: Vec<ImageRecord>,
-    /// Of a video.
+    /// `None` for an image.
     video: Option<VideoRecord>,
+    /// The file has the features.
     encoded: bool,
 }
 
 #[derive(Serialize, Deserialize)]
 struct VideoRecord {
     fps: f64,
-    times: Option<Vec<f64>>,
+    #[serde(rename = "times")]
+    timestamps: Option<Vec<f64>>,
     total_pixels: Option<u64>,
     min_pixels: Option<u32>,
     max_pixels: Option<u32>,
@@ -73,18 +77,18 @@ fn frame_name(index: usize, frame: usize) -> String {
 }
 
 impl Session {
-    /// Write the conversation to a file, with its pictures, videos and their features. What the cache holds of it is not
-    /// written: the next question computes it again, and nothing of the pictures.
+    /// Saves the conversation to a file, with its images, videos and their features. The KV cache is not saved: the
+    /// next prompt computes it again, without encoding the media again.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be written, [`Error::Internal`] after an internal error.
+    /// [`Error::Io`] when the file cannot be written; [`Error::Internal`] after an internal error.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.ensure_not_poisoned()?;
         let mut media: Vec<Arc<MediaItem>> = Vec::new();
-        let conversation = self.conversation().iter().map(|message| {
-            let mut shown = message.media.iter();
-            let mut number = |media: &mut Vec<Arc<MediaItem>>| {
-                let item = shown.next()?;
+        let messages = self.conversation().iter().map(|message| {
+            let mut items = message.media.iter();
+            let mut next_index = |media: &mut Vec<Arc<MediaItem>>| {
+                let item = items.next()?;
                 Some(media.iter().position(|other| Arc::ptr_eq(other, item)).unwrap_or_else(|| {
                     media.push(Arc::clone(item));
                     media.len() - 1
@@ -97,11 +101,11 @@ impl Session {
                 Part::ToolCall(ToolCall { name, arguments }) => {
                     Some(PartRecord::ToolCall { name: name.clone(), arguments: arguments.clone() })
                 }
-                Part::Image(_) | Part::Video(_) => number(&mut media).map(PartRecord::Media),
+                Part::Image(_) | Part::Video(_) => next_index(&mut media).map(PartRecord::Media),
             });
             MessageRecord { role: message.message.role.as_str().to_owned(), parts: parts.collect() }
         });
-        let conversation = conversation.collect();
+        let messages = messages.collect();
         let mut tensors = Vec::new();
         let mut records = Vec::new();
         for (index, item) in media.iter().enumerate() {
@@ -118,37 +122,34 @@ impl Session {
             }
         }
         let model = self.model().fingerprint().to_owned();
-        let record = Record { version: VERSION, model, conversation, media: records };
+        let record = Record { version: VERSION, model, messages, media: records };
         let text = serde_json::to_string(&record).map_err(|error| Error::internal(error.to_string()))?;
         write_tensor_file(path.as_ref(), text, tensors)
     }
 }
 
 fn media_item_record(item: &MediaItem) -> MediaItemRecord {
-    let video = item.video().map(|video| {
-        let (min_pixels, max_pixels) = video.limits();
-        VideoRecord {
-            fps: video.fps(),
-            times: video.own_times().map(<[f64]>::to_vec),
-            total_pixels: video.budget(),
-            min_pixels,
-            max_pixels,
-        }
+    let video = item.video().map(|video| VideoRecord {
+        fps: video.fps(),
+        timestamps: video.explicit_timestamps().map(<[f64]>::to_vec),
+        total_pixels: video.budget(),
+        min_pixels: video.limits().min,
+        max_pixels: video.limits().max,
     });
-    let frames = item.frames().iter().map(Image::record).collect();
+    let frames = item.frames().iter().map(Image::to_record).collect();
     MediaItemRecord { frames, video, encoded: item.features().is_ok() }
 }
 
 impl Model {
-    /// Go on with a conversation that [`Session::save`] wrote.
+    /// Loads a conversation that [`Session::save`] wrote.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read; [`Error::Checkpoint`] when it is no saved session, not whole, or one of
-    /// another model or of other weights.
+    /// [`Error::Io`] when the file cannot be read; [`Error::Checkpoint`] when it is not a complete saved session, or
+    /// one of another model or of other weights.
     pub fn load_session(&self, path: impl AsRef<Path>) -> Result<Session> {
         let path = path.as_ref();
         let (text, tensors) = read_tensor_file(path)?;
-        let broken = |reason: String| Error::checkpoint(path, format!("not a whole saved session: {reason}"));
+        let broken = |reason: String| Error::checkpoint(path, format!("not a complete saved session: {reason}"));
         let record: Record = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
         if record.version != VERSION {
             let reason = format!("a saved session of version {}; this library reads {VERSION}", record.version);
@@ -163,14 +164,15 @@ impl Model {
             .media
             .into_iter()
             .enumerate()
-            .map(|(index, item)| self.item(index, item, &mut tensors).map_err(|error| broken(error.to_string())))
+            .map(|(index, item)| {
+                self.restore_media_item(index, item, &mut tensors).map_err(|error| broken(error.to_string()))
+            })
             .collect::<Result<_>>()?;
-        let conversation =
-            record.conversation.into_iter().map(|message| restore_message(message, &media).map_err(&broken));
+        let conversation = record.messages.into_iter().map(|message| restore_message(message, &media).map_err(&broken));
         Ok(Session::with_conversation(self.clone(), conversation.collect::<Result<_>>()?))
     }
 
-    fn item(
+    fn restore_media_item(
         &self,
         index: usize,
         record: MediaItemRecord,
@@ -183,23 +185,22 @@ impl Model {
         let frames = record.frames.into_iter().enumerate().map(|(number, frame)| {
             let tensor = take(frame_name(index, number))?;
             match (&tensor.shape[..], tensor.values) {
-                (&[height, width, 3], TensorValues::Bytes(pixels)) => frame.image(width, height, &pixels),
-                _ => Err(Error::tensor(tensor.name, "no picture")),
+                (&[height, width, 3], TensorValues::Bytes(pixels)) => frame.into_image(width, height, &pixels),
+                _ => Err(Error::tensor(tensor.name, "not an image")),
             }
         });
         let mut frames: Vec<Image> = frames.collect::<Result<_>>()?;
-        let times = record.video.as_ref().and_then(|video| video.times.as_ref());
-        if times.is_some_and(|times| times.len() != frames.len()) {
-            return Err(Error::image("video", "it has not a time for each frame"));
-        }
         let item = match (record.video, frames.len()) {
             (Some(video), _) => {
-                let restore_message = Video::from_frames(frames, video.fps)?.with_times(video.times, video.min_pixels);
-                let restore_message = restore_message.with_limits(video.total_pixels, video.max_pixels);
-                MediaItem::from_video(restore_message, self.preprocess_config())?
+                let limits = PixelLimits { min: video.min_pixels, max: video.max_pixels };
+                let mut restored = Video::from_frames(frames, video.fps)?.with_limits(video.total_pixels, limits);
+                if let Some(timestamps) = video.timestamps {
+                    restored = restored.with_timestamps(timestamps)?;
+                }
+                MediaItem::from_video(restored, self.preprocess_config())?
             }
             (None, 1) => MediaItem::from_image(frames.remove(0), self.preprocess_config())?,
-            (None, count) => return Err(Error::image("picture", format!("{count} frames"))),
+            (None, count) => return Err(Error::image("image", format!("{count} frames"))),
         };
         if record.encoded {
             let tensor = take(features_name(index))?;
@@ -219,7 +220,7 @@ fn restore_message(record: MessageRecord, media: &[Arc<MediaItem>]) -> Result<Co
     let roles = [Role::System, Role::User, Role::Assistant, Role::Tool];
     let role = roles.into_iter().find(|role| role.as_str() == record.role);
     let mut message = Message::new(role.ok_or_else(|| format!("a message of {:?}", record.role))?);
-    let mut shown = Vec::new();
+    let mut items = Vec::new();
     for part in record.parts {
         message.parts.push(match part {
             PartRecord::Text(text) => Part::Text(text),
@@ -229,11 +230,11 @@ fn restore_message(record: MessageRecord, media: &[Arc<MediaItem>]) -> Result<Co
                 Part::ToolCall(ToolCall::new(name, &arguments).map_err(|error| error.to_string())?)
             }
             PartRecord::Media(index) => {
-                let item = media.get(index).ok_or_else(|| format!("there is no item {index}"))?;
-                shown.push(Arc::clone(item));
+                let item = media.get(index).ok_or_else(|| format!("there is no media item {index}"))?;
+                items.push(Arc::clone(item));
                 item.part()
             }
         });
     }
-    Ok(ConversationMessage { message, media: shown })
+    Ok(ConversationMessage { message, media: items })
 }

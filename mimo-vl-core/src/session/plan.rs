@@ -1,119 +1,118 @@
-//! What a question will take, before anything is computed.
+//! Plans: the tokens and the memory that a prompt needs, before anything is computed.
 
 use super::session::Session;
 use crate::checkpoint::available_memory;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::model::{MAX_ENCODE_PATCHES, PREFILL_CHUNK};
-
 use crate::media::Transform;
+use crate::model::{MAX_ENCODE_PATCHES, PREFILL_CHUNK};
 use crate::preprocess::{image_layout, video_layout};
 use crate::prompt::{Part, Prompt};
 use crate::sampling::GenerateOptions;
 
-/// Fewest pixels that a picture is made smaller to: four tokens.
+/// Minimum of pixels to which an image is shrunk: four tokens.
 const MIN_PIXELS: f64 = 4.0 * 28.0 * 28.0;
 
-/// Rounds of halving in the search for the largest pictures that fit.
-const ROUNDS: usize = 12;
+/// Steps of the bisection for the largest images that fit.
+const BISECTION_STEPS: usize = 12;
 
-/// What a process takes beside weights, cache and working memory: tokenizer, template, code.
+/// Bytes of a process beside weights, cache and working memory: tokenizer, template, code.
 const OVERHEAD: u64 = 64 << 20;
 
-/// What a question will take.
+/// Tokens and memory that a prompt needs.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
-    /// Of the new messages, in order.
+    /// Parts of the prompt's messages, in order.
     pub parts: Vec<PlannedPart>,
-    /// CachedPrefix of the whole conversation with the question, what the template writes included.
+    /// Tokens of the conversation with the prompt, those of the template included.
     pub prompt_tokens: usize,
-    /// How many of them the session holds already.
+    /// Tokens of those that the session has cached.
     pub cached_tokens: usize,
-    /// Most tokens that the answer can have.
+    /// Maximum tokens of the answer.
     pub answer_tokens: usize,
-    /// Bytes of the cache of keys and values for all of them.
+    /// Bytes of the KV cache for all these tokens.
     pub cache_bytes: u64,
-    /// What the session has yet to allocate of `cache_bytes`; a cache that grows is in memory twice in part, and what a fork
-    /// shares is copied.
+    /// Bytes of `cache_bytes` that are not allocated yet. A growing cache is partly in memory twice, and memory that a
+    /// fork shares is copied.
     pub growth_bytes: u64,
-    /// Most bytes of what is computed on the way, for the pictures or for the text.
+    /// Peak bytes of intermediate results, of the vision tower or of the language model.
     pub working_bytes: u64,
-    /// Bytes of the process at its peak: weights as far as they are read, cache, what is computed, and some for the rest.
-    /// Of devices with memory of their own, the memory there.
+    /// Peak bytes of the process: weights as far as they have been read, KV cache, intermediate results and overhead.
+    /// On a device with its own memory, the bytes there.
     pub peak_bytes: u64,
-    /// Bytes that are free now beside what the process has; `None` where the system does not tell, or the device has
-    /// memory of its own.
+    /// Free bytes, beside those that the process has; `None` if the system does not report them, or the device has its
+    /// own memory.
     pub available_bytes: Option<u64>,
-    /// Whether the context and the memory that is free hold it.
+    /// True if the prompt fits into the context and the free memory.
     pub fits: bool,
 }
 
 impl Plan {
-    /// Bytes that the question takes beside what the session has.
+    /// Bytes that the prompt needs beside those of the session.
     fn needed_bytes(&self) -> u64 {
         self.growth_bytes + self.working_bytes
     }
 }
 
-/// A part of a question.
+/// A part of a planned prompt.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum PlannedPart {
     /// Text.
     Text {
-        /// Its tokens, counted alone.
+        /// Tokens of the text alone.
         tokens: usize,
     },
-    /// A picture or a video.
+    /// An image or a video.
     Media {
-        /// Its tokens.
+        /// Placeholder tokens.
         tokens: usize,
-        /// The size at which the model sees it, and the way to the caller's pixels.
+        /// Transform between the caller's pixels and the resized ones, with both sizes.
         transform: Transform,
     },
 }
 
-/// What a question may take at most.
+/// Limits for a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Budget {
-    /// Most tokens of the conversation with the question; `None` for what the context holds with one token of answer.
+    /// Maximum tokens of the conversation with the prompt. Default `None`: the context less one token of answer.
     pub tokens: Option<usize>,
-    /// Most bytes at the peak, as [`Plan::peak_bytes`](Plan#structfield.peak_bytes) counts them; `None` for what is free.
+    /// Maximum of [`Plan::peak_bytes`](Plan#structfield.peak_bytes). Default `None`: the free memory.
     pub bytes: Option<u64>,
-    /// Make the question's pictures and videos smaller until it fits.
+    /// Shrink the prompt's images and videos until it fits. Default `false`.
     pub lower_pixels: bool,
 }
 
 impl Budget {
-    /// What the context and the memory hold, and pictures stay as they are.
+    /// The defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Set [`Budget::tokens`](#structfield.tokens).
+    /// Sets [`Budget::tokens`](#structfield.tokens).
     #[must_use]
     pub fn tokens(mut self, tokens: usize) -> Self {
         self.tokens = Some(tokens);
         self
     }
 
-    /// Set [`Budget::bytes`](#structfield.bytes).
+    /// Sets [`Budget::bytes`](#structfield.bytes).
     #[must_use]
     pub fn bytes(mut self, bytes: u64) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// Set [`Budget::lower_pixels`](#structfield.lower_pixels).
+    /// Sets [`Budget::lower_pixels`](#structfield.lower_pixels).
     #[must_use]
     pub fn lower_pixels(mut self, lower: bool) -> Self {
         self.lower_pixels = lower;
         self
     }
 
-    /// Pass when the plan keeps to it.
+    /// Returns an error if the plan exceeds the budget.
     fn check(&self, plan: &Plan, context: usize) -> Result<()> {
         let limit = self.tokens.unwrap_or(context.saturating_sub(1)).min(context.saturating_sub(1));
         if plan.prompt_tokens > limit {
@@ -121,11 +120,11 @@ impl Budget {
         }
         match (self.bytes, plan.available_bytes) {
             (Some(bytes), _) if plan.peak_bytes > bytes => {
-                Err(Error::Memory { what: "the question", needed: plan.peak_bytes, available: bytes })
+                Err(Error::Memory { what: "the prompt", needed: plan.peak_bytes, available: bytes })
             }
             (None, Some(available)) if plan.needed_bytes() > available => {
                 let needed = plan.needed_bytes();
-                Err(Error::Memory { what: "the question", needed, available })
+                Err(Error::Memory { what: "the prompt", needed, available })
             }
             _ => Ok(()),
         }
@@ -133,11 +132,11 @@ impl Budget {
 }
 
 impl Session {
-    /// What a question will take, without computing anything of it.
+    /// Plans a prompt without computing its answer.
     ///
     /// # Errors
-    /// As [`stream`](Self::stream), as far as they concern prompt, pictures and options; a plan that does not fit is no
-    /// error, unless pictures and videos alone fill more than 16 contexts.
+    /// Those of [`stream`](Self::stream) that concern the prompt, its media and the options. A plan that does not fit
+    /// is not an error, unless images and videos alone fill more than 16 contexts.
     pub fn plan(&self, prompt: &Prompt, options: &GenerateOptions) -> Result<Plan> {
         options.validate()?;
         let (conversation, model) = (self.plan_conversation(prompt)?, self.model());
@@ -160,12 +159,12 @@ impl Session {
                     PlannedPart::Text { tokens: model.tokenizer().encode_text(&call.arguments)?.len() }
                 }
                 Part::Image(_) | Part::Video(_) => {
-                    let item = media.next().ok_or_else(|| Error::internal("a item is not planned"))?;
+                    let item = media.next().ok_or_else(|| Error::internal("a media item without a plan"))?;
                     PlannedPart::Media { tokens: item.tokens(), transform: item.layout().transform }
                 }
             });
         }
-        let plan = Plan {
+        let mut plan = Plan {
             parts,
             prompt_tokens: tokens,
             cached_tokens: conversation.cached,
@@ -177,15 +176,15 @@ impl Session {
             available_bytes,
             fits: tokens < model.max_context(),
         };
-        let in_memory = available_bytes.is_none_or(|available| plan.needed_bytes() <= available);
-        Ok(Plan { fits: plan.fits && in_memory, ..plan })
+        plan.fits &= available_bytes.is_none_or(|available| plan.needed_bytes() <= available);
+        Ok(plan)
     }
 
-    /// The question so that it keeps to a budget, with its plan: as it is, or with smaller pictures and videos if the budget
-    /// allows that. What was made smaller shows in the plan.
+    /// Fits a prompt into a budget. Returns the prompt, with smaller images and videos if it did not fit and the budget
+    /// has [`lower_pixels`](Budget#structfield.lower_pixels), and its plan with the resulting sizes.
     ///
     /// # Errors
-    /// [`Error::ContextTooLong`] and [`Error::Memory`] when it does not, and those of [`plan`](Self::plan).
+    /// [`Error::ContextTooLong`] and [`Error::Memory`] when the prompt does not fit, and those of [`plan`](Self::plan).
     pub fn fit(&self, prompt: &Prompt, options: &GenerateOptions, budget: Budget) -> Result<(Prompt, Plan)> {
         let context = self.model().max_context();
         let checked = |prompt: Prompt| {
@@ -197,17 +196,17 @@ impl Session {
             Err(Error::ContextTooLong { .. } | Error::Memory { .. }) if budget.lower_pixels => {}
             other => return other,
         }
-        let sizes = self.sizes(prompt)?;
-        let at = |scale: f64| {
+        let sizes = self.media_sizes(prompt)?;
+        let scaled = |scale: f64| {
             let limits = sizes.iter().map(|pixels| (pixels * scale).max(MIN_PIXELS.min(*pixels)) as u32);
             checked(prompt.with_max_pixels(limits))
         };
-        // The smallest ones tell whether any do.
-        let mut best = at(0.0)?;
+        // If the smallest images do not fit, none do.
+        let mut best = scaled(0.0)?;
         let (mut low, mut high) = (0.0, 1.0);
-        for _ in 0..ROUNDS {
+        for _ in 0..BISECTION_STEPS {
             let middle = (low + high) / 2.0;
-            match at(middle) {
+            match scaled(middle) {
                 Ok(fitting) => (low, best) = (middle, fitting),
                 Err(Error::ContextTooLong { .. } | Error::Memory { .. }) => high = middle,
                 Err(error) => return Err(error),
@@ -216,8 +215,8 @@ impl Session {
         Ok(best)
     }
 
-    /// Pixels at which the model sees each picture and each frame of a video of a question.
-    fn sizes(&self, prompt: &Prompt) -> Result<Vec<f64>> {
+    /// Pixels to which each image, and each frame of a video, of a prompt is resized.
+    fn media_sizes(&self, prompt: &Prompt) -> Result<Vec<f64>> {
         let config = self.model().preprocess_config();
         let layouts = prompt.messages().iter().flat_map(|message| &message.parts).filter_map(|part| match part {
             Part::Image(image) => Some(image_layout(image, config)),
@@ -233,17 +232,17 @@ impl Session {
     }
 }
 
-/// Most bytes that is computed at a time, for pictures of so many patches or for so many tokens. Counted are rows of f32:
-/// what stays beside a layer, its input before and after the norm, queries, keys and values before and after rotation,
-/// the mixed values, and the inner ones of the gated perceptron, which are there as bytes too.
+/// Peak bytes of intermediate results, for media of so many patches each or for `tokens` uncached tokens. Counts rows
+/// of f32: the residual stream, a layer's input before and after the norm, queries, keys and values before and after
+/// the rotary embedding, the output of attention, and the inner activations of the MLP, which exist as bytes too.
 fn working_bytes(config: &ModelConfig, patches: &[usize], tokens: usize) -> u64 {
     let (vision, text) = (&config.vision, &config.text);
-    let together =
+    let batch_patches =
         patches.iter().copied().max().unwrap_or(0).max(patches.iter().sum::<usize>().min(MAX_ENCODE_PATCHES));
     let pixels = 3 * vision.temporal_patch_size * vision.patch_size * vision.patch_size;
-    let of_patch = 4 * (10 * vision.hidden_size + 2 * vision.intermediate_size) + 5 * pixels;
+    let patch_bytes = 4 * (10 * vision.hidden_size + 2 * vision.intermediate_size) + 5 * pixels;
     let heads = text.num_attention_heads + 2 * text.num_key_value_heads;
-    let of_token = 4 * (4 * text.hidden_size + 2 * heads * text.head_dim + 2 * text.intermediate_size);
-    let of_text = tokens.min(PREFILL_CHUNK) * of_token + tokens * 4 * text.hidden_size + 8 * text.vocab_size;
-    (together * of_patch).max(of_text) as u64
+    let token_bytes = 4 * (4 * text.hidden_size + 2 * heads * text.head_dim + 2 * text.intermediate_size);
+    let text_bytes = tokens.min(PREFILL_CHUNK) * token_bytes + tokens * 4 * text.hidden_size + 8 * text.vocab_size;
+    (batch_patches * patch_bytes).max(text_bytes) as u64
 }

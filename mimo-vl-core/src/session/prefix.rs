@@ -1,18 +1,18 @@
-//! What of a conversation the cache holds already.
+//! The cached tokens of a conversation, and their common prefix with another one.
 
 use std::sync::Arc;
 
 use super::media::MediaItem;
 
-/// CachedPrefix with the media among them: those that the cache holds, or those of a conversation.
+/// Tokens with the media among them: those in the cache, or those of an encoded conversation.
 #[derive(Debug, Clone)]
 pub(super) struct CachedPrefix<M = Arc<MediaItem>> {
     pub(super) ids: Vec<u32>,
-    /// In order, without overlap.
+    /// Placeholder ranges, ascending, without overlap.
     pub(super) spans: Vec<MediaSpan<M>>,
 }
 
-/// A run of tokens that hold the features of one item.
+/// A range of placeholder tokens with the media item whose features replace them.
 #[derive(Debug, Clone)]
 pub(super) struct MediaSpan<M = Arc<MediaItem>> {
     pub(super) start: usize,
@@ -33,20 +33,20 @@ impl<M> MediaSpan<M> {
 }
 
 impl<M> CachedPrefix<M> {
-    /// Forget every token from `len` on, and every item that loses one.
+    /// Removes the tokens from index `len` on, and every item that loses one of its tokens.
     pub(super) fn truncate(&mut self, len: usize) {
         self.ids.truncate(len);
         self.spans.retain(|span| span.end() <= len);
     }
 
-    /// How many tokens at the start of `wanted` are in `self` already.
+    /// Returns the number of tokens at the start of `other` that `self` has too.
     ///
-    /// A item counts as a whole or not at all. At least one token of `wanted` is left, since the logits of the
-    /// last one are needed.
-    pub(super) fn common_prefix_len(&self, wanted: &Self, same: impl Fn(&M, &M) -> bool) -> usize {
-        let equal = self.ids.iter().zip(&wanted.ids).take_while(|(cached, wanted)| cached == wanted).count();
-        let mut common = equal.min(wanted.ids.len().saturating_sub(1));
-        for span in wanted.spans.iter().take_while(|span| span.start < equal) {
+    /// A media item is included entirely or not at all. At least the last token of `other` is excluded, because its
+    /// logits are needed.
+    pub(super) fn common_prefix_len(&self, other: &Self, same: impl Fn(&M, &M) -> bool) -> usize {
+        let equal = self.ids.iter().zip(&other.ids).take_while(|(cached, other)| cached == other).count();
+        let mut common = equal.min(other.ids.len().saturating_sub(1));
+        for span in other.spans.iter().take_while(|span| span.start < equal) {
             let cached = self
                 .spans
                 .iter()
@@ -65,7 +65,7 @@ mod tests {
 
     const PAD: u32 = 99;
 
-    /// Text as letters; media as digits, three tokens each.
+    /// Test tokens: letters stand for text, digits for media items of three tokens.
     fn tokens(text: &str) -> CachedPrefix<char> {
         let mut tokens = CachedPrefix::default();
         for letter in text.chars() {
@@ -80,12 +80,12 @@ mod tests {
         tokens
     }
 
-    fn common_prefix_len(cached: &str, wanted: &str) -> usize {
-        tokens(cached).common_prefix_len(&tokens(wanted), |a, b| a == b)
+    fn common_prefix_len(cached: &str, other: &str) -> usize {
+        tokens(cached).common_prefix_len(&tokens(other), |a, b| a == b)
     }
 
     #[test]
-    fn text_counts_up_to_the_first_difference() {
+    fn text_is_shared_up_to_the_first_difference() {
         assert_eq!(common_prefix_len("", "abc"), 0);
         assert_eq!(common_prefix_len("ab", "abc"), 2);
         assert_eq!(common_prefix_len("abx", "abc"), 2);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_token_is_always_left() {
+    fn the_last_token_is_never_shared() {
         assert_eq!(common_prefix_len("abc", "abc"), 2);
         assert_eq!(common_prefix_len("abcd", "abc"), 2);
         assert_eq!(common_prefix_len("a", "a"), 0);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn media_count_as_a_whole() {
+    fn media_are_shared_entirely_or_not_at_all() {
         assert_eq!(common_prefix_len("a1b", "a1bc"), 5);
         assert_eq!(common_prefix_len("a1b", "a2bc"), 1, "another item of the same size");
         assert_eq!(common_prefix_len("a1b2c", "a1b3cd"), 5);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_told_apart() {
+    fn adjacent_media_are_distinguished() {
         let mut joined = tokens("a12b");
         joined.spans = vec![MediaSpan { start: 1, len: 6, item: '1' }];
         assert_eq!(joined.common_prefix_len(&tokens("a12bc"), |a, b| a == b), 1);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn truncating_drops_media_that_lose_a_token() {
+    fn truncation_removes_media_that_lose_a_token() {
         let mut cached = tokens("a1b2");
         cached.truncate(7);
         assert_eq!((cached.ids.len(), cached.spans.len()), (7, 1));

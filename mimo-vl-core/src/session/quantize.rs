@@ -1,4 +1,4 @@
-//! QuantizationError a checkpoint once, for all later loads.
+//! Quantization of a checkpoint to a file that later loads map into memory.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -10,19 +10,18 @@ use crate::model::KvCacheDtype;
 use crate::prompt::{Part, Prompt, ThinkingStyle};
 use crate::quant::Divergence;
 
-/// Round the checkpoint in `from` as [`LoadOptions::weights`](LoadOptions#structfield.weights) says, and write it to
-/// the folder `to`, from where it is loaded through the memory map, without rounding anything again.
+/// Quantizes the checkpoint in `from` to the format [`LoadOptions::weights`](LoadOptions#structfield.weights), and
+/// writes it to the folder `to`. Loading that folder maps the weights into memory and quantizes nothing.
 ///
-/// The report has the error of every matrix and, for each of `prompts`, how far the predictions of the quantized model
-/// are from those of the model as stored, which is loaded beside it for that. All logits of a prompt are in memory at
-/// once, 0.6 MB for each token and model of the 7B. It is in the file, too:
-/// [`Model::report`] gives it. The weights of a call that fails or is stopped are removed, and never taken for a
-/// checkpoint.
+/// The report has the error of every matrix and, for each of `prompts`, the divergence of the quantized model's
+/// predictions from those of the unquantized one, which is loaded beside it. All logits of a prompt are in memory at
+/// once: 0.6 MB for each token and model of the 7B. The report is stored in the file, and
+/// [`Model::quantization_report`] returns it. If the call fails or is cancelled, its files are removed.
 ///
 /// # Errors
-/// [`Error::Option`] when the weights are neither [`WeightFormat::Int8`] nor [`WeightFormat::Int4`], the checkpoint is quantized
-/// already, or `to` holds one; [`Error::Io`] when a file cannot be written; and those of [`Model::load`] and
-/// [`Session::stream`](super::Session::stream).
+/// [`Error::Option`] when the weights are neither [`WeightFormat::Int8`] nor [`WeightFormat::Int4`], the checkpoint is
+/// already quantized, or `to` contains a checkpoint; [`Error::Io`] when a file cannot be written; and those of
+/// [`Model::load`] and [`Session::stream`](super::Session::stream).
 pub fn quantize(
     from: impl AsRef<Path>,
     to: impl AsRef<Path>,
@@ -36,17 +35,17 @@ pub fn quantize(
     }
     let checkpoint = Checkpoint::open(from)?;
     if let Some(report) = checkpoint.quantization_report() {
-        let reason = format!("{} is quantized to {} already", from.display(), report.weights.name());
+        let reason = format!("{} is already quantized to {}", from.display(), report.weights.name());
         return Err(Error::option("weights", reason));
     }
-    let texts = prompts.iter().map(text).collect::<Result<Vec<String>>>()?;
+    let texts = prompts.iter().map(text_of).collect::<Result<Vec<String>>>()?;
     if !prompts.is_empty() {
         let both = [options.weights, WeightFormat::Native].map(|weights| checkpoint.bytes_in_memory(weights, true));
-        check_memory("comparing the quantized model with the one as stored", both.iter().sum())?;
+        check_memory("comparing the quantized model with the unquantized one", both.iter().sum())?;
     }
     let prompt_bytes = texts.iter().map(String::len).sum();
     let writer = RefCell::new(QuantizedWriter::create(to, &checkpoint, options.weights, prompt_bytes)?);
-    // The report is about weights: both models keep all else alike.
+    // The report is about the weights: everything else is the same in both models.
     let options = options.clone().kv_cache_dtype(options.kv_cache_dtype.unwrap_or(KvCacheDtype::F32));
     let quantized = Model::load_writing(from, &options, &control, Some(&writer))?;
     let mut divergence = Vec::with_capacity(prompts.len());
@@ -63,7 +62,8 @@ pub fn quantize(
     writer.into_inner().finish(&checkpoint, divergence)
 }
 
-fn text(prompt: &Prompt) -> Result<String> {
+/// Text of a prompt without its media, for the report.
+fn text_of(prompt: &Prompt) -> Result<String> {
     let (messages, _) = prompt.resolve(ThinkingStyle::default())?;
     let texts = messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
         Part::Text(text) => Some(text.as_str()),

@@ -1,4 +1,4 @@
-//! One conversation: its messages, what the cache holds of them, and the start of an answer.
+//! One conversation: its messages, its cache, and the prefill of an answer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,67 +17,74 @@ use crate::sampling::{GenerateOptions, Grammar, GrammarMatcher};
 
 /// A conversation with a model.
 ///
-/// Each [`ask`](Self::ask) or [`stream`](Self::stream) adds a message. A call that fails, is cancelled, or whose stream is
-/// dropped before its end adds nothing: the conversation is as it was. The session keeps its pictures and videos
-/// with their features, and what earlier conversation computed of the beginning that the next one shares with them.
+/// Each [`ask`](Self::ask) or [`stream`](Self::stream) adds a prompt and its answer. A call that fails, is cancelled,
+/// or whose stream is dropped before its end adds nothing: the conversation stays as it was. The session keeps its
+/// images and videos with their features, and the cached keys and values of its tokens, which later prompts reuse.
 pub struct Session {
     model: Model,
     sequence: Box<dyn Sequence>,
-    /// What `sequence` holds.
+    /// The tokens in `sequence`.
     cached: CachedPrefix,
     conversation: Vec<ConversationMessage>,
-    /// An internal error was met: the state on the device is not known any more.
+    /// An internal error occurred, so the state on the device is unknown.
     poisoned: bool,
 }
 
-/// CachedPrefix whose logits are computed at once when those of all tokens are wanted.
+/// Tokens per forward pass when the logits of all tokens are computed.
 const LOGITS_CHUNK: usize = 128;
 
-/// Contexts that the pictures and videos of a plan may fill.
+/// Contexts that the images and videos of a plan may fill.
 const MAX_PLANNED_CONTEXTS: usize = 16;
 
-/// A conversation, encoded: what the model is to see before it answers.
+/// A conversation as the model's input, with the start of the answer.
 struct EncodedConversation {
     tokens: CachedPrefix,
     positions: Vec<[u32; 3]>,
     rope_delta: i64,
 }
 
-/// What a question makes of a conversation.
+/// A conversation with one more prompt applied, tokenised but without features.
 pub(super) struct PlannedConversation {
-    /// The new messages.
+    /// Messages of the prompt.
     pub(super) messages: Vec<Message>,
-    /// Their media, in order.
+    /// Media of the prompt, in order.
     pub(super) media: Vec<Arc<MediaItem>>,
-    /// The media of the whole conversation that must be encoded.
+    /// Media of the entire conversation that must be encoded.
     pub(super) missing: Vec<Arc<MediaItem>>,
-    /// CachedPrefix of the whole conversation.
+    /// Tokens of the entire conversation.
     pub(super) tokens: usize,
-    /// How many of them are cached_len.
+    /// Tokens of those that are cached.
     pub(super) cached: usize,
 }
 
-/// A question that the model has taken in.
+/// A prompt after its prefill, from which an answer is decoded.
 #[derive(Clone)]
 pub(super) struct Prefilled {
+    /// The conversation with the prompt.
     pub(super) conversation: Vec<ConversationMessage>,
+    /// Tokens that were cached before the prompt.
     pub(super) cached_len: usize,
+    /// Difference between the position of a token of the answer and its index.
     pub(super) rope_delta: i64,
+    /// Logits of the answer's first token.
     pub(super) logits: Vec<f32>,
     pub(super) options: GenerateOptions,
     pub(super) constraint: Option<Constraint>,
-    /// The prompt has opened the thinking.
+    /// The prompt ends with an open `<think>`.
     pub(super) starts_in_thinking: bool,
     pub(super) timings: Timings,
     pub(super) control: TaskControl,
 }
 
-impl Session {
-    pub(super) fn new(model: Model) -> Self {
-        Self::with_conversation(model, Vec::new())
+impl Model {
+    /// Opens a new conversation.
+    pub fn session(&self) -> Session {
+        Session::with_conversation(self.clone(), Vec::new())
     }
+}
 
-    /// A conversation that has been going on.
+impl Session {
+    /// A session that continues a conversation. Nothing is cached.
     pub(super) fn with_conversation(model: Model, conversation: Vec<ConversationMessage>) -> Self {
         let sequence = model.engine().sequence();
         Self { model, sequence, cached: CachedPrefix::default(), conversation, poisoned: false }
@@ -87,7 +94,7 @@ impl Session {
         &self.conversation
     }
 
-    /// Pass unless an internal error was met.
+    /// Returns an error if an internal error occurred before.
     pub(super) fn ensure_not_poisoned(&self) -> Result<()> {
         if self.poisoned {
             return Err(Error::internal("this session met an internal error before; open a new one"));
@@ -95,19 +102,14 @@ impl Session {
         Ok(())
     }
 
-    /// Adds a prompt and prefills it, up to the logits of the answer's first token.
-    pub(super) fn start(
-        &mut self,
-        prompt: &Prompt,
-        options: &GenerateOptions,
-        control: TaskControl,
-    ) -> Result<Prefilled> {
-        self.ensure_not_poisoned()?;
-        self.begin(prompt, options, control).map_err(|error| self.poison_on_internal(error))
+    /// Poisons the session if `error` is an internal one. Returns the error.
+    pub(super) fn poison_on_internal(&mut self, error: Error) -> Error {
+        self.poisoned |= matches!(error, Error::Internal { .. });
+        error
     }
 
-    /// A second session that goes on from here on its own. The two share their pictures and features, and what the cache
-    /// holds until either goes on.
+    /// Returns a second session that continues from here independently. Both share their images and features, and the
+    /// cache until one of them continues.
     pub fn fork(&self) -> Self {
         Self {
             model: self.model.clone(),
@@ -118,7 +120,7 @@ impl Session {
         }
     }
 
-    /// Forget the conversation, and its pictures and videos.
+    /// Clears the conversation, with its images and videos, and the cache.
     pub fn reset(&mut self) {
         self.rewind(0);
         self.conversation.clear();
@@ -129,22 +131,28 @@ impl Session {
         &self.model
     }
 
-    /// The conversation so far, answers included; their thinking only where it was to be kept.
+    /// Messages of the conversation, answers included. Thinking is included only where
+    /// [`GenerateOptions::keep_thinking`](GenerateOptions#structfield.keep_thinking) was set.
     pub fn messages(&self) -> impl ExactSizeIterator<Item = &Message> {
         self.conversation.iter().map(|message| &message.message)
     }
 
-    /// How many tokens the cache holds.
+    /// Number of tokens in the cache.
     pub fn cached_tokens(&self) -> usize {
         self.cached.ids.len()
     }
 
-    /// Bytes that a cache of `tokens` tokens needs beside those that are allocated.
+    /// The tokens in the cache.
+    pub(super) fn cached_ids(&self) -> &[u32] {
+        &self.cached.ids
+    }
+
+    /// Bytes that a cache of `tokens` tokens needs beside the allocated ones.
     pub(super) fn growth(&self, tokens: usize) -> u64 {
         self.sequence.growth(tokens)
     }
 
-    /// What the session takes.
+    /// Memory of the session and its model.
     pub(super) fn memory(&self) -> MemoryUse {
         let mut media: Vec<&Arc<MediaItem>> = Vec::new();
         for item in self.conversation.iter().flat_map(|message| &message.media) {
@@ -160,8 +168,23 @@ impl Session {
         }
     }
 
-    /// Everything up to the first logits of the answer.
-    fn begin(&mut self, prompt: &Prompt, options: &GenerateOptions, control: TaskControl) -> Result<Prefilled> {
+    /// Applies a prompt and prefills it, up to the logits of the answer's first token.
+    pub(super) fn prefill_prompt(
+        &mut self,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+        control: TaskControl,
+    ) -> Result<Prefilled> {
+        self.ensure_not_poisoned()?;
+        self.try_prefill_prompt(prompt, options, control).map_err(|error| self.poison_on_internal(error))
+    }
+
+    fn try_prefill_prompt(
+        &mut self,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+        control: TaskControl,
+    ) -> Result<Prefilled> {
         options.validate()?;
         let vocabulary = self.model.config().text.vocab_size;
         if let Some((id, _)) = options.logit_bias.iter().find(|(id, _)| *id as usize >= vocabulary) {
@@ -171,12 +194,9 @@ impl Session {
         let (messages, answer_prefix) = prompt.resolve(self.model.thinking_style())?;
         let conversation =
             timed(&mut timings.preprocess, || self.append_messages(messages, self.max_media_tokens(), &control))?;
-        timings.media = media::decoding(&conversation, &self.conversation);
+        timings.media = media::decode_time(&conversation, &self.conversation);
         let encoded = self.encode(&conversation, answer_prefix)?;
-        let (needed, limit) = (encoded.tokens.ids.len() + 1, self.model.max_context());
-        if needed > limit {
-            return Err(Error::ContextTooLong { tokens: needed, limit });
-        }
+        self.check_context(encoded.tokens.ids.len() + 1)?;
         let grammar = options.grammar.as_ref().map(|grammar| self.matcher(grammar, &conversation)).transpose()?;
         let cached_len = self.cached.common_prefix_len(&encoded.tokens, Arc::ptr_eq);
         timings.prompt_tokens = encoded.tokens.ids.len();
@@ -201,20 +221,31 @@ impl Session {
         })
     }
 
-    /// A grammar at the start of an answer.
-    fn matcher(&self, grammar: &Grammar, conversation: &[ConversationMessage]) -> Result<GrammarMatcher> {
-        let picture = media::transforms(conversation).last().map(|transform| transform.resized);
-        if picture.is_none() && grammar.needs_image() {
-            return Err(Error::option("grammar", "boxes, points and actions need a picture that they lie in"));
+    /// Returns an error if `tokens` tokens exceed the context.
+    fn check_context(&self, tokens: usize) -> Result<()> {
+        let limit = self.model.max_context();
+        if tokens > limit {
+            return Err(Error::ContextTooLong { tokens, limit });
         }
-        GrammarMatcher::new(grammar, self.model.vocabulary()?, picture.unwrap_or_default())
+        Ok(())
+    }
+
+    /// The matcher of a grammar at the start of an answer.
+    fn matcher(&self, grammar: &Grammar, conversation: &[ConversationMessage]) -> Result<GrammarMatcher> {
+        let image_size = media::transforms(conversation).last().map(|transform| transform.resized);
+        if image_size.is_none() && grammar.needs_image() {
+            return Err(Error::option("grammar", "boxes, points and actions need an image in the conversation"));
+        }
+        GrammarMatcher::new(grammar, self.model.vocabulary()?, image_size.unwrap_or_default())
     }
 
     fn max_media_tokens(&self) -> usize {
         self.model.preprocess_config().max_tokens
     }
 
-    /// The conversation with the messages of a prompt, with at most so many tokens of media.
+    /// The conversation with the messages of a prompt. A system message at the start replaces the conversation's.
+    ///
+    /// [`Error::ContextTooLong`] when all media together have more than `max_media_tokens` tokens.
     fn append_messages(
         &self,
         messages: Vec<Message>,
@@ -222,13 +253,14 @@ impl Session {
         control: &TaskControl,
     ) -> Result<Vec<ConversationMessage>> {
         let mut conversation = self.conversation.clone();
-        let system = |message: &Message| message.role == Role::System;
-        if messages.first().is_some_and(system) && conversation.first().is_some_and(|message| system(&message.message))
-        {
+        let is_system = |message: &Message| message.role == Role::System;
+        let replaces_system = messages.first().is_some_and(is_system)
+            && conversation.first().is_some_and(|message| is_system(&message.message));
+        if replaces_system {
             conversation.remove(0);
         }
         for (index, message) in messages.into_iter().enumerate() {
-            let first = index == 0 && system(&message);
+            let goes_first = index == 0 && is_system(&message);
             let message = ConversationMessage::new(
                 message,
                 &conversation,
@@ -236,40 +268,41 @@ impl Session {
                 max_media_tokens,
                 control,
             )?;
-            conversation.insert(if first { 0 } else { conversation.len() }, message);
+            conversation.insert(if goes_first { 0 } else { conversation.len() }, message);
         }
         Ok(conversation)
     }
 
-    /// What a question makes of the conversation, without its features.
+    /// Applies a prompt to the conversation without computing features.
     pub(super) fn plan_conversation(&self, prompt: &Prompt) -> Result<PlannedConversation> {
         let (messages, answer_prefix) = prompt.resolve(self.model.thinking_style())?;
-        let most = self.max_media_tokens().saturating_mul(MAX_PLANNED_CONTEXTS);
-        let conversation = self.append_messages(messages.clone(), most, &TaskControl::default())?;
+        let max_media_tokens = self.max_media_tokens().saturating_mul(MAX_PLANNED_CONTEXTS);
+        let conversation = self.append_messages(messages.clone(), max_media_tokens, &TaskControl::default())?;
         let encoded = self.encode(&conversation, answer_prefix)?;
         let cached = self.cached.common_prefix_len(&encoded.tokens, Arc::ptr_eq);
-        let media = |conversation: &[ConversationMessage]| {
-            conversation.iter().flat_map(|message| &message.media).cloned().collect::<Vec<_>>()
+        let media = |messages: &[ConversationMessage]| {
+            messages.iter().flat_map(|message| &message.media).cloned().collect::<Vec<_>>()
         };
-        // A system message stands at the start, the others at the end.
-        let first = usize::from(messages.first().is_some_and(|message| message.role == Role::System));
-        let new = [media(&conversation[..first]), media(&conversation[conversation.len() + first - messages.len()..])]
-            .concat();
-        let unseen = encoded.tokens.spans.iter().filter(|span| span.start >= cached).map(|span| &span.item);
+        // A system message was inserted at the start, the others at the end.
+        let system = usize::from(messages.first().is_some_and(|message| message.role == Role::System));
+        let last = conversation.len() + system - messages.len();
+        let prompt_media = [media(&conversation[..system]), media(&conversation[last..])].concat();
+        let uncached = encoded.tokens.spans.iter().filter(|span| span.start >= cached).map(|span| &span.item);
         let mut missing: Vec<Arc<MediaItem>> = Vec::new();
-        for item in unseen.filter(|item| item.features().is_err()) {
+        for item in uncached.filter(|item| item.features().is_err()) {
             if !missing.iter().any(|other| Arc::ptr_eq(other, item)) {
                 missing.push(Arc::clone(item));
             }
         }
-        Ok(PlannedConversation { messages, media: new, missing, tokens: encoded.tokens.ids.len(), cached })
+        let tokens = encoded.tokens.ids.len();
+        Ok(PlannedConversation { messages, media: prompt_media, missing, tokens, cached })
     }
 
-    /// Render and encode a conversation, with the beginning of the answer.
+    /// Renders and tokenises a conversation, with the start of the answer.
     fn encode(&self, conversation: &[ConversationMessage], answer_prefix: &str) -> Result<EncodedConversation> {
         let (model, config) = (&self.model, self.model.config());
-        let messages: Vec<Message> = conversation.iter().map(|message| message.message.clone()).collect();
-        let mut ids = model.template().encode(model.tokenizer(), &messages, true)?;
+        let messages = conversation.iter().map(|message| &message.message);
+        let mut ids = model.template().encode_refs(model.tokenizer(), messages, true)?;
         ids.extend(model.tokenizer().encode(answer_prefix)?);
         let rows = config.text.vocab_size;
         if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
@@ -279,17 +312,17 @@ impl Session {
         let media: Vec<&Arc<MediaItem>> = conversation.iter().flat_map(|message| &message.media).collect();
         let grids: Vec<(Grid, Option<f64>)> =
             media.iter().map(|item| (item.layout().grid, item.layout().second_per_grid)).collect();
-        let encoded = build_input(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
-        let spans = encoded.placeholders.iter().zip(media);
-        let spans = spans.map(|(slot, item)| MediaSpan { start: slot.start, len: slot.len, item: Arc::clone(item) });
+        let input = build_input(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
+        let spans = input.placeholders.iter().zip(media);
+        let spans = spans.map(|(range, item)| MediaSpan { start: range.start, len: range.len, item: Arc::clone(item) });
         Ok(EncodedConversation {
-            tokens: CachedPrefix { ids: encoded.ids, spans: spans.collect() },
-            positions: encoded.positions,
-            rope_delta: encoded.rope_delta,
+            tokens: CachedPrefix { ids: input.ids, spans: spans.collect() },
+            positions: input.positions,
+            rope_delta: input.rope_delta,
         })
     }
 
-    /// Make sure that every item that the cache lacks has its features.
+    /// Computes the missing features of the media after the first `cached_len` tokens.
     fn encode_media(
         &self,
         spans: &[MediaSpan],
@@ -298,28 +331,26 @@ impl Session {
         control: &TaskControl,
     ) -> Result<()> {
         let media = spans.iter().filter(|span| span.start >= cached_len).map(|span| &span.item);
-        media::encode(media, &self.model, control, [&mut timings.preprocess, &mut timings.encode])
+        media::encode(media, &self.model, control, timings)
     }
 
-    /// The logits after every token of a prompt, as the start of a conversation, row by row; the conversation is empty
-    /// after it.
+    /// Returns the logits after every token of a prompt in an empty conversation, `[tokens, vocabulary]`, row by row.
+    /// The conversation is empty afterwards.
     pub(super) fn logits(&mut self, prompt: &Prompt, control: &TaskControl) -> Result<Vec<f32>> {
         self.reset();
         let (messages, answer_prefix) = prompt.resolve(self.model.thinking_style())?;
         let conversation = self.append_messages(messages, self.max_media_tokens(), control)?;
         let EncodedConversation { tokens, positions, .. } = self.encode(&conversation, answer_prefix)?;
-        let (needed, limit) = (tokens.ids.len(), self.model.max_context());
-        if needed > limit {
-            return Err(Error::ContextTooLong { tokens: needed, limit });
-        }
+        self.check_context(tokens.ids.len())?;
         control.check()?;
         self.encode_media(&tokens.spans, 0, &mut Timings::default(), control)?;
-        let logits = self.sequence.prefill(&segment(&tokens, &positions, 0)?, LOGITS_CHUNK, true, control);
+        let logits = self.sequence.prefill(&uncached_input(&tokens, &positions, 0)?, LOGITS_CHUNK, true, control);
         self.sequence.truncate(0);
         logits
     }
 
-    /// Bring the cache from its first `cached_len` tokens to the whole of `encoded`; gives the logits of the last token.
+    /// Truncates the cache to its first `cached_len` tokens and prefills the rest of `encoded`. Returns the logits of
+    /// the last token.
     fn prefill(
         &mut self,
         encoded: EncodedConversation,
@@ -330,40 +361,44 @@ impl Session {
         let EncodedConversation { tokens, positions, .. } = encoded;
         let _span = tracing::debug_span!("prefill", tokens = tokens.ids.len(), cached = cached_len).entered();
         self.rewind(cached_len);
-        let room = tokens.ids.len().saturating_add(max_tokens).min(self.model.max_context());
-        self.sequence.reserve(room)?;
-        let logits = self.sequence.extend(&segment(&tokens, &positions, cached_len)?, control)?;
+        let capacity = tokens.ids.len().saturating_add(max_tokens).min(self.model.max_context());
+        self.sequence.reserve(capacity)?;
+        let logits = self.sequence.extend(&uncached_input(&tokens, &positions, cached_len)?, control)?;
         self.check_rows(&logits, 1)?;
         self.cached = tokens;
         Ok(logits)
     }
 
-    /// Take in one token of the answer, and guesses of those after it, which [`accept`](Self::accept) makes part of it;
-    /// gives the logits after each, row by row.
+    /// Runs a forward pass over the answer's last token and draft tokens after it. Returns the logits after each, row
+    /// by row. Only the first token counts as cached; [`commit_token`](Self::commit_token) adds the drafts that are
+    /// accepted.
     pub(super) fn step(&mut self, ids: &[u32], rope_delta: i64, control: &TaskControl) -> Result<Vec<f32>> {
         let cached_len = self.cached.ids.len();
-        // What was guessed before and not accepted.
+        // Drop rejected drafts of the previous step.
         self.sequence.truncate(cached_len);
-        let position = |index: usize| {
-            let position = (cached_len + index) as i64 + rope_delta;
-            u32::try_from(position).map_err(|_| Error::internal(format!("position {position}")))
-        };
-        let positions: Vec<[u32; 3]> = (0..ids.len()).map(|index| Ok([position(index)?; 3])).collect::<Result<_>>()?;
-        let segment = PrefillInput { ids, positions: &positions, media: Vec::new() };
-        let logits = self.sequence.prefill(&segment, ids.len(), true, control)?;
+        let positions: Vec<[u32; 3]> = (cached_len..cached_len + ids.len())
+            .map(|index| Ok([position(index, rope_delta)?; 3]))
+            .collect::<Result<_>>()?;
+        let input = PrefillInput { ids, positions: &positions, media: Vec::new() };
+        let logits = self.sequence.prefill(&input, ids.len(), true, control)?;
         self.check_rows(&logits, ids.len())?;
         self.cached.ids.extend(ids.first());
         Ok(logits)
     }
 
-    /// The step that takes in the next token of the answer; [`accept`](Self::accept) makes it part of the answer.
+    /// The step of the answer's last token in a decode batch. After it, [`commit_token`](Self::commit_token) must be
+    /// called.
     pub(super) fn decode_step(&mut self, id: u32, rope_delta: i64) -> Result<Step<'_>> {
-        let position = self.cached.ids.len() as i64 + rope_delta;
-        let position = u32::try_from(position).map_err(|_| Error::internal(format!("position {position}")))?;
+        let position = position(self.cached.ids.len(), rope_delta)?;
         Ok(Step { sequence: &mut *self.sequence, id, position })
     }
 
-    /// Pass when there are logits for so many tokens.
+    /// Counts the next token of the sequence as cached.
+    pub(super) fn commit_token(&mut self, id: u32) {
+        self.cached.ids.push(id);
+    }
+
+    /// Returns an error unless there are logits for `rows` tokens.
     pub(super) fn check_rows(&self, logits: &[f32], rows: usize) -> Result<()> {
         let expected = rows * self.model.config().text.vocab_size;
         if logits.len() == expected {
@@ -372,23 +407,13 @@ impl Session {
         Err(Error::internal(format!("{} logits where {expected} are expected", logits.len())))
     }
 
-    /// Make a guessed token, the next one that the cache holds, part of the answer.
-    pub(super) fn commit_token(&mut self, id: u32) {
-        self.cached.ids.push(id);
-    }
-
-    /// The tokens that the model has seen.
-    pub(super) fn cached_ids(&self) -> &[u32] {
-        &self.cached.ids
-    }
-
-    /// Forget what the cache holds from token `len` on.
+    /// Removes the tokens from index `len` on from the cache.
     pub(super) fn rewind(&mut self, len: usize) {
         self.sequence.truncate(len);
         self.cached.truncate(len);
     }
 
-    /// Make `conversation` and the answer to them the conversation.
+    /// Replaces the conversation by `conversation` and the answer to it.
     pub(super) fn commit(
         &mut self,
         mut conversation: Vec<ConversationMessage>,
@@ -400,20 +425,14 @@ impl Session {
         if options.keep_thinking && !thinking.is_empty() {
             message.parts.push(Part::Thinking(thinking.to_owned()));
         }
-        let (said, calls) = match available_tools(conversation.iter().map(|message| &message.message)) {
+        let (content, calls) = match available_tools(conversation.iter().map(|message| &message.message)) {
             Ok(Some(_)) => ToolCall::split(text),
             _ => (text, Vec::new()),
         };
-        let mut message = message.text(said);
+        let mut message = message.text(content);
         message.parts.extend(calls.into_iter().map(Part::ToolCall));
         conversation.push(ConversationMessage { message, media: Vec::new() });
         self.conversation = conversation;
-    }
-
-    /// Remember it if `error` is an internal one; gives it back.
-    pub(super) fn poison_on_internal(&mut self, error: Error) -> Error {
-        self.poisoned |= matches!(error, Error::Internal { .. });
-        error
     }
 }
 
@@ -428,23 +447,26 @@ impl fmt::Debug for Session {
     }
 }
 
-/// What of a conversation comes after its first `cached_len` tokens.
-fn segment<'a>(tokens: &'a CachedPrefix, positions: &'a [[u32; 3]], cached_len: usize) -> Result<PrefillInput<'a>> {
-    let new = tokens.spans.iter().enumerate().filter(|(_, span)| span.start >= cached_len);
-    let media = new.map(|(media, span)| {
-        let slot = PlaceholderRange { media, start: span.start - cached_len, len: span.len };
-        Ok((slot, span.item.features()?))
+/// Position of the answer's token at `index` of the sequence.
+fn position(index: usize, rope_delta: i64) -> Result<u32> {
+    let position = index as i64 + rope_delta;
+    u32::try_from(position).map_err(|_| Error::internal(format!("position {position}")))
+}
+
+/// The part to prefill: tokens, positions and media after the first `cached_len` tokens.
+fn uncached_input<'a>(
+    tokens: &'a CachedPrefix,
+    positions: &'a [[u32; 3]],
+    cached_len: usize,
+) -> Result<PrefillInput<'a>> {
+    let uncached = tokens.spans.iter().enumerate().filter(|(_, span)| span.start >= cached_len);
+    let media = uncached.map(|(media, span)| {
+        let range = PlaceholderRange { media, start: span.start - cached_len, len: span.len };
+        Ok((range, span.item.features()?))
     });
     Ok(PrefillInput {
         ids: tokens.ids.get(cached_len..).unwrap_or_default(),
         positions: positions.get(cached_len..).unwrap_or_default(),
         media: media.collect::<Result<_>>()?,
     })
-}
-
-impl Model {
-    /// Opens a new conversation.
-    pub fn session(&self) -> Session {
-        Session::new(self.clone())
-    }
 }

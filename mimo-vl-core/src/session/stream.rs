@@ -1,11 +1,11 @@
-//! An answer that is read while it is written.
+//! Answers: complete ones, the best of several, and streams of events.
 
 use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::DerefMut;
 
 use super::answer::Answer;
-use super::decode_loop::{DecodeLoop, State};
+use super::decode_loop::{Candidate, DecodeLoop, State};
 use super::session::{Prefilled, Session};
 use crate::answer::{Event, StopReason};
 use crate::error::{Error, Result};
@@ -13,43 +13,45 @@ use crate::prompt::Prompt;
 use crate::sampling::GenerateOptions;
 
 impl Session {
-    /// Ask, and wait for the whole answer.
+    /// Adds a prompt and returns its complete answer.
     ///
     /// # Errors
-    /// As [`stream`](Self::stream), and [`Error::Cancelled`] or [`Error::Internal`] while the answer is written.
+    /// Those of [`stream`](Self::stream), and [`Error::Cancelled`] or [`Error::Internal`] during the answer.
     pub fn ask(&mut self, prompt: &Prompt, options: &GenerateOptions) -> Result<Answer> {
         if options.best_of < 2 {
             return self.stream(prompt, options)?.answer();
         }
-        let prefilled = self.start(prompt, options, options.call.start())?;
+        let prefilled = self.prefill_prompt(prompt, options, options.call.start())?;
         let cached_len = prefilled.cached_len;
-        let best = self.best(prefilled);
+        let best = self.best_of(&prefilled);
         if best.is_err() {
             self.rewind(cached_len);
         }
         best.map_err(|error| self.poison_on_internal(error))
     }
 
-    /// The best of several answers to a question that the model has taken in.
-    fn best(&mut self, prefilled: Prefilled) -> Result<Answer> {
-        let Prefilled { conversation, options, timings, .. } = &prefilled;
-        let mut best: Option<(Answer, f64)> = None;
+    /// Decodes [`best_of`](GenerateOptions#structfield.best_of) answers and adds the one with the highest mean logprob
+    /// to the conversation.
+    fn best_of(&mut self, prefilled: &Prefilled) -> Result<Answer> {
+        let Prefilled { conversation, options, timings, .. } = prefilled;
+        let mut best: Option<Candidate> = None;
         for index in 0..options.best_of {
             let seeded = options.clone().seed(options.seed.wrapping_add(index as u64));
             let options = seeded.logprobs(options.logprobs.unwrap_or(0));
-            // What the model has seen of the conversation is kept for the next.
+            // Each candidate keeps the prompt in the cache for the next one.
             let again = Prefilled { options, cached_len: timings.prompt_tokens, ..prefilled.clone() };
-            let tried = DecodeLoop::new(self, again)?.finish_uncommitted(self)?;
-            let late = tried.0.stop == StopReason::Timeout;
-            // One that the deadline cut is not better than a whole one.
-            if best.as_ref().is_none_or(|best| !late && tried.1 > best.1) {
-                best = Some(tried);
+            let candidate = DecodeLoop::new(self, again)?.finish_uncommitted(self)?;
+            let timed_out = candidate.answer.stop == StopReason::Timeout;
+            // A truncated answer does not replace a complete one.
+            let is_better = |best: &Candidate| !timed_out && candidate.mean_logprob > best.mean_logprob;
+            if best.as_ref().is_none_or(is_better) {
+                best = Some(candidate);
             }
-            if late {
+            if timed_out {
                 break;
             }
         }
-        let Some((mut answer, _)) = best else { return Err(Error::internal("no answer")) };
+        let Some(Candidate { mut answer, .. }) = best else { return Err(Error::internal("no answer")) };
         if options.logprobs.is_none() {
             answer.logprobs.clear();
             answer.regions.iter_mut().for_each(|region| region.confidence = None);
@@ -59,50 +61,49 @@ impl Session {
         Ok(answer)
     }
 
-    /// Ask, and read the answer while it is written.
+    /// Adds a prompt and returns its answer as a stream of events.
     ///
-    /// The call returns when the model has taken in the conversation; every event is computed when it is asked for.
-    /// A system message at the start of `prompt` takes the place of the conversation's.
+    /// The call returns after the prefill; each event is computed when the stream is read. A system message at the
+    /// start of `prompt` replaces the conversation's.
     ///
     /// # Errors
     /// - [`Error::Option`] when an option of `options` is out of its range
-    /// - [`Error::Prompt`] when the prompt is empty, does not end with the user's message, or the chat template
-    ///   refuses it
-    /// - [`Error::Image`] when a picture cannot be used
+    /// - [`Error::Prompt`] when the prompt is empty, does not end with a message of the user, or the chat template
+    ///   rejects it
+    /// - [`Error::Image`] when an image or a video cannot be used
     /// - [`Error::ContextTooLong`] when the conversation leaves no room for an answer
     /// - [`Error::Memory`] when the conversation with its answer does not fit into memory
     /// - [`Error::Cancelled`] when the token of the options was cancelled, before or during the call
-    /// - [`Error::Timeout`] when the time that the options allow was is_done before the answer began
-    /// - [`Error::Internal`] for a defect of this library; the session refuses to go on after it
+    /// - [`Error::Timeout`] when the time limit of the options passed before the answer began
+    /// - [`Error::Internal`] for a defect of this library; every later call of the session then fails too
     pub fn stream(&mut self, prompt: &Prompt, options: &GenerateOptions) -> Result<Stream<&mut Self>> {
         Stream::start(self, prompt, options)
     }
 }
 
-/// An answer that is computed as its events are asked for.
+/// An answer that is computed as its events are read.
 ///
-/// The last event is [`Event::End`]; when it is given, the message becomes part of the conversation. A stream that is
-/// dropped before leaves the session as it was before the question. After an error nothing follows, and the
-/// session is as before the question too.
+/// The last event is [`Event::End`]; with it, the prompt and the answer become part of the conversation. A stream that
+/// is dropped earlier leaves the session as it was before the prompt. An error is the last item, and leaves the session
+/// so too.
 ///
-/// `S` is the session: a loan of it, or what holds it while the stream lives, such as a `Box`.
+/// `S` is a mutable reference to the session, or an owner of it such as a `Box`.
 pub struct Stream<S: DerefMut<Target = Session>> {
     session: S,
     decode: DecodeLoop,
 }
 
 impl<S: DerefMut<Target = Session>> Stream<S> {
-    /// Ask, as [`Session::stream`] does, a session that the stream keeps until it is dropped.
+    /// [`Session::stream`] with a session that the stream owns until it is dropped.
     ///
     /// # Errors
-    /// Those of [`Session::stream`]; `session` is dropped then.
+    /// Those of [`Session::stream`]; `session` is then dropped.
     pub fn start(mut session: S, prompt: &Prompt, options: &GenerateOptions) -> Result<Self> {
-        let prefilled = session.start(prompt, options, options.call.start())?;
-        let decode = DecodeLoop::new(&session, prefilled)?;
+        let decode = DecodeLoop::start(&mut session, prompt, options, options.call.start())?;
         Ok(Self { session, decode })
     }
 
-    /// End the thinking, if the model thinks, and let the answer follow.
+    /// Ends the thinking, if the model thinks, and continues with the answer.
     ///
     /// # Errors
     /// [`Error::Internal`] for a defect of this library.
@@ -110,18 +111,17 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
         self.decode.end_thinking(&self.session)
     }
 
-    /// End the answer here and keep the message as it is. The events that are left can still be read; the last is
-    /// [`Event::End`] with [`StopReason::Cancelled`](crate::answer::StopReason::Cancelled). After the end of the answer this
-    /// does nothing.
+    /// Ends the answer here and adds it to the conversation. Pending events can still be read; the last is
+    /// [`Event::End`] with [`StopReason::Cancelled`]. After the end of the answer this has no effect.
     pub fn stop(&mut self) {
         self.decode.stop(&mut self.session);
     }
 
-    /// Run to the end, and give the whole answer; events that were read before are part of it.
+    /// Reads to the end and returns the complete answer, including the events that were read before.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] when the token of the options was cancelled, [`Error::Internal`] for a defect of this library or
-    /// when the stream has given an error already.
+    /// [`Error::Cancelled`] when the token of the options was cancelled; [`Error::Internal`] for a defect of this
+    /// library, or when the stream has returned an error before.
     pub fn answer(mut self) -> Result<Answer> {
         for event in &mut self {
             event?;

@@ -1,4 +1,4 @@
-//! Decoded frames, by `ffmpeg`.
+//! Decoding of video frames by `ffmpeg`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read};
@@ -13,81 +13,84 @@ use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 use crate::media::Image;
 
-/// How often a running program looks whether it is to be stopped.
-const LOOK: Duration = Duration::from_millis(20);
+/// Time between two checks for cancellation while a program runs.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a file may be, sound among it, which has a reason of its own to be refused. A list of files is none of these: it could name any file of the machine.
-const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ivf,ogg,gif,apng,flv,asf,rm,mxf,nut,dv,wtv,yuv4mpegpipe,wav,mp3,flac";
+/// Container formats that the programs may open. Audio is among them because it is rejected later with a clearer
+/// reason. Playlists are not: they could name any file of the machine.
+const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ivf,ogg,gif,apng,\
+    flv,asf,rm,mxf,nut,dv,wtv,yuv4mpegpipe,wav,mp3,flac";
 
-/// Most of what a program says that goes into an error.
-const MOST_SAID: usize = 400;
+/// Maximum characters of a program's error output that go into an error.
+const MAX_STDERR_CHARS: usize = 400;
 
-/// Decode the frames with these numbers, ascending, and give each to `take`.
+/// Decodes the frames with these indices, ascending, and passes each to `on_frame`.
 pub(super) fn decode(
     path: &Path,
     ffmpeg: &OsStr,
     indices: &[usize],
     control: &TaskControl,
-    mut take: impl FnMut(Image) -> Result<()>,
+    mut on_frame: impl FnMut(Image) -> Result<()>,
 ) -> Result<()> {
-    // Older versions have another word for it.
-    for keep_times in [["-fps_mode", "passthrough"], ["-vsync", "0"]] {
-        match decode_with(keep_times, path, ffmpeg, indices, control, &mut take) {
+    // Versions before 5.1 have the older name of the option.
+    for passthrough in [["-fps_mode", "passthrough"], ["-vsync", "0"]] {
+        match decode_with(passthrough, path, ffmpeg, indices, control, &mut on_frame) {
             Err(Error::Image { reason, .. }) if reason.contains("fps_mode") => {}
             other => return other,
         }
     }
-    Err(refused(path, "this version of ffmpeg is not supported"))
+    Err(video_error(path, "this version of ffmpeg is not supported"))
 }
 
 fn decode_with(
-    keep_times: [&str; 2],
+    passthrough: [&str; 2],
     path: &Path,
     ffmpeg: &OsStr,
     indices: &[usize],
     control: &TaskControl,
-    take: &mut impl FnMut(Image) -> Result<()>,
+    on_frame: &mut impl FnMut(Image) -> Result<()>,
 ) -> Result<()> {
-    let wanted: Vec<String> = indices.iter().map(|index| format!("eq(n,{index})")).collect();
-    let select = format!("select='{}'", wanted.join("+"));
-    let last = (indices.len()).to_string();
-    let [option, value] = keep_times;
-    let map = ["-map", "0:v:0", "-vf", &select, option, value, "-frames:v", &last];
+    let terms: Vec<String> = indices.iter().map(|index| format!("eq(n,{index})")).collect();
+    let select = format!("select='{}'", terms.join("+"));
+    let count = indices.len().to_string();
+    let [option, value] = passthrough;
+    let map = ["-map", "0:v:0", "-vf", &select, option, value, "-frames:v", &count];
     let after = [&map[..], &["-f", "image2pipe", "-c:v", "ppm", "-"]].concat();
     let mut program = Program::start(ffmpeg, path, &["-v", "error", "-nostdin", "-i"], &after, control)?;
-    let mut count = 0;
+    let mut decoded = 0;
     while let Some(frame) = program.read_frame()? {
-        take(frame)?;
-        count += 1;
+        on_frame(frame)?;
+        decoded += 1;
     }
     program.finish()?;
-    if count < indices.len() {
-        let wanted = indices.len();
-        return Err(refused(path, &format!("it ends early: {count} of {wanted} frames can be decoded")));
+    if decoded < indices.len() {
+        return Err(video_error(path, &format!("it ends early: {decoded} of {count} frames can be decoded")));
     }
     Ok(())
 }
 
-/// [`Error::Image`] that names the file.
-pub(super) fn refused(path: &Path, reason: &str) -> Error {
+/// An [`Error::Image`] that names the file.
+pub(super) fn video_error(path: &Path, reason: &str) -> Error {
     Error::image(path.display().to_string(), reason)
 }
 
-/// A program that reads a video file. It is stopped when it is dropped.
+/// A running program that reads a video file. Dropping it kills the program.
 pub(super) struct Program<'a> {
     name: OsString,
     path: &'a Path,
     child: Arc<Mutex<Child>>,
     output: BufReader<ChildStdout>,
-    /// What it says of its troubles.
-    said: Option<JoinHandle<String>>,
-    watch: Option<JoinHandle<()>>,
-    over: Arc<AtomicBool>,
+    /// Reads the error output.
+    stderr: Option<JoinHandle<String>>,
+    /// Kills the program when the call is cancelled.
+    canceller: Option<JoinHandle<()>>,
+    /// Ends `canceller`.
+    finished: Arc<AtomicBool>,
     control: TaskControl,
 }
 
 impl<'a> Program<'a> {
-    /// Start a program with some words before the file and some after it.
+    /// Starts a program with arguments before and after the file.
     pub(super) fn start(
         name: &OsStr,
         path: &'a Path,
@@ -95,7 +98,7 @@ impl<'a> Program<'a> {
         after: &[&str],
         control: &TaskControl,
     ) -> Result<Self> {
-        // A name that starts with a dash or looks like an address is the name of a file all the same.
+        // With the prefix, a name that starts with a dash or looks like a URL is still the name of a file.
         let mut file = OsString::from("file:");
         file.push(path);
         let mut command = Command::new(name);
@@ -109,57 +112,57 @@ impl<'a> Program<'a> {
             let name = name.to_string_lossy();
             let reason = match error.kind() {
                 io::ErrorKind::NotFound => format!(
-                    "the program {name} that reads video files was not found: install ffmpeg, or give the frames yourself"
+                    "the program {name} that reads video files was not found: install ffmpeg, or pass decoded frames"
                 ),
                 _ => format!("the program {name} that reads video files cannot be started: {error}"),
             };
-            refused(path, &reason)
+            video_error(path, &reason)
         })?;
         let pipes = child.stdout.take().zip(child.stderr.take());
-        let (output, errors) = pipes.ok_or_else(|| Error::internal("a program without pipes"))?;
-        let (child, over) = (Arc::new(Mutex::new(child)), Arc::new(AtomicBool::new(false)));
-        let watch = thread::spawn({
-            let (child, over, control) = (Arc::clone(&child), Arc::clone(&over), control.clone());
+        let (output, errors) = pipes.ok_or_else(|| Error::internal("the pipes of a child process are missing"))?;
+        let (child, finished) = (Arc::new(Mutex::new(child)), Arc::new(AtomicBool::new(false)));
+        let canceller = thread::spawn({
+            let (child, finished, control) = (Arc::clone(&child), Arc::clone(&finished), control.clone());
             move || {
-                while !over.load(Ordering::Relaxed) {
+                while !finished.load(Ordering::Relaxed) {
                     if control.check().is_err() {
                         kill(&child);
                         return;
                     }
-                    thread::sleep(LOOK);
+                    thread::sleep(POLL_INTERVAL);
                 }
             }
         });
-        let said = thread::spawn(move || {
-            let mut said = Vec::new();
-            // What could not be read of its complaints is no harm.
-            let _ = BufReader::new(errors).read_to_end(&mut said);
-            let said = String::from_utf8_lossy(&said);
-            if said.contains("not on whitelist") {
-                return "not a video, or of a format that is not read".to_owned();
+        let stderr = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // The bytes before an error are enough for a message.
+            let _ = BufReader::new(errors).read_to_end(&mut bytes);
+            let text = String::from_utf8_lossy(&bytes);
+            if text.contains("not on whitelist") {
+                return "not a video, or of an unsupported format".to_owned();
             }
-            said.trim().chars().take(MOST_SAID).collect()
+            text.trim().chars().take(MAX_STDERR_CHARS).collect()
         });
         Ok(Self {
             name: name.to_owned(),
             path,
             child,
             output: BufReader::new(output),
-            said: Some(said),
-            watch: Some(watch),
-            over,
+            stderr: Some(stderr),
+            canceller: Some(canceller),
+            finished,
             control: control.clone(),
         })
     }
 
-    /// All that it writes.
+    /// Reads the entire output.
     pub(super) fn read_all(&mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.output.read_to_end(&mut bytes).map_err(|error| Error::io(self.path, error))?;
         Ok(bytes)
     }
 
-    /// The next picture, in the format PPM; `None` at the end.
+    /// Reads the next frame, in PPM format; `None` at the end of the output.
     fn read_frame(&mut self) -> Result<Option<Image>> {
         let mut words = Vec::new();
         while words.len() < 4 {
@@ -171,12 +174,13 @@ impl<'a> Program<'a> {
             words.extend(line.split_whitespace().map(str::to_owned));
         }
         let size = match &words[..] {
-            [format, width, height, most] if format == "P6" && most == "255" => {
+            [format, width, height, max] if format == "P6" && max == "255" => {
                 width.parse::<u32>().ok().zip(height.parse::<u32>().ok())
             }
             _ => None,
         };
-        let (width, height) = size.ok_or_else(|| refused(self.path, "its frames are not what was asked of ffmpeg"))?;
+        let (width, height) =
+            size.ok_or_else(|| video_error(self.path, "the output of ffmpeg is not PPM with 8 bits per sample"))?;
         let bytes = u64::from(width) * u64::from(height) * 3;
         let mut pixels = Vec::new();
         self.output.by_ref().take(bytes).read_to_end(&mut pixels).map_err(|error| Error::io(self.path, error))?;
@@ -186,14 +190,14 @@ impl<'a> Program<'a> {
         Image::from_rgb(width, height, 3 * width as usize, &pixels).map(Some)
     }
 
-    /// Wait for its end; an error with what it said if it failed.
+    /// Waits for the end of the program. Returns an error with its error output if it failed.
     pub(super) fn finish(mut self) -> Result<()> {
-        // It ends once nobody reads; what is left is of no use.
+        // The program cannot end while its output is full.
         io::copy(&mut self.output, &mut io::sink()).map_err(|error| Error::io(self.path, error))?;
-        let said = self.said.take().and_then(|said| said.join().ok()).unwrap_or_default();
+        let message = self.stderr.take().and_then(|stderr| stderr.join().ok()).unwrap_or_default();
         let status = loop {
             self.control.check()?;
-            // Not waited for under the lock, which stopping it needs.
+            // Waiting under the lock would keep the canceller from killing it.
             let ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
             match ended.map_err(|error| Error::io(self.path, error))? {
                 Some(status) => break status,
@@ -205,26 +209,29 @@ impl<'a> Program<'a> {
             return Ok(());
         }
         let name = self.name.to_string_lossy();
-        let reason = if said.is_empty() { format!("{name} failed: {status}") } else { format!("{name}: {said}") };
-        Err(refused(self.path, &reason))
+        let reason = match message.is_empty() {
+            true => format!("{name} failed: {status}"),
+            false => format!("{name}: {message}"),
+        };
+        Err(video_error(self.path, &reason))
     }
 }
 
 impl Drop for Program<'_> {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.finished.store(true, Ordering::Relaxed);
         kill(&self.child);
-        if let Some(watch) = self.watch.take() {
-            // The thread cannot panic, and nothing depends on how it ended.
-            let _ = watch.join();
+        if let Some(canceller) = self.canceller.take() {
+            // The thread cannot panic, and nothing depends on its result.
+            let _ = canceller.join();
         }
     }
 }
 
-/// Stop a program, if it still runs, and take note of its end.
+/// Kills a program, if it still runs, and reaps it.
 fn kill(child: &Mutex<Child>) {
     let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
-    // Both fail only when it has ended.
+    // Both fail only if it has ended.
     let _ = child.kill();
     let _ = child.wait();
 }

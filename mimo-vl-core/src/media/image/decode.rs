@@ -1,4 +1,4 @@
-//! Encoded bytes to 8-bit RGB, with limits that hold before anything large is allocated.
+//! Decoding of image files to 8-bit RGB. Limits are checked before anything large is allocated.
 
 use std::io::Cursor;
 
@@ -6,12 +6,12 @@ use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-/// Most pixels of one side.
+/// Maximum pixels of one side.
 const MAX_SIDE: u32 = 16_384;
-/// Most bytes of the decoded samples: 134 million pixels of 8-bit RGBA.
+/// Maximum bytes of the decoded samples: 134 million pixels of 8-bit RGBA.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
-/// A picture as a viewer would show it.
+/// A decoded image, as a viewer shows it.
 pub(super) struct Decoded {
     pub(super) width: u32,
     pub(super) height: u32,
@@ -21,7 +21,7 @@ pub(super) struct Decoded {
     pub(super) pixels: Vec<u8>,
 }
 
-/// Decode an image file; the error says what is wrong with it.
+/// Decodes an image file. The error is a reason without the image's name.
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let format = image::guess_format(bytes)
         .map_err(|_| "not an image: PNG, JPEG, GIF, WebP, BMP and TIFF are supported".to_owned())?;
@@ -38,22 +38,22 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     decoder.set_limits(limits).map_err(|error| reason(format, error))?;
-    if !is_whole(format, bytes) {
+    if !has_end(format, bytes) {
         return Err(format!("the {format:?} file is cut short: its end marker is missing"));
     }
-    // A damaged EXIF block must not make a sound picture unusable.
+    // A damaged EXIF block must not make an intact image unusable.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| reason(format, error))?;
-    picture.apply_orientation(orientation);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| reason(format, error))?;
+    image.apply_orientation(orientation);
     Ok(Decoded {
-        width: picture.width(),
-        height: picture.height(),
+        width: image.width(),
+        height: image.height(),
         orientation: orientation.to_exif(),
-        pixels: rgb(picture),
+        pixels: to_rgb(image),
     })
 }
 
-/// Refuse a picture without pixels, or with a side above the limit.
+/// Rejects an image without pixels, or with a side above the limit.
 pub(super) fn check_size(width: u32, height: u32) -> Result<(), String> {
     if width == 0 || height == 0 {
         Err(format!("{width}x{height} pixels: both sides must be at least 1"))
@@ -75,24 +75,24 @@ fn reason(format: ImageFormat, error: ImageError) -> String {
     }
 }
 
-fn rgb(picture: DynamicImage) -> Vec<u8> {
-    if !picture.color().has_alpha() {
-        return picture.into_rgb8().into_raw();
+fn to_rgb(image: DynamicImage) -> Vec<u8> {
+    if !image.color().has_alpha() {
+        return image.into_rgb8().into_raw();
     }
-    let rgba = picture.into_rgba8();
+    let rgba = image.into_rgba8();
     let mut pixels = Vec::with_capacity(rgba.len() / 4 * 3);
-    over_white(&rgba, &mut pixels);
+    blend_with_white(&rgba, &mut pixels);
     pixels
 }
 
-/// Append RGBA pixels laid on white, as RGB, with the arithmetic of Pillow's `paste`.
-pub(super) fn over_white(rgba: &[u8], rgb: &mut Vec<u8>) {
+/// Blends RGBA pixels with white and appends them as RGB, with the arithmetic of Pillow's `paste`.
+pub(super) fn blend_with_white(rgba: &[u8], rgb: &mut Vec<u8>) {
     for &[red, green, blue, alpha] in rgba.as_chunks::<4>().0 {
         rgb.extend([red, green, blue].map(|channel| blend(channel, alpha)));
     }
 }
 
-/// `channel` over 255: a division by 255 rounded to nearest, without a division.
+/// Blends `channel` with 255. Divides by 255, rounded to nearest, without a division.
 fn blend(channel: u8, alpha: u8) -> u8 {
     let alpha = u32::from(alpha);
     let sum = u32::from(channel) * alpha + 255 * (255 - alpha) + 128;
@@ -100,8 +100,8 @@ fn blend(channel: u8, alpha: u8) -> u8 {
     ((sum + (sum >> 8)) >> 8) as u8
 }
 
-/// Whether the file reaches its end marker. The decoders fill what is missing of a JPEG with grey.
-fn is_whole(format: ImageFormat, bytes: &[u8]) -> bool {
+/// True if the file reaches its end marker. The decoders fill the missing part of a JPEG with grey.
+fn has_end(format: ImageFormat, bytes: &[u8]) -> bool {
     match format {
         ImageFormat::Jpeg => jpeg_has_end(bytes).unwrap_or(false),
         ImageFormat::Png => png_has_end(bytes).unwrap_or(false),
@@ -109,15 +109,15 @@ fn is_whole(format: ImageFormat, bytes: &[u8]) -> bool {
     }
 }
 
-/// Walk the segments and scans of a JPEG (ITU-T T.81, B.1.1) to its EOI marker; `None` when the data ends before.
+/// Walks the segments and scans of a JPEG (ITU-T T.81, B.1.1) to its EOI marker; `None` when the data ends before.
 ///
-/// A search for the two bytes would find the EOI of a thumbnail within the metadata.
+/// A search for the two bytes would find the EOI of a thumbnail in the metadata.
 fn jpeg_has_end(bytes: &[u8]) -> Option<bool> {
     const SOI: u8 = 0xD8;
     const EOI: u8 = 0xD9;
     let mut at = 0;
     loop {
-        // Up to the next marker: entropy-coded data has 0x00 after a 0xFF, or a restart marker.
+        // Skip to the next marker: entropy-coded data has 0x00 after a 0xFF, or a restart marker.
         at += bytes.get(at..)?.windows(2).position(|pair| pair[0] == 0xFF && is_marker(pair[1]))?;
         let marker = *bytes.get(at + 1)?;
         at += 2;
@@ -132,13 +132,13 @@ fn jpeg_has_end(bytes: &[u8]) -> Option<bool> {
     }
 }
 
-/// Whether the byte after a 0xFF makes a marker that ends entropy-coded data.
+/// True if the byte after a 0xFF makes a marker that ends entropy-coded data.
 fn is_marker(byte: u8) -> bool {
     const TEM: u8 = 0x01;
     !matches!(byte, 0x00 | TEM | 0xD0..=0xD7 | 0xFF)
 }
 
-/// Walk the chunks of a PNG to its IEND chunk; `None` when the data ends before.
+/// Walks the chunks of a PNG to its IEND chunk; `None` when the data ends before.
 fn png_has_end(bytes: &[u8]) -> Option<bool> {
     let mut rest = bytes.get(8..)?;
     loop {

@@ -1,4 +1,4 @@
-//! A PDF file as it lies on the disk: read within limits, and opened with clear words for what is wrong with it.
+//! Reading and opening of a PDF file, with limits and clear errors.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -8,14 +8,14 @@ use hayro::hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 
 use crate::error::{Error, Result};
 
-/// Most bytes of a file.
+/// Maximum size of a file.
 const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
-/// The file's signature is looked for in so many bytes at its start: some programs write a few lines before it.
-const HEAD: usize = 1024;
-/// The file's end mark is looked for in so many bytes at its end: some programs append to it.
-const TAIL: usize = 16 * 1024;
+/// Bytes at the start that are searched for the signature: some programs write a few lines before it.
+const HEAD_BYTES: usize = 1024;
+/// Bytes at the end that are searched for the end marker: some programs append to the file.
+const TAIL_BYTES: usize = 16 * 1024;
 
-/// The bytes of a file.
+/// Reads a file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
     let name = || path.display().to_string();
@@ -24,22 +24,22 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     }
     check_length(&name(), metadata.len())?;
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    // The file may grow meanwhile.
+    // The file may grow while it is read.
     File::open(path)
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|error| Error::io(path, error))?;
     Ok(bytes)
 }
 
-/// Pass when the bytes begin and end as a PDF file does, and are not too many.
+/// Returns an error unless the bytes start and end as those of a PDF file, and are within the limit.
 pub(super) fn check(name: &str, bytes: &[u8]) -> Result<()> {
     check_length(name, bytes.len() as u64)?;
-    if !contains(&bytes[..bytes.len().min(HEAD)], b"%PDF-") {
+    if !contains(&bytes[..bytes.len().min(HEAD_BYTES)], b"%PDF-") {
         return Err(Error::image(name, "not a PDF file"));
     }
-    // Disks and tapes fill files up with zeros.
+    // Some disks and tapes pad files with zeros.
     let used = bytes.iter().rposition(|&byte| byte != 0 && !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
-    let tail = &bytes[used.saturating_sub(TAIL)..used];
+    let tail = &bytes[used.saturating_sub(TAIL_BYTES)..used];
     if !contains(tail, b"%%EOF") && !contains(tail, b"startxref") {
         return Err(Error::image(name, "the PDF file is cut short: its end is missing"));
     }
@@ -53,11 +53,11 @@ fn check_length(name: &str, length: u64) -> Result<()> {
     Ok(())
 }
 
-fn contains(bytes: &[u8], mark: &[u8]) -> bool {
-    bytes.windows(mark.len()).any(|window| window == mark)
+fn contains(bytes: &[u8], marker: &[u8]) -> bool {
+    bytes.windows(marker.len()).any(|window| window == marker)
 }
 
-/// The document in the bytes, with at least one page.
+/// Opens the document, which must have at least one page.
 pub(super) fn load(name: &str, bytes: Vec<u8>, password: Option<&str>) -> Result<Pdf> {
     let pdf = Pdf::new_with_password(bytes, password.unwrap_or_default())
         .map_err(|error| Error::image(name, reason(error, password.is_some())))?;
@@ -70,7 +70,7 @@ pub(super) fn load(name: &str, bytes: Vec<u8>, password: Option<&str>) -> Result
 fn reason(error: LoadPdfError, with_password: bool) -> &'static str {
     match error {
         LoadPdfError::Decryption(DecryptionError::PasswordProtected) if with_password => {
-            "the PDF file is encrypted, and the password is wrong; most files need the one to open them, not the owner's"
+            "the PDF file is encrypted, and the password is wrong; most files need the user password, not the owner's"
         }
         LoadPdfError::Decryption(DecryptionError::PasswordProtected) => {
             "the PDF file is encrypted, and no password was given"

@@ -1,17 +1,17 @@
-//! PDF files: their pages as pictures, and the way back from a picture to its page.
+//! PDF files: pages rendered as images, and the transform between the pixels of an image and the points of its page.
 //!
-//! A page is drawn on white as a viewer shows it: the part in its crop box, turned as the file says, with notes and
-//! filled forms. The standard 14 fonts are built in; other fonts that a file lacks are replaced by the most similar of
-//! those, without the letters that these do not have, Chinese ones among them. What cannot be drawn of a page, such as
-//! a picture in it that is damaged, is left out with a warning in the log.
+//! A page is rendered on white as a viewer shows it: the part in its crop box, with the rotation of the file,
+//! annotations and filled forms. The standard 14 fonts are built in; other fonts that a file does not embed are
+//! replaced by the most similar of those, without the characters that these lack, such as Chinese. Content that cannot
+//! be rendered, such as a damaged image, is left out with a warning in the log.
 //!
-//! Files come from strangers. A file has at most 512 MiB, the size of a picture is bounded before it is made, and a
-//! page is drawn on a thread of its own, so that a defect of the renderer is an error of that page and not the end of
-//! the process. A page that takes longer than 60 seconds, or a file that takes so long to open, is an error, too. The
-//! renderer cannot be interrupted: after such an error, and after a cancellation, the thread goes on until that page is
-//! drawn. It keeps a processor core busy and the file in memory meanwhile, for ever if the page has no end. The memory
-//! that the renderer takes for itself is not bounded: a small file may unpack to a large one, have millions of pages,
-//! or draw without end. Whoever must be safe from that gives the process a limit of memory.
+//! Files are untrusted. A file has at most 512 MiB, the size of an image is bounded before it is allocated, and pages
+//! are rendered on a separate thread, so that a defect of the renderer is an error of that page and does not end the
+//! process. A page that takes longer than 60 seconds, or a file that takes so long to open, is an error. The renderer
+//! cannot be interrupted: after such an error, and after a cancellation, the thread continues until that page is
+//! rendered. Until then, for ever if the page has no end, it keeps a processor core busy and the file in memory. The
+//! renderer's own memory is not bounded: a small file may unpack to a large one, have millions of pages, or draw
+//! without end. To be safe from that, limit the memory of the process.
 
 mod file;
 mod options;
@@ -27,61 +27,64 @@ pub use options::PdfOptions;
 use crate::cancel::Stage;
 use crate::error::Result;
 use crate::media::{Image, PageFrame};
-use render::Drawn;
+use render::RenderedPage;
 use worker::Worker;
 
-/// A page of a PDF file as a picture.
+/// A page of a PDF file as an image.
 ///
-/// Two frames of coordinates belong to it, both continuous:
-/// - *pixels* of the picture, from its top left corner, with y downwards: pixel (0, 0) covers the square from (0, 0) to
+/// Two coordinate frames belong to it, both continuous:
+/// - *pixels* of the image, from its top left corner, with y downwards: pixel (0, 0) covers the square from (0, 0) to
 ///   (1, 1);
-/// - *points* of the page, in which the file places things, before the page is cropped and turned: y goes upwards, and the
-///   origin is mostly the bottom left corner of the sheet.
+/// - *points* of the page, the unit of the file (1/72 inch), before the page is cropped and rotated: y goes upwards,
+///   and the origin is usually the bottom left corner of the sheet.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PdfPage {
-    /// The number of the page in its file, from 1 on.
+    /// Number of the page in its file, from 1.
     pub number: usize,
-    /// What the page shows.
+    /// The rendered page.
     pub image: Image,
-    /// Width and height in points, as shown: after the page was cropped and turned.
+    /// Width and height in points, after the page was cropped and rotated.
     pub size: (f64, f64),
     to_pixels: Affine,
     frame: PageFrame,
 }
 
 impl PdfPage {
-    fn new(number: usize, drawn: Drawn) -> Result<Self> {
-        let frame = PageFrame { number, to_points: drawn.to_pixels.inverse().as_coeffs() };
-        let image = Image::keep_rgb(drawn.width.into(), drawn.height.into(), drawn.pixels)?.of_page(frame, drawn.time);
-        Ok(Self { number, image, size: drawn.size, to_pixels: drawn.to_pixels, frame })
+    fn new(number: usize, rendered: RenderedPage) -> Result<Self> {
+        let RenderedPage { width, height, pixels, size, to_pixels, time } = rendered;
+        let frame = PageFrame { number, to_points: to_pixels.inverse().as_coeffs() };
+        let image = Image::from_rgb_owned(width.into(), height.into(), pixels)?.with_page(frame, time);
+        Ok(Self { number, image, size, to_pixels, frame })
     }
 
-    /// A point of the picture, in pixels, in points of the page.
+    /// Maps a point of the image, in pixels, to points of the page.
     pub fn to_points(&self, x: f64, y: f64) -> (f64, f64) {
-        self.frame.point([x, y]).into()
+        self.frame.map_point([x, y]).into()
     }
 
-    /// A box of the picture, in pixels (left, top, right, bottom), in points of the page: the smaller x and y, and the larger
-    /// ones.
+    /// Maps a box of the image, in pixels (left, top, right, bottom), to points of the page (smaller x, smaller y,
+    /// larger x, larger y).
     pub fn box_to_points(&self, pixels: [f64; 4]) -> [f64; 4] {
-        self.frame.place(pixels)
+        self.frame.map(pixels)
     }
 
-    /// A point of the page, in points, in pixels of the picture. It lies outside the picture when it was cropped away.
+    /// Maps a point of the page, in points, to pixels of the image. A point that was cropped away lies outside the
+    /// image.
     pub fn to_pixels(&self, x: f64, y: f64) -> (f64, f64) {
         let point = self.to_pixels * Point::new(x, y);
         (point.x, point.y)
     }
 }
 
-/// Draw the pages of a PDF file.
+/// Renders the pages of a PDF file.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read. [`Error::Image`] when it is not a PDF file, is too large, cut short or
 /// damaged, has no pages, or is encrypted and the password is missing or wrong; or when a page has no area, is damaged,
 /// makes the renderer fail or takes too long. [`Error::Option`] when an option is out of its range, the file does not
-/// have the pages, or they are more than allowed. [`Error::Cancelled`] and [`Error::Timeout`] as the options say.
+/// have the requested pages, or there are more than allowed. [`Error::Cancelled`] and [`Error::Timeout`] by the call
+/// options.
 ///
 /// [`Error::Cancelled`]: crate::error::Error::Cancelled
 /// [`Error::Timeout`]: crate::error::Error::Timeout
@@ -114,7 +117,7 @@ fn render_pages(name: &str, bytes: Vec<u8>, options: &PdfOptions) -> Result<Vec<
     control.step(Stage::Decode, 0, count)?;
     let mut pages = Vec::with_capacity(numbers.len());
     for number in numbers {
-        pages.push(PdfPage::new(number, worker.draw(number, &control)?)?);
+        pages.push(PdfPage::new(number, worker.render(number, &control)?)?);
         control.step(Stage::Decode, pages.len() as u64, count)?;
     }
     Ok(pages)

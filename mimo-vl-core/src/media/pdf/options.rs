@@ -1,4 +1,4 @@
-//! How a PDF file is read.
+//! Options for reading a PDF file.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -6,20 +6,20 @@ use std::ops::RangeInclusive;
 use crate::cancel::{CallOptions, call_setters};
 use crate::error::{Error, Result};
 
-/// How a PDF file is read.
+/// Options for reading a PDF file.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PdfOptions {
-    /// Which pages are taken, from 1 on; up to `usize::MAX` are all from the first one on. Default: all.
+    /// Range of pages, from 1. An end of `usize::MAX` means the last page. Default: all pages.
     pub pages: Option<RangeInclusive<usize>>,
-    /// Most pixels of one page. Default: 4096 tokens of 28 by 28 pixels.
+    /// Maximum pixels of a page, at least 1. Default: 4096 tokens of 28 × 28 pixels.
     pub max_pixels: u32,
-    /// Pixels per inch that are wanted; a page that would exceed `max_pixels`, or 16,384 pixels on a side, gets fewer.
+    /// Pixels per inch, above 0. A page that would exceed `max_pixels`, or 16,384 pixels on a side, gets fewer.
     /// Default: 144.
     pub dpi: f32,
-    /// Most pages that may be taken; more are an error. Default: 64.
+    /// Maximum number of pages; more are an error. At least 1. Default: 64.
     pub max_pages: usize,
-    /// The password that opens the file. Default: none. One that the file does not need is not looked at.
+    /// Password that opens the file; ignored if the file does not need one. Default: none.
     pub password: Option<String>,
     /// Cancellation, time limit and progress, in pages, of each call with these options.
     pub call: CallOptions,
@@ -44,35 +44,35 @@ impl PdfOptions {
         Self::default()
     }
 
-    /// Set [`PdfOptions::pages`](#structfield.pages).
+    /// Sets [`PdfOptions::pages`](#structfield.pages).
     #[must_use]
     pub fn pages(mut self, pages: RangeInclusive<usize>) -> Self {
         self.pages = Some(pages);
         self
     }
 
-    /// Set [`PdfOptions::max_pixels`](#structfield.max_pixels).
+    /// Sets [`PdfOptions::max_pixels`](#structfield.max_pixels).
     #[must_use]
     pub fn max_pixels(mut self, pixels: u32) -> Self {
         self.max_pixels = pixels;
         self
     }
 
-    /// Set [`PdfOptions::dpi`](#structfield.dpi).
+    /// Sets [`PdfOptions::dpi`](#structfield.dpi).
     #[must_use]
     pub fn dpi(mut self, dpi: f32) -> Self {
         self.dpi = dpi;
         self
     }
 
-    /// Set [`PdfOptions::max_pages`](#structfield.max_pages).
+    /// Sets [`PdfOptions::max_pages`](#structfield.max_pages).
     #[must_use]
     pub fn max_pages(mut self, pages: usize) -> Self {
         self.max_pages = pages;
         self
     }
 
-    /// Set [`PdfOptions::password`](#structfield.password).
+    /// Sets [`PdfOptions::password`](#structfield.password).
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
@@ -81,7 +81,7 @@ impl PdfOptions {
 
     call_setters!();
 
-    /// Pass when every value is one that a file could be read with.
+    /// Returns an error if a value is out of its range.
     pub(super) fn check(&self) -> Result<()> {
         if self.max_pixels == 0 {
             return Err(Error::option("max_pixels", "0: a page needs at least 1 pixel"));
@@ -101,22 +101,22 @@ impl PdfOptions {
         }
     }
 
-    /// The pages to take of a file that has `count`, at least 1.
+    /// Returns the requested pages of a file that has `count` pages, at least 1.
     pub(super) fn select(&self, name: &str, count: usize) -> Result<RangeInclusive<usize>> {
         let pages = match self.pages.clone().unwrap_or(1..=usize::MAX).into_inner() {
             (first, usize::MAX) if first <= count => first..=count,
             (first, last) => first..=last,
         };
         if *pages.end() > count {
-            let (from, to) = (pages.start(), pages.end());
-            let has = if count == 1 { "1 page".to_owned() } else { format!("{count} pages") };
-            let to = if *to == usize::MAX { "the last one".to_owned() } else { to.to_string() };
-            return Err(Error::option("pages", format!("{from} to {to} were asked for, and {name} has {has}")));
+            let available = if count == 1 { "1 page".to_owned() } else { format!("{count} pages") };
+            let last = if *pages.end() == usize::MAX { "the last one".to_owned() } else { pages.end().to_string() };
+            let reason = format!("{} to {last} were asked for, and {name} has {available}", pages.start());
+            return Err(Error::option("pages", reason));
         }
-        let wanted = pages.end() - pages.start() + 1;
-        if wanted > self.max_pages {
+        let requested = pages.end() - pages.start() + 1;
+        if requested > self.max_pages {
             let reason = format!(
-                "{wanted} pages of {name} were asked for, and {} are allowed: set pages, or raise max_pages",
+                "{requested} pages of {name} were requested, and {} are allowed: set pages, or raise max_pages",
                 self.max_pages
             );
             return Err(Error::option("max_pages", reason));
@@ -125,7 +125,7 @@ impl PdfOptions {
     }
 }
 
-/// Without the password, which must not get into logs.
+/// Omits the password, which must not get into logs.
 impl fmt::Debug for PdfOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PdfOptions")
