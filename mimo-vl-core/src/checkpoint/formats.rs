@@ -22,10 +22,10 @@ pub enum WeightFormat {
     F16,
     /// Cast to bf16 while loading.
     Bf16,
-    /// Quantized to eight bits while loading, by the policy of [`quant`](crate::quant).
+    /// Quantized to eight bits while loading, by the policy of [`quant_format`](crate::expert::quant_format).
     Int8,
     /// Quantized to four bits while loading, vision tower and projector to eight, by the policy of
-    /// [`quant`](crate::quant).
+    /// [`quant_format`](crate::expert::quant_format).
     Int4,
 }
 

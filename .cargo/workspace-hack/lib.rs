@@ -1,0 +1,1 @@
+//! Empty: the features in `Cargo.toml` are what counts.
