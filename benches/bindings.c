@@ -37,10 +37,10 @@ int main(int count, char **arguments) {
     check(mimo_vl_prompt_add_text(prompt, "What?", 5, NULL));
     check(mimo_vl_prompt_set_thinking(prompt, MIMO_VL_THINKING_OFF, NULL));
     mimo_vl_generate_options *options = mimo_vl_generate_options_new();
-    mimo_vl_generate_options_set_max_tokens(options, (size_t)atoi(arguments[4]));
-    mimo_vl_generate_options_set_num_draft_tokens(options, 0);
+    check(mimo_vl_generate_options_set_max_tokens(options, (size_t)atoi(arguments[4]), NULL));
+    check(mimo_vl_generate_options_set_num_draft_tokens(options, 0, NULL));
     for (int index = 5; index < count; index++) {
-        mimo_vl_generate_options_set_logit_bias(options, (uint32_t)atoi(arguments[index]), -INFINITY);
+        check(mimo_vl_generate_options_add_logit_bias(options, (uint32_t)atoi(arguments[index]), -INFINITY, NULL));
     }
     for (int pair = 0; pair < atoi(arguments[3]); pair++) {
         mimo_vl_session *session;

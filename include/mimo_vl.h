@@ -5,9 +5,9 @@
  * These rules hold for every function:
  *
  * - Status. A function that can fail returns a mimo_vl_status and has a last parameter `error_out`, which may be NULL.
- *   On success `*error_out` becomes NULL; on failure it becomes an error object with the status and a message that names
- *   the cause, to be freed with mimo_vl_error_free. Other results behave alike: `*x_out` becomes the new object on
- *   success and NULL on failure. The documentation of a function lists under "Errors" what these rules do not.
+ *   On success `*error_out` becomes NULL; on failure it becomes an error object with the status and a message that
+ *   names the cause, to be freed with mimo_vl_error_free. Other results behave alike: `*x_out` becomes the new object
+ *   on success and NULL on failure. The documentation of a function lists under "Errors" what these rules do not.
  * - Ownership. An object returned through `x_out` or by a function named _new belongs to the caller, who frees it once
  *   with the free function of its type. Objects may be freed in any order: each keeps alive what it needs of others.
  *   Arguments are borrowed for the call, and copied where they are needed longer.
@@ -23,6 +23,10 @@
  * - Threads. An object may move between threads. Several threads may call functions that take it as `const` at the same
  *   time; all others need exclusive use. A session does one thing at a time: a second call meanwhile does no harm and
  *   returns MIMO_VL_STATUS_OPTION. No thread may use an object while it is freed.
+ * - Cancellation. Every call that may take long has options with a mimo_vl_cancel_token, a time limit and a progress
+ *   callback. A cancel before the call, at its start or during it has the same effect: MIMO_VL_STATUS_CANCELLED. The
+ *   token may be freed meanwhile; `user_data` of the callback must be valid until the calls, streams and batches with
+ *   these options have ended.
  * - Panics never leave the library: a defect in it is MIMO_VL_STATUS_INTERNAL.
  */
 
@@ -130,6 +134,44 @@ enum mimo_vl_status
 typedef enum mimo_vl_status mimo_vl_status;
 #else
 typedef int32_t mimo_vl_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Stage of a call that reports its progress. More may be added.
+ */
+enum mimo_vl_stage
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Downloading a checkpoint from the hub, in bytes.
+     */
+    MIMO_VL_STAGE_DOWNLOAD = 0,
+    /**
+     * Loading weights, in bytes of the checkpoint's files.
+     */
+    MIMO_VL_STAGE_LOAD = 1,
+    /**
+     * Decoding a video, in frames, or rendering a PDF file, in pages.
+     */
+    MIMO_VL_STAGE_DECODE = 2,
+    /**
+     * Images and videos through the vision tower, in blocks. Starts again for images and videos that do not fit into
+     * one pass.
+     */
+    MIMO_VL_STAGE_ENCODE = 3,
+    /**
+     * The new part of the conversation through the language model, in tokens.
+     */
+    MIMO_VL_STAGE_PREFILL = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_stage mimo_vl_stage;
+#else
+typedef int32_t mimo_vl_stage;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -524,51 +566,6 @@ typedef int32_t mimo_vl_role;
 #endif // __cplusplus
 
 /**
- * Stage of the work, for times and progress.
- */
-enum mimo_vl_stage
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
-    /**
-     * Loading the checkpoint, once for all sessions of a model.
-     */
-    MIMO_VL_STAGE_LOAD = 0,
-    /**
-     * Resizing images and cutting them into patches.
-     */
-    MIMO_VL_STAGE_PREPROCESS = 1,
-    /**
-     * The vision tower.
-     */
-    MIMO_VL_STAGE_ENCODE = 2,
-    /**
-     * The language model, for the new tokens of the conversation.
-     */
-    MIMO_VL_STAGE_PREFILL = 3,
-    /**
-     * The language model, for the tokens of the answer.
-     */
-    MIMO_VL_STAGE_DECODE = 4,
-    /**
-     * Sampling the tokens of the answer.
-     */
-    MIMO_VL_STAGE_SAMPLING = 5,
-    /**
-     * Reading and decoding the prompt's images, videos and pages, before the call.
-     */
-    MIMO_VL_STAGE_MEDIA = 6,
-};
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum mimo_vl_stage mimo_vl_stage;
-#else
-typedef int32_t mimo_vl_stage;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
-
-/**
  * Thinking before the answer.
  */
 enum mimo_vl_thinking
@@ -623,6 +620,51 @@ enum mimo_vl_thinking_style
 typedef enum mimo_vl_thinking_style mimo_vl_thinking_style;
 #else
 typedef int32_t mimo_vl_thinking_style;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Part of the work for an answer, for its times.
+ */
+enum mimo_vl_timing
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Loading the checkpoint, once for all sessions of a model.
+     */
+    MIMO_VL_TIMING_LOAD = 0,
+    /**
+     * Resizing images and cutting them into patches.
+     */
+    MIMO_VL_TIMING_PREPROCESS = 1,
+    /**
+     * The vision tower.
+     */
+    MIMO_VL_TIMING_ENCODE = 2,
+    /**
+     * The language model, for the new tokens of the conversation.
+     */
+    MIMO_VL_TIMING_PREFILL = 3,
+    /**
+     * The language model, for the tokens of the answer.
+     */
+    MIMO_VL_TIMING_DECODE = 4,
+    /**
+     * Sampling the tokens of the answer.
+     */
+    MIMO_VL_TIMING_SAMPLING = 5,
+    /**
+     * Reading and decoding the prompt's images, videos and pages, before the call.
+     */
+    MIMO_VL_TIMING_MEDIA = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum mimo_vl_timing mimo_vl_timing;
+#else
+typedef int32_t mimo_vl_timing;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -683,7 +725,7 @@ typedef struct mimo_vl_answer mimo_vl_answer;
 typedef struct mimo_vl_batch mimo_vl_batch;
 
 /**
- * Handle that cancels the work of the session or batch it came from. It may outlive them.
+ * Token that cancels the calls whose options have it. One token may be in several options.
  */
 typedef struct mimo_vl_cancel_token mimo_vl_cancel_token;
 
@@ -789,16 +831,20 @@ typedef struct mimo_vl_str {
 typedef void (*mimo_vl_log_callback)(void *user_data, int32_t level, struct mimo_vl_str message);
 
 /**
+ * Receives the progress of a call: `done` of `total` units of a stage, which names the unit. Returns MIMO_VL_CONTINUE
+ * or MIMO_VL_CANCEL, which cancels this call alone. Called on the thread of the call; it must return soon and must not
+ * unwind.
+ */
+typedef int32_t (*mimo_vl_progress_callback)(void *user_data,
+                                             mimo_vl_stage stage,
+                                             uint64_t done,
+                                             uint64_t total);
+
+/**
  * Called once when the library no longer needs memory of the caller. Called on any thread; it must not unwind and must
  * not call functions of this library.
  */
 typedef void (*mimo_vl_release_callback)(void *user_data);
-
-/**
- * Receives the progress of loading or decoding: `done` of `total` bytes, frames or pages. Returns MIMO_VL_CONTINUE or
- * MIMO_VL_CANCEL. Called on the thread of the call; it must return soon and must not unwind.
- */
-typedef int32_t (*mimo_vl_progress_callback)(void *user_data, uint64_t done, uint64_t total);
 
 /**
  * Receives an event of an answer: its text, and the region of a MIMO_VL_EVENT_KIND_REGION, otherwise NULL. Both are
@@ -809,13 +855,6 @@ typedef int32_t (*mimo_vl_event_callback)(void *user_data,
                                           mimo_vl_event_kind kind,
                                           struct mimo_vl_str text,
                                           const struct mimo_vl_region *region);
-
-/**
- * Receives the progress of a prompt before its answer begins: `done` of `total` vision blocks for
- * MIMO_VL_STAGE_ENCODE, or tokens for MIMO_VL_STAGE_PREFILL. Called on the thread of the call; it must return soon and
- * must not unwind. To stop the work, cancel the session's cancel token.
- */
-typedef void (*mimo_vl_stage_callback)(void *user_data, int32_t stage, size_t done, size_t total);
 
 /**
  * Monitor: the position of its screenshot on the desktop. Desktop units are those in which an operating system
@@ -996,6 +1035,30 @@ mimo_vl_status mimo_vl_load_options_set_hub_offline(struct mimo_vl_load_options 
                                                     struct mimo_vl_error **error_out);
 
 /**
+ * Sets the token that cancels the calls with these options; NULL removes it. Default none.
+ */
+mimo_vl_status mimo_vl_load_options_set_cancel(struct mimo_vl_load_options *options,
+                                               const struct mimo_vl_cancel_token *token,
+                                               struct mimo_vl_error **error_out);
+
+/**
+ * Sets the time limit of a call with these options in seconds; 0 or less is off, the default. A call that takes longer
+ * fails with MIMO_VL_STATUS_TIMEOUT.
+ */
+mimo_vl_status mimo_vl_load_options_set_timeout(struct mimo_vl_load_options *options,
+                                                double seconds,
+                                                struct mimo_vl_error **error_out);
+
+/**
+ * Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
+ * Default none. The stages are MIMO_VL_STAGE_DOWNLOAD and MIMO_VL_STAGE_LOAD.
+ */
+mimo_vl_status mimo_vl_load_options_set_progress(struct mimo_vl_load_options *options,
+                                                 mimo_vl_progress_callback callback,
+                                                 void *user_data,
+                                                 struct mimo_vl_error **error_out);
+
+/**
  * Frees the options. Models loaded with them are not affected.
  */
 void mimo_vl_load_options_free(struct mimo_vl_load_options *options);
@@ -1161,6 +1224,22 @@ mimo_vl_status mimo_vl_generate_options_set_thinking_budget(struct mimo_vl_gener
 mimo_vl_status mimo_vl_generate_options_set_keep_thinking(struct mimo_vl_generate_options *options,
                                                           bool keep_thinking,
                                                           struct mimo_vl_error **error_out);
+
+/**
+ * Sets the token that cancels the calls with these options; NULL removes it. Default none.
+ */
+mimo_vl_status mimo_vl_generate_options_set_cancel(struct mimo_vl_generate_options *options,
+                                                   const struct mimo_vl_cancel_token *token,
+                                                   struct mimo_vl_error **error_out);
+
+/**
+ * Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
+ * Default none. The stages are MIMO_VL_STAGE_ENCODE and MIMO_VL_STAGE_PREFILL.
+ */
+mimo_vl_status mimo_vl_generate_options_set_progress(struct mimo_vl_generate_options *options,
+                                                     mimo_vl_progress_callback callback,
+                                                     void *user_data,
+                                                     struct mimo_vl_error **error_out);
 
 /**
  * Frees the options.
@@ -1346,23 +1425,44 @@ mimo_vl_status mimo_vl_video_options_set_max_pixels(struct mimo_vl_video_options
                                                     struct mimo_vl_error **error_out);
 
 /**
+ * Sets the token that cancels the calls with these options; NULL removes it. Default none.
+ */
+mimo_vl_status mimo_vl_video_options_set_cancel(struct mimo_vl_video_options *options,
+                                                const struct mimo_vl_cancel_token *token,
+                                                struct mimo_vl_error **error_out);
+
+/**
+ * Sets the time limit of a call with these options in seconds; 0 or less is off, the default. A call that takes longer
+ * fails with MIMO_VL_STATUS_TIMEOUT.
+ */
+mimo_vl_status mimo_vl_video_options_set_timeout(struct mimo_vl_video_options *options,
+                                                 double seconds,
+                                                 struct mimo_vl_error **error_out);
+
+/**
+ * Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
+ * Default none. The stage is MIMO_VL_STAGE_DECODE.
+ */
+mimo_vl_status mimo_vl_video_options_set_progress(struct mimo_vl_video_options *options,
+                                                  mimo_vl_progress_callback callback,
+                                                  void *user_data,
+                                                  struct mimo_vl_error **error_out);
+
+/**
  * Frees the options.
  */
 void mimo_vl_video_options_free(struct mimo_vl_video_options *options);
 
 /**
  * Decodes frames of a video file with the programs ffprobe and ffmpeg, which must be installed. `options` may be NULL
- * for the defaults; `progress`, which receives frames and is called with `user_data`, may be NULL. Free the video with
- * mimo_vl_video_free.
+ * for the defaults. Free the video with mimo_vl_video_free.
  *
  * Errors: MIMO_VL_STATUS_IO if the file cannot be read or a program is missing; MIMO_VL_STATUS_IMAGE if it is not a
- * video, damaged, or has too few frames; MIMO_VL_STATUS_CANCELLED by `progress`; MIMO_VL_STATUS_OPTION for options out
- * of range.
+ * video, damaged, or has too few frames; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for
+ * options out of range.
  */
 mimo_vl_status mimo_vl_video_from_path(const char *path,
                                        const struct mimo_vl_video_options *options,
-                                       mimo_vl_progress_callback progress,
-                                       void *user_data,
                                        struct mimo_vl_video **video_out,
                                        struct mimo_vl_error **error_out);
 
@@ -1460,22 +1560,43 @@ mimo_vl_status mimo_vl_pdf_options_set_password(struct mimo_vl_pdf_options *opti
                                                 struct mimo_vl_error **error_out);
 
 /**
+ * Sets the token that cancels the calls with these options; NULL removes it. Default none.
+ */
+mimo_vl_status mimo_vl_pdf_options_set_cancel(struct mimo_vl_pdf_options *options,
+                                              const struct mimo_vl_cancel_token *token,
+                                              struct mimo_vl_error **error_out);
+
+/**
+ * Sets the time limit of a call with these options in seconds; 0 or less is off, the default. A call that takes longer
+ * fails with MIMO_VL_STATUS_TIMEOUT.
+ */
+mimo_vl_status mimo_vl_pdf_options_set_timeout(struct mimo_vl_pdf_options *options,
+                                               double seconds,
+                                               struct mimo_vl_error **error_out);
+
+/**
+ * Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
+ * Default none. The stage is MIMO_VL_STAGE_DECODE.
+ */
+mimo_vl_status mimo_vl_pdf_options_set_progress(struct mimo_vl_pdf_options *options,
+                                                mimo_vl_progress_callback callback,
+                                                void *user_data,
+                                                struct mimo_vl_error **error_out);
+
+/**
  * Frees the options.
  */
 void mimo_vl_pdf_options_free(struct mimo_vl_pdf_options *options);
 
 /**
- * Renders pages of a PDF file. `options` may be NULL for the defaults; `progress`, which receives pages and is called
- * with `user_data`, may be NULL. Free the pages with mimo_vl_pdf_free.
+ * Renders pages of a PDF file. `options` may be NULL for the defaults. Free the pages with mimo_vl_pdf_free.
  *
  * Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_IMAGE if it is not a PDF file, damaged, or
- * needs another password; MIMO_VL_STATUS_CANCELLED by `progress`; MIMO_VL_STATUS_OPTION for options out of range and
- * pages that the file does not have.
+ * needs another password; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for options out of
+ * range and pages that the file does not have.
  */
 mimo_vl_status mimo_vl_pdf_from_path(const char *path,
                                      const struct mimo_vl_pdf_options *options,
-                                     mimo_vl_progress_callback progress,
-                                     void *user_data,
                                      struct mimo_vl_pdf **pdf_out,
                                      struct mimo_vl_error **error_out);
 
@@ -1529,25 +1650,12 @@ void mimo_vl_pdf_free(struct mimo_vl_pdf *pdf);
  *
  * Errors: MIMO_VL_STATUS_IO, MIMO_VL_STATUS_CHECKPOINT and MIMO_VL_STATUS_TENSOR for the files; MIMO_VL_STATUS_HUB for
  * a download; MIMO_VL_STATUS_DEVICE for the device; MIMO_VL_STATUS_MEMORY if the weights do not fit;
- * MIMO_VL_STATUS_OPTION for options out of range.
+ * MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for options out of range.
  */
 mimo_vl_status mimo_vl_model_load(const char *path,
                                   const struct mimo_vl_load_options *options,
                                   struct mimo_vl_model **model_out,
                                   struct mimo_vl_error **error_out);
-
-/**
- * Loads a checkpoint like mimo_vl_model_load, and reports bytes to `progress` with `user_data`. `progress` may be
- * NULL.
- *
- * Errors: those of mimo_vl_model_load; MIMO_VL_STATUS_CANCELLED by `progress`.
- */
-mimo_vl_status mimo_vl_model_load_with_progress(const char *path,
-                                                const struct mimo_vl_load_options *options,
-                                                mimo_vl_progress_callback progress,
-                                                void *user_data,
-                                                struct mimo_vl_model **model_out,
-                                                struct mimo_vl_error **error_out);
 
 /**
  * Writes the name of the model's device, such as "cpu", to `*device_out`.
@@ -1730,12 +1838,12 @@ size_t mimo_vl_answer_tokens(const struct mimo_vl_answer *answer);
 size_t mimo_vl_answer_prompt_tokens(const struct mimo_vl_answer *answer);
 
 /**
- * Returns the time of a stage, a mimo_vl_stage, in seconds; NaN for another number.
+ * Returns the time of a part of the work, a mimo_vl_timing, in seconds; NaN for another number.
  */
-double mimo_vl_answer_seconds(const struct mimo_vl_answer *answer, int32_t stage);
+double mimo_vl_answer_seconds(const struct mimo_vl_answer *answer, int32_t timing);
 
 /**
- * Returns the decoding speed, in tokens per second of MIMO_VL_STAGE_DECODE; 0 if no token was decoded.
+ * Returns the decoding speed, in tokens per second of MIMO_VL_TIMING_DECODE; 0 if no token was decoded.
  */
 double mimo_vl_answer_decode_tokens_per_second(const struct mimo_vl_answer *answer);
 
@@ -1935,17 +2043,6 @@ mimo_vl_status mimo_vl_session_ask_with_callback(struct mimo_vl_session *session
                                                  struct mimo_vl_error **error_out);
 
 /**
- * Sets the callback that receives the progress of prompts of this session, with `user_data`; NULL removes it. It is
- * called on the thread of the call that generates an answer.
- *
- * Errors: MIMO_VL_STATUS_OPTION while another thread or an open stream uses the session.
- */
-mimo_vl_status mimo_vl_session_set_progress(struct mimo_vl_session *session,
-                                            mimo_vl_stage_callback callback,
-                                            void *user_data,
-                                            struct mimo_vl_error **error_out);
-
-/**
  * Makes an independent copy of the conversation as a session of its own. The two share images and their features. Free
  * it with mimo_vl_session_free.
  *
@@ -1984,24 +2081,18 @@ mimo_vl_status mimo_vl_session_load(const struct mimo_vl_model *model,
 mimo_vl_status mimo_vl_session_reset(struct mimo_vl_session *session, struct mimo_vl_error **error_out);
 
 /**
- * Makes a handle with which any thread cancels the answer that the session is generating; also while another thread
- * waits for that answer. Free it with mimo_vl_cancel_token_free, before or after the session.
- */
-mimo_vl_status mimo_vl_session_cancel_handle(const struct mimo_vl_session *session,
-                                             struct mimo_vl_cancel_token **cancel_out,
-                                             struct mimo_vl_error **error_out);
-
-/**
  * Frees the session. An open stream of it can still be read.
  */
 void mimo_vl_session_free(struct mimo_vl_session *session);
 
 /**
- * Makes an empty batch that generates at most `max_concurrent` answers at a time; further prompts wait. Free it with
- * mimo_vl_batch_free.
+ * Makes an empty batch that generates at most `max_concurrent` answers at a time; further prompts wait. `cancel`
+ * cancels all prompts that are not answered yet; it may be NULL, and each prompt may have a token of its own in its
+ * options. Free the batch with mimo_vl_batch_free.
  */
 mimo_vl_status mimo_vl_batch_new(const struct mimo_vl_model *model,
                                  size_t max_concurrent,
+                                 const struct mimo_vl_cancel_token *cancel,
                                  struct mimo_vl_batch **batch_out,
                                  struct mimo_vl_error **error_out);
 
@@ -2021,7 +2112,7 @@ mimo_vl_status mimo_vl_batch_add(struct mimo_vl_batch *batch,
  * `*number_out` becomes SIZE_MAX once all prompts are answered; more may be added then.
  *
  * Errors: those of mimo_vl_session_ask, for the prompt `*number_out` alone; the others continue. After a cancel
- * MIMO_VL_STATUS_CANCELLED for each prompt.
+ * of the batch's token MIMO_VL_STATUS_CANCELLED for each prompt.
  */
 mimo_vl_status mimo_vl_batch_next(struct mimo_vl_batch *batch,
                                   size_t *number_out,
@@ -2051,14 +2142,6 @@ mimo_vl_status mimo_vl_batch_answer(struct mimo_vl_batch *batch,
 mimo_vl_status mimo_vl_batch_remove(struct mimo_vl_batch *batch,
                                     size_t number,
                                     struct mimo_vl_error **error_out);
-
-/**
- * Makes a handle with which any thread cancels the batch: every prompt that is not answered yet fails with
- * MIMO_VL_STATUS_CANCELLED. Free it with mimo_vl_cancel_token_free, before or after the batch.
- */
-mimo_vl_status mimo_vl_batch_cancel_handle(const struct mimo_vl_batch *batch,
-                                           struct mimo_vl_cancel_token **cancel_out,
-                                           struct mimo_vl_error **error_out);
 
 /**
  * Frees the batch. Answers that are not complete are dropped.
@@ -2345,18 +2428,29 @@ bool mimo_vl_box_contains(const double *edges,
                           double y);
 
 /**
- * Cancels the answer that the session is generating. The call that does the work returns MIMO_VL_STATUS_CANCELLED at
- * its next check, and the session is as before the prompt. Has no effect when no answer is being generated, nor for
- * NULL.
- *
- * Threads: any number at a time.
+ * Makes a token that is not cancelled. Free it with mimo_vl_cancel_token_free.
  */
-void mimo_vl_cancel_token_cancel(const struct mimo_vl_cancel_token *cancel);
+struct mimo_vl_cancel_token *mimo_vl_cancel_token_new(void);
 
 /**
- * Frees the handle. Nothing is cancelled.
+ * Cancels the calls that have the token, those that are running and those that start later: they end with
+ * MIMO_VL_STATUS_CANCELLED, and a conversation is as before. The token stays cancelled. Has no effect for NULL.
+ *
+ * Threads: any number at a time, and signal handlers.
  */
-void mimo_vl_cancel_token_free(struct mimo_vl_cancel_token *cancel);
+void mimo_vl_cancel_token_cancel(const struct mimo_vl_cancel_token *token);
+
+/**
+ * Returns true once the token was cancelled; false for NULL.
+ *
+ * Threads: any number at a time, and signal handlers.
+ */
+bool mimo_vl_cancel_token_is_cancelled(const struct mimo_vl_cancel_token *token);
+
+/**
+ * Frees the token, also while options, calls, streams and batches have it. Nothing is cancelled.
+ */
+void mimo_vl_cancel_token_free(struct mimo_vl_cancel_token *token);
 
 #ifdef __cplusplus
 }  // extern "C"

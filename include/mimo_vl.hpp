@@ -46,10 +46,22 @@ namespace detail {
 
 inline std::string_view view(const mimo_vl_str &text) { return {text.data, text.len}; }
 
+/* The exception that a callback threw during the present call of this thread: it must not pass through the library. */
+inline std::exception_ptr &thrown() noexcept {
+    thread_local std::exception_ptr thrown;
+    return thrown;
+}
+
+/* Throws what a callback threw during the call that has just returned. */
+inline void rethrow() {
+    if (std::exception_ptr exception = std::exchange(thrown(), nullptr)) std::rethrow_exception(exception);
+}
+
 /* Throws the error of a failed call. */
 inline void check(mimo_vl_status status, mimo_vl_error *error) {
     if (status == MIMO_VL_STATUS_OK) return;
     std::unique_ptr<mimo_vl_error, decltype(&mimo_vl_error_free)> owned(error, mimo_vl_error_free);
+    rethrow();
     mimo_vl_str message;
     mimo_vl_error_message(owned.get(), &message);
     throw Error(status, std::string(view(message)));
@@ -85,51 +97,44 @@ template <typename Object, typename Reader> std::optional<std::string_view> mayb
 
 } // namespace detail
 
-/* Receives `done` of `total` bytes, frames or pages; returns false to cancel. */
-using Progress = std::function<bool(uint64_t done, uint64_t total)>;
-
-namespace detail {
-
-/* The caller's function, and the exception it threw, which must not pass through the library. */
-struct GuardedProgress {
-    const Progress &progress;
-    std::exception_ptr thrown = nullptr;
-};
-
-inline int32_t report(void *data, uint64_t done, uint64_t total) noexcept {
-    GuardedProgress &guarded = *static_cast<GuardedProgress *>(data);
-    try {
-        return guarded.progress(done, total) ? MIMO_VL_CONTINUE : MIMO_VL_CANCEL;
-    } catch (...) {
-        guarded.thrown = std::current_exception();
-        return MIMO_VL_CANCEL;
-    }
-}
-
-/* Like make, for a function that takes a progress callback and its data. */
-template <typename T, typename Function, typename... Arguments>
-T *make_with_progress(const Progress &progress, Function function, Arguments... arguments) {
-    if (!progress) return make<T>(function, arguments..., nullptr, nullptr);
-    GuardedProgress guarded{progress};
-    try {
-        return make<T>(function, arguments..., report, &guarded);
-    } catch (const Error &) {
-        if (guarded.thrown) std::rethrow_exception(guarded.thrown);
-        throw;
-    }
-}
-
-} // namespace detail
-
-/* Cancels the work of a session or batch from any thread. */
+/* Cancels the calls whose options have it, from any thread or signal handler. It may be destroyed meanwhile. */
 class CancelToken {
 public:
-    explicit CancelToken(mimo_vl_cancel_token *handle) : handle_(handle) {}
-    void cancel() const noexcept { mimo_vl_cancel_token_cancel(handle_.get()); }
+    CancelToken() : handle_(mimo_vl_cancel_token_new()) {}
+    /* Calls that run, and those that start later, throw an Error with MIMO_VL_STATUS_CANCELLED. */
+    void cancel() const noexcept { mimo_vl_cancel_token_cancel(get()); }
+    bool is_cancelled() const noexcept { return mimo_vl_cancel_token_is_cancelled(get()); }
+    const mimo_vl_cancel_token *get() const noexcept { return handle_.get(); }
 
 private:
     detail::Handle<mimo_vl_cancel_token, mimo_vl_cancel_token_free> handle_;
 };
+
+/* Receives `done` of `total` units of a stage; returns false to cancel this call. An exception cancels it, too, and is
+ * thrown to the caller. */
+using Progress = std::function<bool(mimo_vl_stage stage, uint64_t done, uint64_t total)>;
+
+namespace detail {
+
+/* Calls the caller's function, which is at `data`. */
+inline int32_t report(void *data, mimo_vl_stage stage, uint64_t done, uint64_t total) noexcept {
+    try {
+        return (*static_cast<const Progress *>(data))(stage, done, total) ? MIMO_VL_CONTINUE : MIMO_VL_CANCEL;
+    } catch (...) {
+        thrown() = std::current_exception();
+        return MIMO_VL_CANCEL;
+    }
+}
+
+/* Sets the progress callback of options. Returns the function, which must outlive the calls with these options. */
+template <typename Set, typename Options>
+std::shared_ptr<Progress> set_progress(Set set, Options *options, Progress progress) {
+    auto function = std::make_shared<Progress>(std::move(progress));
+    run(set, options, *function ? report : nullptr, static_cast<void *>(function.get()));
+    return function;
+}
+
+} // namespace detail
 
 /* Decoded image. */
 class Image {
@@ -197,10 +202,21 @@ public:
     VideoOptions &max_pixels(uint32_t pixels) {
         return detail::run(mimo_vl_video_options_set_max_pixels, get(), pixels), *this;
     }
+    VideoOptions &cancel(const CancelToken &token) {
+        return detail::run(mimo_vl_video_options_set_cancel, get(), token.get()), *this;
+    }
+    VideoOptions &timeout(double seconds) {
+        return detail::run(mimo_vl_video_options_set_timeout, get(), seconds), *this;
+    }
+    VideoOptions &on_progress(Progress progress) {
+        progress_ = detail::set_progress(mimo_vl_video_options_set_progress, get(), std::move(progress));
+        return *this;
+    }
     mimo_vl_video_options *get() const noexcept { return handle_.get(); }
 
 private:
     detail::Handle<mimo_vl_video_options, mimo_vl_video_options_free> handle_;
+    std::shared_ptr<Progress> progress_;
 };
 
 /* Frames of a video. */
@@ -208,10 +224,9 @@ class Video {
 public:
     explicit Video(mimo_vl_video *handle) : handle_(handle) {}
 
-    static Video open(const std::string &path, const VideoOptions &options = {}, const Progress &progress = {}) {
-        return Video(detail::make_with_progress<mimo_vl_video>(
-            progress, mimo_vl_video_from_path, path.c_str(),
-            static_cast<const mimo_vl_video_options *>(options.get())));
+    static Video open(const std::string &path, const VideoOptions &options = {}) {
+        return Video(detail::make<mimo_vl_video>(mimo_vl_video_from_path, path.c_str(),
+                                                 static_cast<const mimo_vl_video_options *>(options.get())));
     }
     static Video from_frames(const std::vector<Image> &frames, double fps) {
         std::vector<const mimo_vl_image *> handles;
@@ -246,18 +261,29 @@ public:
     PdfOptions &password(const std::string &password) {
         return detail::run(mimo_vl_pdf_options_set_password, get(), password.c_str()), *this;
     }
+    PdfOptions &cancel(const CancelToken &token) {
+        return detail::run(mimo_vl_pdf_options_set_cancel, get(), token.get()), *this;
+    }
+    PdfOptions &timeout(double seconds) {
+        return detail::run(mimo_vl_pdf_options_set_timeout, get(), seconds), *this;
+    }
+    PdfOptions &on_progress(Progress progress) {
+        progress_ = detail::set_progress(mimo_vl_pdf_options_set_progress, get(), std::move(progress));
+        return *this;
+    }
     mimo_vl_pdf_options *get() const noexcept { return handle_.get(); }
 
 private:
     detail::Handle<mimo_vl_pdf_options, mimo_vl_pdf_options_free> handle_;
+    std::shared_ptr<Progress> progress_;
 };
 
 /* Rendered pages of a PDF file, counted from 0. */
 class Pdf {
 public:
-    static Pdf open(const std::string &path, const PdfOptions &options = {}, const Progress &progress = {}) {
-        return Pdf(detail::make_with_progress<mimo_vl_pdf>(progress, mimo_vl_pdf_from_path, path.c_str(),
-                                                     static_cast<const mimo_vl_pdf_options *>(options.get())));
+    static Pdf open(const std::string &path, const PdfOptions &options = {}) {
+        return Pdf(detail::make<mimo_vl_pdf>(mimo_vl_pdf_from_path, path.c_str(),
+                                             static_cast<const mimo_vl_pdf_options *>(options.get())));
     }
     size_t page_count() const noexcept { return mimo_vl_pdf_page_count(get()); }
     Image image(size_t index) const { return Image(detail::make<mimo_vl_image>(mimo_vl_pdf_page_image, get(), index)); }
@@ -350,18 +376,29 @@ public:
     LoadOptions &feature_cache(uint64_t bytes) {
         return detail::run(mimo_vl_load_options_set_feature_cache, get(), bytes), *this;
     }
+    LoadOptions &cancel(const CancelToken &token) {
+        return detail::run(mimo_vl_load_options_set_cancel, get(), token.get()), *this;
+    }
+    LoadOptions &timeout(double seconds) {
+        return detail::run(mimo_vl_load_options_set_timeout, get(), seconds), *this;
+    }
+    LoadOptions &on_progress(Progress progress) {
+        progress_ = detail::set_progress(mimo_vl_load_options_set_progress, get(), std::move(progress));
+        return *this;
+    }
     mimo_vl_load_options *get() const noexcept { return handle_.get(); }
 
 private:
     detail::Handle<mimo_vl_load_options, mimo_vl_load_options_free> handle_;
+    std::shared_ptr<Progress> progress_;
 };
 
 /* Loaded checkpoint. */
 class Model {
 public:
-    explicit Model(const std::string &path, const LoadOptions &options = {}, const Progress &progress = {})
-        : handle_(detail::make_with_progress<mimo_vl_model>(progress, mimo_vl_model_load_with_progress, path.c_str(),
-                                                      static_cast<const mimo_vl_load_options *>(options.get()))) {}
+    explicit Model(const std::string &path, const LoadOptions &options = {})
+        : handle_(detail::make<mimo_vl_model>(mimo_vl_model_load, path.c_str(),
+                                              static_cast<const mimo_vl_load_options *>(options.get()))) {}
 
     std::string_view device() const {
         mimo_vl_str text;
@@ -574,10 +611,21 @@ public:
     GenerateOptions &keep_thinking(bool keep = true) {
         return detail::run(mimo_vl_generate_options_set_keep_thinking, get(), keep), *this;
     }
+    GenerateOptions &cancel(const CancelToken &token) {
+        return detail::run(mimo_vl_generate_options_set_cancel, get(), token.get()), *this;
+    }
+    GenerateOptions &on_progress(Progress progress) {
+        progress_ = detail::set_progress(mimo_vl_generate_options_set_progress, get(), std::move(progress));
+        return *this;
+    }
     mimo_vl_generate_options *get() const noexcept { return handle_.get(); }
 
 private:
+    friend class Session;
+    friend class Batch;
+
     detail::Handle<mimo_vl_generate_options, mimo_vl_generate_options_free> handle_;
+    std::shared_ptr<Progress> progress_;
 };
 
 /* Logprob of one token of an answer. */
@@ -644,8 +692,8 @@ public:
     float field_confidence(std::string_view pointer) const noexcept {
         return mimo_vl_answer_field_confidence(get(), pointer.data(), pointer.size());
     }
-    double seconds(mimo_vl_stage stage) const noexcept {
-        return mimo_vl_answer_seconds(get(), static_cast<int32_t>(stage));
+    double seconds(mimo_vl_timing timing) const noexcept {
+        return mimo_vl_answer_seconds(get(), static_cast<int32_t>(timing));
     }
     uint64_t bytes(mimo_vl_memory memory) const noexcept {
         return mimo_vl_answer_bytes(get(), static_cast<int32_t>(memory));
@@ -735,6 +783,10 @@ public:
     mimo_vl_stream *get() const noexcept { return handle_.get(); }
 
 private:
+    friend class Session;
+
+    /* Declared first, so that it is destroyed last. */
+    std::shared_ptr<Progress> progress_;
     detail::Handle<mimo_vl_stream, mimo_vl_stream_free> handle_;
     bool ended_ = false;
 };
@@ -751,10 +803,15 @@ public:
     }
 
     Answer ask(const Prompt &prompt, const GenerateOptions &options = {}) {
-        return Answer(detail::make<mimo_vl_answer>(mimo_vl_session_ask, get(), prompt.get(), options.get()));
+        Answer answer(detail::make<mimo_vl_answer>(mimo_vl_session_ask, get(), prompt.get(), options.get()));
+        detail::rethrow();
+        return answer;
     }
     Stream stream(const Prompt &prompt, const GenerateOptions &options = {}) {
-        return Stream(detail::make<mimo_vl_stream>(mimo_vl_session_stream, get(), prompt.get(), options.get()));
+        Stream stream(detail::make<mimo_vl_stream>(mimo_vl_session_stream, get(), prompt.get(), options.get()));
+        stream.progress_ = options.progress_;
+        detail::rethrow();
+        return stream;
     }
     Plan plan(const Prompt &prompt, const GenerateOptions &options = {}) const {
         return Plan(detail::make<mimo_vl_plan>(mimo_vl_session_plan, get(), prompt.get(), options.get()));
@@ -770,9 +827,6 @@ public:
     Session fork() const { return Session(detail::make<mimo_vl_session>(mimo_vl_session_fork, get())); }
     void save(const std::string &path) const { detail::run(mimo_vl_session_save, get(), path.c_str()); }
     void reset() { detail::run(mimo_vl_session_reset, get()); }
-    CancelToken cancel_handle() const {
-        return CancelToken(detail::make<mimo_vl_cancel_token>(mimo_vl_session_cancel_handle, get()));
-    }
     mimo_vl_session *get() const noexcept { return handle_.get(); }
 
 private:
@@ -784,13 +838,17 @@ private:
 /* Several prompts that are answered at the same time, each in a conversation of its own. */
 class Batch {
 public:
-    explicit Batch(const Model &model, size_t max_concurrent = 8)
-        : handle_(detail::make<mimo_vl_batch>(mimo_vl_batch_new, static_cast<const mimo_vl_model *>(model.get()),
-                                              max_concurrent)) {}
+    explicit Batch(const Model &model, size_t max_concurrent = 8) : Batch(model, max_concurrent, nullptr) {}
+    /* The token cancels all prompts that are not answered yet. */
+    Batch(const Model &model, size_t max_concurrent, const CancelToken &token)
+        : Batch(model, max_concurrent, token.get()) {}
 
     /* Returns the number of the prompt, counted from 0. */
     size_t add(const Prompt &prompt, const GenerateOptions &options = {}) {
         size_t number = 0;
+        if (options.progress_ && (progress_.empty() || progress_.back() != options.progress_)) {
+            progress_.push_back(options.progress_);
+        }
         detail::run(mimo_vl_batch_add, get(), prompt.get(), options.get(), &number);
         return number;
     }
@@ -799,6 +857,7 @@ public:
         mimo_vl_event_kind kind;
         mimo_vl_str text;
         detail::run(mimo_vl_batch_next, get(), &number_, &kind, &text);
+        detail::rethrow();
         if (number_ == SIZE_MAX) return std::nullopt;
         const mimo_vl_region *region = mimo_vl_batch_region(get());
         return Event{kind, detail::view(text), region ? std::optional<Region>(Region(region)) : std::nullopt};
@@ -808,13 +867,15 @@ public:
         return Answer(detail::make<mimo_vl_answer>(mimo_vl_batch_answer, get(), number));
     }
     void remove(size_t number) { detail::run(mimo_vl_batch_remove, get(), number); }
-    CancelToken cancel_handle() const {
-        return CancelToken(detail::make<mimo_vl_cancel_token>(mimo_vl_batch_cancel_handle,
-                                                   static_cast<const mimo_vl_batch *>(get())));
-    }
     mimo_vl_batch *get() const noexcept { return handle_.get(); }
 
 private:
+    Batch(const Model &model, size_t max_concurrent, const mimo_vl_cancel_token *token)
+        : handle_(detail::make<mimo_vl_batch>(mimo_vl_batch_new, static_cast<const mimo_vl_model *>(model.get()),
+                                              max_concurrent, token)) {}
+
+    /* Functions of the options that prompts were added with. Declared first, so that they are destroyed last. */
+    std::vector<std::shared_ptr<Progress>> progress_;
     detail::Handle<mimo_vl_batch, mimo_vl_batch_free> handle_;
     size_t number_ = SIZE_MAX;
 };

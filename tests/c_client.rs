@@ -105,6 +105,7 @@ fn run_clients(options: &[&str], link: &[OsString]) {
         ("c11", "c/documents.c", ""),
         ("c11", "c/grounding.c", ""),
         ("c11", "c/sessions.c", ""),
+        ("c11", "c/cancel.c", ""),
         ("c11", "c/endurance.c", ""),
         ("c++17", "cpp/client.cpp", answer.as_str()),
     ];

@@ -4,12 +4,15 @@
 use std::collections::BTreeSet;
 
 use mimo_vl_core::expert::{GENERATION_OPTIONS, OptionKind, OptionSpec};
-use mimo_vl_tests::source::{files, read};
+use mimo_vl_tests::fixtures::source::{files, read};
 
 const SETTERS: &str = "mimo_vl_generate_options_";
 
 /// C setters of the grammar besides `set_grammar`.
 const GRAMMAR_SETTERS: &[&str] = &["set_task"];
+
+/// C setters that the options of every long call have, besides `set_timeout`.
+const CALL_SETTERS: &[&str] = &["set_cancel", "set_progress"];
 
 /// Python options that set the grammar.
 const GRAMMAR_KEYS: &[&str] = &["schema", "regex", "lark", "choices", "response_format"];
@@ -94,9 +97,26 @@ fn every_option_has_a_c_setter_of_its_type_with_its_range_and_default() {
     let known: BTreeSet<String> = GENERATION_OPTIONS.iter().map(|option| c_setter(option).0).collect();
     for (name, _, _) in &setters {
         assert!(
-            known.contains(name) || GRAMMAR_SETTERS.contains(&&**name),
+            known.contains(name) || GRAMMAR_SETTERS.contains(&&**name) || CALL_SETTERS.contains(&&**name),
             "{SETTERS}{name} sets no option of the core"
         );
+    }
+}
+
+#[test]
+fn the_options_of_every_long_call_have_a_token_a_time_limit_and_progress() {
+    let (header, classes) = (read("include/mimo_vl.h"), read("include/mimo_vl.hpp"));
+    for (options, class) in
+        [("load", "LoadOptions"), ("generate", "GenerateOptions"), ("video", "VideoOptions"), ("pdf", "PdfOptions")]
+    {
+        for setter in ["set_timeout"].iter().chain(CALL_SETTERS) {
+            let name = format!("mimo_vl_{options}_options_{setter}(");
+            assert!(header.contains(&name), "{name} is missing");
+        }
+        for method in ["cancel", "timeout", "on_progress"] {
+            let name = format!("{class} &{method}(");
+            assert!(classes.contains(&name), "{name} is missing");
+        }
     }
 }
 

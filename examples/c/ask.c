@@ -21,6 +21,7 @@ static const char USAGE[] =
     "  --device NAME        cpu, ndarray or cuda:0 (default: cpu)\n"
     "  --no-think           answer without thinking\n"
     "  --show-thinking      print the thinking even if the output is not a terminal\n"
+    "  --thinking-budget N  end the thinking after N tokens\n"
     "  --max-tokens N       maximum tokens of the answer, thinking included (default: 4096)\n"
     "  --max-pixels N       downscale each image to at most N pixels\n"
     "  --temperature T      sampling temperature; 0 is greedy (default: 0)\n"
@@ -86,7 +87,7 @@ static bool set_flag(struct arguments *arguments, const char *option) {
 }
 
 static void set_value(struct arguments *arguments, const char *option, const char *value) {
-    mimo_vl_generate_options *generate = arguments->generate;
+    mimo_vl_generate_options *options = arguments->options;
     mimo_vl_error *error;
     if (value == NULL) {
         wrong_usage(option, " is unknown, or needs a value");
@@ -95,13 +96,15 @@ static void set_value(struct arguments *arguments, const char *option, const cha
     } else if (strcmp(option, "--device") == 0) {
         arguments->device = value;
     } else if (strcmp(option, "--max-tokens") == 0) {
-        mimo_vl_generate_options_set_max_tokens(arguments->options, integer(option, value, SIZE_MAX));
+        check(mimo_vl_generate_options_set_max_tokens(options, integer(option, value, SIZE_MAX), &error), &error);
+    } else if (strcmp(option, "--thinking-budget") == 0) {
+        check(mimo_vl_generate_options_set_thinking_budget(options, integer(option, value, SIZE_MAX), &error), &error);
     } else if (strcmp(option, "--max-pixels") == 0) {
         arguments->max_pixels = (uint32_t)integer(option, value, UINT32_MAX);
     } else if (strcmp(option, "--temperature") == 0) {
-        mimo_vl_generate_options_set_temperature(arguments->options, number(option, value));
+        check(mimo_vl_generate_options_set_temperature(options, number(option, value), &error), &error);
     } else if (strcmp(option, "--seed") == 0) {
-        mimo_vl_generate_options_set_seed(arguments->options, integer(option, value, UINT64_MAX));
+        check(mimo_vl_generate_options_set_seed(options, integer(option, value, UINT64_MAX), &error), &error);
     } else {
         wrong_usage(option, " is unknown");
     }
@@ -180,8 +183,8 @@ static void print_answer(mimo_vl_stream *stream, bool show_thinking) {
 
 static void print_stats(const mimo_vl_answer *answer) {
     static const char *const NAMES[] = {"load", "preprocess", "encode", "prefill", "decode"};
-    for (int stage = MIMO_VL_STAGE_LOAD; stage <= MIMO_VL_STAGE_DECODE; stage++) {
-        fprintf(stderr, "%-10s %8.3f s\n", NAMES[stage], mimo_vl_answer_seconds(answer, stage));
+    for (int timing = MIMO_VL_TIMING_LOAD; timing <= MIMO_VL_TIMING_DECODE; timing++) {
+        fprintf(stderr, "%-10s %8.3f s\n", NAMES[timing], mimo_vl_answer_seconds(answer, timing));
     }
     fprintf(stderr, "%zu tokens, %.1f tokens/s\n", mimo_vl_answer_tokens(answer),
             mimo_vl_answer_decode_tokens_per_second(answer));

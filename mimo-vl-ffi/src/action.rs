@@ -260,7 +260,7 @@ pub unsafe extern "C" fn mimo_vl_task_set_action_space(
         change(task, "task", error_out, |task| {
             let kinds = pointer::list(kinds, count, "kinds")?.iter();
             let kinds = kinds.map(|&kind| ActionKind::from_number(kind, "kinds").map(Into::into));
-            task.0 = task.0.clone().offer(&kinds.collect::<Result<Vec<_>>>()?);
+            task.0 = task.0.clone().action_space(&kinds.collect::<Result<Vec<_>>>()?);
             Ok(())
         })
     }
@@ -318,7 +318,7 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_task(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.grammar = Some(pointer::borrow(task, "task")?.0.grammar());
+            options.options.grammar = Some(pointer::borrow(task, "task")?.0.grammar());
             Ok(())
         })
     }

@@ -61,10 +61,10 @@ c_enum!("mimo_vl_stop_reason", StopReason {
     EndOfText, MaxTokens, ContextFull, StopSequence, Loop, Timeout,
 } from mimo_vl_core::StopReason, else Cancelled);
 
-/// Stage of the work, for times and progress.
+/// Part of the work for an answer, for its times.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
-pub enum Stage {
+pub enum Timing {
     /// Loading the checkpoint, once for all sessions of a model.
     Load = 0,
     /// Resizing images and cutting them into patches.
@@ -81,7 +81,7 @@ pub enum Stage {
     Media = 6,
 }
 
-c_enum!("mimo_vl_stage", Stage { Load, Preprocess, Encode, Prefill, Decode, Sampling, Media });
+c_enum!("mimo_vl_timing", Timing { Load, Preprocess, Encode, Prefill, Decode, Sampling, Media });
 
 /// Use of memory.
 #[derive(Debug, Clone, Copy)]
@@ -134,19 +134,19 @@ pub unsafe extern "C" fn mimo_vl_answer_prompt_tokens(answer: *const Answer) -> 
     unsafe { read(answer, 0, |answer| answer.answer.prompt_tokens) }
 }
 
-/// Returns the time of a stage, a mimo_vl_stage, in seconds; NaN for another number.
+/// Returns the time of a part of the work, a mimo_vl_timing, in seconds; NaN for another number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_answer_seconds(answer: *const Answer, stage: i32) -> f64 {
+pub unsafe extern "C" fn mimo_vl_answer_seconds(answer: *const Answer, timing: i32) -> f64 {
     let seconds = |answer: &Answer| {
         let timings = &answer.answer.timings;
-        let time = match Stage::from_number(stage, "stage").ok()? {
-            Stage::Load => timings.load,
-            Stage::Preprocess => timings.preprocess,
-            Stage::Encode => timings.encode,
-            Stage::Prefill => timings.prefill,
-            Stage::Decode => timings.decode,
-            Stage::Sampling => timings.sampling,
-            Stage::Media => timings.media,
+        let time = match Timing::from_number(timing, "timing").ok()? {
+            Timing::Load => timings.load,
+            Timing::Preprocess => timings.preprocess,
+            Timing::Encode => timings.encode,
+            Timing::Prefill => timings.prefill,
+            Timing::Decode => timings.decode,
+            Timing::Sampling => timings.sampling,
+            Timing::Media => timings.media,
         };
         Some(time.as_secs_f64())
     };
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn mimo_vl_answer_seconds(answer: *const Answer, stage: i3
     unsafe { read(answer, None, seconds) }.unwrap_or(f64::NAN)
 }
 
-/// Returns the decoding speed, in tokens per second of MIMO_VL_STAGE_DECODE; 0 if no token was decoded.
+/// Returns the decoding speed, in tokens per second of MIMO_VL_TIMING_DECODE; 0 if no token was decoded.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_decode_tokens_per_second(answer: *const Answer) -> f64 {
     // SAFETY: NULL or a living answer, as the header requires.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ptr;
 
+use mimo_vl_core::BatchOptions;
+
 use crate::answer::Answer;
 use crate::boundary::{change, create};
 use crate::cancel::CancelToken;
@@ -28,19 +30,26 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// Makes an empty batch that generates at most `max_concurrent` answers at a time; further prompts wait. Free it with
-/// mimo_vl_batch_free.
+/// Makes an empty batch that generates at most `max_concurrent` answers at a time; further prompts wait. `cancel`
+/// cancels all prompts that are not answered yet; it may be NULL, and each prompt may have a token of its own in its
+/// options. Free the batch with mimo_vl_batch_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_batch_new(
     model: *const Model,
     max_concurrent: usize,
+    cancel: *const CancelToken,
     batch_out: *mut *mut Batch,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         create(batch_out, "batch_out", error_out, || {
-            let batch = pointer::borrow(model, "model")?.model.batch(max_concurrent);
+            let model = &pointer::borrow(model, "model")?.model;
+            let mut options = BatchOptions::new().max_concurrent(max_concurrent);
+            if let Some(token) = cancel.as_ref() {
+                options = options.cancel(&token.0);
+            }
+            let batch = model.batch(&options);
             Ok(Batch { batch, last: LastEvent::none() })
         })
     }
@@ -72,7 +81,7 @@ pub unsafe extern "C" fn mimo_vl_batch_add(
 /// `*number_out` becomes SIZE_MAX once all prompts are answered; more may be added then.
 ///
 /// Errors: those of mimo_vl_session_ask, for the prompt `*number_out` alone; the others continue. After a cancel
-/// MIMO_VL_STATUS_CANCELLED for each prompt.
+/// of the batch's token MIMO_VL_STATUS_CANCELLED for each prompt.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_batch_next(
     batch: *mut Batch,
@@ -146,20 +155,6 @@ pub unsafe extern "C" fn mimo_vl_batch_remove(
             batch.batch.remove(number);
             Ok(())
         })
-    }
-}
-
-/// Makes a handle with which any thread cancels the batch: every prompt that is not answered yet fails with
-/// MIMO_VL_STATUS_CANCELLED. Free it with mimo_vl_cancel_token_free, before or after the batch.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_batch_cancel_handle(
-    batch: *const Batch,
-    cancel_out: *mut *mut CancelToken,
-    error_out: *mut *mut ErrorObject,
-) -> Status {
-    // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        create(cancel_out, "cancel_out", error_out, || Ok(CancelToken(pointer::borrow(batch, "batch")?.batch.cancel())))
     }
 }
 

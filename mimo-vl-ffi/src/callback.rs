@@ -2,8 +2,6 @@
 
 use std::ffi::c_void;
 
-use mimo_vl_core::{Result, TaskControl};
-
 use crate::event::EventKind;
 use crate::region::Region;
 use crate::text::Str;
@@ -17,14 +15,42 @@ pub const MIMO_VL_STOP: i32 = 1;
 /// same.
 pub const MIMO_VL_CANCEL: i32 = 2;
 
-/// Receives the progress of loading or decoding: `done` of `total` bytes, frames or pages. Returns MIMO_VL_CONTINUE or
-/// MIMO_VL_CANCEL. Called on the thread of the call; it must return soon and must not unwind.
-pub type ProgressCallback = Option<unsafe extern "C" fn(user_data: *mut c_void, done: u64, total: u64) -> i32>;
+/// Stage of a call that reports its progress. More may be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Stage {
+    /// Downloading a checkpoint from the hub, in bytes.
+    Download = 0,
+    /// Loading weights, in bytes of the checkpoint's files.
+    Load = 1,
+    /// Decoding a video, in frames, or rendering a PDF file, in pages.
+    Decode = 2,
+    /// Images and videos through the vision tower, in blocks. Starts again for images and videos that do not fit into
+    /// one pass.
+    Encode = 3,
+    /// The new part of the conversation through the language model, in tokens.
+    Prefill = 4,
+}
 
-/// Receives the progress of a prompt before its answer begins: `done` of `total` vision blocks for
-/// MIMO_VL_STAGE_ENCODE, or tokens for MIMO_VL_STAGE_PREFILL. Called on the thread of the call; it must return soon and
-/// must not unwind. To stop the work, cancel the session's cancel token.
-pub type StageCallback = Option<unsafe extern "C" fn(user_data: *mut c_void, stage: i32, done: usize, total: usize)>;
+impl Stage {
+    /// The core's stage; `None` if it is one that C does not know.
+    pub(crate) fn from_core(stage: mimo_vl_core::Stage) -> Option<Self> {
+        match stage {
+            mimo_vl_core::Stage::Download => Some(Self::Download),
+            mimo_vl_core::Stage::Load => Some(Self::Load),
+            mimo_vl_core::Stage::Decode => Some(Self::Decode),
+            mimo_vl_core::Stage::Encode => Some(Self::Encode),
+            mimo_vl_core::Stage::Prefill => Some(Self::Prefill),
+            _ => None,
+        }
+    }
+}
+
+/// Receives the progress of a call: `done` of `total` units of a stage, which names the unit. Returns MIMO_VL_CONTINUE
+/// or MIMO_VL_CANCEL, which cancels this call alone. Called on the thread of the call; it must return soon and must not
+/// unwind.
+pub type ProgressCallback =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, stage: Stage, done: u64, total: u64) -> i32>;
 
 /// Receives an event of an answer: its text, and the region of a MIMO_VL_EVENT_KIND_REGION, otherwise NULL. Both are
 /// valid during the call only. Returns MIMO_VL_CONTINUE, MIMO_VL_STOP or MIMO_VL_CANCEL. Called on the thread of the
@@ -41,30 +67,10 @@ pub type LogCallback = Option<unsafe extern "C" fn(user_data: *mut c_void, level
 pub type ReleaseCallback = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// The caller's pointer on its way to a callback, perhaps on another thread.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct UserData(pub(crate) *mut c_void);
 
 // SAFETY: the library only carries the pointer; the header states on which threads it is passed to the callback.
 unsafe impl Send for UserData {}
 // SAFETY: as above.
 unsafe impl Sync for UserData {}
-
-/// Does work that reports to a progress callback, and cancels it when the callback says so.
-///
-/// # Safety
-/// `progress` is null or a function that may be called with `user_data`.
-pub(crate) unsafe fn with_progress<T>(
-    progress: ProgressCallback,
-    user_data: *mut c_void,
-    work: impl FnOnce(TaskControl<'_>) -> Result<T>,
-) -> Result<T> {
-    let Some(callback) = progress else { return work(TaskControl::new()) };
-    let cancel = mimo_vl_core::CancelToken::new();
-    let report = |done, total| {
-        // SAFETY: the caller vouches for the function and its data.
-        if unsafe { callback(user_data, done, total) } != MIMO_VL_CONTINUE {
-            cancel.cancel();
-        }
-    };
-    work(TaskControl::new().cancel(&cancel).progress(&report))
-}

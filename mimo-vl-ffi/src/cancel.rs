@@ -1,25 +1,39 @@
-//! Cancelling work from another thread.
+//! Cancelling calls from another thread.
 
-use crate::unwind::{free, read};
+use crate::unwind::{create, free, read};
 
-/// Handle that cancels the work of the session or batch it came from. It may outlive them.
+/// Token that cancels the calls whose options have it. One token may be in several options.
 #[derive(Debug)]
 pub struct CancelToken(pub(crate) mimo_vl_core::CancelToken);
 
-/// Cancels the answer that the session is generating. The call that does the work returns MIMO_VL_STATUS_CANCELLED at
-/// its next check, and the session is as before the prompt. Has no effect when no answer is being generated, nor for
-/// NULL.
-///
-/// Threads: any number at a time.
+/// Makes a token that is not cancelled. Free it with mimo_vl_cancel_token_free.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_cancel_token_cancel(cancel: *const CancelToken) {
-    // SAFETY: NULL or a living handle, as the header requires.
-    unsafe { read(cancel, (), |cancel| cancel.0.cancel()) };
+pub extern "C" fn mimo_vl_cancel_token_new() -> *mut CancelToken {
+    create(|| CancelToken(mimo_vl_core::CancelToken::new()))
 }
 
-/// Frees the handle. Nothing is cancelled.
+/// Cancels the calls that have the token, those that are running and those that start later: they end with
+/// MIMO_VL_STATUS_CANCELLED, and a conversation is as before. The token stays cancelled. Has no effect for NULL.
+///
+/// Threads: any number at a time, and signal handlers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_cancel_token_free(cancel: *mut CancelToken) {
-    // SAFETY: NULL or a handle that the caller owns, as the header requires.
-    unsafe { free(cancel) };
+pub unsafe extern "C" fn mimo_vl_cancel_token_cancel(token: *const CancelToken) {
+    // SAFETY: NULL or a living token, as the header requires.
+    unsafe { read(token, (), |token| token.0.cancel()) };
+}
+
+/// Returns true once the token was cancelled; false for NULL.
+///
+/// Threads: any number at a time, and signal handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_cancel_token_is_cancelled(token: *const CancelToken) -> bool {
+    // SAFETY: NULL or a living token, as the header requires.
+    unsafe { read(token, false, |token| token.0.is_cancelled()) }
+}
+
+/// Frees the token, also while options, calls, streams and batches have it. Nothing is cancelled.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_cancel_token_free(token: *mut CancelToken) {
+    // SAFETY: NULL or a token that the caller owns, as the header requires.
+    unsafe { free(token) };
 }

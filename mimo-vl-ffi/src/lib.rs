@@ -30,5 +30,6 @@ pub mod video;
 
 mod boundary;
 mod c_enum;
+mod call;
 mod pointer;
 mod unwind;

@@ -1,16 +1,36 @@
 //! Options of loading a model.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use crate::boundary::change;
 use crate::c_enum::{CEnum, c_enum};
+use crate::call::Call;
+use crate::callback::ProgressCallback;
+use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
 use crate::pointer;
 use crate::unwind::{create, free};
 
 /// Options of loading a model. Their values are checked by the functions that load one.
 #[derive(Debug)]
-pub struct LoadOptions(pub(crate) mimo_vl_core::LoadOptions);
+pub struct LoadOptions {
+    options: mimo_vl_core::LoadOptions,
+    call: Call,
+}
+
+impl LoadOptions {
+    /// The caller's options for one call, or the defaults for null.
+    ///
+    /// # Safety
+    /// `options` is null or points to living options.
+    pub(crate) unsafe fn or_default(options: *const Self) -> mimo_vl_core::LoadOptions {
+        // SAFETY: passed on to the caller.
+        let Some(Self { options, call }) = (unsafe { options.as_ref() }) else { return Default::default() };
+        let mut options = options.clone();
+        options.call = call.to_core();
+        options
+    }
+}
 
 /// Number format of the weights.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +83,7 @@ c_enum!("mimo_vl_thinking_style", ThinkingStyle { Slash, Tag, Prefill } into mim
 /// Makes options with the default of each. Free them with mimo_vl_load_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_load_options_new() -> *mut LoadOptions {
-    create(|| LoadOptions(mimo_vl_core::LoadOptions::new()))
+    create(|| LoadOptions { options: mimo_vl_core::LoadOptions::new(), call: Call::default() })
 }
 
 /// Sets the device by name: "cpu", "ndarray" or "cuda:0"; default "cpu".
@@ -76,7 +96,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_device(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.device = pointer::name(device, "device")?.to_owned();
+            options.options.device = pointer::name(device, "device")?.to_owned();
             Ok(())
         })
     }
@@ -92,7 +112,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_weights(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.weights = WeightFormat::from_number(weights, "weights")?.into();
+            options.options.weights = WeightFormat::from_number(weights, "weights")?.into();
             Ok(())
         })
     }
@@ -109,7 +129,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_kv_cache_dtype(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.kv_cache_dtype = Some(KvCacheDtype::from_number(kv_cache_dtype, "kv_cache_dtype")?.into());
+            options.options.kv_cache_dtype = Some(KvCacheDtype::from_number(kv_cache_dtype, "kv_cache_dtype")?.into());
             Ok(())
         })
     }
@@ -125,7 +145,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_threads(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.threads = Some(threads);
+            options.options.threads = Some(threads);
             Ok(())
         })
     }
@@ -142,7 +162,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_max_context(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.max_context = Some(max_context);
+            options.options.max_context = Some(max_context);
             Ok(())
         })
     }
@@ -159,7 +179,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_thinking_style(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.thinking_style = Some(ThinkingStyle::from_number(style, "style")?.into());
+            options.options.thinking_style = Some(ThinkingStyle::from_number(style, "style")?.into());
             Ok(())
         })
     }
@@ -176,7 +196,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_feature_cache(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.feature_cache = bytes;
+            options.options.feature_cache = bytes;
             Ok(())
         })
     }
@@ -192,7 +212,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_hub_revision(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.hub.revision = Some(pointer::name(revision, "revision")?.to_owned());
+            options.options.hub.revision = Some(pointer::name(revision, "revision")?.to_owned());
             Ok(())
         })
     }
@@ -208,7 +228,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_hub_token(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.hub.token = Some(pointer::name(token, "token")?.to_owned());
+            options.options.hub.token = Some(pointer::name(token, "token")?.to_owned());
             Ok(())
         })
     }
@@ -224,7 +244,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_hub_endpoint(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.hub.endpoint = Some(pointer::name(endpoint, "endpoint")?.to_owned());
+            options.options.hub.endpoint = Some(pointer::name(endpoint, "endpoint")?.to_owned());
             Ok(())
         })
     }
@@ -240,7 +260,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_hub_cache_dir(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.hub.cache = Some(pointer::path(cache_dir, "cache_dir")?.to_owned());
+            options.options.hub.cache = Some(pointer::path(cache_dir, "cache_dir")?.to_owned());
             Ok(())
         })
     }
@@ -257,7 +277,58 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_hub_offline(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.hub.offline = Some(offline);
+            options.options.hub.offline = Some(offline);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the token that cancels the calls with these options; NULL removes it. Default none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_load_options_set_cancel(
+    options: *mut LoadOptions,
+    token: *const CancelToken,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_cancel(token);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the time limit of a call with these options in seconds; 0 or less is off, the default. A call that takes longer
+/// fails with MIMO_VL_STATUS_TIMEOUT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_load_options_set_timeout(
+    options: *mut LoadOptions,
+    seconds: f64,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_timeout(seconds);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
+/// Default none. The stages are MIMO_VL_STAGE_DOWNLOAD and MIMO_VL_STAGE_LOAD.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_load_options_set_progress(
+    options: *mut LoadOptions,
+    callback: ProgressCallback,
+    user_data: *mut c_void,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_progress(callback, user_data);
             Ok(())
         })
     }

@@ -1,12 +1,11 @@
 //! Loaded checkpoints.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_char;
 use std::ptr;
 
-use mimo_vl_core::TaskControl;
+use mimo_vl_core::expert::TaskControl;
 
 use crate::boundary::create;
-use crate::callback::{ProgressCallback, with_progress};
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
 use crate::load::LoadOptions;
@@ -26,7 +25,7 @@ pub struct Model {
 ///
 /// Errors: MIMO_VL_STATUS_IO, MIMO_VL_STATUS_CHECKPOINT and MIMO_VL_STATUS_TENSOR for the files; MIMO_VL_STATUS_HUB for
 /// a download; MIMO_VL_STATUS_DEVICE for the device; MIMO_VL_STATUS_MEMORY if the weights do not fit;
-/// MIMO_VL_STATUS_OPTION for options out of range.
+/// MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for options out of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_model_load(
     path: *const c_char,
@@ -35,29 +34,10 @@ pub unsafe extern "C" fn mimo_vl_model_load(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe { mimo_vl_model_load_with_progress(path, options, None, ptr::null_mut(), model_out, error_out) }
-}
-
-/// Loads a checkpoint like mimo_vl_model_load, and reports bytes to `progress` with `user_data`. `progress` may be
-/// NULL.
-///
-/// Errors: those of mimo_vl_model_load; MIMO_VL_STATUS_CANCELLED by `progress`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_model_load_with_progress(
-    path: *const c_char,
-    options: *const LoadOptions,
-    progress: ProgressCallback,
-    user_data: *mut c_void,
-    model_out: *mut *mut Model,
-    error_out: *mut *mut ErrorObject,
-) -> Status {
-    // SAFETY: the arguments keep the header's rules.
     unsafe {
         create(model_out, "model_out", error_out, || {
             let path = pointer::path(path, "path")?;
-            let options = options.as_ref().map(|options| options.0.clone()).unwrap_or_default();
-            let load = |control: TaskControl<'_>| mimo_vl_core::Model::load_watched(path, &options, control);
-            let model = with_progress(progress, user_data, load)?;
+            let model = mimo_vl_core::Model::load(path, &LoadOptions::or_default(options))?;
             let device = Text::new(model.device());
             Ok(Model { model, device })
         })
@@ -98,7 +78,7 @@ pub unsafe extern "C" fn mimo_vl_model_features(
             let model = &pointer::borrow(model, "model")?.model;
             let image = &pointer::borrow(image, "image")?.0;
             let patches = mimo_vl_core::expert::preprocess_image(image, model.preprocess_config())?;
-            Ok(Features(model.engine().encode(&patches, &mimo_vl_core::CancelToken::new())?))
+            Ok(Features(model.engine().encode(&patches, &TaskControl::default())?))
         })
     }
 }

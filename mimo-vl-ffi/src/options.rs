@@ -1,28 +1,36 @@
 //! Options of generating an answer.
 
-use std::ffi::c_char;
-use std::time::Duration;
+use std::ffi::{c_char, c_void};
 
 use mimo_vl_core::Grammar;
 
 use crate::boundary::change;
 use crate::c_enum::{CEnum, c_enum};
+use crate::call::Call;
+use crate::callback::ProgressCallback;
+use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
 use crate::pointer;
 use crate::unwind::{create, free};
 
 /// Options of generating an answer. Their values are checked by the functions that generate one.
 #[derive(Debug)]
-pub struct GenerateOptions(pub(crate) mimo_vl_core::GenerateOptions);
+pub struct GenerateOptions {
+    pub(crate) options: mimo_vl_core::GenerateOptions,
+    call: Call,
+}
 
 impl GenerateOptions {
-    /// The caller's options, or the defaults for null.
+    /// The caller's options for one call, or the defaults for null.
     ///
     /// # Safety
     /// `options` is null or points to living options.
     pub(crate) unsafe fn or_default(options: *const Self) -> mimo_vl_core::GenerateOptions {
         // SAFETY: passed on to the caller.
-        unsafe { options.as_ref() }.map(|options| options.0.clone()).unwrap_or_default()
+        let Some(Self { options, call }) = (unsafe { options.as_ref() }) else { return Default::default() };
+        let mut options = options.clone();
+        options.call = call.to_core();
+        options
     }
 }
 
@@ -38,7 +46,7 @@ unsafe fn set(
     // SAFETY: passed on to the caller.
     unsafe {
         change(options, "options", error_out, |options| {
-            assign(&mut options.0);
+            assign(&mut options.options);
             Ok(())
         })
     }
@@ -52,7 +60,7 @@ fn optional(count: usize) -> Option<usize> {
 /// Makes options with the default of each: greedy, at most 4096 tokens. Free them with mimo_vl_generate_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_generate_options_new() -> *mut GenerateOptions {
-    create(|| GenerateOptions(mimo_vl_core::GenerateOptions::new()))
+    create(|| GenerateOptions { options: mimo_vl_core::GenerateOptions::new(), call: Call::default() })
 }
 
 /// Sets the length limit of the answer in tokens, thinking included: at least 1; default 4096.
@@ -206,7 +214,7 @@ pub unsafe extern "C" fn mimo_vl_generate_options_add_stop(
     // SAFETY: the arguments keep the header's rules, and `text` points to `len` bytes.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.stop.push(pointer::text(text, len, "text")?.to_owned());
+            options.options.stop.push(pointer::text(text, len, "text")?.to_owned());
             Ok(())
         })
     }
@@ -265,7 +273,7 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_grammar(
     unsafe {
         change(options, "options", error_out, |options| {
             let kind = GrammarKind::from_number(kind, "kind")?;
-            options.0.grammar = kind.grammar(pointer::text(text, len, "text")?);
+            options.options.grammar = kind.grammar(pointer::text(text, len, "text")?);
             Ok(())
         })
     }
@@ -305,8 +313,9 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_timeout(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        set(options, error_out, |options| {
-            options.timeout = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
+        change(options, "options", error_out, |options| {
+            options.call.set_timeout(seconds);
+            Ok(())
         })
     }
 }
@@ -346,6 +355,40 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_keep_thinking(
     unsafe { set(options, error_out, |options| options.keep_thinking = keep_thinking) }
 }
 
+/// Sets the token that cancels the calls with these options; NULL removes it. Default none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_cancel(
+    options: *mut GenerateOptions,
+    token: *const CancelToken,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_cancel(token);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
+/// Default none. The stages are MIMO_VL_STAGE_ENCODE and MIMO_VL_STAGE_PREFILL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_progress(
+    options: *mut GenerateOptions,
+    callback: ProgressCallback,
+    user_data: *mut c_void,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_progress(callback, user_data);
+            Ok(())
+        })
+    }
+}
+
 /// Frees the options.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_generate_options_free(options: *mut GenerateOptions) {
@@ -364,8 +407,13 @@ mod tests {
         let options = mimo_vl_generate_options_new();
         // SAFETY: made above, and freed once.
         unsafe {
-            assert_eq!(GenerateOptions::or_default(options), mimo_vl_core::GenerateOptions::default());
-            assert_eq!(GenerateOptions::or_default(ptr::null()), mimo_vl_core::GenerateOptions::default());
+            for mut options in [GenerateOptions::or_default(options), GenerateOptions::or_default(ptr::null())] {
+                assert!(options.call.timeout.is_none() && options.call.progress.is_none());
+                let expected = mimo_vl_core::GenerateOptions::default();
+                // Each has a token of its own.
+                options.call = expected.call.clone();
+                assert_eq!(options, expected);
+            }
             mimo_vl_generate_options_free(options);
         }
     }
@@ -377,7 +425,7 @@ mod tests {
         unsafe {
             for (count, expected) in [(3, Some(3)), (0, Some(0)), (usize::MAX, None)] {
                 assert_eq!(mimo_vl_generate_options_set_logprobs(options, count, ptr::null_mut()), Status::Ok);
-                assert_eq!((*options).0.logprobs, expected);
+                assert_eq!((*options).options.logprobs, expected);
             }
             mimo_vl_generate_options_free(options);
         }

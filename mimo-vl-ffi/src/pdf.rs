@@ -2,10 +2,12 @@
 
 use std::ffi::{c_char, c_void};
 
-use mimo_vl_core::{PdfOptions as CoreOptions, PdfPage, open_pdf_watched};
+use mimo_vl_core::{PdfOptions as CoreOptions, PdfPage, open_pdf};
 
 use crate::boundary::{change, create};
-use crate::callback::{ProgressCallback, with_progress};
+use crate::call::Call;
+use crate::callback::ProgressCallback;
+use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
 use crate::unwind::{free, read, read_array};
@@ -17,13 +19,16 @@ pub struct Pdf(Vec<PdfPage>);
 
 /// Options of rendering a PDF file: which pages, and their size. Their values are checked by mimo_vl_pdf_from_path.
 #[derive(Debug)]
-pub struct PdfOptions(CoreOptions);
+pub struct PdfOptions {
+    options: CoreOptions,
+    call: Call,
+}
 
 /// Makes options with the default of each: all pages, at most 64, at 144 dots per inch. Free them with
 /// mimo_vl_pdf_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_pdf_options_new() -> *mut PdfOptions {
-    unwind::create(|| PdfOptions(CoreOptions::new()))
+    unwind::create(|| PdfOptions { options: CoreOptions::new(), call: Call::default() })
 }
 
 /// Sets one option of options that C lends.
@@ -38,7 +43,7 @@ unsafe fn set(
     // SAFETY: passed on to the caller.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0 = build(options.0.clone());
+            options.options = build(options.options.clone());
             Ok(())
         })
     }
@@ -99,7 +104,58 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_set_password(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0 = options.0.clone().password(pointer::name(password, "password")?);
+            options.options = options.options.clone().password(pointer::name(password, "password")?);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the token that cancels the calls with these options; NULL removes it. Default none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_pdf_options_set_cancel(
+    options: *mut PdfOptions,
+    token: *const CancelToken,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_cancel(token);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the time limit of a call with these options in seconds; 0 or less is off, the default. A call that takes longer
+/// fails with MIMO_VL_STATUS_TIMEOUT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_pdf_options_set_timeout(
+    options: *mut PdfOptions,
+    seconds: f64,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_timeout(seconds);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
+/// Default none. The stage is MIMO_VL_STAGE_DECODE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_pdf_options_set_progress(
+    options: *mut PdfOptions,
+    callback: ProgressCallback,
+    user_data: *mut c_void,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_progress(callback, user_data);
             Ok(())
         })
     }
@@ -112,18 +168,15 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_free(options: *mut PdfOptions) {
     unsafe { free(options) };
 }
 
-/// Renders pages of a PDF file. `options` may be NULL for the defaults; `progress`, which receives pages and is called
-/// with `user_data`, may be NULL. Free the pages with mimo_vl_pdf_free.
+/// Renders pages of a PDF file. `options` may be NULL for the defaults. Free the pages with mimo_vl_pdf_free.
 ///
 /// Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_IMAGE if it is not a PDF file, damaged, or
-/// needs another password; MIMO_VL_STATUS_CANCELLED by `progress`; MIMO_VL_STATUS_OPTION for options out of range and
-/// pages that the file does not have.
+/// needs another password; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for options out of
+/// range and pages that the file does not have.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_from_path(
     path: *const c_char,
     options: *const PdfOptions,
-    progress: ProgressCallback,
-    user_data: *mut c_void,
     pdf_out: *mut *mut Pdf,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
@@ -131,8 +184,12 @@ pub unsafe extern "C" fn mimo_vl_pdf_from_path(
     unsafe {
         create(pdf_out, "pdf_out", error_out, || {
             let path = pointer::path(path, "path")?;
-            let options = options.as_ref().map(|options| options.0.clone()).unwrap_or_default();
-            with_progress(progress, user_data, |control| open_pdf_watched(path, &options, control)).map(Pdf)
+            let mut core = CoreOptions::new();
+            if let Some(PdfOptions { options, call }) = options.as_ref() {
+                core = options.clone();
+                core.call = call.to_core();
+            }
+            open_pdf(path, &core).map(Pdf)
         })
     }
 }

@@ -5,10 +5,9 @@ use std::ffi::{c_char, c_void};
 use mimo_vl_core::expert::{SessionGuard, SessionUnavailable, SharedSession};
 use mimo_vl_core::{Error, Result};
 
-use crate::answer::{Answer, Stage};
+use crate::answer::Answer;
 use crate::boundary::{create, fallible};
-use crate::callback::{EventCallback, MIMO_VL_CONTINUE, MIMO_VL_STOP, StageCallback, UserData};
-use crate::cancel::CancelToken;
+use crate::callback::{EventCallback, MIMO_VL_CONTINUE, MIMO_VL_STOP};
 use crate::error::{ErrorObject, Status};
 use crate::event::EventKind;
 use crate::model::Model;
@@ -20,15 +19,11 @@ use crate::unwind::free;
 
 /// Conversation with a model: earlier messages, and their KV cache.
 #[derive(Debug)]
-pub struct Session {
-    shared: SharedSession,
-    cancel: mimo_vl_core::CancelToken,
-}
+pub struct Session(SharedSession);
 
 impl Session {
     fn new(session: mimo_vl_core::Session) -> Self {
-        let cancel = session.cancel();
-        Self { shared: SharedSession::new(session), cancel }
+        Self(SharedSession::new(session))
     }
 
     /// Exclusive use of a session that C lends. A session does one thing at a time and a second call is refused, so a
@@ -39,7 +34,7 @@ impl Session {
     pub(crate) unsafe fn acquire(session: *const Self) -> Result<SessionGuard> {
         // SAFETY: passed on to the caller.
         let session = unsafe { pointer::borrow(session, "session") }?;
-        session.shared.acquire().map_err(SessionUnavailable::into_error)
+        session.0.acquire().map_err(SessionUnavailable::into_error)
     }
 }
 
@@ -152,36 +147,6 @@ pub unsafe extern "C" fn mimo_vl_session_ask_with_callback(
     }
 }
 
-/// Sets the callback that receives the progress of prompts of this session, with `user_data`; NULL removes it. It is
-/// called on the thread of the call that generates an answer.
-///
-/// Errors: MIMO_VL_STATUS_OPTION while another thread or an open stream uses the session.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_session_set_progress(
-    session: *mut Session,
-    callback: StageCallback,
-    user_data: *mut c_void,
-    error_out: *mut *mut ErrorObject,
-) -> Status {
-    // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        fallible(error_out, || {
-            let user_data = UserData(user_data);
-            Session::acquire(session)?.on_progress(move |stage, done, total| {
-                let user_data = user_data;
-                let stage = match stage {
-                    mimo_vl_core::Stage::Encode => Stage::Encode,
-                    _ => Stage::Prefill,
-                };
-                if let Some(report) = callback {
-                    report(user_data.0, stage as i32, done, total);
-                }
-            });
-            Ok(())
-        })
-    }
-}
-
 /// Makes an independent copy of the conversation as a session of its own. The two share images and their features. Free
 /// it with mimo_vl_session_free.
 ///
@@ -245,22 +210,6 @@ pub unsafe extern "C" fn mimo_vl_session_reset(session: *mut Session, error_out:
         fallible(error_out, || {
             Session::acquire(session)?.reset();
             Ok(())
-        })
-    }
-}
-
-/// Makes a handle with which any thread cancels the answer that the session is generating; also while another thread
-/// waits for that answer. Free it with mimo_vl_cancel_token_free, before or after the session.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_session_cancel_handle(
-    session: *const Session,
-    cancel_out: *mut *mut CancelToken,
-    error_out: *mut *mut ErrorObject,
-) -> Status {
-    // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        create(cancel_out, "cancel_out", error_out, || {
-            Ok(CancelToken(pointer::borrow(session, "session")?.cancel.clone()))
         })
     }
 }

@@ -2,10 +2,12 @@
 
 use std::ffi::{c_char, c_void};
 
-use mimo_vl_core::{Result, TaskControl};
+use mimo_vl_core::Result;
 
 use crate::boundary::{change, create};
-use crate::callback::{ProgressCallback, with_progress};
+use crate::call::Call;
+use crate::callback::ProgressCallback;
+use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
 use crate::unwind::{free, read};
@@ -17,13 +19,16 @@ pub struct Video(pub(crate) mimo_vl_core::Video);
 
 /// Options of decoding a video file: which frames, and their size. Their values are checked by mimo_vl_video_from_path.
 #[derive(Debug)]
-pub struct VideoOptions(mimo_vl_core::VideoOptions);
+pub struct VideoOptions {
+    options: mimo_vl_core::VideoOptions,
+    call: Call,
+}
 
 /// Makes options with the default of each: 2 frames per second of the complete video, at least 4 and at most 768. Free
 /// them with mimo_vl_video_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_video_options_new() -> *mut VideoOptions {
-    unwind::create(|| VideoOptions(mimo_vl_core::VideoOptions::new()))
+    unwind::create(|| VideoOptions { options: mimo_vl_core::VideoOptions::new(), call: Call::default() })
 }
 
 /// Sets the number of frames sampled per second: above 0; default 2.
@@ -36,7 +41,7 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_fps(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.sampling.fps = Some(fps);
+            options.options.sampling.fps = Some(fps);
             Ok(())
         })
     }
@@ -52,7 +57,7 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_frames(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.sampling.frames = Some(frames);
+            options.options.sampling.frames = Some(frames);
             Ok(())
         })
     }
@@ -69,8 +74,8 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_frame_limits(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.sampling.min_frames = Some(min_frames);
-            options.0.sampling.max_frames = Some(max_frames);
+            options.options.sampling.min_frames = Some(min_frames);
+            options.options.sampling.max_frames = Some(max_frames);
             Ok(())
         })
     }
@@ -87,8 +92,8 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_span(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.sampling.start = Some(start);
-            options.0.sampling.end = Some(end);
+            options.options.sampling.start = Some(start);
+            options.options.sampling.end = Some(end);
             Ok(())
         })
     }
@@ -104,7 +109,7 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_total_pixels(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.total_pixels = Some(total_pixels);
+            options.options.total_pixels = Some(total_pixels);
             Ok(())
         })
     }
@@ -120,7 +125,58 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_max_pixels(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         change(options, "options", error_out, |options| {
-            options.0.max_pixels = Some(max_pixels);
+            options.options.max_pixels = Some(max_pixels);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the token that cancels the calls with these options; NULL removes it. Default none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_video_options_set_cancel(
+    options: *mut VideoOptions,
+    token: *const CancelToken,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_cancel(token);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the time limit of a call with these options in seconds; 0 or less is off, the default. A call that takes longer
+/// fails with MIMO_VL_STATUS_TIMEOUT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_video_options_set_timeout(
+    options: *mut VideoOptions,
+    seconds: f64,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_timeout(seconds);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
+/// Default none. The stage is MIMO_VL_STAGE_DECODE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_video_options_set_progress(
+    options: *mut VideoOptions,
+    callback: ProgressCallback,
+    user_data: *mut c_void,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.call.set_progress(callback, user_data);
             Ok(())
         })
     }
@@ -134,18 +190,15 @@ pub unsafe extern "C" fn mimo_vl_video_options_free(options: *mut VideoOptions) 
 }
 
 /// Decodes frames of a video file with the programs ffprobe and ffmpeg, which must be installed. `options` may be NULL
-/// for the defaults; `progress`, which receives frames and is called with `user_data`, may be NULL. Free the video with
-/// mimo_vl_video_free.
+/// for the defaults. Free the video with mimo_vl_video_free.
 ///
 /// Errors: MIMO_VL_STATUS_IO if the file cannot be read or a program is missing; MIMO_VL_STATUS_IMAGE if it is not a
-/// video, damaged, or has too few frames; MIMO_VL_STATUS_CANCELLED by `progress`; MIMO_VL_STATUS_OPTION for options out
-/// of range.
+/// video, damaged, or has too few frames; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for
+/// options out of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_from_path(
     path: *const c_char,
     options: *const VideoOptions,
-    progress: ProgressCallback,
-    user_data: *mut c_void,
     video_out: *mut *mut Video,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
@@ -153,9 +206,12 @@ pub unsafe extern "C" fn mimo_vl_video_from_path(
     unsafe {
         create(video_out, "video_out", error_out, || {
             let path = pointer::path(path, "path")?;
-            let options = options.as_ref().map(|options| options.0.clone()).unwrap_or_default();
-            let open = |control: TaskControl<'_>| mimo_vl_core::Video::open_watched(path, &options, control);
-            with_progress(progress, user_data, open).map(Video)
+            let mut core = mimo_vl_core::VideoOptions::new();
+            if let Some(VideoOptions { options, call }) = options.as_ref() {
+                core = options.clone();
+                core.call = call.to_core();
+            }
+            mimo_vl_core::Video::open(path, &core).map(Video)
         })
     }
 }

@@ -71,6 +71,7 @@ static inline mimo_vl_prompt *new_prompt(const mimo_vl_image *image) {
 }
 
 static inline mimo_vl_generate_options *max_tokens(size_t tokens) {
+    mimo_vl_error *error = NULL;
     mimo_vl_generate_options *options = mimo_vl_generate_options_new();
     OK(mimo_vl_generate_options_set_max_tokens(options, tokens, &error));
     return options;

@@ -1,4 +1,4 @@
-/* A client of libmimo_vl: images, streams, cancellation, lifetimes of handles, threads.
+/* A client of libmimo_vl: images, streams, lifetimes of handles, threads.
  *
  *     client CHECKPOINT IMAGE
  *
@@ -19,8 +19,8 @@ static char *timed_answer(const mimo_vl_model *model, const mimo_vl_image *image
     mimo_vl_answer *answer;
     mimo_vl_str text;
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
-    if (media != NULL) *media = mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_MEDIA);
-    if (encode != NULL) *encode = mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_ENCODE);
+    if (media != NULL) *media = mimo_vl_answer_seconds(answer, MIMO_VL_TIMING_MEDIA);
+    if (encode != NULL) *encode = mimo_vl_answer_seconds(answer, MIMO_VL_TIMING_ENCODE);
     mimo_vl_answer_text(answer, &text);
     CHECK(text.data[text.len] == '\0');
     char *copy = malloc(text.len + 1);
@@ -80,8 +80,8 @@ static void images_have_three_sources(const mimo_vl_model *model) {
     OK(mimo_vl_image_from_path(image_path, &opened, &error));
     char *answer = answer_about(model, opened);
     printf("%s\n", answer);
-    mimo_vl_image_set_min_pixels(opened, 28 * 28);
-    mimo_vl_image_set_max_pixels(opened, 56 * 56);
+    OK(mimo_vl_image_set_min_pixels(opened, 28 * 28, &error));
+    OK(mimo_vl_image_set_max_pixels(opened, 56 * 56, &error));
     free(answer_about(model, opened));
     free(answer);
     mimo_vl_image_free(opened);
@@ -121,11 +121,11 @@ static void stream_and_ask_give_the_same_answer(const mimo_vl_model *model) {
     CHECK(mimo_vl_answer_prompt_tokens(answer) > 5);
     CHECK(mimo_vl_answer_stop_reason(answer) ==
           (mimo_vl_answer_tokens(answer) == 12 ? MIMO_VL_STOP_REASON_MAX_TOKENS : MIMO_VL_STOP_REASON_END_OF_TEXT));
-    double decode = mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_DECODE);
-    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_LOAD) > 0);
-    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_PREPROCESS) > 0);
-    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_ENCODE) == 0);
-    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_PREFILL) > 0);
+    double decode = mimo_vl_answer_seconds(answer, MIMO_VL_TIMING_DECODE);
+    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_TIMING_LOAD) > 0);
+    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_TIMING_PREPROCESS) > 0);
+    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_TIMING_ENCODE) == 0);
+    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_TIMING_PREFILL) > 0);
     CHECK(decode > 0);
     CHECK(isnan(mimo_vl_answer_seconds(answer, 99)));
     /* The last token before a limit does not go through the model. */
@@ -183,53 +183,6 @@ static void streams_end_early(const mimo_vl_model *model) {
     mimo_vl_session_free(session);
     mimo_vl_prompt_free(prompt);
     mimo_vl_generate_options_free(options);
-}
-
-static void *cancel_it(void *cancel) {
-    mimo_vl_cancel_token_cancel(cancel);
-    return NULL;
-}
-
-static void another_thread_cancels(const mimo_vl_model *model) {
-    mimo_vl_error *error = NULL;
-    mimo_vl_session *session = new_session(model);
-    mimo_vl_prompt *prompt = new_prompt(NULL);
-    mimo_vl_generate_options *options = max_tokens(2000);
-    mimo_vl_generate_options *few = max_tokens(4);
-    mimo_vl_cancel_token *cancel;
-    mimo_vl_stream *stream;
-    mimo_vl_answer *answer;
-    mimo_vl_event_kind kind;
-    mimo_vl_str text;
-    pthread_t thread;
-
-    OK(mimo_vl_session_stream(session, prompt, options, &stream, &error));
-    /* A busy session gives its cancel token, too. */
-    OK(mimo_vl_session_cancel_handle(session, &cancel, &error));
-    CHECK(pthread_create(&thread, NULL, cancel_it, cancel) == 0);
-    CHECK(pthread_join(thread, NULL) == 0);
-    mimo_vl_status status = MIMO_VL_STATUS_OK;
-    for (int events = 0; status == MIMO_VL_STATUS_OK; events++) {
-        CHECK(events < 10);
-        status = mimo_vl_stream_next(stream, &kind, &text, &error);
-    }
-    FAILS(status, MIMO_VL_STATUS_CANCELLED, "cancelled");
-    FAILS(mimo_vl_stream_next(stream, &kind, &text, &error), MIMO_VL_STATUS_OPTION, "stream");
-    FAILS(mimo_vl_stream_stop(stream, &error), MIMO_VL_STATUS_OPTION, "stream");
-    FAILS(mimo_vl_stream_finish(stream, &answer, &error), MIMO_VL_STATUS_OPTION, "stream");
-    CHECK(answer == NULL);
-
-    /* The next prompt is not affected, and the token outlives its session. */
-    mimo_vl_cancel_token_cancel(cancel);
-    OK(mimo_vl_session_ask(session, prompt, few, &answer, &error));
-    mimo_vl_session_free(session);
-    mimo_vl_cancel_token_cancel(cancel);
-    mimo_vl_cancel_token_free(cancel);
-    mimo_vl_answer_free(answer);
-    mimo_vl_stream_free(stream);
-    mimo_vl_prompt_free(prompt);
-    mimo_vl_generate_options_free(options);
-    mimo_vl_generate_options_free(few);
 }
 
 /* A stream outlives model and session, and the answer outlives them all. */
@@ -316,7 +269,6 @@ int main(int count, char **arguments) {
     images_have_three_sources(model);
     stream_and_ask_give_the_same_answer(model);
     streams_end_early(model);
-    another_thread_cancels(model);
     threads_share_a_model(model);
     mimo_vl_model_free(model);
     handles_are_freed_in_any_order();

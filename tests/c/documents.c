@@ -6,14 +6,14 @@
 
 #include "check.h"
 
-static int32_t count_calls(void *calls, uint64_t done, uint64_t total) {
-    CHECK(done <= total);
+static int32_t count_calls(void *calls, mimo_vl_stage stage, uint64_t done, uint64_t total) {
+    CHECK(stage == MIMO_VL_STAGE_DECODE && done <= total);
     ++*(int *)calls;
     return MIMO_VL_CONTINUE;
 }
 
-static int32_t cancel_at_once(void *data, uint64_t done, uint64_t total) {
-    (void)data, (void)done, (void)total;
+static int32_t cancel_at_once(void *data, mimo_vl_stage stage, uint64_t done, uint64_t total) {
+    (void)data, (void)stage, (void)done, (void)total;
     return MIMO_VL_CANCEL;
 }
 
@@ -50,12 +50,13 @@ static void pdf_pages_are_images_with_points(const mimo_vl_model *model, const c
     int calls = 0;
     double size[2], points[4];
     const double box[4] = {20, 60, 60, 90};
-    mimo_vl_pdf_options_set_pages(options, 2, 2);
-    mimo_vl_pdf_options_set_dpi(options, 72);
-    mimo_vl_pdf_options_set_max_pixels(options, 1000000);
-    mimo_vl_pdf_options_set_max_pages(options, 1);
+    OK(mimo_vl_pdf_options_set_pages(options, 2, 2, &error));
+    OK(mimo_vl_pdf_options_set_dpi(options, 72, &error));
+    OK(mimo_vl_pdf_options_set_max_pixels(options, 1000000, &error));
+    OK(mimo_vl_pdf_options_set_max_pages(options, 1, &error));
     OK(mimo_vl_pdf_options_set_password(options, "not needed", &error));
-    OK(mimo_vl_pdf_from_path(path, options, count_calls, &calls, &pdf, &error));
+    OK(mimo_vl_pdf_options_set_progress(options, count_calls, &calls, &error));
+    OK(mimo_vl_pdf_from_path(path, options, &pdf, &error));
     CHECK(calls > 0 && mimo_vl_pdf_page_count(pdf) == 1 && mimo_vl_pdf_page_number(pdf, 0) == 2);
     CHECK(mimo_vl_pdf_page_size(pdf, 0, size) && size[0] == 200 && size[1] == 100);
     CHECK(mimo_vl_pdf_page_box_to_points(pdf, 0, box, points));
@@ -84,7 +85,7 @@ static void pdf_pages_are_images_with_points(const mimo_vl_model *model, const c
         OK(mimo_vl_session_reset(session, &error));
         OK(mimo_vl_generate_options_set_seed(boxes, seed, &error));
         OK(mimo_vl_session_ask(session, prompt, boxes, &answer, &error));
-        CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_MEDIA) > 0);
+        CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_TIMING_MEDIA) > 0);
         for (size_t index = 0; index < mimo_vl_answer_region_count(answer); index++, found++) {
             const mimo_vl_region *region = mimo_vl_answer_region(answer, index);
             double pixels[4], on_page[4];
@@ -102,12 +103,23 @@ static void pdf_pages_are_images_with_points(const mimo_vl_model *model, const c
     mimo_vl_session_free(session);
     mimo_vl_image_free(image);
 
-    FAILS(mimo_vl_pdf_from_path("no/such.pdf", NULL, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_IO, "no/such.pdf");
-    FAILS(mimo_vl_pdf_from_path(image_path, NULL, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_IMAGE, "PDF");
-    FAILS(mimo_vl_pdf_from_path(path, NULL, cancel_at_once, NULL, &pdf, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
-    mimo_vl_pdf_options_set_pages(options, 3, 3);
-    FAILS(mimo_vl_pdf_from_path(path, options, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_OPTION, "page");
-    FAILS(mimo_vl_pdf_from_path(path, NULL, NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "pdf_out");
+    FAILS(mimo_vl_pdf_from_path("no/such.pdf", NULL, &pdf, &error), MIMO_VL_STATUS_IO, "no/such.pdf");
+    FAILS(mimo_vl_pdf_from_path(image_path, NULL, &pdf, &error), MIMO_VL_STATUS_IMAGE, "PDF");
+    OK(mimo_vl_pdf_options_set_progress(options, cancel_at_once, NULL, &error));
+    FAILS(mimo_vl_pdf_from_path(path, options, &pdf, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
+    OK(mimo_vl_pdf_options_set_progress(options, NULL, NULL, &error));
+    mimo_vl_cancel_token *token = mimo_vl_cancel_token_new();
+    mimo_vl_cancel_token_cancel(token);
+    OK(mimo_vl_pdf_options_set_cancel(options, token, &error));
+    mimo_vl_cancel_token_free(token);
+    FAILS(mimo_vl_pdf_from_path(path, options, &pdf, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
+    OK(mimo_vl_pdf_options_set_cancel(options, NULL, &error));
+    OK(mimo_vl_pdf_options_set_timeout(options, 1e-9, &error));
+    FAILS(mimo_vl_pdf_from_path(path, options, &pdf, &error), MIMO_VL_STATUS_TIMEOUT, "deadline");
+    OK(mimo_vl_pdf_options_set_timeout(options, 0, &error));
+    OK(mimo_vl_pdf_options_set_pages(options, 3, 3, &error));
+    FAILS(mimo_vl_pdf_from_path(path, options, &pdf, &error), MIMO_VL_STATUS_OPTION, "page");
+    FAILS(mimo_vl_pdf_from_path(path, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "pdf_out");
     FAILS(mimo_vl_pdf_options_set_password(options, "\xff", &error), MIMO_VL_STATUS_OPTION, "password");
     FAILS(mimo_vl_pdf_options_set_dpi(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
     mimo_vl_pdf_options_free(options);
@@ -127,7 +139,8 @@ static void a_batch_gives_the_answers_of_sessions(const mimo_vl_model *model, co
     OK(mimo_vl_session_ask(session, prompt, options, &alone, &error));
     mimo_vl_answer_text(alone, &expected);
 
-    OK(mimo_vl_batch_new(model, 2, &batch, &error));
+    mimo_vl_cancel_token *token = mimo_vl_cancel_token_new();
+    OK(mimo_vl_batch_new(model, 2, token, &batch, &error));
     for (size_t index = 0; index < 4; index++) {
         OK(mimo_vl_batch_add(batch, index == 1 ? empty : prompt, options, &number, &error));
         CHECK(number == index);
@@ -156,22 +169,37 @@ static void a_batch_gives_the_answers_of_sessions(const mimo_vl_model *model, co
         FAILS(mimo_vl_batch_answer(batch, number, &answer, &error), MIMO_VL_STATUS_OPTION, "number");
     }
 
-    /* A cancel token ends all requests, and outlives the batch. */
-    mimo_vl_cancel_token *cancel;
-    OK(mimo_vl_batch_cancel_handle(batch, &cancel, &error));
+    /* The token ends all requests, and outlives the batch. */
     OK(mimo_vl_batch_add(batch, prompt, options, &number, &error));
-    mimo_vl_cancel_token_cancel(cancel);
+    mimo_vl_cancel_token_cancel(token);
     FAILS(mimo_vl_batch_next(batch, &number, &kind, NULL, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
     CHECK(number == 4);
     mimo_vl_batch_free(batch);
-    mimo_vl_cancel_token_cancel(cancel);
-    mimo_vl_cancel_token_free(cancel);
+    mimo_vl_cancel_token_cancel(token);
+    mimo_vl_cancel_token_free(token);
 
-    FAILS(mimo_vl_batch_new(NULL, 1, &batch, &error), MIMO_VL_STATUS_OPTION, "model");
+    /* A token of one request does not end the others. */
+    token = mimo_vl_cancel_token_new();
+    mimo_vl_generate_options *cancelled = max_tokens(12);
+    OK(mimo_vl_generate_options_set_cancel(cancelled, token, &error));
+    OK(mimo_vl_batch_new(model, 2, NULL, &batch, &error));
+    OK(mimo_vl_batch_add(batch, prompt, cancelled, &number, &error));
+    OK(mimo_vl_batch_add(batch, prompt, options, &number, &error));
+    mimo_vl_generate_options_free(cancelled);
+    mimo_vl_cancel_token_cancel(token);
+    mimo_vl_cancel_token_free(token);
+    FAILS(mimo_vl_batch_next(batch, &number, &kind, NULL, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
+    CHECK(number == 0);
+    do {
+        OK(mimo_vl_batch_next(batch, &number, &kind, NULL, &error));
+        CHECK(number == 1);
+    } while (kind != MIMO_VL_EVENT_KIND_END);
+    mimo_vl_batch_free(batch);
+
+    FAILS(mimo_vl_batch_new(NULL, 1, NULL, &batch, &error), MIMO_VL_STATUS_OPTION, "model");
     CHECK(batch == NULL);
     FAILS(mimo_vl_batch_add(NULL, prompt, NULL, &number, &error), MIMO_VL_STATUS_OPTION, "batch");
     FAILS(mimo_vl_batch_next(NULL, &number, &kind, NULL, &error), MIMO_VL_STATUS_OPTION, "batch");
-    FAILS(mimo_vl_batch_cancel_handle(NULL, &cancel, &error), MIMO_VL_STATUS_OPTION, "batch");
     CHECK(mimo_vl_batch_region(NULL) == NULL);
     FAILS(mimo_vl_batch_remove(NULL, 0, &error), MIMO_VL_STATUS_OPTION, "batch");
     mimo_vl_batch_free(NULL);
@@ -234,10 +262,11 @@ static void offline_loading_fails_without_a_cache(void) {
     OK(mimo_vl_load_options_set_hub_cache_dir(options, "no/such/cache", &error));
     OK(mimo_vl_load_options_set_hub_offline(options, true, &error));
     FAILS(mimo_vl_model_load("some/model", options, &model, &error), MIMO_VL_STATUS_HUB, "some/model");
-    OK(mimo_vl_load_options_set_hub(options, NULL, NULL, NULL, NULL, -1, &error));
-    FAILS(mimo_vl_load_options_set_hub(options, "\xff", NULL, NULL, NULL, -1, &error), MIMO_VL_STATUS_OPTION,
-          "revision");
-    FAILS(mimo_vl_load_options_set_hub(NULL, NULL, NULL, NULL, NULL, 0, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_hub_revision(options, "\xff", &error), MIMO_VL_STATUS_OPTION, "revision");
+    FAILS(mimo_vl_load_options_set_hub_token(options, NULL, &error), MIMO_VL_STATUS_OPTION, "token");
+    FAILS(mimo_vl_load_options_set_hub_endpoint(NULL, "", &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_hub_cache_dir(options, NULL, &error), MIMO_VL_STATUS_OPTION, "cache_dir");
+    FAILS(mimo_vl_load_options_set_hub_offline(NULL, true, &error), MIMO_VL_STATUS_OPTION, "options");
     mimo_vl_load_options_free(options);
 }
 

@@ -125,7 +125,6 @@ static void invalid_prompts_are_errors(const mimo_vl_model *model) {
 
 static void null_handles_are_safe(void) {
     mimo_vl_error *error = NULL;
-    mimo_vl_cancel_token *cancel;
     mimo_vl_answer *answer;
     mimo_vl_event_kind kind;
     mimo_vl_str text;
@@ -140,14 +139,13 @@ static void null_handles_are_safe(void) {
     CHECK(!mimo_vl_answer_thinking(NULL, NULL));
     CHECK(mimo_vl_answer_stop_reason(NULL) == MIMO_VL_STOP_REASON_CANCELLED);
     CHECK(mimo_vl_answer_tokens(NULL) == 0 && mimo_vl_answer_prompt_tokens(NULL) == 0);
-    CHECK(isnan(mimo_vl_answer_seconds(NULL, MIMO_VL_STAGE_LOAD)));
+    CHECK(isnan(mimo_vl_answer_seconds(NULL, MIMO_VL_TIMING_LOAD)));
     CHECK(isnan(mimo_vl_answer_decode_tokens_per_second(NULL)));
     CHECK(mimo_vl_image_width(NULL) == 0 && mimo_vl_image_height(NULL) == 0);
     FAILS(mimo_vl_stream_next(NULL, &kind, &text, &error), MIMO_VL_STATUS_OPTION, "stream");
     FAILS(mimo_vl_stream_stop(NULL, &error), MIMO_VL_STATUS_OPTION, "stream");
     FAILS(mimo_vl_stream_finish(NULL, &answer, &error), MIMO_VL_STATUS_OPTION, "stream");
     FAILS(mimo_vl_session_reset(NULL, &error), MIMO_VL_STATUS_OPTION, "session");
-    FAILS(mimo_vl_session_cancel_handle(NULL, &cancel, &error), MIMO_VL_STATUS_OPTION, "session");
     FAILS(mimo_vl_image_set_min_pixels(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "image");
     FAILS(mimo_vl_image_set_max_pixels(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "image");
     FAILS(mimo_vl_load_options_set_max_context(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
@@ -155,7 +153,19 @@ static void null_handles_are_safe(void) {
     FAILS(mimo_vl_generate_options_set_num_draft_tokens(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
     FAILS(mimo_vl_generate_options_set_max_tokens(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
     FAILS(mimo_vl_generate_options_set_seed(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_cancel(NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_timeout(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_progress(NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_generate_options_set_cancel(NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_generate_options_set_progress(NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_video_options_set_cancel(NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_video_options_set_timeout(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_video_options_set_progress(NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_pdf_options_set_cancel(NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_pdf_options_set_timeout(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_pdf_options_set_progress(NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "options");
     mimo_vl_cancel_token_cancel(NULL);
+    CHECK(!mimo_vl_cancel_token_is_cancelled(NULL));
     mimo_vl_error_free(NULL);
     mimo_vl_load_options_free(NULL);
     mimo_vl_generate_options_free(NULL);

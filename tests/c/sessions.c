@@ -22,7 +22,7 @@ static char *ask(mimo_vl_session *session, const mimo_vl_prompt *prompt) {
     CHECK(mimo_vl_answer_bytes(answer, MIMO_VL_MEMORY_WEIGHTS) > 0);
     CHECK(mimo_vl_answer_bytes(answer, MIMO_VL_MEMORY_CACHE) > 0);
     CHECK(mimo_vl_answer_bytes(answer, 77) == 0 && mimo_vl_answer_bytes(NULL, MIMO_VL_MEMORY_CACHE) == 0);
-    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_SAMPLING) > 0);
+    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_TIMING_SAMPLING) > 0);
     mimo_vl_answer_text(answer, &text);
     char *copy = malloc(text.len + 1);
     CHECK(copy != NULL);
@@ -97,7 +97,7 @@ static void forked_and_loaded_sessions_answer_alike(const mimo_vl_model *model, 
 
 /* Counts of calls, the reply of the callbacks, and the text so far. */
 struct calls {
-    int events, stages, steps;
+    int events, reports;
     int32_t reply;
     char text[1000];
 };
@@ -110,16 +110,17 @@ static int32_t on_event(void *data, mimo_vl_event_kind kind, mimo_vl_str text, c
     return kind == MIMO_VL_EVENT_KIND_END ? 99 : calls->reply;
 }
 
-static void on_progress(void *data, int32_t stage, size_t done, size_t total) {
+static int32_t on_progress(void *data, mimo_vl_stage stage, uint64_t done, uint64_t total) {
     struct calls *calls = data;
     CHECK((stage == MIMO_VL_STAGE_ENCODE || stage == MIMO_VL_STAGE_PREFILL) && done <= total);
-    calls->stages++;
+    calls->reports++;
+    return calls->reply;
 }
 
-static int32_t on_load(void *data, uint64_t done, uint64_t total) {
+static int32_t on_load(void *data, mimo_vl_stage stage, uint64_t done, uint64_t total) {
     struct calls *calls = data;
-    CHECK(done <= total);
-    calls->steps++;
+    CHECK(stage == MIMO_VL_STAGE_LOAD && done <= total);
+    calls->reports++;
     return calls->reply;
 }
 
@@ -134,36 +135,51 @@ static void callbacks_are_called(const mimo_vl_model *model) {
     char *expected = ask(session, prompt);
     mimo_vl_str text;
     OK(mimo_vl_session_reset(session, &error));
-    OK(mimo_vl_session_set_progress(session, on_progress, &calls, &error));
-    OK(mimo_vl_session_ask_with(session, prompt, options, on_event, &calls, &answer, &error));
+    OK(mimo_vl_generate_options_set_progress(options, on_progress, &calls, &error));
+    OK(mimo_vl_session_ask_with_callback(session, prompt, options, on_event, &calls, &answer, &error));
     mimo_vl_answer_text(answer, &text);
     CHECK(strcmp(text.data, expected) == 0 && strcmp(calls.text, expected) == 0);
-    CHECK(calls.events > 1 && calls.stages > 0);
+    CHECK(calls.events > 1 && calls.reports > 0);
     mimo_vl_answer_free(answer);
-    FAILS(mimo_vl_session_ask_with(session, prompt, options, NULL, NULL, &answer, &error), MIMO_VL_STATUS_OPTION,
-          "callback");
+    FAILS(mimo_vl_session_ask_with_callback(session, prompt, options, NULL, NULL, &answer, &error),
+          MIMO_VL_STATUS_OPTION, "callback");
 
     /* STOP keeps the text so far as the answer, CANCEL rolls it back. */
     struct calls stopped = {.reply = MIMO_VL_STOP};
-    OK(mimo_vl_session_set_progress(session, NULL, NULL, &error));
+    int reports = calls.reports;
+    OK(mimo_vl_generate_options_set_progress(options, NULL, NULL, &error));
     OK(mimo_vl_session_reset(session, &error));
-    OK(mimo_vl_session_ask_with(session, prompt, options, on_event, &stopped, &answer, &error));
+    OK(mimo_vl_session_ask_with_callback(session, prompt, options, on_event, &stopped, &answer, &error));
     CHECK(mimo_vl_answer_stop_reason(answer) == MIMO_VL_STOP_REASON_CANCELLED && stopped.events <= calls.events);
     mimo_vl_answer_free(answer);
     OK(mimo_vl_session_reset(session, &error));
     struct calls cancelled = {.reply = MIMO_VL_CANCEL};
-    FAILS(mimo_vl_session_ask_with(session, prompt, options, on_event, &cancelled, NULL, &error),
+    FAILS(mimo_vl_session_ask_with_callback(session, prompt, options, on_event, &cancelled, NULL, &error),
           MIMO_VL_STATUS_CANCELLED, "cancelled");
     CHECK(cancelled.events == 1);
     char *again = ask(session, prompt);
     CHECK(strcmp(again, expected) == 0);
 
-    struct calls steps = {.reply = MIMO_VL_CONTINUE};
-    OK(mimo_vl_model_load_watched(checkpoint, NULL, on_load, &steps, &loaded, &error));
-    CHECK(steps.steps > 1);
+    CHECK(calls.reports == reports);
+
+    /* A progress callback cancels its call. */
+    OK(mimo_vl_session_reset(session, &error));
+    OK(mimo_vl_generate_options_set_progress(options, on_progress, &cancelled, &error));
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
+    CHECK(cancelled.reports > 0);
+
+    struct calls loading = {.reply = MIMO_VL_CONTINUE};
+    mimo_vl_load_options *load_options = mimo_vl_load_options_new();
+    OK(mimo_vl_load_options_set_progress(load_options, on_load, &loading, &error));
+    OK(mimo_vl_model_load(checkpoint, load_options, &loaded, &error));
+    CHECK(loading.reports > 1);
     mimo_vl_model_free(loaded);
-    FAILS(mimo_vl_model_load_watched(checkpoint, NULL, on_load, &cancelled, &loaded, &error), MIMO_VL_STATUS_CANCELLED,
-          "cancelled");
+    OK(mimo_vl_load_options_set_progress(load_options, on_load, &cancelled, &error));
+    FAILS(mimo_vl_model_load(checkpoint, load_options, &loaded, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
+    OK(mimo_vl_load_options_set_progress(load_options, NULL, NULL, &error));
+    OK(mimo_vl_load_options_set_timeout(load_options, 1e-9, &error));
+    FAILS(mimo_vl_model_load(checkpoint, load_options, &loaded, &error), MIMO_VL_STATUS_TIMEOUT, "deadline");
+    mimo_vl_load_options_free(load_options);
     free(again);
     free(expected);
     mimo_vl_generate_options_free(options);
@@ -197,10 +213,10 @@ static void options_reach_the_answer(const mimo_vl_model *model) {
     mimo_vl_generate_options_free(options);
 
     options = max_tokens(8);
-    mimo_vl_generate_options_set_best_of(options, 2);
-    mimo_vl_generate_options_set_temperature(options, 1.0f);
-    mimo_vl_generate_options_set_thinking_budget(options, 4);
-    mimo_vl_generate_options_set_keep_thinking(options, true);
+    OK(mimo_vl_generate_options_set_best_of(options, 2, &error));
+    OK(mimo_vl_generate_options_set_temperature(options, 1.0f, &error));
+    OK(mimo_vl_generate_options_set_thinking_budget(options, 4, &error));
+    OK(mimo_vl_generate_options_set_keep_thinking(options, true, &error));
     OK(mimo_vl_generate_options_add_stop(options, "never said", strlen("never said"), &error));
     FAILS(mimo_vl_generate_options_add_stop(options, NULL, 1, &error), MIMO_VL_STATUS_OPTION, "text");
     OK(mimo_vl_generate_options_set_logprobs(options, 0, &error));
@@ -221,9 +237,9 @@ static void options_reach_the_answer(const mimo_vl_model *model) {
 
 static void alternatives_come_with_their_logprobs(const mimo_vl_model *model) {
     mimo_vl_error *error = NULL;
-    mimo_vl_session *session = open_session(model);
-    mimo_vl_prompt *prompt = ask_about(NULL);
-    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_session *session = new_session(model);
+    mimo_vl_prompt *prompt = new_prompt(NULL);
+    mimo_vl_generate_options *options = max_tokens(8);
     mimo_vl_answer *answer;
     mimo_vl_str text;
     size_t range[2] = {7, 7};
@@ -302,10 +318,10 @@ static void lent_pixels_are_released(const mimo_vl_model *model) {
     mimo_vl_generate_options *options = max_tokens(1);
     mimo_vl_session *session = new_session(model);
     int released = 0;
-    FAILS(mimo_vl_image_lend_rgb(28, 28, pixels, 28, count_up, &released, &image, &error), MIMO_VL_STATUS_IMAGE,
-          "28x28");
-    FAILS(mimo_vl_image_lend_rgb(28, 28, pixels, sizeof pixels, NULL, NULL, &image, &error), MIMO_VL_STATUS_OPTION,
-          "release");
+    FAILS(mimo_vl_image_from_borrowed_rgb(28, 28, pixels, 28, count_up, &released, &image, &error),
+          MIMO_VL_STATUS_IMAGE, "28x28");
+    FAILS(mimo_vl_image_from_borrowed_rgb(28, 28, pixels, sizeof pixels, NULL, NULL, &image, &error),
+          MIMO_VL_STATUS_OPTION, "release");
     CHECK(released == 0);
     OK(mimo_vl_image_from_borrowed_rgb(28, 28, pixels, sizeof pixels, count_up, &released, &image, &error));
     CHECK(mimo_vl_image_pixels(image) == pixels);
@@ -355,8 +371,7 @@ static void videos_come_from_frames_and_files(const mimo_vl_model *model) {
     OK(mimo_vl_video_options_set_span(options, 0.0, 1.0, &error));
     OK(mimo_vl_video_options_set_total_pixels(options, 1000000, &error));
     OK(mimo_vl_video_options_set_max_pixels(options, 100000, &error));
-    FAILS(mimo_vl_video_from_path("no/such/film.mp4", options, NULL, NULL, &video, &error), MIMO_VL_STATUS_IO,
-          "no/such/film.mp4");
+    FAILS(mimo_vl_video_from_path("no/such/film.mp4", options, &video, &error), MIMO_VL_STATUS_IO, "no/such/film.mp4");
     mimo_vl_video_options_free(options);
     for (int index = 0; index < 4; index++) {
         mimo_vl_image_free(frames[index]);
@@ -416,8 +431,7 @@ static void null_handles_are_safe(void) {
     mimo_vl_action *action;
     FAILS(mimo_vl_session_fork(NULL, &session, &error), MIMO_VL_STATUS_OPTION, "session");
     FAILS(mimo_vl_session_plan(NULL, NULL, NULL, &plan, &error), MIMO_VL_STATUS_OPTION, "session");
-    FAILS(mimo_vl_session_set_progress(NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "session");
-    FAILS(mimo_vl_video_from_path(NULL, NULL, NULL, NULL, &video, &error), MIMO_VL_STATUS_OPTION, "path");
+    FAILS(mimo_vl_video_from_path(NULL, NULL, &video, &error), MIMO_VL_STATUS_OPTION, "path");
     FAILS(mimo_vl_task_new(NULL, 2, &task, &error), MIMO_VL_STATUS_OPTION, "goal");
     FAILS(mimo_vl_answer_action(NULL, &action, &error), MIMO_VL_STATUS_OPTION, "answer");
     FAILS(mimo_vl_stream_end_thinking(NULL, &error), MIMO_VL_STATUS_OPTION, "stream");

@@ -1,10 +1,13 @@
 /* A client of libmimo_vl in C++, through mimo_vl.hpp.
  *
  *     client CHECKPOINT IMAGE */
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -47,7 +50,7 @@ static void stream_and_ask_give_the_same_answer(const Model &model, const Image 
     CHECK(answer.tokens() == answer.logprobs().size() && !answer.thinking());
     CHECK(answer.logprobs()[0].top.empty());
     CHECK(std::isnan(answer.field_confidence("/none")));
-    CHECK(answer.bytes(MIMO_VL_MEMORY_WEIGHTS) > 0 && answer.seconds(MIMO_VL_STAGE_DECODE) > 0);
+    CHECK(answer.bytes(MIMO_VL_MEMORY_WEIGHTS) > 0 && answer.seconds(MIMO_VL_TIMING_DECODE) > 0);
     session.reset();
     GenerateOptions alternatives;
     alternatives.max_tokens(12).logprobs(3);
@@ -124,7 +127,7 @@ static void boxes_and_actions_are_typed(const Model &model, const Image &image) 
 }
 
 static void forked_and_loaded_sessions_answer_alike(const Model &model, const Image &image, const std::string &file) {
-    Generate few;
+    GenerateOptions few;
     few.max_tokens(8);
     Session session(model);
     Plan plan = session.plan(about(image), few);
@@ -187,9 +190,9 @@ static void batches_and_messages_give_answers_of_sessions(const Model &model, co
     CHECK(batched.text() == single.text());
     fails([&] { batch.answer(2); }, MIMO_VL_STATUS_OPTION, "number");
     batch.remove(0);
-    batch.cancel_handle().cancel();
-    conversation.begin(MIMO_VL_ROLE_USER).add(image).add("What is it?");
-    conversation.begin(MIMO_VL_ROLE_ASSISTANT).add(single.text()).begin(MIMO_VL_ROLE_USER).add("And now?");
+    conversation.begin_message(MIMO_VL_ROLE_USER).add(image).add("What is it?");
+    conversation.begin_message(MIMO_VL_ROLE_ASSISTANT).add(single.text());
+    conversation.begin_message(MIMO_VL_ROLE_USER).add("And now?");
     CHECK(Session(model).ask(conversation, few).prompt_tokens() > single.prompt_tokens());
     fails([] { Pdf::open("no/such.pdf", PdfOptions().pages(1, 1).dpi(72)); }, MIMO_VL_STATUS_IO, "no/such.pdf");
     LoadOptions offline;
@@ -197,34 +200,118 @@ static void batches_and_messages_give_answers_of_sessions(const Model &model, co
     fails([&] { Model("some/model", offline); }, MIMO_VL_STATUS_HUB, "some/model");
 }
 
-static void threads_cancel_and_callbacks_throw(const Model &model, const std::string &checkpoint) {
-    Session session(model);
-    CancelToken cancel = session.cancel_handle();
-    GenerateOptions many;
-    many.max_tokens(100000).temperature(20).logit_bias(0, 0);
+/* Options of an answer that would take minutes and is complete only if its cancel was lost. */
+static GenerateOptions without_end(const CancelToken &token) {
+    GenerateOptions options;
+    options.max_tokens(30000).timeout(60).cancel(token);
+    /* The end tokens of the checkpoint in tests/data/tiny. */
+    for (uint32_t id : {480u, 482u}) options.logit_bias(id, -std::numeric_limits<float>::infinity());
+    return options;
+}
+
+static void a_token_cancels_its_calls(const Model &model, const std::string &checkpoint) {
     Prompt prompt;
-    prompt.add("Say much.");
-    std::thread other;
-    fails(
-        [&] {
-            Stream stream = session.stream(prompt, many);
-            other = std::thread([&] { cancel.cancel(); });
-            while (stream.next()) {
-            }
-            stream.finish();
-        },
-        MIMO_VL_STATUS_CANCELLED, "cancelled");
-    other.join();
-    /* An exception of a callback passes through the library. */
-    bool caught = false;
-    try {
-        Model again(checkpoint, {}, [](uint64_t, uint64_t) -> bool { throw std::string("enough"); });
-    } catch (const std::string &thrown) {
-        caught = thrown == "enough";
+    prompt.add("Count.");
+    CancelToken token;
+    CHECK(!token.is_cancelled());
+    Session session(model);
+    Stream stream = session.stream(prompt, without_end(token));
+    CHECK(stream.next());
+    Batch batch(model, 2, token);
+    batch.add(prompt, without_end(CancelToken()));
+    CHECK(batch.next());
+    std::thread([&] { token.cancel(); }).join();
+    CHECK(token.is_cancelled());
+    const auto read_all = [](auto &events) {
+        while (events.next()) {
+        }
+    };
+    fails([&] { read_all(stream); }, MIMO_VL_STATUS_CANCELLED, "cancelled");
+    fails([&] { read_all(batch); }, MIMO_VL_STATUS_CANCELLED, "cancelled");
+
+    /* A cancel before the call counts, too, and other calls are not affected. */
+    fails([&] { session.ask(prompt, without_end(token)); }, MIMO_VL_STATUS_CANCELLED, "cancelled");
+    LoadOptions load;
+    load.cancel(token);
+    fails([&] { Model again(checkpoint, load); }, MIMO_VL_STATUS_CANCELLED, "cancelled");
+    fails([&] { Pdf::open("no/such.pdf", PdfOptions().timeout(60).cancel(CancelToken())); }, MIMO_VL_STATUS_IO,
+          "no/such");
+    fails([&] { Video::open("no/such.mp4", VideoOptions().timeout(60).cancel(CancelToken())); }, MIMO_VL_STATUS_IO,
+          "no/such");
+    GenerateOptions few;
+    session.ask(prompt, few.max_tokens(2));
+}
+
+static void no_cancel_is_lost_at_any_moment(const Model &model) {
+    constexpr int tries = 100;
+    constexpr std::chrono::microseconds span(3000);
+    Prompt prompt;
+    prompt.add("Count.");
+    for (int index = 0; index < tries; ++index) {
+        CancelToken token;
+        std::atomic<bool> started = false;
+        std::thread other([&] {
+            while (!started) std::this_thread::yield();
+            /* The delays are in an order without a pattern. */
+            const auto end = std::chrono::steady_clock::now() + index * 39 % tries * span / tries;
+            while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
+            token.cancel();
+        });
+        Session session(model);
+        GenerateOptions options = without_end(token);
+        started = true;
+        fails([&] { session.ask(prompt, options); }, MIMO_VL_STATUS_CANCELLED, "cancelled");
+        other.join();
     }
-    CHECK(caught);
-    fails([&] { Model again(checkpoint, {}, [](uint64_t, uint64_t) { return false; }); }, MIMO_VL_STATUS_CANCELLED,
-          "cancelled");
+}
+
+/* Exits unless the call throws this text, which is not an error of the library. */
+template <typename Call> static void throws(Call call, const std::string &text) {
+    try {
+        call();
+    } catch (const std::string &thrown) {
+        CHECK(thrown == text);
+        return;
+    }
+    std::fprintf(stderr, "%s was not thrown\n", text.c_str());
+    std::exit(1);
+}
+
+static void progress_functions_cancel_and_throw(const Model &model, const Image &image, const std::string &checkpoint) {
+    Session session(model);
+    Prompt prompt = about(image);
+    GenerateOptions few;
+    std::vector<mimo_vl_stage> stages;
+    few.max_tokens(2).on_progress([&](mimo_vl_stage stage, uint64_t done, uint64_t total) {
+        CHECK(done <= total);
+        if (stages.empty() || stages.back() != stage) stages.push_back(stage);
+        return true;
+    });
+    session.ask(prompt, few);
+    CHECK((stages == std::vector<mimo_vl_stage>{MIMO_VL_STAGE_ENCODE, MIMO_VL_STAGE_PREFILL}));
+    session.reset();
+    few.on_progress([](mimo_vl_stage, uint64_t, uint64_t) { return false; });
+    fails([&] { session.ask(prompt, few); }, MIMO_VL_STATUS_CANCELLED, "cancelled");
+
+    /* An exception passes through the library, also from the last report before a stream begins. */
+    const auto throw_at_the_end = [](mimo_vl_stage stage, uint64_t done, uint64_t total) -> bool {
+        if (stage == MIMO_VL_STAGE_PREFILL && done == total) throw std::string("prefill");
+        return true;
+    };
+    few.on_progress(throw_at_the_end);
+    throws([&] { session.ask(prompt, few); }, "prefill");
+    throws([&] { session.stream(prompt, few); }, "prefill");
+    Batch batch(model);
+    /* The batch keeps the function of options that are gone. */
+    batch.add(prompt, GenerateOptions().max_tokens(2).on_progress(throw_at_the_end));
+    throws([&] { batch.next(); }, "prefill");
+    few.on_progress({});
+    session.ask(prompt, few);
+    LoadOptions load;
+    load.on_progress([](mimo_vl_stage, uint64_t, uint64_t) -> bool { throw std::string("load"); });
+    throws([&] { Model again(checkpoint, load); }, "load");
+    load.on_progress([](mimo_vl_stage stage, uint64_t, uint64_t) { return stage != MIMO_VL_STAGE_LOAD; });
+    fails([&] { Model again(checkpoint, load); }, MIMO_VL_STATUS_CANCELLED, "cancelled");
 }
 
 int main(int count, char **arguments) {
@@ -242,6 +329,8 @@ int main(int count, char **arguments) {
     forked_and_loaded_sessions_answer_alike(model, image, std::string(arguments[0]) + ".session");
     videos_and_pixels_come_from_the_caller(model);
     batches_and_messages_give_answers_of_sessions(model, image);
-    threads_cancel_and_callbacks_throw(model, checkpoint);
+    a_token_cancels_its_calls(model, checkpoint);
+    no_cancel_is_lost_at_any_moment(model);
+    progress_functions_cancel_and_throw(model, image, checkpoint);
     return 0;
 }

@@ -33,7 +33,7 @@ int main(int argc, char **argv) {
     check(mimo_vl_prompt_set_thinking(prompt, MIMO_VL_THINKING_OFF, &error));
     /* The grammar completes the JSON before max_tokens is reached. */
     mimo_vl_generate_options *options = mimo_vl_generate_options_new();
-    mimo_vl_generate_options_set_max_tokens(options, 512);
+    check(mimo_vl_generate_options_set_max_tokens(options, 512, &error));
     check(mimo_vl_generate_options_set_grammar(options, MIMO_VL_GRAMMAR_KIND_BOXES, "", 0, &error));
     check(mimo_vl_model_load(argv[1], NULL, &model, &error));
     check(mimo_vl_session_new(model, &session, &error));

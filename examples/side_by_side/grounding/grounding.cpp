@@ -14,7 +14,7 @@ int main(int count, char **arguments) {
         mimo_vl::Prompt prompt;
         prompt.add(image).add(arguments[3]).thinking(MIMO_VL_THINKING_OFF);
         // The grammar completes the JSON before max_tokens is reached.
-        mimo_vl::Generate options;
+        mimo_vl::GenerateOptions options;
         options.max_tokens(512).grammar(MIMO_VL_GRAMMAR_KIND_BOXES);
         mimo_vl::Model model(arguments[1]);
         mimo_vl::Session session(model);

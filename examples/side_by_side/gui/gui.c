@@ -38,7 +38,7 @@ int main(int argc, char **argv) {
     check(mimo_vl_task_prompt(task, screenshot, model, &prompt, &error));
     check(mimo_vl_prompt_set_thinking(prompt, MIMO_VL_THINKING_OFF, &error));
     mimo_vl_generate_options *options = mimo_vl_generate_options_new();
-    mimo_vl_generate_options_set_max_tokens(options, 200);
+    check(mimo_vl_generate_options_set_max_tokens(options, 200, &error));
     check(mimo_vl_generate_options_set_task(options, task, &error));
     check(mimo_vl_session_new(model, &session, &error));
     check(mimo_vl_session_ask(session, prompt, options, &answer, &error));

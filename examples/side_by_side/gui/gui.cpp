@@ -20,7 +20,7 @@ int main(int count, char **arguments) {
         mimo_vl::Model model(arguments[1]);
         mimo_vl::Prompt prompt = task.prompt(screenshot, model);
         prompt.thinking(MIMO_VL_THINKING_OFF);
-        mimo_vl::Generate options;
+        mimo_vl::GenerateOptions options;
         options.max_tokens(200).grammar(task);
         mimo_vl::Session session(model);
         mimo_vl::Action action = session.ask(prompt, options).action();

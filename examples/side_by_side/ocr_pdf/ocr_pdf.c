@@ -25,10 +25,10 @@ int main(int argc, char **argv) {
     }
     mimo_vl_pdf *pdf;
     mimo_vl_model *model;
-    check(mimo_vl_pdf_from_path(argv[2], NULL, NULL, NULL, &pdf, &error));
+    check(mimo_vl_pdf_from_path(argv[2], NULL, &pdf, &error));
     check(mimo_vl_model_load(argv[1], NULL, &model, &error));
     mimo_vl_generate_options *options = mimo_vl_generate_options_new();
-    mimo_vl_generate_options_set_max_tokens(options, 24);
+    check(mimo_vl_generate_options_set_max_tokens(options, 24, &error));
     for (size_t index = 0; index < mimo_vl_pdf_page_count(pdf); index++) {
         mimo_vl_image *image;
         mimo_vl_session *session;

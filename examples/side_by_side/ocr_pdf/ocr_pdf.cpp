@@ -11,7 +11,7 @@ int main(int count, char **arguments) {
     try {
         mimo_vl::Pdf pdf = mimo_vl::Pdf::open(arguments[2]);
         mimo_vl::Model model(arguments[1]);
-        mimo_vl::Generate options;
+        mimo_vl::GenerateOptions options;
         options.max_tokens(24);
         for (size_t index = 0; index < pdf.page_count(); ++index) {
             mimo_vl::Prompt prompt;

@@ -21,7 +21,7 @@ int main(int count, char **arguments) {
     try {
         mimo_vl::Prompt prompt;
         prompt.add(mimo_vl::Image::open(arguments[2])).add("How many shapes are there?").thinking(MIMO_VL_THINKING_OFF);
-        mimo_vl::Generate options;
+        mimo_vl::GenerateOptions options;
         options.grammar(MIMO_VL_GRAMMAR_KIND_JSON_SCHEMA, SCHEMA);
         mimo_vl::Model model(arguments[1]);
         mimo_vl::Session session(model);

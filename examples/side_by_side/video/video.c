@@ -28,10 +28,10 @@ int main(int argc, char **argv) {
     mimo_vl_answer *answer;
     mimo_vl_str text;
     mimo_vl_video_options *options = mimo_vl_video_options_new();
-    mimo_vl_video_options_set_fps(options, 2.0);
+    check(mimo_vl_video_options_set_fps(options, 2.0, &error));
     /* A token covers 28 × 28 pixels of a pair of frames, so that each pair has at most 36 tokens. */
-    mimo_vl_video_options_set_max_pixels(options, 36 * 784);
-    check(mimo_vl_video_from_path(argv[2], options, NULL, NULL, &video, &error));
+    check(mimo_vl_video_options_set_max_pixels(options, 36 * 784, &error));
+    check(mimo_vl_video_from_path(argv[2], options, &video, &error));
     for (size_t index = 0; index < mimo_vl_video_frame_count(video); index++) {
         printf("%s%.2f", index == 0 ? "" : " ", mimo_vl_video_timestamp(video, index));
     }
