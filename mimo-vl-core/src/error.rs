@@ -1,5 +1,6 @@
 //! One error type for the whole library, sorted by what the caller can do about it.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 
 /// The result of every fallible function of this crate.
@@ -204,13 +205,18 @@ impl Error {
         Self::Option { option, reason: reason.into() }
     }
 
-    /// What a panic said, as an error: it is a defect of this library.
-    pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
-        let said = panic.downcast_ref::<String>().map(String::as_str);
-        Self::internal(said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic that said nothing"))
+    /// A panic as an error: a defect of this library.
+    pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Self {
+        Self::internal(panic_message(payload))
     }
 
     pub(crate) fn internal(reason: impl Into<String>) -> Self {
         Self::Internal { reason: reason.into() }
     }
+}
+
+/// The message of a panic, from the payload that [`catch_unwind`](std::panic::catch_unwind) returns.
+pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let message = payload.downcast_ref::<String>().map(String::as_str);
+    message.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }

@@ -10,6 +10,7 @@ pub use crate::checkpoint::{
     available_memory, check_memory, read_saved, save, write_saved,
 };
 pub use crate::config::{CheckpointFiles, GenerationConfig, MediaTokenIds, PreprocessConfig, TextConfig, VisionConfig};
+pub use crate::error::panic_message;
 #[cfg(feature = "hub")]
 pub use crate::hub::is_repo_id;
 pub use crate::kernels::{
@@ -30,3 +31,5 @@ pub use crate::sampling::{
     GrammarMatcher, LoopDetector, MAX_DRAFT_TOKENS, SampledToken, Sampler, StopSequences, TokenMask, Vocabulary,
     prompt_lookup,
 };
+pub use crate::session::{CheckpointAssets, TokenPrompt, generate_ids};
+pub use crate::session::{SessionGuard, SessionUnavailable, SharedSession};
