@@ -6,11 +6,11 @@
  *     prompt.add(mimo_vl::Image::open("photo.jpg")).add("What is on the table?");
  *     for (const mimo_vl::Event &event : session.stream(prompt)) std::cout << event.text;
  *
- * - Every class owns its handle, can be moved and not copied, and frees it. One that was moved from is good for nothing but
- *   to be destroyed or assigned to.
- * - What fails throws mimo_vl::Error with the code and the message of the library.
- * - Texts that are returned as std::string_view live as long as the object they are read from.
- * - Threads: as mimo_vl.h says of the functions: const members of one object may be called at the same time. */
+ * - Every class owns its handle and frees it; it can be moved and not copied. An object that was moved from can only be
+ *   destroyed or assigned to.
+ * - A call that fails throws mimo_vl::Error with the status and the message of the library.
+ * - A std::string_view is valid as long as the object it was read from.
+ * - Threads: several threads may call const members of an object at the same time; all others need exclusive use. */
 #ifndef MIMO_VL_HPP
 #define MIMO_VL_HPP
 
@@ -32,7 +32,7 @@
 
 namespace mimo_vl {
 
-/* What a call ends with that failed. */
+/* Error of a failed call. */
 class Error : public std::runtime_error {
 public:
     Error(mimo_vl_status code, const std::string &message) : std::runtime_error(message), code_(code) {}
@@ -46,7 +46,7 @@ namespace detail {
 
 inline std::string_view view(const mimo_vl_str &text) { return {text.data, text.len}; }
 
-/* Throw what a call failed with, if it did. */
+/* Throws the error of a failed call. */
 inline void check(mimo_vl_status status, mimo_vl_error *error) {
     if (status == MIMO_VL_STATUS_OK) return;
     std::unique_ptr<mimo_vl_error, decltype(&mimo_vl_error_free)> owned(error, mimo_vl_error_free);
@@ -61,7 +61,7 @@ template <auto Free> struct Deleter {
 
 template <typename T, auto Free> using Handle = std::unique_ptr<T, Deleter<Free>>;
 
-/* Call a function that gives a handle as its last result but the error. */
+/* Calls a function whose last parameters are a new handle and the error. */
 template <typename T, typename Function, typename... Arguments>
 T *make(Function function, Arguments... arguments) {
     T *handle = nullptr;
@@ -85,34 +85,34 @@ template <typename Object, typename Reader> std::optional<std::string_view> mayb
 
 } // namespace detail
 
-/* Called with what is done and what there is to do; returns whether to go on. */
-using Progress = std::function<bool(uint64_t done, uint64_t of)>;
+/* Receives `done` of `total` bytes, frames or pages; returns false to cancel. */
+using Progress = std::function<bool(uint64_t done, uint64_t total)>;
 
 namespace detail {
 
-/* The caller's function, and what it threw: exceptions must not pass through the library. */
-struct Guarded {
+/* The caller's function, and the exception it threw, which must not pass through the library. */
+struct GuardedProgress {
     const Progress &progress;
     std::exception_ptr thrown = nullptr;
 };
 
-inline int32_t tell(void *data, uint64_t done, uint64_t of) noexcept {
-    Guarded &guarded = *static_cast<Guarded *>(data);
+inline int32_t report(void *data, uint64_t done, uint64_t total) noexcept {
+    GuardedProgress &guarded = *static_cast<GuardedProgress *>(data);
     try {
-        return guarded.progress(done, of) ? MIMO_VL_CONTINUE : MIMO_VL_CANCEL;
+        return guarded.progress(done, total) ? MIMO_VL_CONTINUE : MIMO_VL_CANCEL;
     } catch (...) {
         guarded.thrown = std::current_exception();
         return MIMO_VL_CANCEL;
     }
 }
 
-/* As make, for a function that takes a progress callback and its data. */
+/* Like make, for a function that takes a progress callback and its data. */
 template <typename T, typename Function, typename... Arguments>
-T *make_watched(const Progress &progress, Function function, Arguments... arguments) {
+T *make_with_progress(const Progress &progress, Function function, Arguments... arguments) {
     if (!progress) return make<T>(function, arguments..., nullptr, nullptr);
-    Guarded guarded{progress};
+    GuardedProgress guarded{progress};
     try {
-        return make<T>(function, arguments..., tell, &guarded);
+        return make<T>(function, arguments..., report, &guarded);
     } catch (const Error &) {
         if (guarded.thrown) std::rethrow_exception(guarded.thrown);
         throw;
@@ -121,17 +121,17 @@ T *make_watched(const Progress &progress, Function function, Arguments... argume
 
 } // namespace detail
 
-/* Stops the work of the session that it is of, from any thread. */
-class Cancel {
+/* Cancels the work of a session or batch from any thread. */
+class CancelToken {
 public:
-    explicit Cancel(mimo_vl_cancel_token *handle) : handle_(handle) {}
+    explicit CancelToken(mimo_vl_cancel_token *handle) : handle_(handle) {}
     void cancel() const noexcept { mimo_vl_cancel_token_cancel(handle_.get()); }
 
 private:
     detail::Handle<mimo_vl_cancel_token, mimo_vl_cancel_token_free> handle_;
 };
 
-/* A decoded picture. */
+/* Decoded image. */
 class Image {
 public:
     explicit Image(mimo_vl_image *handle) : handle_(handle) {}
@@ -142,35 +142,35 @@ public:
     static Image decode(const void *data, size_t len) {
         return Image(detail::make<mimo_vl_image>(mimo_vl_image_from_bytes, static_cast<const uint8_t *>(data), len));
     }
-    /* Copies pixels; `len` bytes are at `pixels`. */
+    /* Copies `len` bytes at `pixels`. */
     static Image from_pixels(mimo_vl_pixel_format format, uint32_t width, uint32_t height, size_t stride,
                              const uint8_t *pixels, size_t len) {
         return Image(detail::make<mimo_vl_image>(mimo_vl_image_from_pixels, static_cast<int32_t>(format), width, height,
                                                  stride, pixels, len));
     }
-    /* Keeps pixels without a copy: rows from the top, red, green, blue, without padding. */
-    static Image keep_rgb(uint32_t width, uint32_t height, std::vector<uint8_t> pixels) {
-        auto kept = std::make_unique<std::vector<uint8_t>>(std::move(pixels));
+    /* Takes over RGB pixels without a copy: rows from the top, 3 bytes per pixel, no padding. */
+    static Image from_rgb(uint32_t width, uint32_t height, std::vector<uint8_t> pixels) {
+        auto owned = std::make_unique<std::vector<uint8_t>>(std::move(pixels));
         const mimo_vl_release_callback release = [](void *data) { delete static_cast<std::vector<uint8_t> *>(data); };
-        Image image(detail::make<mimo_vl_image>(mimo_vl_image_lend_rgb, width, height,
-                                                static_cast<const uint8_t *>(kept->data()), kept->size(), release,
-                                                static_cast<void *>(kept.get())));
-        kept.release();
+        Image image(detail::make<mimo_vl_image>(mimo_vl_image_from_borrowed_rgb, width, height,
+                                                static_cast<const uint8_t *>(owned->data()), owned->size(), release,
+                                                static_cast<void *>(owned.get())));
+        owned.release();
         return image;
     }
 
     Image crop(uint32_t left, uint32_t top, uint32_t width, uint32_t height) const {
         return Image(detail::make<mimo_vl_image>(mimo_vl_image_crop, get(), left, top, width, height));
     }
-    /* Around a point, `zoom` times smaller on each side, for a second look; places stay in pixels of the whole. */
+    /* The part around a point, `zoom` times smaller on each side; regions stay in pixels of the uncropped image. */
     Image zoom_crop(double x, double y, double zoom) const {
         return Image(detail::make<mimo_vl_image>(mimo_vl_image_zoom_crop, get(), x, y, zoom));
     }
-    Image &min_pixels(uint32_t pixels) { return mimo_vl_image_set_min_pixels(get(), pixels), *this; }
-    Image &max_pixels(uint32_t pixels) { return mimo_vl_image_set_max_pixels(get(), pixels), *this; }
+    Image &min_pixels(uint32_t pixels) { return detail::run(mimo_vl_image_set_min_pixels, get(), pixels), *this; }
+    Image &max_pixels(uint32_t pixels) { return detail::run(mimo_vl_image_set_max_pixels, get(), pixels), *this; }
     uint32_t width() const noexcept { return mimo_vl_image_width(get()); }
     uint32_t height() const noexcept { return mimo_vl_image_height(get()); }
-    /* Rows from the top, red, green, blue, without padding. */
+    /* RGB pixels: rows from the top, 3 bytes per pixel, no padding. */
     const uint8_t *pixels() const noexcept { return mimo_vl_image_pixels(get()); }
     void write_png(const std::string &path) const { detail::run(mimo_vl_image_write_png, get(), path.c_str()); }
     mimo_vl_image *get() const noexcept { return handle_.get(); }
@@ -179,20 +179,24 @@ private:
     detail::Handle<mimo_vl_image, mimo_vl_image_free> handle_;
 };
 
-/* Which frames of a video file are taken. */
+/* Options of decoding a video file. */
 class VideoOptions {
 public:
     VideoOptions() : handle_(mimo_vl_video_options_new()) {}
-    VideoOptions &fps(double fps) { return mimo_vl_video_options_set_fps(get(), fps), *this; }
-    VideoOptions &frames(size_t frames) { return mimo_vl_video_options_set_frames(get(), frames), *this; }
-    VideoOptions &frame_limits(size_t fewest, size_t most) {
-        return mimo_vl_video_options_set_frame_limits(get(), fewest, most), *this;
+    VideoOptions &fps(double fps) { return detail::run(mimo_vl_video_options_set_fps, get(), fps), *this; }
+    VideoOptions &frames(size_t frames) { return detail::run(mimo_vl_video_options_set_frames, get(), frames), *this; }
+    VideoOptions &frame_limits(size_t min_frames, size_t max_frames) {
+        return detail::run(mimo_vl_video_options_set_frame_limits, get(), min_frames, max_frames), *this;
     }
-    VideoOptions &span(double start, double end) { return mimo_vl_video_options_set_span(get(), start, end), *this; }
+    VideoOptions &span(double start, double end) {
+        return detail::run(mimo_vl_video_options_set_span, get(), start, end), *this;
+    }
     VideoOptions &total_pixels(uint64_t pixels) {
-        return mimo_vl_video_options_set_total_pixels(get(), pixels), *this;
+        return detail::run(mimo_vl_video_options_set_total_pixels, get(), pixels), *this;
     }
-    VideoOptions &max_pixels(uint32_t pixels) { return mimo_vl_video_options_set_max_pixels(get(), pixels), *this; }
+    VideoOptions &max_pixels(uint32_t pixels) {
+        return detail::run(mimo_vl_video_options_set_max_pixels, get(), pixels), *this;
+    }
     mimo_vl_video_options *get() const noexcept { return handle_.get(); }
 
 private:
@@ -205,8 +209,9 @@ public:
     explicit Video(mimo_vl_video *handle) : handle_(handle) {}
 
     static Video open(const std::string &path, const VideoOptions &options = {}, const Progress &progress = {}) {
-        return Video(detail::make_watched<mimo_vl_video>(
-            progress, mimo_vl_video_from_path, path.c_str(), static_cast<const mimo_vl_video_options *>(options.get())));
+        return Video(detail::make_with_progress<mimo_vl_video>(
+            progress, mimo_vl_video_from_path, path.c_str(),
+            static_cast<const mimo_vl_video_options *>(options.get())));
     }
     static Video from_frames(const std::vector<Image> &frames, double fps) {
         std::vector<const mimo_vl_image *> handles;
@@ -214,7 +219,7 @@ public:
         return Video(detail::make<mimo_vl_video>(mimo_vl_video_from_frames, handles.data(), handles.size(), fps));
     }
 
-    Video &max_pixels(uint32_t pixels) { return mimo_vl_video_set_max_pixels(get(), pixels), *this; }
+    Video &max_pixels(uint32_t pixels) { return detail::run(mimo_vl_video_set_max_pixels, get(), pixels), *this; }
     size_t frame_count() const noexcept { return mimo_vl_video_frame_count(get()); }
     double fps() const noexcept { return mimo_vl_video_fps(get()); }
     double timestamp(size_t index) const noexcept { return mimo_vl_video_timestamp(get(), index); }
@@ -225,15 +230,19 @@ private:
     detail::Handle<mimo_vl_video, mimo_vl_video_free> handle_;
 };
 
-/* Which pages of a PDF file are drawn, and how large. */
+/* Options of rendering a PDF file. */
 class PdfOptions {
 public:
     PdfOptions() : handle_(mimo_vl_pdf_options_new()) {}
-    /* Counted from 1. */
-    PdfOptions &pages(size_t first, size_t last) { return mimo_vl_pdf_options_set_pages(get(), first, last), *this; }
-    PdfOptions &dpi(float dpi) { return mimo_vl_pdf_options_set_dpi(get(), dpi), *this; }
-    PdfOptions &max_pixels(uint32_t pixels) { return mimo_vl_pdf_options_set_max_pixels(get(), pixels), *this; }
-    PdfOptions &max_pages(size_t pages) { return mimo_vl_pdf_options_set_max_pages(get(), pages), *this; }
+    /* First and last page, counted from 1. */
+    PdfOptions &pages(size_t first, size_t last) {
+        return detail::run(mimo_vl_pdf_options_set_pages, get(), first, last), *this;
+    }
+    PdfOptions &dpi(float dpi) { return detail::run(mimo_vl_pdf_options_set_dpi, get(), dpi), *this; }
+    PdfOptions &max_pixels(uint32_t pixels) {
+        return detail::run(mimo_vl_pdf_options_set_max_pixels, get(), pixels), *this;
+    }
+    PdfOptions &max_pages(size_t pages) { return detail::run(mimo_vl_pdf_options_set_max_pages, get(), pages), *this; }
     PdfOptions &password(const std::string &password) {
         return detail::run(mimo_vl_pdf_options_set_password, get(), password.c_str()), *this;
     }
@@ -243,23 +252,24 @@ private:
     detail::Handle<mimo_vl_pdf_options, mimo_vl_pdf_options_free> handle_;
 };
 
-/* Pages of a PDF file, counted from 0 through those that were drawn. */
+/* Rendered pages of a PDF file, counted from 0. */
 class Pdf {
 public:
     static Pdf open(const std::string &path, const PdfOptions &options = {}, const Progress &progress = {}) {
-        return Pdf(detail::make_watched<mimo_vl_pdf>(progress, mimo_vl_pdf_from_path, path.c_str(),
+        return Pdf(detail::make_with_progress<mimo_vl_pdf>(progress, mimo_vl_pdf_from_path, path.c_str(),
                                                      static_cast<const mimo_vl_pdf_options *>(options.get())));
     }
     size_t page_count() const noexcept { return mimo_vl_pdf_page_count(get()); }
     Image image(size_t index) const { return Image(detail::make<mimo_vl_image>(mimo_vl_pdf_page_image, get(), index)); }
-    /* The number in the file, from 1 on. */
+    /* Number in the file, counted from 1. */
     size_t number(size_t index) const noexcept { return mimo_vl_pdf_page_number(get(), index); }
-    /* Width and height in points; nothing where there is no such page. */
+    /* Width and height in points; nothing if there is no such page. */
     std::optional<std::array<double, 2>> size(size_t index) const {
         std::array<double, 2> size;
         if (!mimo_vl_pdf_page_size(get(), index, size.data())) return std::nullopt;
         return size;
     }
+    /* A box in pixels of the page's image, in points of the page. */
     std::optional<std::array<double, 4>> to_points(size_t index, const std::array<double, 4> &box) const {
         std::array<double, 4> points;
         if (!mimo_vl_pdf_page_box_to_points(get(), index, box.data(), points.data())) return std::nullopt;
@@ -273,7 +283,7 @@ private:
     detail::Handle<mimo_vl_pdf, mimo_vl_pdf_free> handle_;
 };
 
-/* What one question adds to the conversation. */
+/* Messages that one call adds to the conversation. */
 class Prompt {
 public:
     Prompt() : handle_(mimo_vl_prompt_new_user()) {}
@@ -282,8 +292,8 @@ public:
     Prompt &system(std::string_view text) {
         return detail::run(mimo_vl_prompt_set_system, get(), text.data(), text.size()), *this;
     }
-    /* Begin another message, to which all is added from now on; the last one must be the user's. */
-    Prompt &begin(mimo_vl_role role) {
+    /* Begins the next message, to which everything is added from here on; the last one must be the user's. */
+    Prompt &begin_message(mimo_vl_role role) {
         return detail::run(mimo_vl_prompt_begin_message, get(), static_cast<int32_t>(role)), *this;
     }
     Prompt &add(std::string_view text) {
@@ -300,7 +310,7 @@ private:
     detail::Handle<mimo_vl_prompt, mimo_vl_prompt_free> handle_;
 };
 
-/* How a model is loaded. */
+/* Options of loading a model. */
 class LoadOptions {
 public:
     LoadOptions() : handle_(mimo_vl_load_options_new()) {}
@@ -310,34 +320,47 @@ public:
     LoadOptions &weights(mimo_vl_weight_format weights) {
         return detail::run(mimo_vl_load_options_set_weights, get(), static_cast<int32_t>(weights)), *this;
     }
-    LoadOptions &kv_cache(mimo_vl_kv_cache_dtype format) {
+    LoadOptions &kv_cache_dtype(mimo_vl_kv_cache_dtype format) {
         return detail::run(mimo_vl_load_options_set_kv_cache_dtype, get(), static_cast<int32_t>(format)), *this;
     }
     LoadOptions &thinking_style(mimo_vl_thinking_style style) {
         return detail::run(mimo_vl_load_options_set_thinking_style, get(), static_cast<int32_t>(style)), *this;
     }
-    /* Where checkpoints come from that are named by their id; what is empty has its default. */
-    LoadOptions &hub(const std::string &revision, const std::string &token = {}, const std::string &endpoint = {},
-                     const std::string &cache = {}, std::optional<bool> offline = {}) {
-        auto given = [](const std::string &text) { return text.empty() ? nullptr : text.c_str(); };
-        detail::run(mimo_vl_load_options_set_hub, get(), given(revision), given(token), given(endpoint), given(cache),
-                    offline ? static_cast<int32_t>(*offline) : -1);
-        return *this;
+    LoadOptions &hub_revision(const std::string &revision) {
+        return detail::run(mimo_vl_load_options_set_hub_revision, get(), revision.c_str()), *this;
     }
-    LoadOptions &threads(size_t threads) { return mimo_vl_load_options_set_threads(get(), threads), *this; }
-    LoadOptions &max_context(size_t tokens) { return mimo_vl_load_options_set_max_context(get(), tokens), *this; }
-    LoadOptions &feature_cache(uint64_t bytes) { return mimo_vl_load_options_set_feature_cache(get(), bytes), *this; }
+    LoadOptions &hub_token(const std::string &token) {
+        return detail::run(mimo_vl_load_options_set_hub_token, get(), token.c_str()), *this;
+    }
+    LoadOptions &hub_endpoint(const std::string &url) {
+        return detail::run(mimo_vl_load_options_set_hub_endpoint, get(), url.c_str()), *this;
+    }
+    LoadOptions &hub_cache_dir(const std::string &path) {
+        return detail::run(mimo_vl_load_options_set_hub_cache_dir, get(), path.c_str()), *this;
+    }
+    LoadOptions &hub_offline(bool offline = true) {
+        return detail::run(mimo_vl_load_options_set_hub_offline, get(), offline), *this;
+    }
+    LoadOptions &threads(size_t threads) {
+        return detail::run(mimo_vl_load_options_set_threads, get(), threads), *this;
+    }
+    LoadOptions &max_context(size_t tokens) {
+        return detail::run(mimo_vl_load_options_set_max_context, get(), tokens), *this;
+    }
+    LoadOptions &feature_cache(uint64_t bytes) {
+        return detail::run(mimo_vl_load_options_set_feature_cache, get(), bytes), *this;
+    }
     mimo_vl_load_options *get() const noexcept { return handle_.get(); }
 
 private:
     detail::Handle<mimo_vl_load_options, mimo_vl_load_options_free> handle_;
 };
 
-/* A loaded checkpoint. */
+/* Loaded checkpoint. */
 class Model {
 public:
     explicit Model(const std::string &path, const LoadOptions &options = {}, const Progress &progress = {})
-        : handle_(detail::make_watched<mimo_vl_model>(progress, mimo_vl_model_load_watched, path.c_str(),
+        : handle_(detail::make_with_progress<mimo_vl_model>(progress, mimo_vl_model_load_with_progress, path.c_str(),
                                                       static_cast<const mimo_vl_load_options *>(options.get()))) {}
 
     std::string_view device() const {
@@ -351,7 +374,7 @@ private:
     detail::Handle<mimo_vl_model, mimo_vl_model_free> handle_;
 };
 
-/* What the vision tower made of a picture: a row of numbers for each token. */
+/* Output of the vision tower and the projector for an image: one row of floats per token. */
 class Features {
 public:
     Features(const Model &model, const Image &image)
@@ -364,7 +387,7 @@ private:
     detail::Handle<mimo_vl_features, mimo_vl_features_free> handle_;
 };
 
-/* A box, or one or several points, of an answer that lives longer. */
+/* Box or points of an answer, which must outlive it. */
 class Region {
 public:
     explicit Region(const mimo_vl_region *region) : region_(region) {}
@@ -372,7 +395,7 @@ public:
     std::optional<std::string_view> label() const { return detail::maybe(region_, mimo_vl_region_label); }
     std::optional<std::string_view> text() const { return detail::maybe(region_, mimo_vl_region_text); }
     size_t image() const noexcept { return mimo_vl_region_image(region_); }
-    /* From 1; nothing where the picture shows no page of a PDF file. */
+    /* Number of the PDF page, counted from 1; nothing if the image is not a page. */
     std::optional<size_t> page() const noexcept {
         size_t page = mimo_vl_region_page(region_);
         return page == 0 ? std::nullopt : std::optional<size_t>(page);
@@ -383,7 +406,7 @@ public:
         if (!mimo_vl_region_box(region_, static_cast<int32_t>(frame), edges.data())) return std::nullopt;
         return edges;
     }
-    /* None for a box. */
+    /* Empty for a box. */
     std::vector<std::array<double, 2>> points(mimo_vl_frame frame = MIMO_VL_FRAME_PIXELS) const {
         std::vector<std::array<double, 2>> points(mimo_vl_region_point_count(region_));
         for (size_t index = 0; index < points.size(); ++index) {
@@ -399,7 +422,7 @@ private:
     const mimo_vl_region *region_;
 };
 
-/* One of the twelve actions on a screen. */
+/* GUI action on a screen. */
 class Action {
 public:
     explicit Action(mimo_vl_action *handle) : handle_(handle) {}
@@ -438,26 +461,28 @@ private:
     detail::Handle<mimo_vl_action, mimo_vl_action_free> handle_;
 };
 
-/* A point of a screenshot, in pixels, on the desktop, and back. */
+/* Converts a point of a screenshot, in pixels, to the desktop. */
 inline std::array<double, 2> to_desktop(const mimo_vl_screen &screen, std::array<double, 2> point) noexcept {
     mimo_vl_screen_to_desktop(&screen, point[0], point[1], point.data());
     return point;
 }
+/* Converts a point of the desktop to a screenshot, in pixels. */
 inline std::array<double, 2> to_pixels(const mimo_vl_screen &screen, std::array<double, 2> point) noexcept {
     mimo_vl_screen_to_pixels(&screen, point[0], point[1], point.data());
     return point;
 }
-/* Which of the monitors a point of the desktop lies on. */
-inline std::optional<size_t> screen_at(const std::vector<mimo_vl_screen> &screens, std::array<double, 2> point) noexcept {
+/* Index of the screen that contains a point of the desktop. */
+inline std::optional<size_t> screen_at(const std::vector<mimo_vl_screen> &screens,
+                                       std::array<double, 2> point) noexcept {
     const size_t index = mimo_vl_screen_at(screens.data(), screens.size(), point[0], point[1]);
     return index < screens.size() ? std::optional<size_t>(index) : std::nullopt;
 }
-/* Whether a point lies in a box: the score of a click. */
+/* True if a point lies in the box left, top, right, bottom. */
 inline bool contains(const std::array<double, 4> &edges, std::array<double, 2> point) noexcept {
     return mimo_vl_box_contains(edges.data(), point[0], point[1]);
 }
 
-/* What an agent is to reach on a screen. */
+/* Task of a GUI agent. */
 class Task {
 public:
     explicit Task(std::string_view goal)
@@ -466,9 +491,11 @@ public:
     Task &instruction(std::string_view text) {
         return detail::run(mimo_vl_task_set_instruction, get(), text.data(), text.size()), *this;
     }
-    Task &offer(const std::vector<mimo_vl_action_kind> &actions) {
-        std::vector<int32_t> names(actions.begin(), actions.end());
-        return detail::run(mimo_vl_task_set_action_space, get(), names.data(), names.size()), *this;
+    Task &action_space(const std::vector<mimo_vl_action_kind> &kinds) {
+        std::vector<int32_t> numbers(kinds.begin(), kinds.end());
+        return detail::run(mimo_vl_task_set_action_space, get(), static_cast<const int32_t *>(numbers.data()),
+                           numbers.size()),
+               *this;
     }
     Task &add_step(std::string_view explanation, const Action &action) {
         return detail::run(mimo_vl_task_add_step, get(), explanation.data(), explanation.size(), action.get()), *this;
@@ -482,51 +509,70 @@ private:
     detail::Handle<mimo_vl_task, mimo_vl_task_free> handle_;
 };
 
-/* How an answer is generated. */
-class Generate {
+/* Options of generating an answer. */
+class GenerateOptions {
 public:
-    Generate() : handle_(mimo_vl_generate_options_new()) {}
-    Generate &max_tokens(size_t tokens) { return mimo_vl_generate_options_set_max_tokens(get(), tokens), *this; }
-    Generate &temperature(float value) { return mimo_vl_generate_options_set_temperature(get(), value), *this; }
-    Generate &top_k(size_t count) { return mimo_vl_generate_options_set_top_k(get(), count), *this; }
-    Generate &top_p(float value) { return mimo_vl_generate_options_set_top_p(get(), value), *this; }
-    Generate &min_p(float value) { return mimo_vl_generate_options_set_min_p(get(), value), *this; }
-    Generate &typical_p(float value) { return mimo_vl_generate_options_set_typical_p(get(), value), *this; }
-    Generate &repetition_penalty(float value) {
-        return mimo_vl_generate_options_set_repetition_penalty(get(), value), *this;
+    GenerateOptions() : handle_(mimo_vl_generate_options_new()) {}
+    GenerateOptions &max_tokens(size_t tokens) {
+        return detail::run(mimo_vl_generate_options_set_max_tokens, get(), tokens), *this;
     }
-    Generate &frequency_penalty(float value) {
-        return mimo_vl_generate_options_set_frequency_penalty(get(), value), *this;
+    GenerateOptions &temperature(float value) {
+        return detail::run(mimo_vl_generate_options_set_temperature, get(), value), *this;
     }
-    Generate &presence_penalty(float value) {
-        return mimo_vl_generate_options_set_presence_penalty(get(), value), *this;
+    GenerateOptions &top_k(size_t count) {
+        return detail::run(mimo_vl_generate_options_set_top_k, get(), count), *this;
     }
-    Generate &logit_bias(uint32_t id, float bias) {
-        return mimo_vl_generate_options_set_logit_bias(get(), id, bias), *this;
+    GenerateOptions &top_p(float value) { return detail::run(mimo_vl_generate_options_set_top_p, get(), value), *this; }
+    GenerateOptions &min_p(float value) { return detail::run(mimo_vl_generate_options_set_min_p, get(), value), *this; }
+    GenerateOptions &typical_p(float value) {
+        return detail::run(mimo_vl_generate_options_set_typical_p, get(), value), *this;
     }
-    Generate &seed(uint64_t seed) { return mimo_vl_generate_options_set_seed(get(), seed), *this; }
-    Generate &draft(size_t tokens) { return mimo_vl_generate_options_set_num_draft_tokens(get(), tokens), *this; }
-    Generate &stop(std::string_view text) {
+    GenerateOptions &repetition_penalty(float value) {
+        return detail::run(mimo_vl_generate_options_set_repetition_penalty, get(), value), *this;
+    }
+    GenerateOptions &frequency_penalty(float value) {
+        return detail::run(mimo_vl_generate_options_set_frequency_penalty, get(), value), *this;
+    }
+    GenerateOptions &presence_penalty(float value) {
+        return detail::run(mimo_vl_generate_options_set_presence_penalty, get(), value), *this;
+    }
+    GenerateOptions &logit_bias(uint32_t token, float bias) {
+        return detail::run(mimo_vl_generate_options_add_logit_bias, get(), token, bias), *this;
+    }
+    GenerateOptions &seed(uint64_t seed) { return detail::run(mimo_vl_generate_options_set_seed, get(), seed), *this; }
+    GenerateOptions &num_draft_tokens(size_t tokens) {
+        return detail::run(mimo_vl_generate_options_set_num_draft_tokens, get(), tokens), *this;
+    }
+    GenerateOptions &stop(std::string_view text) {
         return detail::run(mimo_vl_generate_options_add_stop, get(), text.data(), text.size()), *this;
     }
-    Generate &grammar(mimo_vl_grammar_kind kind, std::string_view text = {}) {
+    GenerateOptions &grammar(mimo_vl_grammar_kind kind, std::string_view text = {}) {
         return detail::run(mimo_vl_generate_options_set_grammar, get(), static_cast<int32_t>(kind), text.data(),
                            text.size()),
                *this;
     }
-    Generate &grammar(const Task &task) {
+    GenerateOptions &grammar(const Task &task) {
         return detail::run(mimo_vl_generate_options_set_task, get(), static_cast<const mimo_vl_task *>(task.get())),
                *this;
     }
-    Generate &loop_window(size_t tokens) { return mimo_vl_generate_options_set_loop_window(get(), tokens), *this; }
-    Generate &logprobs(bool on = true) { return mimo_vl_generate_options_set_logprobs(get(), on), *this; }
-    Generate &deadline(double seconds) { return mimo_vl_generate_options_set_timeout(get(), seconds), *this; }
-    Generate &best_of(size_t answers) { return mimo_vl_generate_options_set_best_of(get(), answers), *this; }
-    Generate &thinking_budget(size_t tokens) {
-        return mimo_vl_generate_options_set_thinking_budget(get(), tokens), *this;
+    GenerateOptions &loop_window(size_t tokens) {
+        return detail::run(mimo_vl_generate_options_set_loop_window, get(), tokens), *this;
     }
-    Generate &keep_thinking(bool keep = true) {
-        return mimo_vl_generate_options_set_keep_thinking(get(), keep), *this;
+    /* Number of alternatives per token, 0 to 100; nothing is off. */
+    GenerateOptions &logprobs(std::optional<size_t> alternatives = 0) {
+        return detail::run(mimo_vl_generate_options_set_logprobs, get(), alternatives.value_or(SIZE_MAX)), *this;
+    }
+    GenerateOptions &timeout(double seconds) {
+        return detail::run(mimo_vl_generate_options_set_timeout, get(), seconds), *this;
+    }
+    GenerateOptions &best_of(size_t answers) {
+        return detail::run(mimo_vl_generate_options_set_best_of, get(), answers), *this;
+    }
+    GenerateOptions &thinking_budget(size_t tokens) {
+        return detail::run(mimo_vl_generate_options_set_thinking_budget, get(), tokens), *this;
+    }
+    GenerateOptions &keep_thinking(bool keep = true) {
+        return detail::run(mimo_vl_generate_options_set_keep_thinking, get(), keep), *this;
     }
     mimo_vl_generate_options *get() const noexcept { return handle_.get(); }
 
@@ -534,12 +580,23 @@ private:
     detail::Handle<mimo_vl_generate_options, mimo_vl_generate_options_free> handle_;
 };
 
-/* A whole answer. */
+/* Logprob of one token of an answer. */
+struct TokenLogprob {
+    uint32_t token;
+    /* Natural logarithm of the model's probability, before bias, penalties and temperature. */
+    float logprob;
+    /* Start and end in the text of the answer, in bytes. */
+    std::array<size_t, 2> range;
+    /* The most likely tokens in its place with their logprobs, the most likely first. */
+    std::vector<std::pair<uint32_t, float>> top;
+};
+
+/* Complete answer. */
 class Answer {
 public:
     explicit Answer(mimo_vl_answer *handle) : handle_(handle) {}
 
-    /* These live as long as the answer; of one that nobody holds, texts are copied. */
+    /* A view is valid as long as the answer; a temporary answer returns a copy. */
     std::string_view text() const & {
         mimo_vl_str text;
         mimo_vl_answer_text(get(), &text);
@@ -562,27 +619,36 @@ public:
         for (size_t index = 0; index < count; ++index) regions.emplace_back(mimo_vl_answer_region(get(), index));
         return regions;
     }
-    /* Points are in pixels of the last picture. */
+    /* Points are in pixels of the last image. */
     Action action() const { return Action(detail::make<mimo_vl_action>(mimo_vl_answer_action, get())); }
     Image draw(const Image &image, size_t index = 0) const {
         return Image(detail::make<mimo_vl_image>(mimo_vl_answer_draw_regions, get(), index, image.get()));
     }
-    std::vector<float> logprobs() const {
-        std::vector<float> logprobs(mimo_vl_answer_logprob_count(get()));
+    /* Logprob of each token; empty without GenerateOptions::logprobs. */
+    std::vector<TokenLogprob> logprobs() const {
+        std::vector<TokenLogprob> logprobs(mimo_vl_answer_logprob_count(get()));
         for (size_t index = 0; index < logprobs.size(); ++index) {
-            logprobs[index] = mimo_vl_answer_logprob(get(), index);
+            TokenLogprob &token = logprobs[index];
+            token.token = mimo_vl_answer_logprob_token(get(), index);
+            token.logprob = mimo_vl_answer_logprob(get(), index);
+            mimo_vl_answer_logprob_range(get(), index, token.range.data());
+            token.top.resize(mimo_vl_answer_top_logprob_count(get(), index));
+            for (size_t rank = 0; rank < token.top.size(); ++rank) {
+                auto &[alternative, logprob] = token.top[rank];
+                logprob = mimo_vl_answer_top_logprob(get(), index, rank, &alternative);
+            }
         }
         return logprobs;
     }
-    /* Of a value of an answer in JSON, named as RFC 6901 says; NaN without logprobs. */
-    float field_confidence(std::string_view field) const noexcept {
-        return mimo_vl_answer_field_confidence(get(), field.data(), field.size());
+    /* Confidence of a value of a JSON answer, named by a JSON pointer (RFC 6901); NaN without logprobs. */
+    float field_confidence(std::string_view pointer) const noexcept {
+        return mimo_vl_answer_field_confidence(get(), pointer.data(), pointer.size());
     }
     double seconds(mimo_vl_stage stage) const noexcept {
         return mimo_vl_answer_seconds(get(), static_cast<int32_t>(stage));
     }
-    uint64_t bytes(mimo_vl_memory what) const noexcept {
-        return mimo_vl_answer_bytes(get(), static_cast<int32_t>(what));
+    uint64_t bytes(mimo_vl_memory memory) const noexcept {
+        return mimo_vl_answer_bytes(get(), static_cast<int32_t>(memory));
     }
     double decode_tokens_per_second() const noexcept { return mimo_vl_answer_decode_tokens_per_second(get()); }
     const mimo_vl_answer *get() const noexcept { return handle_.get(); }
@@ -591,7 +657,7 @@ private:
     detail::Handle<mimo_vl_answer, mimo_vl_answer_free> handle_;
 };
 
-/* What a question will take. */
+/* Tokens and memory that a prompt and its answer take. */
 class Plan {
 public:
     explicit Plan(mimo_vl_plan *handle) : handle_(handle) {}
@@ -605,7 +671,7 @@ public:
     uint64_t available_bytes() const noexcept { return mimo_vl_plan_available_bytes(get()); }
     size_t part_count() const noexcept { return mimo_vl_plan_part_count(get()); }
     size_t part_tokens(size_t index) const noexcept { return mimo_vl_plan_part_tokens(get(), index); }
-    /* Width and height at which the model sees a picture; nothing for text. */
+    /* Width and height at which the model sees an image or video; nothing for text. */
     std::optional<std::array<size_t, 2>> part_size(size_t index) const {
         std::array<size_t, 2> size{};
         if (!mimo_vl_plan_part_size(get(), index, size.data())) return std::nullopt;
@@ -617,14 +683,14 @@ private:
     detail::Handle<mimo_vl_plan, mimo_vl_plan_free> handle_;
 };
 
-/* What happened in an answer; it lives until the next one of its stream. */
+/* Event of an answer; valid until the next one of its stream or batch. */
 struct Event {
     mimo_vl_event_kind kind;
     std::string_view text;
     std::optional<Region> region;
 };
 
-/* An answer that is being written. It can be gone through once, with a range-based for. */
+/* Answer that is being generated. A range-based for can iterate over its events once. */
 class Stream {
 public:
     explicit Stream(mimo_vl_stream *handle) : handle_(handle) {}
@@ -673,7 +739,7 @@ private:
     bool ended_ = false;
 };
 
-/* A conversation with a model, which may be freed before. */
+/* Conversation with a model. */
 class Session {
 public:
     explicit Session(const Model &model)
@@ -684,18 +750,18 @@ public:
             mimo_vl_session_load, static_cast<const mimo_vl_model *>(model.get()), path.c_str()));
     }
 
-    Answer ask(const Prompt &prompt, const Generate &options = {}) {
+    Answer ask(const Prompt &prompt, const GenerateOptions &options = {}) {
         return Answer(detail::make<mimo_vl_answer>(mimo_vl_session_ask, get(), prompt.get(), options.get()));
     }
-    Stream stream(const Prompt &prompt, const Generate &options = {}) {
+    Stream stream(const Prompt &prompt, const GenerateOptions &options = {}) {
         return Stream(detail::make<mimo_vl_stream>(mimo_vl_session_stream, get(), prompt.get(), options.get()));
     }
-    Plan plan(const Prompt &prompt, const Generate &options = {}) const {
+    Plan plan(const Prompt &prompt, const GenerateOptions &options = {}) const {
         return Plan(detail::make<mimo_vl_plan>(mimo_vl_session_plan, get(), prompt.get(), options.get()));
     }
-    /* A prompt that keeps to a budget of tokens and bytes, 0 for what there is. */
+    /* A copy of the prompt that fits into a budget of tokens and bytes; 0 is all of the context or free memory. */
     Prompt fit(const Prompt &prompt, size_t tokens, uint64_t bytes, bool lower_pixels,
-               const Generate &options = {}) const {
+               const GenerateOptions &options = {}) const {
         mimo_vl_prompt *fitting = nullptr;
         detail::run(mimo_vl_session_fit, get(), prompt.get(), options.get(), tokens, bytes, lower_pixels, &fitting,
                     nullptr);
@@ -704,7 +770,9 @@ public:
     Session fork() const { return Session(detail::make<mimo_vl_session>(mimo_vl_session_fork, get())); }
     void save(const std::string &path) const { detail::run(mimo_vl_session_save, get(), path.c_str()); }
     void reset() { detail::run(mimo_vl_session_reset, get()); }
-    Cancel cancel_handle() const { return Cancel(detail::make<mimo_vl_cancel_token>(mimo_vl_session_cancel_handle, get())); }
+    CancelToken cancel_handle() const {
+        return CancelToken(detail::make<mimo_vl_cancel_token>(mimo_vl_session_cancel_handle, get()));
+    }
     mimo_vl_session *get() const noexcept { return handle_.get(); }
 
 private:
@@ -713,19 +781,20 @@ private:
     detail::Handle<mimo_vl_session, mimo_vl_session_free> handle_;
 };
 
-/* Several questions that are answered at once, each in a conversation of its own. */
+/* Several prompts that are answered at the same time, each in a conversation of its own. */
 class Batch {
 public:
-    explicit Batch(const Model &model, size_t most = 8)
-        : handle_(detail::make<mimo_vl_batch>(mimo_vl_batch_new, static_cast<const mimo_vl_model *>(model.get()), most)) {}
+    explicit Batch(const Model &model, size_t max_concurrent = 8)
+        : handle_(detail::make<mimo_vl_batch>(mimo_vl_batch_new, static_cast<const mimo_vl_model *>(model.get()),
+                                              max_concurrent)) {}
 
-    /* The number of the question, from 0 on. */
-    size_t add(const Prompt &prompt, const Generate &options = {}) {
+    /* Returns the number of the prompt, counted from 0. */
+    size_t add(const Prompt &prompt, const GenerateOptions &options = {}) {
         size_t number = 0;
         detail::run(mimo_vl_batch_add, get(), prompt.get(), options.get(), &number);
         return number;
     }
-    /* The next event, of the question number(); nothing when all are over. What it throws ends that question alone. */
+    /* The next event, of prompt number(); nothing once all are answered. An exception concerns that prompt alone. */
     std::optional<Event> next() {
         mimo_vl_event_kind kind;
         mimo_vl_str text;
@@ -738,9 +807,9 @@ public:
     Answer answer(size_t number) {
         return Answer(detail::make<mimo_vl_answer>(mimo_vl_batch_answer, get(), number));
     }
-    void remove(size_t number) noexcept { mimo_vl_batch_remove(get(), number); }
-    Cancel cancel_handle() const {
-        return Cancel(detail::make<mimo_vl_cancel_token>(mimo_vl_batch_cancel_handle,
+    void remove(size_t number) { detail::run(mimo_vl_batch_remove, get(), number); }
+    CancelToken cancel_handle() const {
+        return CancelToken(detail::make<mimo_vl_cancel_token>(mimo_vl_batch_cancel_handle,
                                                    static_cast<const mimo_vl_batch *>(get())));
     }
     mimo_vl_batch *get() const noexcept { return handle_.get(); }

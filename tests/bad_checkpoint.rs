@@ -1,20 +1,20 @@
-//! Broken checkpoint directories: each gives an error of the right kind that names the file or tensor at fault.
+//! Broken checkpoint directories: each gives an error of the right kind that names the defective file or tensor.
 
 use std::fs;
 
 use mimo_vl_core::{Error, ErrorCode, LoadOptions, Model};
-use mimo_vl_tests::checkpoints::{CheckpointCopy, INDEX, SHARDS, StoredTensor, tiny};
+use mimo_vl_tests::fixtures::checkpoints::{CheckpointCopy, INDEX, SHARDS, StoredTensor, tiny};
 use safetensors::Dtype;
 use serde_json::json;
 
-/// What loading says after `change` was made to a good checkpoint.
+/// The error of loading a valid checkpoint after `change`.
 fn error_after(change: impl FnOnce(&CheckpointCopy)) -> Error {
     let checkpoint = CheckpointCopy::new();
     change(&checkpoint);
     Model::load(checkpoint.path(), &LoadOptions::new()).unwrap_err()
 }
 
-/// `change` must lead to an error of kind `code` whose text has all of `words`.
+/// Checks that `change` leads to an error of kind `code` whose message has all of `words`.
 #[track_caller]
 fn fails(code: ErrorCode, words: &[&str], change: impl FnOnce(&CheckpointCopy)) {
     let error = error_after(change);
@@ -24,7 +24,7 @@ fn fails(code: ErrorCode, words: &[&str], change: impl FnOnce(&CheckpointCopy)) 
     }
 }
 
-fn cut(checkpoint: &CheckpointCopy, file: &str, keep: impl FnOnce(usize) -> usize) {
+fn truncate(checkpoint: &CheckpointCopy, file: &str, keep: impl FnOnce(usize) -> usize) {
     let bytes = fs::read(checkpoint.file(file)).unwrap();
     checkpoint.write(file, &bytes[..keep(bytes.len())]);
 }
@@ -35,7 +35,7 @@ fn with_header(header: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_copy_itself_is_good() {
+fn an_unchanged_copy_loads() {
     let checkpoint = CheckpointCopy::new();
     Model::load(checkpoint.path(), &LoadOptions::new()).unwrap();
 }
@@ -43,7 +43,7 @@ fn the_copy_itself_is_good() {
 // ---- the directory
 
 #[test]
-fn no_directory() {
+fn a_missing_directory() {
     let error = Model::load(tiny().join("nowhere"), &LoadOptions::new()).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Io, "{error}");
     assert!(error.to_string().contains("nowhere"), "{error}");
@@ -67,7 +67,7 @@ fn an_empty_directory() {
 // ---- config.json and its neighbours
 
 #[test]
-fn no_config() {
+fn a_missing_config() {
     fails(ErrorCode::Checkpoint, &["config.json"], |checkpoint| checkpoint.remove("config.json"));
 }
 
@@ -77,12 +77,12 @@ fn broken_json() {
         for content in ["", "{", "[]", "null", "{\"a\": \u{1}}"] {
             fails(ErrorCode::Checkpoint, &[file], |checkpoint| checkpoint.write(file, content));
         }
-        fails(ErrorCode::Checkpoint, &[file], |checkpoint| cut(checkpoint, file, |len| len / 2));
+        fails(ErrorCode::Checkpoint, &[file], |checkpoint| truncate(checkpoint, file, |len| len / 2));
     }
 }
 
 #[test]
-fn text_that_is_not_utf8() {
+fn text_files_that_are_not_utf8() {
     for file in ["config.json", INDEX, "chat_template.jinja"] {
         let error = error_after(|checkpoint| checkpoint.write(file, b"{\"a\": \"\xff\xfe\"}"));
         assert!(matches!(error.code(), ErrorCode::Io | ErrorCode::Checkpoint), "{error}");
@@ -91,14 +91,14 @@ fn text_that_is_not_utf8() {
 }
 
 #[test]
-fn unknown_architecture() {
+fn an_unknown_architecture() {
     fails(ErrorCode::Checkpoint, &["config.json", "LlamaForCausalLM"], |checkpoint| {
         checkpoint.edit("config.json", |config| config["architectures"] = json!(["LlamaForCausalLM"]));
     });
 }
 
 #[test]
-fn values_that_do_not_fit_are_named() {
+fn errors_name_the_invalid_value() {
     for (pointer, value, named) in [
         ("/hidden_size", json!("wide"), "config.json"),
         ("/hidden_size", json!(-1), "config.json"),
@@ -122,10 +122,10 @@ fn values_that_do_not_fit_are_named() {
     });
 }
 
-// ---- the weights' files
+// ---- the weight files
 
 #[test]
-fn no_weights() {
+fn missing_weights() {
     fails(ErrorCode::Checkpoint, &["model.safetensors"], |checkpoint| {
         SHARDS.into_iter().chain([INDEX]).for_each(|file| checkpoint.remove(file));
     });
@@ -144,14 +144,14 @@ fn a_truncated_shard() {
     let lengths: [Keep; 6] = [|len| len - 1, |len| len / 2, |_| 1000, |_| 8, |_| 3, |_| 0];
     for keep in lengths {
         let shard = SHARDS[1];
-        let error = error_after(|checkpoint| cut(checkpoint, shard, keep));
+        let error = error_after(|checkpoint| truncate(checkpoint, shard, keep));
         assert_eq!(error.code(), ErrorCode::Checkpoint, "{error}");
         assert!(error.to_string().contains(shard), "{error}");
     }
 }
 
 #[test]
-fn a_shard_that_is_something_else() {
+fn a_shard_that_is_no_safetensors_file() {
     let shard = SHARDS[0];
     let contents = [
         b"<html>404 Not Found</html>".to_vec(),
@@ -168,20 +168,20 @@ fn a_shard_that_is_something_else() {
 }
 
 #[test]
-fn an_index_that_names_what_is_not_there() {
-    let place = |checkpoint: &CheckpointCopy, tensor: &str, file: &str| {
+fn an_index_that_names_missing_files_or_tensors() {
+    let assign = |checkpoint: &CheckpointCopy, tensor: &str, file: &str| {
         checkpoint.edit(INDEX, |index| index["weight_map"][tensor] = json!(file));
     };
     fails(ErrorCode::Checkpoint, &["model-00003-of-00003.safetensors", "missing"], |checkpoint| {
-        place(checkpoint, "lm_head.weight", "model-00003-of-00003.safetensors");
+        assign(checkpoint, "lm_head.weight", "model-00003-of-00003.safetensors");
     });
     fails(ErrorCode::Checkpoint, &["no.such.tensor", SHARDS[0]], |checkpoint| {
-        place(checkpoint, "no.such.tensor", SHARDS[0]);
+        assign(checkpoint, "no.such.tensor", SHARDS[0]);
     });
     let elsewhere = CheckpointCopy::new();
     let absolute = elsewhere.file(SHARDS[0]).display().to_string();
     for file in ["../model.safetensors", "sub/model.safetensors", "..", "", &absolute] {
-        fails(ErrorCode::Checkpoint, &[INDEX, file], |checkpoint| place(checkpoint, "lm_head.weight", file));
+        fails(ErrorCode::Checkpoint, &[INDEX, file], |checkpoint| assign(checkpoint, "lm_head.weight", file));
     }
     fails(ErrorCode::Tensor, &["missing"], |checkpoint| {
         checkpoint.edit(INDEX, |index| index["weight_map"] = json!({}));
@@ -213,7 +213,7 @@ fn a_tensor_of_another_shape() {
     for change in shapes {
         fails(ErrorCode::Tensor, &[TENSOR, "shape", "[96, 96]"], |checkpoint| checkpoint.edit_tensor(TENSOR, change));
     }
-    // The configuration may be at fault as well.
+    // The defect may be in the configuration instead.
     fails(ErrorCode::Tensor, &["lm_head.weight", "shape"], |checkpoint| {
         checkpoint.edit("config.json", |config| config["vocab_size"] = json!(1024));
     });
@@ -231,10 +231,10 @@ fn a_tensor_of_another_type() {
     }
 }
 
-// ---- text
+// ---- tokenizer and chat template
 
 #[test]
-fn no_tokenizer() {
+fn a_missing_tokenizer() {
     fails(ErrorCode::Checkpoint, &["tokenizer.json"], |checkpoint| checkpoint.remove("tokenizer.json"));
 }
 
@@ -251,7 +251,7 @@ fn a_tokenizer_of_another_model() {
 }
 
 #[test]
-fn no_chat_template() {
+fn a_missing_or_broken_chat_template() {
     fails(ErrorCode::Checkpoint, &["chat_template"], |checkpoint| {
         checkpoint.remove("chat_template.jinja");
         checkpoint.remove("tokenizer_config.json");

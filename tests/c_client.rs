@@ -1,5 +1,5 @@
-//! libmimo_vl from C: clients that use all of the header, rightly and wrongly, under the strictest warnings and the
-//! sanitizers; `examples/c/ask.c`; and the symbols that the library shows to the world.
+//! libmimo_vl from C and C++: clients of every function under strict warnings and the sanitizers, `examples/c/ask.c`,
+//! and the exported symbols.
 #![allow(clippy::unwrap_used)]
 
 use std::env::{consts, current_exe, var_os};
@@ -8,23 +8,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use mimo_vl_core::{GenerateOptions, Image, LoadOptions, Model, Prompt, Thinking};
-use mimo_vl_tests::source::{read, root};
+use mimo_vl_tests::fixtures::source::{read, root};
 
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror", "-pedantic", "-g"];
 const SANITIZED: &[&str] = &["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 
-/// What a program with libmimo_vl.a needs of the system.
-const STATIC_NEEDS: &[&str] = &["-lpthread", "-ldl", "-lm", "-lgcc_s", "-lrt", "-lutil"];
+/// System libraries that a program with libmimo_vl.a needs.
+const STATIC_LIBRARIES: &[&str] = &["-lpthread", "-ldl", "-lm", "-lgcc_s", "-lrt", "-lutil"];
 
 fn checkpoint() -> PathBuf {
     root().join("tests/data/tiny")
 }
 
-fn picture() -> PathBuf {
+fn image() -> PathBuf {
     root().join("tests/data/tiny/cases/two-images-turns/a.png")
 }
 
-/// The folder with the libraries: cargo puts those that a test depends on beside the test.
+/// The folder of the libraries: cargo puts those that a test depends on beside the test.
 fn libraries() -> PathBuf {
     let folder = current_exe().unwrap().parent().unwrap().to_path_buf();
     let library = folder.join(shared_library());
@@ -36,9 +36,9 @@ fn shared_library() -> String {
     format!("{}mimo_vl{}", consts::DLL_PREFIX, consts::DLL_SUFFIX)
 }
 
-/// Run a tool of the system, and explain what to do when it is missing.
+/// Runs a tool of the system. Panics with advice if it is missing.
 fn run(tool: &str, command: &mut Command) -> Output {
-    // Cargo's search path may hold a library that an earlier build left; it would go before the one linked to.
+    // Cargo's search path may have a library of an earlier build, which would take precedence over the linked one.
     match command.env_remove("LD_LIBRARY_PATH").output() {
         Ok(output) => output,
         Err(error) => panic!("{tool} cannot be run ({error}): install a C compiler, as gcc or clang, with its tools"),
@@ -49,7 +49,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Compile and link one source file; warnings are errors.
+/// Compiles and links one source file; warnings are errors.
 fn compile(language: &str, source: &Path, program: &Path, options: &[&str], link: &[OsString]) {
     let (default, variable) = if language.starts_with("c++") { ("c++", "CXX") } else { ("cc", "CC") };
     let compiler = var_os(variable).unwrap_or_else(|| default.into());
@@ -59,29 +59,29 @@ fn compile(language: &str, source: &Path, program: &Path, options: &[&str], link
     assert!(output.status.success(), "{command:?}\n{}", text(&output.stderr));
 }
 
-fn shared() -> Vec<OsString> {
+fn link_shared() -> Vec<OsString> {
     let folder = libraries();
     let mut path = OsString::from("-Wl,-rpath,");
     path.push(&folder);
     vec!["-L".into(), folder.into(), "-lmimo_vl".into(), path, "-lpthread".into(), "-lm".into()]
 }
 
-fn linked_in() -> Vec<OsString> {
+fn link_static() -> Vec<OsString> {
     let library = libraries().join("libmimo_vl.a");
     assert!(library.is_file(), "{} is missing: cargo should have built it for this test", library.display());
-    std::iter::once(library.into()).chain(STATIC_NEEDS.iter().map(OsString::from)).collect()
+    std::iter::once(library.into()).chain(STATIC_LIBRARIES.iter().map(OsString::from)).collect()
 }
 
-/// What the core says to the question that the client puts.
+/// The answer of the core to the clients' prompt.
 fn expected_answer() -> String {
     let model = Model::load(checkpoint(), &LoadOptions::new()).unwrap();
-    let image = Image::open(picture()).unwrap();
+    let image = Image::open(image()).unwrap();
     let prompt = Prompt::user().image(image).text("What is in the picture?").thinking(Thinking::Off);
     model.session().ask(&prompt, &GenerateOptions::new().max_tokens(12)).unwrap().text
 }
 
-/// A checkpoint that lacks the tensors of a layer.
-fn broken() -> tempfile::TempDir {
+/// A checkpoint whose config has one layer more than its weights.
+fn broken_checkpoint() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(checkpoint()).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
         std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
@@ -95,13 +95,13 @@ fn broken() -> tempfile::TempDir {
     folder
 }
 
-/// All clients, built and linked as `options` and `link` say, find everything as the header says.
-fn clients_pass(options: &[&str], link: &[OsString]) {
+/// Builds and runs all clients; each exits with status 0 if every function behaves as documented.
+fn run_clients(options: &[&str], link: &[OsString]) {
     let folder = tempfile::tempdir().unwrap();
-    let (answer, broken) = (expected_answer() + "\n", broken());
+    let (answer, broken) = (expected_answer() + "\n", broken_checkpoint());
     let clients = [
         ("c11", "c/client.c", answer.as_str()),
-        ("c11", "c/refusals.c", ""),
+        ("c11", "c/errors.c", ""),
         ("c11", "c/documents.c", ""),
         ("c11", "c/grounding.c", ""),
         ("c11", "c/sessions.c", ""),
@@ -112,7 +112,7 @@ fn clients_pass(options: &[&str], link: &[OsString]) {
         let program = folder.path().join(name.replace('/', "-"));
         compile(language, &root().join("tests").join(name), &program, options, link);
         let mut command = Command::new(&program);
-        command.arg(checkpoint()).arg(picture()).arg(broken.path()).env("HF_HUB_OFFLINE", "1");
+        command.arg(checkpoint()).arg(image()).arg(broken.path()).env("HF_HUB_OFFLINE", "1");
         if cfg!(feature = "hub") {
             command.arg("hub");
         }
@@ -124,39 +124,39 @@ fn clients_pass(options: &[&str], link: &[OsString]) {
 }
 
 #[test]
-fn clients_with_the_shared_library() {
-    clients_pass(&["-O2"], &shared());
+fn clients_pass_with_the_shared_library() {
+    run_clients(&["-O2"], &link_shared());
 }
 
 #[test]
-fn clients_under_the_sanitizers() {
-    clients_pass(SANITIZED, &shared());
+fn clients_pass_under_the_sanitizers() {
+    run_clients(SANITIZED, &link_shared());
 }
 
 #[test]
-fn clients_with_the_static_library_under_the_sanitizers() {
-    clients_pass(SANITIZED, &linked_in());
+fn clients_pass_with_the_static_library_under_the_sanitizers() {
+    run_clients(SANITIZED, &link_static());
 }
 
 #[test]
-fn header_is_cpp_too() {
+fn the_header_compiles_as_cpp() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("version.cpp");
     let body = "#include \"mimo_vl.h\"\nint main() { return mimo_vl_abi_version() == MIMO_VL_ABI_VERSION ? 0 : 1; }\n";
     std::fs::write(&source, body).unwrap();
     let program = folder.path().join("version");
-    compile("c++17", &source, &program, &[], &shared());
+    compile("c++17", &source, &program, &[], &link_shared());
     assert!(run("version", &mut Command::new(&program)).status.success());
 }
 
 #[test]
-fn ask_in_c_answers_as_the_core_does_and_fails_in_one_line() {
+fn ask_in_c_answers_as_the_core_and_fails_with_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("ask");
-    compile("c11", &root().join("examples/c/ask.c"), &program, SANITIZED, &shared());
+    compile("c11", &root().join("examples/c/ask.c"), &program, SANITIZED, &link_shared());
     let model = checkpoint();
     let model = model.to_str().unwrap();
-    let image = picture();
+    let image = image();
     let image = image.to_str().unwrap();
     let command = |arguments: &[&str]| {
         let mut command = Command::new(&program);
@@ -164,40 +164,40 @@ fn ask_in_c_answers_as_the_core_does_and_fails_in_one_line() {
         command
     };
 
-    let question = "What is in the picture?";
-    let answered = run("ask", &mut command(&[image, question, "--model", model, "--no-think", "--max-tokens", "12"]));
+    let prompt = "What is in the picture?";
+    let answered = run("ask", &mut command(&[image, prompt, "--model", model, "--no-think", "--max-tokens", "12"]));
     assert!(answered.status.success(), "{}", text(&answered.stderr));
     assert_eq!(text(&answered.stdout), expected_answer() + "\n");
 
     let wrong: [(&[&str], i32, &str); 6] = [
-        (&["no/such.png", question, "--model", model], 1, "no/such.png"),
-        (&["tests/c/client.c", question, "--model", model], 1, "tests/c/client.c"),
-        (&[image, question, "--model", "no/such/folder"], 1, "no/such/folder"),
-        (&[image, question, "--model", model, "--device", "abacus"], 1, "abacus"),
-        (&[image, question, "--model", model, "--max-tokens", "-3"], 2, "--max-tokens"),
+        (&["no/such.png", prompt, "--model", model], 1, "no/such.png"),
+        (&["tests/c/client.c", prompt, "--model", model], 1, "tests/c/client.c"),
+        (&[image, prompt, "--model", "no/such/folder"], 1, "no/such/folder"),
+        (&[image, prompt, "--model", model, "--device", "abacus"], 1, "abacus"),
+        (&[image, prompt, "--model", model, "--max-tokens", "-3"], 2, "--max-tokens"),
         (&[], 2, "usage"),
     ];
     for (arguments, status, word) in wrong {
-        // A program that ends at its first error leaves its memory to the system.
+        // The program exits at its first error and leaves its memory to the system.
         let output = run("ask", command(arguments).env("ASAN_OPTIONS", "detect_leaks=0"));
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
-        assert!(said.contains(word) && (status == 2 || said.lines().count() == 1), "{arguments:?}: {said}");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(word) && (status == 2 || stderr.lines().count() == 1), "{arguments:?}: {stderr}");
         assert_eq!(text(&output.stdout), "");
     }
 }
 
 #[test]
-fn exported_symbols_are_those_of_the_header() {
+fn the_library_exports_the_functions_of_the_header_only() {
     let output = run("nm", Command::new("nm").args(["-D", "--defined-only"]).arg(libraries().join(shared_library())));
     assert!(output.status.success(), "{}", text(&output.stderr));
     let listing = text(&output.stdout);
     let symbols: Vec<&str> = listing.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     let foreign: Vec<_> = symbols.iter().filter(|name| !name.starts_with("mimo_vl_")).collect();
-    assert!(foreign.is_empty(), "exported beside the interface: {foreign:?}");
+    assert!(foreign.is_empty(), "exported, and not of the interface: {foreign:?}");
     let header = read("include/mimo_vl.h");
     for symbol in &symbols {
-        assert!(header.contains(&format!("{symbol}(")), "{symbol} is exported, and not in the header");
+        assert!(header.contains(&format!("{symbol}(")), "{symbol} is exported, but not in the header");
     }
     assert!(symbols.len() > 40, "only {symbols:?} are exported");
 }

@@ -9,22 +9,22 @@ use mimo_vl_core::{
     Batch, BatchOptions, CallOptions, CancelToken, Error, ErrorCode, Event, GenerateOptions, Image, LoadOptions, Model,
     Prompt, Session, StopReason,
 };
-use mimo_vl_tests::fixture::{checkpoint, drawn, messages, model, picture, short, text_of};
+use mimo_vl_tests::fixtures::tiny_model::{checkpoint, messages, model, noise_image, sampled, short, text_of};
 
 /// Sends a second prompt with `interrupt`, which must fail or break off, and checks that nothing of it is left.
 fn check_rollback(interrupt: impl Fn(&mut Session, &Prompt)) {
-    let first = Prompt::user().image(picture(1, 100, 80)).text("What is it?");
-    let second = Prompt::user().image(picture(2, 84, 140)).text("And this?");
+    let first = Prompt::user().image(noise_image(1, 100, 80)).text("What is it?");
+    let second = Prompt::user().image(noise_image(2, 84, 140)).text("And this?");
     let mut clean = model().session();
     clean.ask(&first, &short()).unwrap();
-    let expected = clean.ask(&second, &drawn(5)).unwrap();
+    let expected = clean.ask(&second, &sampled(5)).unwrap();
 
     let mut session = model().session();
     session.ask(&first, &short()).unwrap();
     interrupt(&mut session, &second);
     assert_eq!(session.messages().len(), 2);
     assert!(session.cached_tokens() < expected.prompt_tokens, "tokens of the dropped prompt are still cached");
-    let answer = session.ask(&second, &drawn(5)).unwrap();
+    let answer = session.ask(&second, &sampled(5)).unwrap();
     assert_eq!(answer.ids, expected.ids);
     assert_eq!(messages(&session).len(), 4);
 }
@@ -164,7 +164,7 @@ fn stop_keeps_the_message() {
 fn opening_an_image_is_cancelled_and_timed_out() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
-    std::fs::write(&path, picture(1, 4000, 4000).to_png().unwrap()).unwrap();
+    std::fs::write(&path, noise_image(1, 4000, 4000).to_png().unwrap()).unwrap();
     let image = Image::open_with(&path, &CallOptions::new()).unwrap();
     assert_eq!(image.pixels(), Image::open(&path).unwrap().pixels());
     let timed = Image::open_with(&path, &CallOptions::new().timeout(Duration::from_millis(2)));

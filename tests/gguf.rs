@@ -1,17 +1,18 @@
-//! GGUF files that PyPI's `gguf` wrote: `tests/data/gguf/make.py`.
+//! GGUF files written by the Python package `gguf`: `tests/data/gguf/make.py`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use mimo_vl_core::expert::{
-    Checkpoint, CheckpointFiles, Codebook, Kernels, PreprocessConfig, TensorSource, Tokenizer, WithBackend, dispatch,
+    Checkpoint, CheckpointFiles, Codebook, Kernels, PreprocessConfig, TensorId, TensorSource, Tokenizer, WithBackend,
+    dispatch,
 };
 use mimo_vl_core::{
     Error, GenerateOptions, Image, LoadOptions, Model, ModelConfig, Prompt, Result, Thinking, WeightFormat,
 };
 use mimo_vl_examples::parity::relative_error;
-use mimo_vl_tests::checkpoints::CheckpointCopy;
+use mimo_vl_tests::fixtures::checkpoints::CheckpointCopy;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize_to_file};
 use serde::Deserialize;
@@ -34,13 +35,17 @@ fn expected() -> BTreeMap<String, Expected> {
     serde_json::from_slice(&fs::read(data().join("expected.json")).unwrap()).unwrap()
 }
 
-/// 64-bit FNV-1a over the values' words.
+/// The 64-bit FNV-1a hash of the values' words.
 fn fnv(values: &[f32]) -> String {
     let mix = |state: u64, value: &f32| (state ^ u64::from(value.to_bits())).wrapping_mul(0x0000_0100_0000_01b3);
     format!("{:016x}", values.iter().fold(0xcbf2_9ce4_8422_2325, mix))
 }
 
-/// All tensors as f32.
+fn id(name: &str) -> TensorId {
+    TensorId::parse(name).unwrap_or_else(|| panic!("{name} is no tensor of the model"))
+}
+
+/// Reads all tensors as f32.
 struct AllValues;
 
 impl WithBackend for AllValues {
@@ -50,10 +55,11 @@ impl WithBackend for AllValues {
         let checkpoint = Checkpoint::open_gguf(data())?.unwrap();
         let source = checkpoint.source::<B>(WeightFormat::F32, &device);
         let read = |(name, Expected { shape, .. }): (String, Expected)| {
+            let id = id(&name);
             let data = match *shape.as_slice() {
-                [a] => source.tensor(&name, [a])?.into_data(),
-                [a, b] => source.tensor(&name, [a, b])?.into_data(),
-                [a, b, c, d, e] => source.tensor(&name, [a, b, c, d, e])?.into_data(),
+                [a] => source.tensor(id, [a])?.into_data(),
+                [a, b] => source.tensor(id, [a, b])?.into_data(),
+                [a, b, c, d, e] => source.tensor(id, [a, b, c, d, e])?.into_data(),
                 _ => panic!("{name}: {shape:?}"),
             };
             Ok((name, data.into_vec::<f32>().unwrap()))
@@ -66,8 +72,8 @@ fn all_values() -> BTreeMap<String, Vec<f32>> {
     dispatch("cpu", AllValues).unwrap()
 }
 
-/// The same weights as f32 in the hub's layout.
-fn in_hub_layout() -> TempDir {
+/// A safetensors checkpoint with the same weights as f32.
+fn safetensors_checkpoint() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "tokenizer.json", "chat_template.jinja"] {
         fs::copy(data().join("hub").join(file), folder.path().join(file)).unwrap();
@@ -84,7 +90,7 @@ fn in_hub_layout() -> TempDir {
     folder
 }
 
-/// A copy of the two files that may be changed.
+/// A copy of the two files, to be changed.
 fn copy() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in [LANGUAGE, VISION] {
@@ -99,7 +105,7 @@ fn prompt() -> Prompt {
     Prompt::user().image(image).text("What is it?").thinking(Thinking::Off)
 }
 
-/// The features of a picture, and the logits of a few tokens after it.
+/// The features of an image, and the logits of some tokens.
 fn outputs(model: &Model) -> (Vec<f32>, Vec<f32>) {
     use mimo_vl_core::expert::PrefillInput;
     let image = Image::from_rgb(112, 140, 112 * 3, &[77; 112 * 140 * 3]).unwrap();
@@ -108,8 +114,8 @@ fn outputs(model: &Model) -> (Vec<f32>, Vec<f32>) {
     let features = model.engine().encode(&patches, &cancel).unwrap().values;
     let ids: Vec<u32> = (0..40).map(|index| index * 11 % 480).collect();
     let positions: Vec<[u32; 3]> = (0..40).map(|position| [position; 3]).collect();
-    let segment = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-    let logits = model.engine().sequence().prefill(&segment, 64, true, &cancel).unwrap();
+    let input = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
+    let logits = model.engine().sequence().prefill(&input, 64, true, &cancel).unwrap();
     (features, logits)
 }
 
@@ -118,7 +124,7 @@ fn with(weights: WeightFormat) -> LoadOptions {
 }
 
 #[test]
-fn weights_are_those_that_gguf_dequantises() {
+fn dequantized_weights_equal_those_of_the_gguf_package() {
     let (values, expected) = (all_values(), expected());
     assert!(expected.len() > 50);
     for (name, Expected { fnv: hash, .. }) in &expected {
@@ -127,12 +133,12 @@ fn weights_are_those_that_gguf_dequantises() {
 }
 
 #[test]
-fn configuration_and_tokenizer_are_those_of_the_hub() {
+fn config_and_tokenizer_equal_those_of_the_hub() {
     let checkpoint = Checkpoint::open_gguf(data()).unwrap().unwrap();
-    let texts = CheckpointFiles::new(checkpoint.directory(), checkpoint.texts().to_vec());
-    assert_eq!(ModelConfig::load(texts.clone()).unwrap(), ModelConfig::load(data().join("hub")).unwrap());
-    assert_eq!(PreprocessConfig::load(texts.clone()).unwrap(), PreprocessConfig::default());
-    let (own, hub) = (Tokenizer::load(texts).unwrap(), Tokenizer::load(data().join("hub")).unwrap());
+    let files = CheckpointFiles::new(checkpoint.directory(), checkpoint.metadata_files().to_vec());
+    assert_eq!(ModelConfig::load(files.clone()).unwrap(), ModelConfig::load(data().join("hub")).unwrap());
+    assert_eq!(PreprocessConfig::load(files.clone()).unwrap(), PreprocessConfig::default());
+    let (own, hub) = (Tokenizer::load(files).unwrap(), Tokenizer::load(data().join("hub")).unwrap());
     for text in [
         "How many circles are there, and where?",
         "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Hi<|im_end|>\n",
@@ -147,23 +153,23 @@ fn configuration_and_tokenizer_are_those_of_the_hub() {
 }
 
 #[test]
-fn outputs_are_those_of_the_same_weights_in_safetensors() {
-    let hub = in_hub_layout();
-    let whole = Model::load(hub.path(), &LoadOptions::new()).unwrap();
-    let (features, logits) = outputs(&whole);
-    let given = outputs(&Model::load(data(), &with(WeightFormat::F32)).unwrap());
-    assert_eq!(given, (features.clone(), logits.clone()), "the same f32 weights");
+fn outputs_equal_those_of_the_same_weights_in_safetensors() {
+    let hub = safetensors_checkpoint();
+    let reference = Model::load(hub.path(), &LoadOptions::new()).unwrap();
+    let (features, logits) = outputs(&reference);
+    let from_gguf = outputs(&Model::load(data(), &with(WeightFormat::F32)).unwrap());
+    assert_eq!(from_gguf, (features.clone(), logits.clone()), "the same f32 weights");
     for (weights, bar) in [(WeightFormat::Native, 0.03), (WeightFormat::Int8, 0.03), (WeightFormat::Int4, 0.3)] {
-        let given = outputs(&Model::load(data(), &with(weights)).unwrap());
-        let errors = (relative_error(&given.0, &features), relative_error(&given.1, &logits));
+        let from_gguf = outputs(&Model::load(data(), &with(weights)).unwrap());
+        let errors = (relative_error(&from_gguf.0, &features), relative_error(&from_gguf.1, &logits));
         assert!(errors.0 < 0.03 && errors.1 < bar, "{weights:?}: {errors:?}");
-        assert!(errors.1 > 1e-5, "{weights:?} has rounded something: {errors:?}");
+        assert!(errors.1 > 1e-5, "{weights:?} quantizes something: {errors:?}");
     }
     let ask = |model: &Model| model.session().ask(&prompt(), &GenerateOptions::new().max_tokens(6)).unwrap().text;
-    assert_eq!(ask(&Model::load(data().join(LANGUAGE), &with(WeightFormat::F32)).unwrap()), ask(&whole));
+    assert_eq!(ask(&Model::load(data().join(LANGUAGE), &with(WeightFormat::F32)).unwrap()), ask(&reference));
 }
 
-/// How some products are quantized: their formats, and whether they are exactly the stored weights.
+/// Codebooks of some products, and true where their weights are exactly the stored ones; `None` for dense ones.
 struct Products(WeightFormat);
 
 impl WithBackend for Products {
@@ -173,7 +179,8 @@ impl WithBackend for Products {
         let checkpoint = Checkpoint::open_gguf(data())?.unwrap();
         let (source, values) = (checkpoint.source::<B>(self.0, &device), all_values());
         let product = |names: &[&str]| {
-            let parts: Vec<(&str, usize)> = names.iter().map(|name| (*name, expected()[*name].shape[0])).collect();
+            let parts: Vec<(TensorId, usize)> =
+                names.iter().map(|name| (id(name), expected()[*name].shape[0])).collect();
             let width = expected()[names[0]].shape[1];
             let quantized = source.quantized(&parts, width)?;
             Ok(quantized.map(|quantized| {
@@ -198,7 +205,7 @@ impl WithBackend for Products {
 }
 
 #[test]
-fn blocks_stay_as_they_are_where_a_format_has_them() {
+fn blocks_keep_their_weights_where_a_format_has_the_same() {
     use Codebook::{Linear4, Linear8, Normal4};
     let products = |weights| dispatch("cpu", Products(weights)).unwrap();
     let four = Some((Linear4, true));
@@ -206,21 +213,21 @@ fn blocks_stay_as_they_are_where_a_format_has_them() {
     // Q4_0, Q8_0, Q4_K with Q6_K, BF16, F16 with Q4_0, Q8_0.
     assert_eq!(products(WeightFormat::Native), [four, eight(true), eight(false), None, None, eight(true)]);
     assert_eq!(products(WeightFormat::Int8), [four, eight(true), eight(false), eight(false), None, eight(true)]);
-    let rounded = Some((Normal4, false));
-    assert_eq!(products(WeightFormat::Int4), [four, rounded, rounded, rounded, None, eight(true)]);
+    let anew = Some((Normal4, false));
+    assert_eq!(products(WeightFormat::Int4), [four, anew, anew, anew, None, eight(true)]);
     assert_eq!(products(WeightFormat::F32), [None; 6]);
 }
 
 #[cfg(feature = "ndarray")]
 #[test]
-fn the_plain_backend_reads_them_too() {
+fn the_portable_backend_gives_the_same_logits() {
     let expected = outputs(&Model::load(data(), &with(WeightFormat::F32)).unwrap());
-    let given = outputs(&Model::load(data(), &LoadOptions::new().device("ndarray")).unwrap());
-    assert!(relative_error(&given.1, &expected.1) < 0.03);
+    let portable = outputs(&Model::load(data(), &LoadOptions::new().device("ndarray")).unwrap());
+    assert!(relative_error(&portable.1, &expected.1) < 0.03);
 }
 
 #[test]
-fn files_beside_them_go_before_what_they_hold() {
+fn config_files_in_the_folder_take_precedence_over_metadata() {
     let folder = copy();
     let mut config: serde_json::Value =
         serde_json::from_slice(&fs::read(data().join("hub/config.json")).unwrap()).unwrap();
@@ -229,44 +236,44 @@ fn files_beside_them_go_before_what_they_hold() {
     assert_eq!(Model::load(folder.path(), &LoadOptions::new()).unwrap().max_context(), 99);
 }
 
-fn refusal(path: &Path) -> Error {
-    Model::load(path, &LoadOptions::new()).expect_err("must be refused")
+fn load_error(path: &Path) -> Error {
+    Model::load(path, &LoadOptions::new()).expect_err("loading must fail")
 }
 
 #[test]
-fn a_bare_name_is_a_file_of_the_current_folder() {
+fn a_bare_file_name_is_in_the_current_folder() {
     std::env::set_current_dir(data()).unwrap();
     Model::load(LANGUAGE, &LoadOptions::new()).unwrap();
 }
 
 #[test]
-fn both_files_are_needed_once() {
+fn exactly_one_file_of_each_kind_is_required() {
     let folder = copy();
     fs::copy(data().join(LANGUAGE), folder.path().join("other.gguf")).unwrap();
-    let error = refusal(folder.path()).to_string();
+    let error = load_error(folder.path()).to_string();
     assert!(error.contains("2 GGUF files of a language model"), "{error}");
     Model::load(folder.path().join("other.gguf"), &LoadOptions::new()).unwrap();
     fs::remove_file(folder.path().join(VISION)).unwrap();
-    let error = refusal(&folder.path().join(LANGUAGE)).to_string();
+    let error = load_error(&folder.path().join(LANGUAGE)).to_string();
     assert!(error.contains("mmproj"), "{error}");
     let part = folder.path().join("model-00001-of-00002.gguf");
     fs::copy(data().join(LANGUAGE), &part).unwrap();
-    let error = refusal(&part).to_string();
+    let error = load_error(&part).to_string();
     assert!(error.contains("several parts"), "{error}");
-    let missing = refusal(&folder.path().join("missing.gguf"));
+    let missing = load_error(&folder.path().join("missing.gguf"));
     assert!(matches!(missing, Error::Io { .. }), "{missing:?}");
 }
 
 #[test]
-fn broken_files_are_refused() {
+fn truncated_and_broken_files_are_refused() {
     for file in [LANGUAGE, VISION] {
         let folder = copy();
         let path = folder.path().join(file);
-        let whole = fs::read(&path).unwrap();
-        let lengths = [0, 3, 7, 20, 40, 300, 3000, whole.len() / 2, whole.len() - 40];
+        let bytes = fs::read(&path).unwrap();
+        let lengths = [0, 3, 7, 20, 40, 300, 3000, bytes.len() / 2, bytes.len() - 40];
         for length in lengths {
-            fs::write(&path, &whole[..length]).unwrap();
-            let error = refusal(folder.path());
+            fs::write(&path, &bytes[..length]).unwrap();
+            let error = load_error(folder.path());
             assert!(
                 matches!(&error, Error::Checkpoint { path: named, .. } if *named == path),
                 "{file} {length}: {error:?}"
@@ -276,28 +283,28 @@ fn broken_files_are_refused() {
         for (at, byte, expected) in
             [(0, b'X', "start with GGUF"), (4, 9, "version 9"), (15, 255, "broken"), (23, 255, "broken")]
         {
-            let mut changed = whole.clone();
+            let mut changed = bytes.clone();
             changed[at] = byte;
             fs::write(&path, changed).unwrap();
-            let error = refusal(folder.path());
+            let error = load_error(folder.path());
             assert!(matches!(&error, Error::Checkpoint { path: named, .. } if *named == path), "{error:?}");
             assert!(error.to_string().contains(expected), "{error}");
         }
     }
 }
 
-/// Write `new` over a file, `skip` bytes behind the start of the only occurrence of `key`.
+/// Overwrites a file with `new`, `skip` bytes after the start of the only occurrence of `key`.
 fn overwrite(path: &Path, key: &[u8], skip: usize, new: &[u8]) {
     let mut bytes = fs::read(path).unwrap();
-    let places: Vec<usize> = (0..bytes.len() - key.len()).filter(|&at| bytes[at..].starts_with(key)).collect();
-    assert_eq!(places.len(), 1, "{:?}", String::from_utf8_lossy(key));
-    let at = places[0] + skip;
+    let found: Vec<usize> = (0..bytes.len() - key.len()).filter(|&at| bytes[at..].starts_with(key)).collect();
+    assert_eq!(found.len(), 1, "{:?}", String::from_utf8_lossy(key));
+    let at = found[0] + skip;
     bytes[at..at + new.len()].copy_from_slice(new);
     fs::write(path, bytes).unwrap();
 }
 
 #[test]
-fn what_is_not_supported_is_named() {
+fn errors_name_the_unsupported_part() {
     let folder = copy();
     let path = folder.path().join(LANGUAGE);
     // The type comes after the name, the number of dimensions and two dimensions.
@@ -308,7 +315,7 @@ fn what_is_not_supported_is_named() {
     for (kind, expected) in [(6_u32, "Q5_0"), (99, "unknown (99)")] {
         fs::copy(data().join(LANGUAGE), &path).unwrap();
         overwrite(&path, &typed(8), name.len(), &kind.to_le_bytes());
-        match refusal(folder.path()) {
+        match load_error(folder.path()) {
             Error::Tensor { name, reason } => {
                 assert_eq!(name, "blk.0.attn_output.weight");
                 assert!(reason.contains(expected) && reason.contains("Q4_K and Q6_K"), "{reason}");
@@ -328,7 +335,7 @@ fn what_is_not_supported_is_named() {
         let folder = copy();
         let path = folder.path().join(file);
         if old.starts_with(b"qwen2vl") {
-            // The architecture's own entry is the first one.
+            // The entry of the architecture is the first occurrence.
             let mut bytes = fs::read(&path).unwrap();
             let at = (0..bytes.len()).find(|&at| bytes[at..].starts_with(b"qwen2vl")).unwrap();
             bytes[at..at + 7].copy_from_slice(&new[..7]);
@@ -336,15 +343,15 @@ fn what_is_not_supported_is_named() {
         } else {
             overwrite(&path, old, 0, new);
         }
-        let error = refusal(folder.path());
+        let error = load_error(folder.path());
         assert!(matches!(error, Error::Checkpoint { .. } | Error::Tensor { .. }), "{error:?}");
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
 
 #[test]
-fn sizes_that_no_model_has_are_refused() {
-    // Dimensions come from the innermost on, behind their number.
+fn impossible_sizes_are_refused() {
+    // Dimensions come after their number, from the innermost to the outermost.
     let patches = [b"v.patch_embd.weight".as_slice(), &4_u32.to_le_bytes()].concat();
     let dimensions = |sizes: &[u64]| sizes.iter().flat_map(|size| size.to_le_bytes()).collect::<Vec<u8>>();
     let bias = [b"v.blk.1.attn_q.bias".as_slice(), &1_u32.to_le_bytes(), &64_u64.to_le_bytes()].concat();
@@ -359,14 +366,14 @@ fn sizes_that_no_model_has_are_refused() {
     for (key, new, expected) in cases {
         let folder = copy();
         overwrite(&folder.path().join(VISION), key, key.len(), &new);
-        let error = refusal(folder.path());
+        let error = load_error(folder.path());
         assert!(matches!(error, Error::Checkpoint { .. } | Error::Tensor { .. }), "{error:?}");
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
 
 #[test]
-fn a_folder_with_the_hub_s_weights_is_read_as_such() {
+fn safetensors_take_precedence_over_gguf_files() {
     let checkpoint = CheckpointCopy::new();
     checkpoint.write("other.gguf", "not read");
     Model::load(checkpoint.path(), &LoadOptions::new()).unwrap();

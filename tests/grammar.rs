@@ -1,12 +1,12 @@
-//! Answers that keep to a grammar, with a model that would say anything.
+//! Constrained answers, with a model that emits random tokens.
 
 use mimo_vl_core::gui::{Action, ActionKind, Task};
 use mimo_vl_core::{Answer, Error, GenerateOptions, Grammar, Prompt, StopReason, Thinking};
-use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
+use mimo_vl_tests::fixtures::scripted_engine::{ScriptedModel, grey_image, without_drafts};
 
-/// A model that says whatever comes into its head.
-fn chatter(seed: u64) -> GenerateOptions {
-    one_at_a_time().temperature(30.0).seed(seed)
+/// Options for almost uniformly random tokens.
+fn random_tokens(seed: u64) -> GenerateOptions {
+    without_drafts().temperature(30.0).seed(seed)
 }
 
 fn value(answer: &Answer) -> serde_json::Value {
@@ -14,15 +14,15 @@ fn value(answer: &Answer) -> serde_json::Value {
 }
 
 #[test]
-fn every_grammar_holds_whatever_the_model_says() {
-    let actor = Actor::new("nonsense");
+fn every_grammar_constrains_random_answers() {
+    let actor = ScriptedModel::new("nonsense");
     let schema = r#"{"type": "object", "properties": {"name": {"type": "string"}, "tags": {"type": "array", "items":
-        {"type": "string"}}, "price": {"type": "number", "minimum": 0, "maximum": 1000}, "kind": {"enum": ["a", "b"]}}, "required": ["name", "tags",
-        "price", "kind"], "additionalProperties": false}"#;
+        {"type": "string"}}, "price": {"type": "number", "minimum": 0, "maximum": 1000}, "kind": {"enum":
+        ["a", "b"]}}, "required": ["name", "tags", "price", "kind"], "additionalProperties": false}"#;
     for seed in 0..12 {
-        // Some limits leave room for little, others for much.
-        let generate = chatter(seed).max_tokens(60 + 40 * seed as usize);
-        let ask = |grammar| actor.ask(&generate.clone().grammar(grammar));
+        // From tight to generous token limits.
+        let options = random_tokens(seed).max_tokens(60 + 40 * seed as usize);
+        let ask = |grammar| actor.ask(&options.clone().grammar(grammar));
         let object = ask(Grammar::JsonSchema(schema.to_owned()));
         let json = value(&object);
         assert!(json["name"].is_string() && json["tags"].is_array() && json["price"].is_number(), "{json}");
@@ -43,10 +43,10 @@ fn every_grammar_holds_whatever_the_model_says() {
         }
         let action = ask(Grammar::Action);
         let action = Action::parse(&action.text).unwrap_or_else(|error| panic!("{error}: {}", action.text));
-        let kept = action.map(|[x, y]| [x.clamp(0.0, 280.0), y.clamp(0.0, 140.0)]);
-        assert_eq!(kept, action, "it lies in the picture");
-        let offered = Task::new("Pay").offer(&[ActionKind::Wait, ActionKind::LongPress]);
-        let action = Action::parse(&ask(offered.grammar()).text).unwrap();
+        let clamped = action.map(|[x, y]| [x.clamp(0.0, 280.0), y.clamp(0.0, 140.0)]);
+        assert_eq!(clamped, action, "its points are inside the image");
+        let task = Task::new("Pay").action_space(&[ActionKind::Wait, ActionKind::LongPress]);
+        let action = Action::parse(&ask(task.grammar()).text).unwrap();
         assert!(matches!(action, Action::Wait | Action::LongPress { .. }), "{action:?}");
         let choice = ask(Grammar::Choice(vec!["red".to_owned(), "dark \"blue\"\n".to_owned(), "绿".to_owned()]));
         assert!(["red", "dark \"blue\"\n", "绿"].contains(&choice.text.as_str()), "{:?}", choice.text);
@@ -58,90 +58,94 @@ fn every_grammar_holds_whatever_the_model_says() {
 }
 
 #[test]
-fn a_grammar_begins_after_the_thinking() {
-    let actor = Actor::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
+fn a_grammar_applies_after_the_thinking() {
+    let actor = ScriptedModel::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
     let grammar = || Grammar::JsonSchema(r#"{"enum": ["yes", "no"]}"#.to_owned());
-    let ask = |thinking, generate: GenerateOptions| {
+    let ask = |thinking, options: GenerateOptions| {
         let prompt = Prompt::user().image(picture(28, 28)).text("?").thinking(thinking);
-        actor.session().ask(&prompt, &generate.grammar(grammar())).unwrap()
+        actor.session().ask(&prompt, &options.grammar(grammar())).unwrap()
     };
-    let thought = ask(Thinking::Auto, one_at_a_time());
+    let thought = ask(Thinking::Auto, without_drafts());
     assert_eq!(thought.thinking.as_deref(), Some("\"a\" }"));
     assert!(["\"yes\"", "\"no\""].contains(&thought.text.as_str()) && thought.complete, "{thought:?}");
-    let direct = ask(Thinking::Off, one_at_a_time());
+    let direct = ask(Thinking::Off, without_drafts());
     assert_eq!(direct.thinking, None);
     assert!(["\"yes\"", "\"no\""].contains(&direct.text.as_str()), "{direct:?}");
-    // Thinking that would take all tokens ends in time.
-    actor.says(&format!("<think>\n{}", "and so on ".repeat(200)));
+    // Thinking is closed in time for an answer within the token limit.
+    actor.set_reply(&format!("<think>\n{}", "and so on ".repeat(200)));
     for max_tokens in [40, 60, 100] {
-        let answer = ask(Thinking::On, one_at_a_time().max_tokens(max_tokens));
+        let answer = ask(Thinking::On, without_drafts().max_tokens(max_tokens));
         assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()) && answer.complete, "{answer:?}");
         assert!(answer.thinking.is_some());
     }
-    // Thinking that ends without an answer gets one.
-    actor.says("<think>\nhm");
-    let answer = ask(Thinking::On, one_at_a_time());
+    // An answer follows even if the model would end after its thinking.
+    actor.set_reply("<think>\nhm");
+    let answer = ask(Thinking::On, without_drafts());
     assert_eq!(answer.thinking.as_deref(), Some("hm"));
-    let judged = ask(Thinking::On, one_at_a_time().logprobs(0));
-    assert_eq!(judged.ids, answer.ids);
+    let with_logprobs = ask(Thinking::On, without_drafts().logprobs(0));
+    assert_eq!(with_logprobs.ids, answer.ids);
     let ends = actor.model.tokenizer().encode("\n</think>\n\n").unwrap();
-    let at = judged.ids.windows(ends.len()).position(|ids| ids == ends).unwrap();
-    assert!(judged.logprobs[at].logprob < -40.0, "the model would have ended: {:?}", judged.logprobs[at]);
+    let at = with_logprobs.ids.windows(ends.len()).position(|ids| ids == ends).unwrap();
+    assert!(
+        with_logprobs.logprobs[at].logprob < -40.0,
+        "the model would have ended here: {:?}",
+        with_logprobs.logprobs[at]
+    );
     assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()), "{answer:?}");
     for seed in 0..8 {
-        let answer = ask(Thinking::Auto, chatter(seed).max_tokens(80));
+        let answer = ask(Thinking::Auto, random_tokens(seed).max_tokens(80));
         assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()), "{answer:?}");
     }
 }
 
 #[test]
-fn an_end_fits_into_few_tokens() {
-    let actor = Actor::new("nonsense");
+fn a_constrained_answer_is_complete_within_few_tokens() {
+    let actor = ScriptedModel::new("nonsense");
     let long = "b".repeat(40);
     for seed in 0..20 {
         let grammar = Grammar::Choice(vec!["a".to_owned(), long.clone()]);
-        let answer = actor.ask(&chatter(seed).max_tokens(3).grammar(grammar));
+        let answer = actor.ask(&random_tokens(seed).max_tokens(3).grammar(grammar));
         assert_eq!((answer.text.as_str(), answer.complete), ("a", true));
     }
-    // Where no way to an end is found, the answer is cut as any other.
+    // Without a short completion the answer is truncated like any other.
     let endless = Grammar::Regex("(?s:.*)END".to_owned());
-    let cut = actor.ask(&chatter(1).max_tokens(40).grammar(endless));
-    assert!(cut.tokens <= 40);
+    let truncated = actor.ask(&random_tokens(1).max_tokens(40).grammar(endless));
+    assert!(truncated.tokens <= 40);
 }
 
 #[test]
-fn a_token_that_bias_forbids_and_the_grammar_needs_is_an_error_of_the_answer() {
-    let actor = Actor::new("yes");
-    let mut generate = one_at_a_time().grammar(Grammar::Choice(vec!["yes".to_owned()]));
+fn a_bias_that_bans_the_tokens_of_the_grammar_is_an_answer_error() {
+    let actor = ScriptedModel::new("yes");
+    let mut options = without_drafts().grammar(Grammar::Choice(vec!["yes".to_owned()]));
     for id in 0..actor.model.config().text.vocab_size as u32 {
-        generate = generate.logit_bias(id, f32::NEG_INFINITY);
+        options = options.logit_bias(id, f32::NEG_INFINITY);
     }
     let mut session = actor.session();
-    let refused = session.ask(&Prompt::user().text("?"), &generate);
-    assert!(matches!(refused, Err(Error::Answer { .. })), "{refused:?}");
-    assert!(session.ask(&Prompt::user().text("?"), &one_at_a_time()).is_ok(), "the session is as before");
+    let result = session.ask(&Prompt::user().text("?"), &options);
+    assert!(matches!(result, Err(Error::Answer { .. })), "{result:?}");
+    assert!(session.ask(&Prompt::user().text("?"), &without_drafts()).is_ok(), "the session is still usable");
 }
 
 #[test]
-fn what_has_one_form_only_is_written_in_it() {
-    let actor = Actor::new("whatever");
+fn a_grammar_with_one_text_gives_that_text() {
+    let actor = ScriptedModel::new("whatever");
     let schema = r#"{"type": "object", "properties": {"the_longest_name_of_all": {"const": 1}, "the_other": {"enum":
         [true]}}, "required": ["the_longest_name_of_all", "the_other"], "additionalProperties": false}"#;
-    let generate = one_at_a_time().grammar(Grammar::JsonSchema(schema.to_owned()));
+    let options = without_drafts().grammar(Grammar::JsonSchema(schema.to_owned()));
     let prompt = Prompt::user().text("?").thinking(Thinking::Off);
-    let answer = actor.session().ask(&prompt, &generate).unwrap();
+    let answer = actor.session().ask(&prompt, &options).unwrap();
     assert_eq!(answer.text, r#"{"the_longest_name_of_all": 1, "the_other": true}"#);
 }
 
 #[test]
-fn grammars_that_cannot_be_used_are_typed_errors() {
-    let actor = Actor::new("yes");
+fn invalid_grammars_are_option_errors() {
+    let actor = ScriptedModel::new("yes");
     let mut session = actor.session();
-    let mut refused = |grammar: Grammar, prompt: Prompt| match session.ask(&prompt, &one_at_a_time().grammar(grammar)) {
+    let mut reason = |grammar: Grammar, prompt: Prompt| match session.ask(&prompt, &without_drafts().grammar(grammar)) {
         Err(Error::Option { option: "grammar", reason }) => reason,
         other => panic!("{other:?}"),
     };
-    let asked = || Prompt::user().text("?");
+    let without_image = || Prompt::user().text("?");
     for grammar in [
         Grammar::JsonSchema("{".to_owned()),
         Grammar::JsonSchema("3".to_owned()),
@@ -154,12 +158,12 @@ fn grammars_that_cannot_be_used_are_typed_errors() {
         Grammar::Choice(Vec::new()),
         Grammar::Choice(vec![String::new()]),
     ] {
-        assert!(!refused(grammar.clone(), asked()).is_empty(), "{grammar:?}");
+        assert!(!reason(grammar.clone(), without_image()).is_empty(), "{grammar:?}");
     }
-    assert!(refused(Grammar::Boxes, asked()).contains("picture"));
-    let seen = || Prompt::user().image(picture(28, 28)).text("?");
-    assert!(refused(Grammar::Actions(vec!["click".to_owned(), "fly".to_owned()]), seen()).contains("\"fly\""));
-    assert!(refused(Task::new("Pay").offer(&[]).grammar(), seen()).contains("no action"));
-    assert!(refused(Task::new("Pay").grammar(), asked()).contains("picture"));
+    assert!(reason(Grammar::Boxes, without_image()).contains("picture"));
+    let with_image = || Prompt::user().image(picture(28, 28)).text("?");
+    assert!(reason(Grammar::Actions(Vec::new()), with_image()).contains("action space is empty"));
+    assert!(reason(Task::new("Pay").action_space(&[]).grammar(), with_image()).contains("action space is empty"));
+    assert!(reason(Task::new("Pay").grammar(), without_image()).contains("picture"));
     assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
 }

@@ -1,20 +1,20 @@
-//! `include/mimo_vl.h` is what cbindgen makes of `mimo-vl-ffi` today. `MIMO_VL_BLESS=1` writes it anew.
+//! `include/mimo_vl.h` agrees with the output of cbindgen for `mimo-vl-ffi`. `MIMO_VL_BLESS=1` rewrites it.
 
 use std::fs;
 
-use mimo_vl_tests::source::root;
+use mimo_vl_tests::fixtures::source::root;
 
 /// The modules with something for C, in the order in which the header has them.
-const NOUNS: &[&str] = &[
-    "abi", "text", "error", "callback", "log", "load", "options", "image", "video", "pdf", "model", "prompt", "region",
-    "answer", "stream", "session", "batch", "plan", "action", "screen", "cancel",
+const MODULES: &[&str] = &[
+    "abi", "text", "error", "event", "callback", "log", "load", "options", "image", "video", "pdf", "model", "prompt",
+    "region", "answer", "stream", "session", "batch", "plan", "action", "screen", "cancel",
 ];
 
 fn generated() -> String {
     let ffi = root().join("mimo-vl-ffi");
     let config = cbindgen::Config::from_file(ffi.join("cbindgen.toml")).unwrap();
-    let builder = NOUNS.iter().fold(cbindgen::Builder::new().with_config(config), |builder, noun| {
-        builder.with_src(ffi.join("src").join(format!("{noun}.rs")))
+    let builder = MODULES.iter().fold(cbindgen::Builder::new().with_config(config), |builder, module| {
+        builder.with_src(ffi.join("src").join(format!("{module}.rs")))
     });
     let mut header = Vec::new();
     builder.generate().unwrap().write(&mut header);
@@ -34,7 +34,7 @@ fn the_committed_header_is_up_to_date() {
     let line = differs.unwrap_or_else(|| committed.lines().count().min(generated.lines().count())) + 1;
     assert!(
         committed == generated,
-        "include/mimo_vl.h differs from mimo-vl-ffi from line {line} on: run the test with MIMO_VL_BLESS=1"
+        "include/mimo_vl.h is out of date from line {line} on: run this test with MIMO_VL_BLESS=1"
     );
 }
 

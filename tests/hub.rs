@@ -1,21 +1,17 @@
 //! Downloads from a hub on the loopback interface, and the use of the cache.
 
-// Each test program uses a part of it.
-#[allow(dead_code)]
-mod loopback;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use loopback::{
-    COMMIT, Hub, Request, Response, Server, WEIGHTS, assert_complete, assert_hub_error, blob, download, etag, noise,
-    options, server, server_of, temporary_folder,
-};
 use mimo_vl_core::expert::is_repo_id;
 use mimo_vl_core::{
     CallOptions, Error, GenerateOptions, HubOptions, LoadOptions, Model, Prompt, Stage, snapshot_download,
+};
+use mimo_vl_tests::fixtures::hub_server::{
+    COMMIT, Hub, Request, Response, Server, WEIGHTS, assert_complete, assert_hub_error, blob, download, etag, noise,
+    options, server, server_of, temporary_folder,
 };
 
 #[test]
@@ -40,7 +36,7 @@ fn the_cache_has_the_layout_of_huggingface_hub() {
     assert_eq!(snapshot, root.join("snapshots").join(COMMIT));
     assert_complete(&snapshot, &Hub::new());
     assert_eq!(fs::read_to_string(root.join("refs/main")).unwrap(), COMMIT);
-    for (file, bytes) in Hub::new().files {
+    for (file, bytes) in Repository::new().files {
         let etag = etag(file, &bytes);
         assert!(blob(cache, &etag).is_file());
         #[cfg(unix)]

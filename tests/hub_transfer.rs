@@ -1,9 +1,5 @@
 //! Transfers from a hub on the loopback interface that break off, stall, are corrupt, compete, or are cancelled.
 
-// Each test program uses a part of it.
-#[allow(dead_code)]
-mod loopback;
-
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -13,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use loopback::{
+use mimo_vl_core::{CallOptions, CancelToken, Error, snapshot_download};
+use mimo_vl_tests::fixtures::hub_server::{
     Hub, Request, Response, WEIGHTS, assert_complete, assert_hub_error, blob, download, etag, noise, options, server,
     server_of_weights, temporary_folder,
 };
-use mimo_vl_core::{CallOptions, CancelToken, Error, snapshot_download};
 
 #[test]
 fn a_broken_transfer_is_resumed() {
@@ -200,7 +196,7 @@ fn a_cancelled_download_is_resumed() {
     });
     let stopped = snapshot_download("o/n", &options(&server.address, cache.path()), &call);
     assert!(matches!(stopped, Err(Error::Cancelled)));
-    let partial = format!("{}.incomplete", etag(WEIGHTS, &Hub::new().files[WEIGHTS]));
+    let partial = format!("{}.incomplete", etag(WEIGHTS, &Repository::new().files[WEIGHTS]));
     let length = fs::metadata(blob(cache.path(), &partial)).unwrap().len();
     assert!((200_000..400_000).contains(&length));
     assert_complete(&download(&server, cache.path()).unwrap(), &Hub::new());

@@ -1,11 +1,8 @@
 //! Tests of mimo-vl through its public interface: one file per subject beside this one.
 
-pub mod actor;
-pub mod checkpoints;
-pub mod fixture;
-pub mod source;
+pub mod fixtures;
 
-/// The blocks of code in the guide, which are run as documentation tests.
+/// The code blocks of the guide, run as documentation tests.
 #[cfg(doctest)]
 mod guide {
     #[doc = include_str!("../docs/guide/batches.md")]
@@ -21,7 +18,7 @@ mod guide {
     #[doc = include_str!("../docs/guide/pdf.md")]
     struct Pdf;
     #[doc = include_str!("../docs/guide/sampling.md")]
-    struct FrameSampling;
+    struct Sampling;
     #[doc = include_str!("../docs/guide/server.md")]
     struct Server;
     #[doc = include_str!("../docs/guide/sessions.md")]
@@ -36,4 +33,7 @@ mod guide {
     struct Thinking;
     #[doc = include_str!("../docs/guide/video.md")]
     struct Video;
+    #[cfg(feature = "train")]
+    #[doc = include_str!("../docs/training.md")]
+    struct Training;
 }

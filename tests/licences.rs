@@ -1,14 +1,14 @@
-//! Every package that the lock file can bring in has a licence that `.deny.toml` allows, and none is banned. This is
-//! the part of `cargo deny check licenses bans sources` that must hold wherever the tests run.
+//! Every package of the lock file has a licence that `.deny.toml` allows, and none is banned. This is the part of
+//! `cargo deny check licenses bans sources` that needs no tool to be installed.
 
 use std::process::Command;
 
-use mimo_vl_tests::source::{read, root};
+use mimo_vl_tests::fixtures::source::{read, root};
 use serde_json::Value;
 
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// The strings in double quotes.
+/// All strings in double quotes.
 fn quoted(text: &str) -> Vec<String> {
     text.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -16,7 +16,7 @@ fn quoted(text: &str) -> Vec<String> {
 /// The policy in `.deny.toml`: one array per key, one entry per line.
 struct Policy {
     licences: Vec<String>,
-    /// Package and licence that is allowed for this package alone.
+    /// Pairs of a package and a licence that is allowed for this package only.
     exceptions: Vec<(String, String)>,
     banned: Vec<String>,
 }
@@ -44,7 +44,7 @@ impl Policy {
         policy
     }
 
-    /// Whether a package may be used under its licence expression.
+    /// True if the policy allows a package with this licence expression.
     fn accepts(&self, package: &str, expression: &str) -> Result<bool, String> {
         let allowed = |licence: &str| {
             let exception = |(name, of): &(String, String)| name == package && of == licence;
@@ -54,14 +54,14 @@ impl Policy {
     }
 }
 
-/// Whether an SPDX expression holds when `allowed` says which licences are accepted. The old form `MIT/Apache-2.0`
-/// means OR.
+/// True if an SPDX expression can be met with licences that are `allowed`. The deprecated form `MIT/Apache-2.0` means
+/// OR.
 fn satisfied(expression: &str, allowed: &dyn Fn(&str) -> bool) -> Result<bool, String> {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut at = 0;
     let value = either(&words, &mut at, allowed)?;
-    if at == words.len() { Ok(value) } else { Err(format!("`{expression}`: what is {:?}?", words[at])) }
+    if at == words.len() { Ok(value) } else { Err(format!("`{expression}`: unexpected {:?}", words[at])) }
 }
 
 fn either(words: &[&str], at: &mut usize, allowed: &dyn Fn(&str) -> bool) -> Result<bool, String> {
@@ -83,16 +83,16 @@ fn both(words: &[&str], at: &mut usize, allowed: &dyn Fn(&str) -> bool) -> Resul
 }
 
 fn one(words: &[&str], at: &mut usize, allowed: &dyn Fn(&str) -> bool) -> Result<bool, String> {
-    let word = *words.get(*at).ok_or("an expression ends too early")?;
+    let word = *words.get(*at).ok_or("the expression ends too early")?;
     *at += 1;
     if word == "(" {
         let value = either(words, at, allowed)?;
         let closed = words.get(*at) == Some(&")");
         *at += 1;
-        return if closed { Ok(value) } else { Err("a bracket is not closed".to_owned()) };
+        return if closed { Ok(value) } else { Err("a parenthesis is not closed".to_owned()) };
     }
     if matches!(word, ")" | "AND" | "OR" | "WITH") {
-        return Err(format!("{word} where a licence should be"));
+        return Err(format!("{word} in place of a licence"));
     }
     if words.get(*at) == Some(&"WITH") {
         let exception = words.get(*at + 1).ok_or("WITH names no exception")?;
@@ -102,8 +102,8 @@ fn one(words: &[&str], at: &mut usize, allowed: &dyn Fn(&str) -> bool) -> Result
     Ok(allowed(word))
 }
 
-/// All packages of the lock file. Cargo needs their manifests for this, which a build for one platform alone does not
-/// download; hence the second try with the network.
+/// All packages of the lock file. Cargo needs the manifests of all platforms for this, and a build downloads those of
+/// its own platform only; hence the second attempt with the network.
 fn packages() -> Vec<Value> {
     let metadata = |offline: &[&str]| {
         let mut command = Command::new(env!("CARGO"));
@@ -148,7 +148,7 @@ fn every_package_has_an_allowed_licence_and_source() {
 }
 
 #[test]
-fn expressions_are_understood() {
+fn licence_expressions_are_parsed() {
     let allowed = |licence: &str| matches!(licence, "MIT" | "Apache-2.0" | "Apache-2.0 WITH LLVM-exception" | "ISC");
     let accepted = [
         "MIT",
@@ -170,8 +170,9 @@ fn expressions_are_understood() {
 }
 
 #[test]
-fn a_policy_is_read_as_written() {
-    let text = "[licenses]\n# a remark\nallow = [\n    \"MIT\",\n]\nexceptions = [\n    { crate = \"a\", allow = [\"MPL-2.0\"] },\n]\n\
+fn the_policy_is_parsed() {
+    let text = "[licenses]\n# a comment\nallow = [\n    \"MIT\",\n]\n\
+                exceptions = [\n    { crate = \"a\", allow = [\"MPL-2.0\"] },\n]\n\
                 [bans]\nmultiple-versions = \"warn\"\ndeny = [\n    { crate = \"b\", reason = \"AGPL\" },\n]\n";
     let policy = Policy::parse(text);
     assert_eq!(policy.licences, ["MIT"]);

@@ -1,4 +1,4 @@
-//! Loading a checkpoint through the public interface: what is refused, and why.
+//! Loading a checkpoint through the public interface: errors and limits.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ fn context_is_bounded_by_the_checkpoint() {
     }
 }
 
-/// The checkpoint's files in a folder of their own, to be damaged.
+/// A copy of the checkpoint's files, to be damaged.
 fn copy_of_checkpoint() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(checkpoint()).unwrap().map(Result::unwrap) {
@@ -57,11 +57,11 @@ fn an_internal_error_closes_the_session() {
     let mut bytes = std::fs::read(&shard).unwrap();
     let norm = SafeTensors::deserialize(&bytes).unwrap();
     let norm = norm.tensor("model.norm.weight").unwrap().data();
-    let place = norm.as_ptr().addr() - bytes.as_ptr().addr();
-    bytes[place..place + 2].copy_from_slice(&0x7FC0_u16.to_le_bytes());
+    let offset = norm.as_ptr().addr() - bytes.as_ptr().addr();
+    bytes[offset..offset + 2].copy_from_slice(&0x7FC0_u16.to_le_bytes());
     std::fs::write(&shard, bytes).unwrap();
 
-    // WeightFormat that are not a number give logits that are not either.
+    // NaN weights give NaN logits.
     let broken = Model::load(directory.path(), &LoadOptions::new()).unwrap();
     let mut session = broken.session();
     let mut reason = || match session.ask(&Prompt::user().text("What?"), &GenerateOptions::new()) {
@@ -71,7 +71,7 @@ fn an_internal_error_closes_the_session() {
     assert!(reason().contains("NaN"));
     assert!(reason().contains("open a new one"));
     let fresh = broken.session().ask(&Prompt::user().text("What?"), &GenerateOptions::new());
-    assert!(matches!(fresh, Err(Error::Internal { reason }) if reason.contains("NaN")), "the model itself stays open");
+    assert!(matches!(fresh, Err(Error::Internal { reason }) if reason.contains("NaN")), "the model stays usable");
 }
 
 #[test]
@@ -79,14 +79,16 @@ fn a_tokenizer_of_another_checkpoint_is_refused() {
     let directory = copy_of_checkpoint();
     let config = directory.path().join("config.json");
     let text = std::fs::read_to_string(&config).unwrap();
-    for (from, to, said) in [
+    for (old, new, expected) in [
         ("\"image_token_id\": 492", "\"image_token_id\": 491", "<|image_pad|> is token 492"),
         ("\"vocab_size\": 512", "\"vocab_size\": 496", "vocab_size"),
     ] {
-        assert!(text.contains(from));
-        std::fs::write(&config, text.replace(from, to)).unwrap();
+        assert!(text.contains(old));
+        std::fs::write(&config, text.replace(old, new)).unwrap();
         match load_error(directory.path(), &LoadOptions::new()) {
-            Error::Checkpoint { path, reason } => assert!(path.ends_with("tokenizer.json") && reason.contains(said)),
+            Error::Checkpoint { path, reason } => {
+                assert!(path.ends_with("tokenizer.json") && reason.contains(expected))
+            }
             other => panic!("{other}"),
         }
     }

@@ -1,28 +1,29 @@
-//! The reference's values for a small checkpoint with random weights, and the same checkpoint stored in other ways.
+//! The small checkpoint of `data/tiny` against the values of the reference, and against itself in other formats.
 //!
-//! `data/tiny` is a checkpoint directory with a few cases; the program `parity` compares others in the same way.
+//! The program `parity` compares other checkpoints in the same way.
 
 use std::fs;
 
 use mimo_vl_core::{LoadOptions, Model, WeightFormat};
 use mimo_vl_examples::parity::{
-    Case, Row, TENSOR_BAR, Tally, Verdict, compare, prompt_logits, relative_error, worst_error,
+    Case, Row, Summary, TENSOR_TOLERANCE, Verdict, compare, prompt_logits, relative_error, worst_error,
 };
-use mimo_vl_tests::checkpoints::{CheckpointCopy, StoredTensor, tiny};
+use mimo_vl_tests::fixtures::checkpoints::{CheckpointCopy, StoredTensor, tiny};
 use safetensors::Dtype;
 
-/// Logits with weights rounded to bf16 against those with the f32 weights that they were rounded from, over all tokens.
-/// RoundingError changes each weight by at most one part in 512; random weights let that grow to 2e-2 here, and in the
+/// Largest relative error of logits with weights in bf16 against those with the same weights in f32.
+///
+/// Rounding to bf16 changes a weight by at most one part in 512. With random weights that grows to 2e-2, in the
 /// reference's implementation as well.
-const BF16_BAR: f64 = 4e-2;
+const BF16_TOLERANCE: f64 = 4e-2;
 
-/// The case with pictures of several windows and more than one turn.
-const PICTURES: &str = "two-images-turns";
+/// The case with images of several attention windows and more than one user message.
+const IMAGES: &str = "two-images-turns";
 
-fn compared(checkpoint: &std::path::Path, options: &LoadOptions) -> (Tally, Vec<Row>) {
+fn run_compare(checkpoint: &std::path::Path, options: &LoadOptions) -> (Summary, Vec<Row>) {
     let mut rows = Vec::new();
-    let tally = compare(checkpoint, options, |row| rows.push(row.clone())).unwrap();
-    (tally, rows)
+    let summary = compare(checkpoint, options, |row| rows.push(row.clone())).unwrap();
+    (summary, rows)
 }
 
 fn failed(rows: &[Row]) -> Vec<(&str, &str)> {
@@ -31,10 +32,10 @@ fn failed(rows: &[Row]) -> Vec<(&str, &str)> {
 }
 
 fn agrees_with_the_reference(device: &str) {
-    let (tally, rows) = compared(&tiny(), &LoadOptions::new().device(device).weights(WeightFormat::F32));
+    let (summary, rows) = run_compare(&tiny(), &LoadOptions::new().device(device).weights(WeightFormat::F32));
     let report: Vec<String> = rows.iter().map(Row::to_string).collect();
-    // Nine stages of text; three more with pictures, and two less where a JPEG may change the answer.
-    assert_eq!(tally, Tally { passed: 9 + 12 + 12 + 10, failed: 0 }, "{}", report.join("\n"));
+    // Nine stages for text and three more for images; two of a JPEG case are only reported.
+    assert_eq!(summary, Summary { passed: 9 + 12 + 12 + 10, failed: 0 }, "{}", report.join("\n"));
 }
 
 #[cfg(feature = "flex")]
@@ -49,14 +50,14 @@ fn ndarray_agrees_with_the_reference() {
     agrees_with_the_reference("ndarray");
 }
 
-// ---- the comparison notices what is wrong
+// ---- the comparison fails where it should
 
-/// The stages that fail when one value of `config.json` is another.
+/// The stages that fail after a change of one value of `config.json`.
 fn failures_with(pointer: &str, value: serde_json::Value) -> Vec<String> {
     let checkpoint = CheckpointCopy::with_cases();
     checkpoint.edit("config.json", |config| *config.pointer_mut(pointer).unwrap() = value);
-    let (_, rows) = compared(checkpoint.path(), &LoadOptions::new());
-    failed(&rows).into_iter().filter(|(case, _)| *case == PICTURES).map(|(_, stage)| stage.to_owned()).collect()
+    let (_, rows) = run_compare(checkpoint.path(), &LoadOptions::new());
+    failed(&rows).into_iter().filter(|(case, _)| *case == IMAGES).map(|(_, stage)| stage.to_owned()).collect()
 }
 
 #[test]
@@ -77,9 +78,9 @@ fn wrong_expected_values_fail_their_stage() {
     });
     checkpoint.edit("cases/video-image/messages.json", |case| case["max_pixels"] = (6 * 784).into());
     checkpoint.edit("cases/jpeg/expected.json", |expected| expected["rope_delta"] = 7.into());
-    let (tally, rows) = compared(checkpoint.path(), &LoadOptions::new().weights(WeightFormat::F32));
+    let (summary, rows) = run_compare(checkpoint.path(), &LoadOptions::new().weights(WeightFormat::F32));
     let failed = failed(&rows);
-    assert_eq!(tally.failed, failed.len());
+    assert_eq!(summary.failed, failed.len());
     for stage in [
         ("text", "prompt"),
         ("text", "ids"),
@@ -90,21 +91,21 @@ fn wrong_expected_values_fail_their_stage() {
     ] {
         assert!(failed.contains(&stage), "{stage:?} passed");
     }
-    assert!(!failed.contains(&("video-image", "features")), "features start from the expected patches");
-    assert!(!failed.contains(&("text", "logits")), "logits start from the expected ids");
+    assert!(!failed.contains(&("video-image", "features")), "the stage features starts from the expected patches");
+    assert!(!failed.contains(&("text", "logits")), "the stage logits starts from the expected ids");
 }
 
 #[test]
-fn a_case_that_cannot_be_read_fails() {
+fn an_unreadable_case_is_a_failed_row() {
     let checkpoint = CheckpointCopy::with_cases();
     let file = checkpoint.file("cases/text/expected.safetensors");
     let bytes = fs::read(&file).unwrap();
     fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
     fs::remove_file(checkpoint.file("cases/jpeg/a.jpg")).unwrap();
     checkpoint.write("cases/video-image/messages.json", "{");
-    let (tally, rows) = compared(checkpoint.path(), &LoadOptions::new());
+    let (summary, rows) = run_compare(checkpoint.path(), &LoadOptions::new());
     assert_eq!(failed(&rows), [("jpeg", "case"), ("text", "case"), ("video-image", "case")]);
-    assert_eq!(tally, Tally { passed: 12, failed: 3 });
+    assert_eq!(summary, Summary { passed: 12, failed: 3 });
     for (case, file) in [("jpeg", "a.jpg"), ("text", "expected.safetensors"), ("video-image", "messages.json")] {
         let row = rows.iter().find(|row| row.case == case).unwrap();
         assert!(row.error.contains(file), "{row}");
@@ -112,44 +113,46 @@ fn a_case_that_cannot_be_read_fails() {
 }
 
 #[test]
-fn no_cases_are_an_error() {
+fn a_checkpoint_without_cases_is_an_error() {
     let checkpoint = CheckpointCopy::new();
-    assert!(compare(checkpoint.path(), &LoadOptions::new(), |_| {}).is_err());
+    let error = || compare(checkpoint.path(), &LoadOptions::new(), |_| {}).unwrap_err().to_string();
+    let missing = error();
+    assert!(missing.starts_with(&checkpoint.file("cases").display().to_string()), "{missing}");
     fs::create_dir(checkpoint.file("cases")).unwrap();
-    assert!(compare(checkpoint.path(), &LoadOptions::new(), |_| {}).is_err());
+    assert!(error().ends_with("cases: there are no cases"), "{}", error());
 }
 
-// ---- the same weights in other files
+// ---- the same weights in other formats
 
 fn case(name: &str) -> Case {
     Case::load(&tiny().join("cases").join(name)).unwrap()
 }
 
-/// The logits of a conversation with three pictures.
+/// The logits of a conversation with three images.
 fn logits(checkpoint: &std::path::Path, weights: WeightFormat) -> Vec<f32> {
     let model = Model::load(checkpoint, &LoadOptions::new().weights(weights)).unwrap();
-    prompt_logits(&model, &case(PICTURES), usize::MAX).unwrap()
+    prompt_logits(&model, &case(IMAGES), usize::MAX).unwrap()
 }
 
-/// The tensors with each value through `store`.
-fn stored_as(tensors: &[StoredTensor], dtype: Dtype, store: impl Fn(f32) -> Vec<u8>) -> Vec<StoredTensor> {
+/// The tensors with each value encoded by `encode`.
+fn encoded_as(tensors: &[StoredTensor], dtype: Dtype, encode: impl Fn(f32) -> Vec<u8>) -> Vec<StoredTensor> {
     let convert = |tensor: &StoredTensor| StoredTensor {
         dtype,
-        bytes: tensor.values().into_iter().flat_map(&store).collect(),
+        bytes: tensor.values().into_iter().flat_map(&encode).collect(),
         ..tensor.clone()
     };
     tensors.iter().map(convert).collect()
 }
 
 #[test]
-fn one_file_equals_shards() {
+fn one_file_gives_the_logits_of_shards() {
     let checkpoint = CheckpointCopy::new();
     checkpoint.replace_weights(&checkpoint.tensors());
     assert_eq!(logits(checkpoint.path(), WeightFormat::Native), logits(&tiny(), WeightFormat::Native));
 }
 
 #[test]
-fn both_families_of_names_are_the_same_model() {
+fn both_naming_schemes_of_tensors_give_the_same_logits() {
     let checkpoint = CheckpointCopy::new();
     let mut tensors = checkpoint.tensors();
     for tensor in &mut tensors {
@@ -165,29 +168,29 @@ fn both_families_of_names_are_the_same_model() {
 }
 
 #[test]
-fn weights_may_stay_in_bf16() {
-    let vocab = case(PICTURES).expected.vocab;
+fn native_bf16_weights_give_the_logits_of_f32_weights() {
+    let vocab = case(IMAGES).expected.vocab;
     let error = worst_error(&logits(&tiny(), WeightFormat::Native), &logits(&tiny(), WeightFormat::F32), vocab);
-    assert!(error <= TENSOR_BAR, "{error:e}");
+    assert!(error <= TENSOR_TOLERANCE, "{error:e}");
 }
 
 #[test]
-fn f16_weights_lose_only_what_f16_cannot_hold() {
+fn weights_stored_in_f16_give_the_logits_of_bf16_weights() {
     let checkpoint = CheckpointCopy::new();
-    let tensors = stored_as(&checkpoint.tensors(), Dtype::F16, |value| f16_bits(value).to_le_bytes().to_vec());
+    let tensors = encoded_as(&checkpoint.tensors(), Dtype::F16, |value| f16_bits(value).to_le_bytes().to_vec());
     checkpoint.replace_weights(&tensors);
-    let vocab = case(PICTURES).expected.vocab;
+    let vocab = case(IMAGES).expected.vocab;
     let expected = logits(&tiny(), WeightFormat::F32);
     for weights in [WeightFormat::Native, WeightFormat::F32] {
         let error = worst_error(&logits(checkpoint.path(), weights), &expected, vocab);
-        assert!(error <= TENSOR_BAR, "{weights:?}: {error:e}");
+        assert!(error <= TENSOR_TOLERANCE, "{weights:?}: {error:e}");
     }
 }
 
 #[test]
-fn bf16_weights_stay_close_to_f32_weights() {
+fn f32_weights_rounded_to_bf16_give_close_logits() {
     let checkpoint = CheckpointCopy::new();
-    // Values between those that bf16 has: the checkpoint's own, made larger by up to one part in 128.
+    // Values that bf16 cannot represent: the checkpoint's own, scaled up by at most one part in 128.
     let mut state = 1_u32;
     let mut noisy: Vec<StoredTensor> = checkpoint.tensors();
     for tensor in &mut noisy {
@@ -199,11 +202,11 @@ fn bf16_weights_stay_close_to_f32_weights() {
     }
     checkpoint.replace_weights(&noisy);
     let exact = logits(checkpoint.path(), WeightFormat::Native);
-    assert_eq!(exact, logits(checkpoint.path(), WeightFormat::F32), "f32 weights are taken as they are");
+    assert_eq!(exact, logits(checkpoint.path(), WeightFormat::F32), "native f32 weights are not rounded");
     let rounded = logits(checkpoint.path(), WeightFormat::Bf16);
     let error = relative_error(&rounded, &exact);
-    assert!(error <= BF16_BAR, "{error:e}");
-    assert!(error > TENSOR_BAR, "{error:e}: nothing was rounded");
+    assert!(error <= BF16_TOLERANCE, "{error:e}");
+    assert!(error > TENSOR_TOLERANCE, "{error:e}: nothing was rounded");
 
     for tensor in &mut noisy {
         let values = tensor.bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
@@ -211,37 +214,37 @@ fn bf16_weights_stay_close_to_f32_weights() {
     }
     let stored = CheckpointCopy::new();
     stored.replace_weights(&noisy);
-    assert_eq!(rounded, logits(stored.path(), WeightFormat::Native), "rounded while loading or before");
+    assert_eq!(rounded, logits(stored.path(), WeightFormat::Native), "rounded while loading, and in the file");
 }
 
-/// An f32 value as bf16, rounded to the nearest, of two equally near to the even one.
+/// An f32 value as bf16, rounded to nearest, ties to even.
 fn bf16_bits(value: f32) -> u16 {
     let bits = value.to_bits();
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
-/// A bf16 value as f16: its 8 bits of mantissa fit, unless the value is too small.
+/// A bf16 value as f16. Exact for normal numbers, since bf16 has fewer bits of mantissa.
 fn f16_bits(value: f32) -> u16 {
     let bits = value.to_bits();
     let (sign, exponent) = ((bits >> 16) as u16 & 0x8000, (bits >> 23 & 0xff) as i32 - 127 + 15);
     match exponent {
         1..=30 => sign | (exponent as u16) << 10 | (bits >> 13) as u16 & 0x03ff,
-        // Below 2⁻¹⁴: a multiple of 2⁻²⁴.
+        // Subnormal, below 2⁻¹⁴: a multiple of 2⁻²⁴.
         i32::MIN..=0 => sign | (value.abs() * 16_777_216.0).round() as u16,
         _ => panic!("{value} is too large for f16"),
     }
 }
 
 #[test]
-fn prefill_in_chunks_equals_prefill_at_once() {
+fn prefill_in_chunks_gives_the_logits_of_one_pass() {
     let model = Model::load(tiny(), &LoadOptions::new()).unwrap();
-    for name in [PICTURES, "video-image"] {
+    for name in [IMAGES, "video-image"] {
         let case = case(name);
-        let whole = prompt_logits(&model, &case, usize::MAX).unwrap();
-        assert_eq!(whole.len(), case.expected.logits.len());
+        let expected = prompt_logits(&model, &case, usize::MAX).unwrap();
+        assert_eq!(expected.len(), case.expected.logits.len());
         for chunk in [1, 7, 64] {
-            let error = worst_error(&prompt_logits(&model, &case, chunk).unwrap(), &whole, case.expected.vocab);
-            assert!(error <= TENSOR_BAR, "{name}, {chunk} tokens at a time: {error:e}");
+            let error = worst_error(&prompt_logits(&model, &case, chunk).unwrap(), &expected, case.expected.vocab);
+            assert!(error <= TENSOR_TOLERANCE, "{name}, chunks of {chunk} tokens: {error:e}");
         }
     }
 }

@@ -1,34 +1,35 @@
-//! Sessions that are saved and go on later.
+//! Saved sessions: loading them gives the same conversation, and damaged files are typed errors.
 
 use mimo_vl_core::{Error, LoadOptions, Model, Prompt, WeightFormat};
-use mimo_vl_tests::fixture::{checkpoint, drawn, messages, model, picture, video};
+use mimo_vl_tests::fixtures::tiny_model::{checkpoint, messages, model, noise_image, sampled, video};
 use tempfile::TempDir;
 
 #[test]
-fn a_saved_session_goes_on_as_the_one_it_was() {
+fn a_loaded_session_answers_as_the_saved_one() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("session.safetensors");
     let mut session = model().session();
-    let first = Prompt::user().image(picture(1, 100, 80)).image(picture(2, 60, 120).max_pixels(5000)).text("Compare.");
-    session.ask(&first, &drawn(1)).unwrap();
-    session.ask(&Prompt::user().video(video()).text("And here?"), &drawn(2).keep_thinking(true)).unwrap();
+    let first =
+        Prompt::user().image(noise_image(1, 100, 80)).image(noise_image(2, 60, 120).max_pixels(5000)).text("Compare.");
+    session.ask(&first, &sampled(1)).unwrap();
+    session.ask(&Prompt::user().video(video()).text("And here?"), &sampled(2).keep_thinking(true)).unwrap();
     session.save(&path).unwrap();
     let bytes = std::fs::metadata(&path).unwrap().len();
-    // Without what the other sessions left.
+    // A model of its own, without the feature cache of the first one.
     let fresh = Model::load(checkpoint(), &LoadOptions::new().weights(WeightFormat::F32)).unwrap();
     let mut restored = fresh.load_session(&path).unwrap();
     assert_eq!((restored.messages().len(), restored.cached_tokens()), (4, 0));
-    // The first picture again, which both know.
-    let question = Prompt::user().image(picture(1, 100, 80)).text("Is this the same?");
-    let warm = session.ask(&question, &drawn(3)).unwrap();
-    let later = restored.ask(&question, &drawn(3)).unwrap();
-    assert_eq!((&warm.ids, warm.prompt_tokens), (&later.ids, later.prompt_tokens));
-    assert_eq!(warm.transforms, later.transforms);
-    assert!(later.timings.encode.is_zero(), "nothing was encoded: {:?}", later.timings);
+    // An image that both sessions have.
+    let prompt = Prompt::user().image(noise_image(1, 100, 80)).text("Is this the same?");
+    let expected = session.ask(&prompt, &sampled(3)).unwrap();
+    let answer = restored.ask(&prompt, &sampled(3)).unwrap();
+    assert_eq!((answer.ids, answer.prompt_tokens), (expected.ids, expected.prompt_tokens));
+    assert_eq!(answer.transforms, expected.transforms);
+    assert!(answer.timings.encode.is_zero(), "features come from the file: {:?}", answer.timings);
     let roles =
         |messages: Vec<mimo_vl_core::Message>| messages.iter().map(|m| (m.role, m.parts.len())).collect::<Vec<_>>();
     assert_eq!(roles(messages(&session)), roles(messages(&restored)));
-    // Saved again, it is as large: what is shown twice is there once.
+    // An image that was used twice is stored once.
     restored.save(&path).unwrap();
     assert!(std::fs::metadata(&path).unwrap().len() < bytes + 2000);
     model().session().save(&path).unwrap();
@@ -36,13 +37,13 @@ fn a_saved_session_goes_on_as_the_one_it_was() {
 }
 
 #[test]
-fn files_that_are_no_saved_sessions_are_typed_errors() {
+fn damaged_and_foreign_files_are_typed_errors() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("session.safetensors");
     let mut session = model().session();
-    session.ask(&Prompt::user().image(picture(1, 100, 80)).text("What?"), &drawn(1)).unwrap();
+    session.ask(&Prompt::user().image(noise_image(1, 100, 80)).text("What?"), &sampled(1)).unwrap();
     session.save(&path).unwrap();
-    let whole = std::fs::read(&path).unwrap();
+    let saved = std::fs::read(&path).unwrap();
     let reason = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
         match model().load_session(&path) {
@@ -50,20 +51,20 @@ fn files_that_are_no_saved_sessions_are_typed_errors() {
             other => panic!("{other:?}"),
         }
     };
-    for keep in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
-        assert!(reason(&whole[..keep]).starts_with("not a whole saved session"), "{keep} bytes");
+    for keep in [0, 7, 100, saved.len() / 2, saved.len() - 1] {
+        assert!(reason(&saved[..keep]).starts_with("not a whole saved session"), "{keep} bytes");
     }
-    let text = String::from_utf8_lossy(&whole).into_owned();
+    let text = String::from_utf8_lossy(&saved).into_owned();
     let changed = |from: &str, to: &str| {
         assert!(text.contains(from) && from.len() == to.len());
-        let at = whole.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
-        let mut bytes = whole.clone();
+        let at = saved.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        let mut bytes = saved.clone();
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
         reason(&bytes)
     };
     assert!(changed(r#"{\"version\":1"#, r#"{\"version\":2"#).contains("version 2"));
-    let own = model().fingerprint();
-    assert!(changed(own, &own.replace(&own[..1], "x")).contains("another model"));
+    let fingerprint = model().fingerprint();
+    assert!(changed(fingerprint, &fingerprint.replace(&fingerprint[..1], "x")).contains("another model"));
     assert!(changed("media.0.features", "media.9.features").contains("missing"));
     assert!(changed(r#"\"media\":0"#, r#"\"media\":7"#).contains("medium 7"));
     assert!(changed("user", "boss").contains("boss"));
@@ -73,21 +74,22 @@ fn files_that_are_no_saved_sessions_are_typed_errors() {
     assert!(matches!(missing, Err(Error::Io { .. })));
     let elsewhere = session.save(folder.path().join("no/such/folder"));
     assert!(matches!(elsewhere, Err(Error::Io { .. })));
-    let rounded = Model::load(checkpoint(), &LoadOptions::new().weights(WeightFormat::Int8)).unwrap();
-    std::fs::write(&path, &whole).unwrap();
-    assert!(matches!(rounded.load_session(&path), Err(Error::Checkpoint { .. })), "other weights have other features");
+    let quantized = Model::load(checkpoint(), &LoadOptions::new().weights(WeightFormat::Int8)).unwrap();
+    std::fs::write(&path, &saved).unwrap();
+    let error = quantized.load_session(&path);
+    assert!(matches!(error, Err(Error::Checkpoint { .. })), "weights of another format: {error:?}");
 }
 
 #[test]
-fn crops_come_back_where_they_were() {
+fn a_loaded_session_keeps_the_offset_of_a_crop() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("session.safetensors");
     let mut session = model().session();
-    let part = picture(1, 200, 160).crop(30, 20, 120, 100).unwrap();
-    let first = session.ask(&Prompt::user().image(part).text("What?"), &drawn(1)).unwrap();
+    let crop = noise_image(1, 200, 160).crop(30, 20, 120, 100).unwrap();
+    let first = session.ask(&Prompt::user().image(crop).text("What?"), &sampled(1)).unwrap();
     session.save(&path).unwrap();
     let mut restored = model().load_session(&path).unwrap();
-    let later = restored.ask(&Prompt::user().text("And?"), &drawn(2)).unwrap();
+    let later = restored.ask(&Prompt::user().text("And?"), &sampled(2)).unwrap();
     assert_eq!(later.transforms, first.transforms);
     assert_eq!((first.transforms[0].offset, first.transforms[0].original), ((30, 20), (200, 160)));
 }

@@ -1,4 +1,4 @@
-//! Pictures and videos: decoding, sizes, resizing, patches, frame sampling, and what is refused.
+//! Images and videos: decoding, sizes, resizing, patches, frame sampling, and errors.
 //! The expected numbers come from qwen-vl-utils, torchvision and transformers.
 #![allow(clippy::unwrap_used)]
 
@@ -29,7 +29,7 @@ fn numbers(value: &Value) -> Vec<usize> {
     value.as_array().unwrap().iter().map(number).collect()
 }
 
-/// The bytes of `[height][width][3]` nested lists, and (height, width).
+/// The bytes of nested lists `[height][width][3]`, and their (height, width).
 fn pixels(value: &Value) -> (Vec<u8>, (usize, usize)) {
     let rows = value.as_array().unwrap();
     let size = (rows.len(), rows[0].as_array().unwrap().len());
@@ -44,18 +44,18 @@ fn fnv1a(bytes: &[u8]) -> String {
     format!("{hash:016x}")
 }
 
-/// A picture in which every pixel differs from its neighbours.
+/// An image in which every pixel differs from its neighbours.
 fn texture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([(x * 7 + y * 3) as u8, (x * y + 11) as u8, (x ^ (y * 5)) as u8]))
 }
 
-fn encode(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Vec::new();
-    picture.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+    image.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
     bytes
 }
 
-fn refused(result: mimo_vl_core::Result<Image>, reason: &str) {
+fn assert_image_error(result: mimo_vl_core::Result<Image>, reason: &str) {
     let error = result.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Image, "{error}");
     assert!(error.to_string().contains(reason), "{error}");
@@ -72,14 +72,14 @@ fn smart_resize_gives_the_sizes_of_the_reference() {
 }
 
 #[test]
-fn smart_resize_refuses_what_has_no_size() {
-    let refused = |height, width, min, max| smart_resize(height, width, 28, min, max).unwrap_err().code();
-    assert_eq!(refused(0, 10, 3136, 12_845_056), ErrorCode::Image);
-    assert_eq!(refused(10, 0, 3136, 12_845_056), ErrorCode::Image);
-    assert_eq!(refused(201, 1, 3136, 12_845_056), ErrorCode::Image);
-    assert_eq!(refused(usize::MAX, usize::MAX, 3136, 12_845_056), ErrorCode::Image);
-    assert_eq!(refused(10, 10, 0, 0), ErrorCode::Option);
-    assert_eq!(refused(10, 10, 5000, 4000), ErrorCode::Option);
+fn smart_resize_rejects_invalid_sizes_and_limits() {
+    let error = |height, width, min, max| smart_resize(height, width, 28, min, max).unwrap_err().code();
+    assert_eq!(error(0, 10, 3136, 12_845_056), ErrorCode::Image);
+    assert_eq!(error(10, 0, 3136, 12_845_056), ErrorCode::Image);
+    assert_eq!(error(201, 1, 3136, 12_845_056), ErrorCode::Image);
+    assert_eq!(error(usize::MAX, usize::MAX, 3136, 12_845_056), ErrorCode::Image);
+    assert_eq!(error(10, 10, 0, 0), ErrorCode::Option);
+    assert_eq!(error(10, 10, 5000, 4000), ErrorCode::Option);
     assert_eq!(smart_resize(10, 10, 0, 0, 100).unwrap_err().code(), ErrorCode::Option);
     assert_eq!(smart_resize(200, 1, 28, 3136, 12_845_056).unwrap(), (196, 28));
     assert_eq!(smart_resize(1990, 10, 28, 1, 784).unwrap(), (392, 28));
@@ -93,8 +93,8 @@ fn resize_gives_the_bytes_of_pillow() {
     assert_eq!(expected.len(), 3);
     for expected in expected {
         let (expected, new_size) = pixels(expected);
-        // On so small a picture the coarser weights round to the same bytes; the patches of whole pictures and
-        // frames below tell the two apart.
+        // For so small an image both variants round to the same bytes; the patches of larger images and frames below
+        // distinguish them.
         for bicubic in [Bicubic::Pillow, Bicubic::Torchvision] {
             assert_eq!(resize(&source, size, new_size, bicubic).unwrap(), expected, "{new_size:?}");
         }
@@ -105,23 +105,23 @@ fn resize_gives_the_bytes_of_pillow() {
 }
 
 #[test]
-fn patches_come_in_merge_blocks_with_colour_frame_row_column_inside() {
+fn patches_are_ordered_by_merge_block_and_channel_frame_row_column() {
     let order = &vectors()["patch_order"];
     let (height, width) = (56, 84);
-    let picture = texture(width, height);
-    let image = Image::from_rgb(width, height, 84 * 3, &picture).unwrap().min_pixels(1);
+    let pixels = texture(width, height);
+    let image = Image::from_rgb(width, height, 84 * 3, &pixels).unwrap().min_pixels(1);
     let patches = preprocess_image(&image, &PreprocessConfig::default()).unwrap();
     let grid = patches.grid;
     assert_eq!(vec![grid.t, grid.h, grid.w], numbers(&order["grid"]));
     assert_eq!(grid.tokens(), 6);
     let mut expected = Vec::new();
-    for place in order["patch_row_col"].as_array().unwrap() {
-        let place = numbers(place);
-        for colour in 0..3 {
+    for position in order["patch_row_col"].as_array().unwrap() {
+        let position = numbers(position);
+        for channel in 0..3 {
             for _frame in 0..2 {
                 for (y, x) in (0..14).flat_map(|y| (0..14).map(move |x| (y, x))) {
-                    let pixel = picture.get_pixel((place[1] * 14 + x) as u32, (place[0] * 14 + y) as u32);
-                    expected.push(pixel[colour]);
+                    let pixel = pixels.get_pixel((position[1] * 14 + x) as u32, (position[0] * 14 + y) as u32);
+                    expected.push(pixel[channel]);
                 }
             }
         }
@@ -146,7 +146,7 @@ fn patches_equal_those_of_the_reference() {
             preprocess_image(&open(&case["image"]), &config).unwrap()
         } else {
             let patches = preprocess_image(&open(&case["jpeg"]), &config).unwrap();
-            // Decoders of JPEG may differ in the last bit; the sum of a patch of 1176 values hardly moves.
+            // JPEG decoders may differ in the last bit, which hardly changes the sum of a patch of 1176 values.
             let sums = patches.pixels.chunks(1176).map(|patch| patch.iter().map(|&byte| usize::from(byte)).sum());
             for (sum, expected) in sums.zip(numbers(&case["sums"])) {
                 let sum: usize = sum;
@@ -166,7 +166,7 @@ fn patches_equal_those_of_the_reference() {
 }
 
 #[test]
-fn odd_videos_repeat_the_last_frame() {
+fn an_odd_number_of_frames_repeats_the_last_frame() {
     let config = PreprocessConfig::default();
     let frame = |shade: u8| Image::from_rgb(56, 56, 56 * 3, &vec![shade; 56 * 56 * 3]).unwrap();
     let video = |shades: &[u8]| {
@@ -182,7 +182,7 @@ fn odd_videos_repeat_the_last_frame() {
 }
 
 #[test]
-fn video_frames_share_a_budget_unless_limits_are_stated() {
+fn video_frames_share_a_pixel_budget_unless_limits_are_set() {
     let config = PreprocessConfig::default();
     let frame = Image::from_rgb(1280, 720, 1280 * 3, &vec![90; 1280 * 720 * 3]).unwrap();
     let video = Video::from_frames(vec![frame; 2], 2.0).unwrap();
@@ -198,15 +198,15 @@ fn video_frames_share_a_budget_unless_limits_are_stated() {
 }
 
 #[test]
-fn frames_are_sampled_as_the_reference_does() {
+fn frames_are_sampled_as_in_the_reference() {
     let mut errors = 0;
     for case in vectors()["video"].as_array().unwrap() {
-        let wish = &case["ele"];
+        let options = &case["ele"];
         let mut sampling = FrameSampling::new();
-        sampling.fps = wish["fps"].as_f64();
-        sampling.frames = wish["nframes"].as_u64().map(|count| count as usize);
-        sampling.min_frames = wish["min_frames"].as_u64().map(|count| count as usize);
-        sampling.max_frames = wish["max_frames"].as_u64().map(|count| count as usize);
+        sampling.fps = options["fps"].as_f64();
+        sampling.frames = options["nframes"].as_u64().map(|count| count as usize);
+        sampling.min_frames = options["min_frames"].as_u64().map(|count| count as usize);
+        sampling.max_frames = options["max_frames"].as_u64().map(|count| count as usize);
         let sampled = sample_frames(number(&case["total"]), case["video_fps"].as_f64().unwrap(), &sampling);
         if case["err"].is_string() {
             assert_eq!(sampled.unwrap_err().code(), ErrorCode::Option, "{case}");
@@ -219,7 +219,7 @@ fn frames_are_sampled_as_the_reference_does() {
         assert!(sampled.indices.starts_with(&numbers(&case["idx_first"])), "{case}: {:?}", sampled.indices);
         assert!(sampled.indices.ends_with(&numbers(&case["idx_last"])), "{case}: {:?}", sampled.indices);
         assert!((sampled.fps / case["sample_fps"].as_f64().unwrap() - 1.0).abs() < 1e-15, "{case}");
-        // The last digit of a number may be lost when serde_json reads it.
+        // serde_json may lose the last digit of a number.
         let seconds = case["second_per_grid"].as_f64().unwrap();
         assert!((sampled.second_per_grid() / seconds - 1.0).abs() < 1e-15, "{case}");
         for (budget, name) in [(128_000.0 * 784.0 * 0.9, "default"), (16384.0 * 784.0, "mimo_eval")] {
@@ -235,13 +235,13 @@ fn frames_are_sampled_as_the_reference_does() {
 }
 
 #[test]
-fn a_stretch_of_a_video_is_sampled_and_bad_wishes_are_refused() {
-    let stretch = FrameSampling::new().start(1.01).end(3.0).frames(4);
-    let sampled = sample_frames(100, 10.0, &stretch).unwrap();
+fn a_time_range_of_a_video_is_sampled_and_invalid_options_are_errors() {
+    let range = FrameSampling::new().start(1.01).end(3.0).frames(4);
+    let sampled = sample_frames(100, 10.0, &range).unwrap();
     assert_eq!(sampled.indices, [11, 17, 24, 30]);
     assert_eq!(sampled.fps, 2.0);
     let all = sample_frames(10, 10.0, &FrameSampling::new().min_frames(usize::MAX)).unwrap();
-    assert_eq!(all.indices.len(), 10, "there are no more than the video has");
+    assert_eq!(all.indices.len(), 10, "the video has no more frames");
     for (total, fps, sampling) in [
         (0, 10.0, FrameSampling::new()),
         (10, 0.0, FrameSampling::new()),
@@ -259,11 +259,11 @@ fn a_stretch_of_a_video_is_sampled_and_bad_wishes_are_refused() {
     }
 }
 
-/// A JPEG of 32×16 pixels, red, green / blue, white, whose EXIF block states `orientation`.
-fn turned_jpeg(orientation: u8) -> Vec<u8> {
+/// A JPEG of 32×16 pixels (red, green / blue, white) with this EXIF orientation.
+fn oriented_jpeg(orientation: u8) -> Vec<u8> {
     let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]];
-    let picture = RgbImage::from_fn(32, 16, |x, y| Rgb(colours[(y / 8 * 2 + x / 16) as usize]));
-    let jpeg = encode(&DynamicImage::ImageRgb8(picture), ImageFormat::Jpeg);
+    let pixels = RgbImage::from_fn(32, 16, |x, y| Rgb(colours[(y / 8 * 2 + x / 16) as usize]));
+    let jpeg = encode(&DynamicImage::ImageRgb8(pixels), ImageFormat::Jpeg);
     // TIFF header, one entry: tag 0x0112, type SHORT, count 1, the value; no further directory.
     let mut exif = b"Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
@@ -276,16 +276,17 @@ fn turned_jpeg(orientation: u8) -> Vec<u8> {
 }
 
 #[test]
-fn exif_orientation_is_applied_and_kept() {
-    // Top left, top right, bottom left, bottom right as a viewer shows them.
+fn exif_orientation_is_applied_and_recorded() {
+    // Colours at top left, top right, bottom left and bottom right, as a viewer shows them.
     let shown = ["RGBW", "GRWB", "WBGR", "BWRG", "RBGW", "BRWG", "WGBR", "GWRB"];
     for (orientation, shown) in (1..=8).zip(shown) {
-        let image = Image::from_bytes(&turned_jpeg(orientation)).unwrap();
+        let image = Image::from_bytes(&oriented_jpeg(orientation)).unwrap();
         assert_eq!(image.orientation(), orientation);
         let (width, height) = (image.width() as usize, image.height() as usize);
         assert_eq!((width, height), if orientation < 5 { (32, 16) } else { (16, 32) });
-        let places = [(3, 3), (width - 4, 3), (3, height - 4), (width - 4, height - 4)];
-        let seen: String = places.iter().map(|&(x, y)| letter(&image.pixels()[(y * width + x) * 3..][..3])).collect();
+        let corners = [(3, 3), (width - 4, 3), (3, height - 4), (width - 4, height - 4)];
+        let seen: String =
+            corners.iter().map(|&(x, y)| colour_letter(&image.pixels()[(y * width + x) * 3..][..3])).collect();
         assert_eq!(seen, shown, "orientation {orientation}");
 
         let transform = preprocess_image(&image, &PreprocessConfig::default()).unwrap().transform;
@@ -295,10 +296,10 @@ fn exif_orientation_is_applied_and_kept() {
         assert_eq!((x, y), (transform.resized.0 as f64, transform.resized.1 as f64));
         assert_eq!(transform.to_original(x / 2.0, y / 4.0), (width as f64 / 2.0, height as f64 / 4.0));
     }
-    assert_eq!(Image::from_bytes(&turned_jpeg(9)).unwrap().orientation(), 1);
+    assert_eq!(Image::from_bytes(&oriented_jpeg(9)).unwrap().orientation(), 1);
 }
 
-fn letter(pixel: &[u8]) -> char {
+fn colour_letter(pixel: &[u8]) -> char {
     match [pixel[0] > 128, pixel[1] > 128, pixel[2] > 128] {
         [true, false, false] => 'R',
         [false, true, false] => 'G',
@@ -309,7 +310,7 @@ fn letter(pixel: &[u8]) -> char {
 }
 
 #[test]
-fn transparency_is_laid_on_white_and_rounded_to_nearest() {
+fn transparency_is_blended_with_white_and_rounded_to_nearest() {
     let every: Vec<u8> = (0..=255).flat_map(|alpha| (0..=255).flat_map(move |c| [c, c, 255 - c, alpha])).collect();
     let image = Image::from_rgba(256, 256, 1024, &every).unwrap();
     for (rgba, rgb) in every.chunks(4).zip(image.pixels().chunks(3)) {
@@ -318,34 +319,34 @@ fn transparency_is_laid_on_white_and_rounded_to_nearest() {
             assert_eq!(u32::from(rgb[channel]), (exact * 2 + 255) / 510, "{rgba:?}");
         }
     }
-    let picture = DynamicImage::ImageRgba8(image::RgbaImage::from_raw(256, 256, every).unwrap());
-    assert_eq!(Image::from_bytes(&encode(&picture, ImageFormat::Png)).unwrap().pixels(), image.pixels());
+    let png = DynamicImage::ImageRgba8(image::RgbaImage::from_raw(256, 256, every).unwrap());
+    assert_eq!(Image::from_bytes(&encode(&png, ImageFormat::Png)).unwrap().pixels(), image.pixels());
     let grey = DynamicImage::ImageLumaA8(image::GrayAlphaImage::from_raw(2, 1, vec![40, 255, 40, 0]).unwrap());
     let grey = Image::from_bytes(&encode(&grey, ImageFormat::Png)).unwrap();
     assert_eq!(grey.pixels(), [40, 40, 40, 255, 255, 255]);
 }
 
 #[test]
-fn every_format_is_recognised_by_its_content_and_refused_when_cut_short() {
-    let picture = texture(61, 47);
+fn every_format_is_recognised_by_its_content_and_an_error_when_truncated() {
+    let pixels = texture(61, 47);
     for format in
         [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Tiff]
     {
-        let bytes = encode(&DynamicImage::ImageRgb8(picture.clone()), format);
+        let bytes = encode(&DynamicImage::ImageRgb8(pixels.clone()), format);
         let image = Image::from_bytes(&bytes).unwrap();
         assert_eq!((image.width(), image.height()), (61, 47), "{format:?}");
         if !matches!(format, ImageFormat::Jpeg | ImageFormat::Gif) {
-            assert_eq!(image.pixels(), picture.as_raw().as_slice(), "{format:?}");
+            assert_eq!(image.pixels(), pixels.as_raw().as_slice(), "{format:?}");
         }
         for length in (16..bytes.len() * 9 / 10).step_by(97) {
-            let error = Image::from_bytes(&bytes[..length]).expect_err(&format!("{format:?} cut to {length}"));
-            assert_eq!(error.code(), ErrorCode::Image, "{format:?} cut to {length}: {error}");
+            let error = Image::from_bytes(&bytes[..length]).expect_err(&format!("{format:?} truncated to {length}"));
+            assert_eq!(error.code(), ErrorCode::Image, "{format:?} truncated to {length}: {error}");
         }
     }
 }
 
 #[test]
-fn a_jpeg_or_png_without_its_last_byte_is_refused() {
+fn a_truncated_jpeg_or_png_is_an_error() {
     for format in [ImageFormat::Jpeg, ImageFormat::Png] {
         let bytes = encode(&DynamicImage::ImageRgb8(texture(64, 64)), format);
         for missing in 1..bytes.len() {
@@ -356,17 +357,17 @@ fn a_jpeg_or_png_without_its_last_byte_is_refused() {
         longer.extend(b"what a camera appends");
         assert!(Image::from_bytes(&longer).is_ok());
     }
-    // A thumbnail in the metadata has an end marker of its own.
-    let jpeg = turned_jpeg(1);
+    // A thumbnail in the metadata has its own end marker.
+    let jpeg = oriented_jpeg(1);
     let mut with_thumbnail = jpeg[..2].to_vec();
     with_thumbnail.extend([0xFF, 0xE2, 0, 6, 0xFF, 0xD8, 0xFF, 0xD9]);
     with_thumbnail.extend(&jpeg[2..]);
     assert!(Image::from_bytes(&with_thumbnail).is_ok());
-    refused(Image::from_bytes(&with_thumbnail[..with_thumbnail.len() - 2]), "cut short");
+    assert_image_error(Image::from_bytes(&with_thumbnail[..with_thumbnail.len() - 2]), "cut short");
 }
 
 #[test]
-fn deep_grey_and_palette_pictures_become_rgb() {
+fn deep_grey_and_palette_images_become_rgb() {
     let deep = image::ImageBuffer::<Rgb<u16>, _>::from_raw(2, 1, vec![0_u16, 257, 65535, 32768, 128, 129]).unwrap();
     let deep = Image::from_bytes(&encode(&DynamicImage::ImageRgb16(deep), ImageFormat::Png)).unwrap();
     assert_eq!(deep.pixels(), [0, 1, 255, 128, 0, 1]);
@@ -379,30 +380,30 @@ fn deep_grey_and_palette_pictures_become_rgb() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named() {
+fn unusable_files_are_errors_with_their_path() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.png");
     let error = Image::open(&missing).unwrap_err();
     assert!(matches!(&error, Error::Io { path, .. } if *path == missing), "{error}");
     assert_eq!(Image::open(folder.path()).unwrap_err().code(), ErrorCode::Io);
-    for (name, bytes) in [("note.png", b"this is a note, not a picture".as_slice()), ("empty.jpg", b"")] {
+    for (name, bytes) in [("note.png", b"this is a note, not an image".as_slice()), ("empty.jpg", b"")] {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let error = Image::open(&path).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
-        refused(Err(error), "not an image");
+        assert_image_error(Err(error), "not an image");
     }
     let cut = folder.path().join("cut.jpg");
     let jpeg = encode(&DynamicImage::ImageRgb8(texture(64, 64)), ImageFormat::Jpeg);
     std::fs::write(&cut, &jpeg[..jpeg.len() / 2]).unwrap();
     let error = Image::open(&cut).unwrap_err();
     assert!(error.to_string().contains("cut.jpg"), "{error}");
-    refused(Err(error), "cut short");
-    refused(Image::from_bytes(b"\x89PNG\r\n\x1a\n"), "Png");
-    refused(Image::from_bytes(b"RIFF\0\0\0\0WEBP"), "WebP");
+    assert_image_error(Err(error), "cut short");
+    assert_image_error(Image::from_bytes(b"\x89PNG\r\n\x1a\n"), "Png");
+    assert_image_error(Image::from_bytes(b"RIFF\0\0\0\0WEBP"), "WebP");
 }
 
-/// A PNG that is only a header of the given size and the start of the pixel data.
+/// A PNG with this size in its header and only the start of the pixel data.
 fn png_header(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = encode(&DynamicImage::ImageRgb8(texture(1, 1)), ImageFormat::Png);
     bytes[16..20].copy_from_slice(&width.to_be_bytes());
@@ -415,39 +416,39 @@ fn png_header(width: u32, height: u32) -> Vec<u8> {
 }
 
 #[test]
-fn pictures_without_pixels_or_with_too_many_are_refused_from_the_header() {
+fn images_without_pixels_or_with_too_many_are_errors_after_the_header() {
     assert!(Image::from_bytes(&png_header(1, 1)).is_ok());
     for (width, height) in [(0, 5), (5, 0), (0, 0)] {
         assert_eq!(Image::from_bytes(&png_header(width, height)).unwrap_err().code(), ErrorCode::Image);
     }
-    refused(Image::from_bytes(&png_header(30_000, 30_000)), "30000x30000");
-    refused(Image::from_bytes(&png_header(16_385, 1)), "16384");
-    refused(Image::from_bytes(&png_header(16_384, 16_384)), "MiB");
-    // Large enough for a photo, so the header passes and the missing pixels are what is wrong.
-    refused(Image::from_bytes(&png_header(12_000, 9_000)), "enough data");
+    assert_image_error(Image::from_bytes(&png_header(30_000, 30_000)), "30000x30000");
+    assert_image_error(Image::from_bytes(&png_header(16_385, 1)), "16384");
+    assert_image_error(Image::from_bytes(&png_header(16_384, 16_384)), "MiB");
+    // The size is allowed, so the error is about the missing pixels.
+    assert_image_error(Image::from_bytes(&png_header(12_000, 9_000)), "enough data");
 
     let mut jpeg = encode(&DynamicImage::ImageRgb8(texture(8, 8)), ImageFormat::Jpeg);
     let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0x75, 0x30, 0x75, 0x30]);
-    refused(Image::from_bytes(&jpeg), "30000x30000");
+    assert_image_error(Image::from_bytes(&jpeg), "30000x30000");
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0, 0, 0, 8]);
     assert_eq!(Image::from_bytes(&jpeg).unwrap_err().code(), ErrorCode::Image);
 }
 
 #[test]
-fn raw_pixels_are_checked_and_copied_without_their_gaps() {
+fn raw_pixels_are_validated_and_copied_without_padding() {
     let padded = [1, 2, 3, 4, 5, 6, 0, 0, 7, 8, 9, 10, 11, 12];
     assert_eq!(Image::from_rgb(2, 2, 8, &padded).unwrap().pixels(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
-    refused(Image::from_rgb(2, 2, 8, &padded[..13]), "too few");
-    refused(Image::from_rgb(2, 2, 5, &padded), "stride");
-    refused(Image::from_rgba(2, 2, 7, &padded), "stride");
-    refused(Image::from_rgb(0, 2, 8, &padded), "at least 1");
-    refused(Image::from_rgb(30_000, 30_000, 90_000, &padded), "16384");
-    refused(Image::from_rgb(1, 2, usize::MAX, &padded), "too few");
+    assert_image_error(Image::from_rgb(2, 2, 8, &padded[..13]), "too few");
+    assert_image_error(Image::from_rgb(2, 2, 5, &padded), "stride");
+    assert_image_error(Image::from_rgba(2, 2, 7, &padded), "stride");
+    assert_image_error(Image::from_rgb(0, 2, 8, &padded), "at least 1");
+    assert_image_error(Image::from_rgb(30_000, 30_000, 90_000, &padded), "16384");
+    assert_image_error(Image::from_rgb(1, 2, usize::MAX, &padded), "too few");
 }
 
 #[test]
-fn long_strips_and_contradicting_limits_are_refused() {
+fn extreme_aspect_ratios_and_contradictory_limits_are_errors() {
     let config = PreprocessConfig::default();
     let strip = Image::from_rgb(201, 1, 603, &[9; 603]).unwrap();
     let error = preprocess_image(&strip, &config).unwrap_err();
@@ -459,14 +460,14 @@ fn long_strips_and_contradicting_limits_are_refused() {
         assert_eq!(error.code(), ErrorCode::Image);
         assert!(error.to_string().contains("max_pixels"), "{error}");
     }
-    // One stated limit wins over a default that contradicts it.
+    // A limit of the image takes precedence over a default that contradicts it.
     let grid = |image: &Image| preprocess_image(image, &config).unwrap().grid;
     assert_eq!(grid(&image.clone().max_pixels(800)), Grid { t: 1, h: 2, w: 2 });
     assert_eq!(grid(&image.min_pixels(20_000)), Grid { t: 1, h: 12, w: 12 });
 }
 
 #[test]
-fn media_of_too_many_tokens_are_refused_before_they_take_memory() {
+fn media_with_too_many_tokens_are_errors_before_memory_is_allocated() {
     let mut config = PreprocessConfig::default();
     let too_many = |patches: mimo_vl_core::Result<Patches>| match patches {
         Err(Error::ContextTooLong { tokens, .. }) => tokens,
@@ -486,7 +487,7 @@ fn media_of_too_many_tokens_are_refused_before_they_take_memory() {
 }
 
 #[test]
-fn videos_need_equal_frames_and_a_rate() {
+fn videos_need_frames_of_one_size_and_a_frame_rate() {
     let small = Image::from_rgb(2, 2, 6, &[1; 12]).unwrap();
     let wide = Image::from_rgb(4, 1, 12, &[1; 12]).unwrap();
     for fps in [0.0, -1.0, f64::NAN, f64::INFINITY] {

@@ -1,4 +1,4 @@
-//! What a session makes of an answer, with answers from a script.
+//! Regions, thinking, stop reasons and timeouts of a session, with a scripted model.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use mimo_vl_core::{
     Answer, Error, Event, Geometry, Image, LoadOptions, Part, PlannedPart, Prompt, Region, StopReason, Thinking,
     ThinkingStyle, Video, draw_regions,
 };
-use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
+use mimo_vl_tests::fixtures::scripted_engine::{ScriptedModel, grey_image, without_drafts};
 
 fn edges(region: &Region) -> [f64; 4] {
     region.as_box().unwrap().pixels
@@ -17,22 +17,22 @@ fn edges(region: &Region) -> [f64; 4] {
 // ---- boxes and points
 
 #[test]
-fn boxes_come_in_the_callers_pixels_as_they_close() {
-    let actor = Actor::new(
+fn boxes_are_emitted_in_the_callers_pixels_when_they_close() {
+    let actor = ScriptedModel::new(
         "<think>\n[1, 2, 3, 4]\n</think>\n\n```json\n[\n\t{\"bbox_2d\": [28, 14, 140, 70], \"label\": \"猫\"},\n\
          \t{\"bbox_2d\": [0, 0, 560, 280], \"label\": \"all\", \"text_content\": \"a\\n\"}\n]\n```",
     );
-    // The model sees 560 × 280 pixels of twice as many.
+    // The model sees the image at half its size: 560 × 280 pixels.
     let image = picture(1120, 560).max_pixels(560 * 280);
     let mut session = actor.session();
-    let mut stream = session.stream(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
+    let mut stream = session.stream(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
     let mut text = String::new();
     let mut regions = Vec::new();
     for event in &mut stream {
         match event.unwrap() {
             Event::Text(piece) => text += &piece,
             Event::Region(region) => {
-                assert!(text.ends_with(['}', ',', '\n']), "the box is given as soon as it is closed: {text:?}");
+                assert!(text.ends_with(['}', ',', '\n']), "the box is emitted as soon as it is closed: {text:?}");
                 assert_eq!(text.matches('}').count(), regions.len() + 1);
                 regions.push(region);
             }
@@ -42,7 +42,7 @@ fn boxes_come_in_the_callers_pixels_as_they_close() {
     let answer = stream.answer().unwrap();
     assert_eq!(answer.regions, regions);
     assert!(answer.complete);
-    assert_eq!(answer.thinking.as_deref(), Some("[1, 2, 3, 4]"), "thinking has no boxes");
+    assert_eq!(answer.thinking.as_deref(), Some("[1, 2, 3, 4]"), "boxes in the thinking are ignored");
     let [cat, all] = &regions[..] else { panic!("{regions:?}") };
     assert_eq!((cat.label.as_deref(), cat.image, cat.confidence), (Some("猫"), 0, None));
     assert_eq!(edges(cat), [56.0, 28.0, 280.0, 140.0]);
@@ -54,18 +54,18 @@ fn boxes_come_in_the_callers_pixels_as_they_close() {
 }
 
 #[test]
-fn what_lies_outside_or_the_wrong_way_round_is_flagged() {
-    let answer =
-        Actor::new("[[-5, 10, 999, 70], [200, 100, 100, 50]] {\"points\": [[5, 6], [280, 141]]}").ask(&one_at_a_time());
-    let [outside, turned, points] = &answer.regions[..] else { panic!("{:?}", answer.regions) };
+fn coordinates_outside_the_image_or_swapped_are_flagged() {
+    let answer = ScriptedModel::new("[[-5, 10, 999, 70], [200, 100, 100, 50]] {\"points\": [[5, 6], [280, 141]]}")
+        .ask(&without_drafts());
+    let [outside, swapped, points] = &answer.regions[..] else { panic!("{:?}", answer.regions) };
     assert_eq!((edges(outside), outside.as_box().unwrap().clamped), ([0.0, 10.0, 280.0, 70.0], true));
-    assert_eq!((edges(turned), turned.as_box().unwrap().clamped), ([100.0, 50.0, 200.0, 100.0], true));
+    assert_eq!((edges(swapped), swapped.as_box().unwrap().clamped), ([100.0, 50.0, 200.0, 100.0], true));
     let flags: Vec<_> = points.points().iter().map(|point| (point.pixels, point.clamped)).collect();
     assert_eq!(flags, [([5.0, 6.0], false), ([280.0, 140.0], true)]);
     assert!(matches!(points.geometry, Geometry::Points(_)) && points.as_box().is_none());
 }
 
-/// A JPEG file of this size with that EXIF orientation: grey, with a red part (left, top, right, bottom).
+/// A grey JPEG file with an EXIF orientation and a red rectangle (left, top, right, bottom).
 fn marked(width: u32, height: u32, orientation: u16, [left, top, right, bottom]: [u32; 4]) -> Vec<u8> {
     let stored = image::RgbImage::from_fn(width, height, |x, y| {
         let inside = (left..right).contains(&x) && (top..bottom).contains(&y);
@@ -82,7 +82,7 @@ fn marked(width: u32, height: u32, orientation: u16, [left, top, right, bottom]:
     bytes
 }
 
-/// The edges of what is red.
+/// The bounding box of the red pixels.
 fn red(image: &Image) -> [f64; 4] {
     let mut edges = [f64::MAX, f64::MAX, 0.0, 0.0];
     for (index, pixel) in image.pixels().chunks_exact(3).enumerate() {
@@ -100,8 +100,8 @@ fn red(image: &Image) -> [f64; 4] {
 }
 
 #[test]
-fn boxes_go_back_through_every_orientation_crop_and_size() {
-    let actor = Actor::new("");
+fn boxes_map_back_through_every_orientation_crop_and_size() {
+    let actor = ScriptedModel::new("");
     for (width, height, mark) in [
         (301, 200, [40, 24, 120, 80]),
         (64, 517, [8, 400, 40, 440]),
@@ -110,15 +110,15 @@ fn boxes_go_back_through_every_orientation_crop_and_size() {
     ] {
         for orientation in 1..=8 {
             let whole = Image::from_bytes(&marked(width, height, orientation, mark)).unwrap();
-            let turned = orientation > 4;
-            assert_eq!((whole.width(), whole.height()), if turned { (height, width) } else { (width, height) });
+            let transposed = orientation > 4;
+            assert_eq!((whole.width(), whole.height()), if transposed { (height, width) } else { (width, height) });
             let shown = red(&whole);
-            // A part with the mark in it, and some room around that differs on each side.
-            let room = [5.0, 3.0, 9.0, 6.0];
+            // A crop around the rectangle, with a different margin on each side.
+            let margin = [5.0, 3.0, 9.0, 6.0];
             let part = [0, 1].map(|axis| {
                 let end = [whole.width(), whole.height()][axis] as f64;
-                let from = (shown[axis] - room[axis]).max(0.0);
-                (from as u32, ((shown[axis + 2] + room[axis + 2]).min(end) - from) as u32)
+                let start = (shown[axis] - margin[axis]).max(0.0);
+                (start as u32, ((shown[axis + 2] + margin[axis + 2]).min(end) - start) as u32)
             });
             let crop = whole.crop(part[0].0, part[1].0, part[0].1, part[1].1).unwrap();
             for (image, offset) in [
@@ -127,7 +127,7 @@ fn boxes_go_back_through_every_orientation_crop_and_size() {
                 (crop, [part[0].0.into(), part[1].0.into()]),
             ] {
                 let size = [image.width(), image.height()].map(f64::from);
-                let plan = actor.session().plan(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time());
+                let plan = actor.session().plan(&Prompt::user().image(image.clone()).text("?"), &without_drafts());
                 let resized = plan.unwrap().parts.iter().find_map(|part| match part {
                     PlannedPart::Media { transform, .. } => Some(transform.resized),
                     _ => None,
@@ -137,8 +137,8 @@ fn boxes_go_back_through_every_orientation_crop_and_size() {
                     .map(|edge| (shown[edge] - offset[edge % 2]) * resized[edge % 2] / size[edge % 2])
                     .map(|at| format!("{at:.3}"))
                     .collect();
-                actor.says(&format!("[{}]", seen.join(", ")));
-                let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
+                actor.set_reply(&format!("[{}]", seen.join(", ")));
+                let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
                 let transform = answer.transforms[0];
                 assert_eq!(u16::from(transform.orientation), orientation);
                 let found = answer.regions[0].as_box().unwrap();
@@ -153,12 +153,12 @@ fn boxes_go_back_through_every_orientation_crop_and_size() {
                 assert!(!found.clamped);
                 let (x, y) = transform.to_model(found.pixels[0], found.pixels[1]);
                 assert!((x - found.model[0]).abs() < 1e-9 && (y - found.model[1]).abs() < 1e-9);
-                // Compression leaves the edges a pixel or two off, and the middle where it was.
+                // Compression moves the edges by up to two pixels, but not the center.
                 let (x, y) = transform.to_stored(found.center()[0], found.center()[1]);
-                let middle = [(mark[0] + mark[2]) as f64 / 2.0, (mark[1] + mark[3]) as f64 / 2.0];
+                let center = [(mark[0] + mark[2]) as f64 / 2.0, (mark[1] + mark[3]) as f64 / 2.0];
                 assert!(
-                    (x - middle[0]).abs() <= 1.0 && (y - middle[1]).abs() <= 1.0,
-                    "{orientation}: {x} {y} {middle:?}"
+                    (x - center[0]).abs() <= 1.0 && (y - center[1]).abs() <= 1.0,
+                    "{orientation}: {x} {y} {center:?}"
                 );
             }
         }
@@ -166,12 +166,12 @@ fn boxes_go_back_through_every_orientation_crop_and_size() {
 }
 
 #[test]
-fn boxes_in_videos_are_in_the_frames_pixels() {
-    let actor = Actor::new("[14, 28, 70, 56]");
+fn boxes_in_videos_are_in_pixels_of_the_frames() {
+    let actor = ScriptedModel::new("[14, 28, 70, 56]");
     let video = Video::from_frames(vec![picture(560, 280); 4], 2.0).unwrap().min_pixels(3136).max_pixels(280 * 140);
     let first = picture(56, 56);
     let prompt = Prompt::user().image(first).video(video.clone()).text("Where?");
-    let answer = actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+    let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
     let region = &answer.regions[0];
     assert_eq!((region.image, edges(region)), (1, [28.0, 56.0, 140.0, 112.0]));
     let drawn = draw_regions(&video.frames()[0], &answer.regions).unwrap();
@@ -180,88 +180,88 @@ fn boxes_in_videos_are_in_the_frames_pixels() {
 }
 
 #[test]
-fn actions_are_in_the_screenshots_pixels() {
-    let actor = Actor::new("{\"action\": \"drag\", \"start_point\": [28, 14], \"end_point\": [140, 900]}");
+fn actions_are_in_pixels_of_the_screenshot() {
+    let actor = ScriptedModel::new("{\"action\": \"drag\", \"start_point\": [28, 14], \"end_point\": [140, 900]}");
     let screenshot = picture(1120, 560);
     let act = |image: Image| {
-        let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &one_at_a_time()).unwrap();
+        let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
         let transform = answer.transforms[0];
         let action = Action::parse(&answer.text).unwrap();
         let original = action.to_original(&transform);
         (original.to_model(&transform), original)
     };
-    let whole = act(screenshot.clone().max_pixels(280 * 140));
-    assert_eq!(whole.1, Action::Drag { start: [112.0, 56.0], end: [560.0, 560.0] });
-    assert_eq!(whole.0, Action::Drag { start: [28.0, 14.0], end: [140.0, 140.0] });
-    // A second look at the part from (280, 140) to (840, 420), at half its size.
-    let zoom_crop = act(zoom_crop(&screenshot, [560.0, 280.0], 2.0).unwrap().max_pixels(280 * 140));
-    assert_eq!(zoom_crop.1, Action::Drag { start: [336.0, 168.0], end: [560.0, 420.0] });
+    let full = act(screenshot.clone().max_pixels(280 * 140));
+    assert_eq!(full.1, Action::Drag { start: [112.0, 56.0], end: [560.0, 560.0] });
+    assert_eq!(full.0, Action::Drag { start: [28.0, 14.0], end: [140.0, 140.0] });
+    // A crop from (280, 140) to (840, 420), resized to half.
+    let cropped = act(zoom_crop(&screenshot, [560.0, 280.0], 2.0).unwrap().max_pixels(280 * 140));
+    assert_eq!(cropped.1, Action::Drag { start: [336.0, 168.0], end: [560.0, 420.0] });
 }
 
 #[test]
-fn boxes_belong_to_the_last_picture_and_can_be_moved() {
-    let actor = Actor::new("[28, 28, 56, 56]");
+fn boxes_belong_to_the_last_image_and_can_be_reassigned() {
+    let actor = ScriptedModel::new("[28, 28, 56, 56]");
     let (first, second) = (picture(560, 560), picture(140, 140));
     let prompt = Prompt::user().image(first).image(second.max_pixels(56 * 56)).text("?");
-    let answer = actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+    let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
     let region = &answer.regions[0];
     assert_eq!((region.image, edges(region)), (1, [70.0, 70.0, 140.0, 140.0]));
     let moved = region.in_image(0, &answer.transforms[0]);
     assert_eq!((moved.image, edges(&moved)), (0, [28.0, 28.0, 56.0, 56.0]));
-    let none = actor.session().ask(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
-    assert!(none.regions.is_empty(), "without a picture there is nothing to point at");
+    let none = actor.session().ask(&Prompt::user().text("?"), &without_drafts()).unwrap();
+    assert!(none.regions.is_empty(), "there are no regions without an image");
 }
 
 #[test]
-fn a_cut_answer_gives_what_was_whole() {
-    let actor = Actor::new("[{\"bbox_2d\": [1, 2, 3, 4]}, {\"bbox_2d\": [5, 6, 7, 8]}]");
-    let whole = actor.ask(&one_at_a_time());
+fn a_truncated_answer_has_its_complete_regions() {
+    let actor = ScriptedModel::new("[{\"bbox_2d\": [1, 2, 3, 4]}, {\"bbox_2d\": [5, 6, 7, 8]}]");
+    let whole = actor.ask(&without_drafts());
     assert_eq!((whole.regions.len(), whole.complete, whole.stop), (2, true, StopReason::EndOfText));
     for tokens in 1..whole.tokens {
-        let cut = actor.ask(&one_at_a_time().max_tokens(tokens));
-        assert_eq!((cut.complete, cut.stop), (false, StopReason::MaxTokens));
-        assert_eq!(cut.regions, whole.regions[..cut.text.matches('}').count()]);
+        let truncated = actor.ask(&without_drafts().max_tokens(tokens));
+        assert_eq!((truncated.complete, truncated.stop), (false, StopReason::MaxTokens));
+        assert_eq!(truncated.regions, whole.regions[..truncated.text.matches('}').count()]);
     }
-    let open = Actor::new("[{\"bbox_2d\": [1, 2, 3, 4]}, ").ask(&one_at_a_time());
+    let open = ScriptedModel::new("[{\"bbox_2d\": [1, 2, 3, 4]}, ").ask(&without_drafts());
     assert_eq!((open.regions.len(), open.complete, open.stop), (1, false, StopReason::EndOfText));
 }
 
 #[test]
-fn regions_are_drawn_with_their_names() {
-    let actor = Actor::new(
+fn regions_are_drawn_with_their_labels() {
+    let actor = ScriptedModel::new(
         "[{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"cat 猫\"}, {\"bbox_2d\": [0, 0, 280, 140]}, \
          {\"points\": [[200, 70]], \"label\": \"\"}, {\"bbox_2d\": [270, 130, 280, 140], \"label\": \"cat 猫\"}]",
     );
-    let image = picture(1120, 560).max_pixels(280 * 140);
-    let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time()).unwrap();
+    let image = grey_image(1120, 560).max_pixels(280 * 140);
+    let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &without_drafts()).unwrap();
     let drawn = draw_regions(&image, &answer.regions).unwrap();
     assert_eq!((drawn.width(), drawn.height()), (1120, 560));
     let at = |x: u32, y: u32| {
         let start = 3 * (y * 1120 + x) as usize;
         <[u8; 3]>::try_from(&drawn.pixels()[start..start + 3]).unwrap()
     };
-    // Edges of the box of the cat in its colour, inside the picture as it was, and the same colour for the other cat.
+    // The outline of the cat's box in its colour, an unchanged interior, and the same colour for the other cat.
     let colour = at(112, 400);
     assert_ne!(colour, [90; 3]);
     assert_eq!((at(559, 300), at(300, 447), at(300, 224)), (colour, colour, colour));
     assert_eq!((at(300, 300), at(1119, 559)), ([90; 3], colour));
-    assert!(at(0, 300) != colour && at(0, 300) != [90; 3], "the second box has another");
-    assert!(at(800, 280) != [90; 3], "the point");
-    // The name stands above the box, in letters of another colour.
+    assert!(at(0, 300) != colour && at(0, 300) != [90; 3], "the second box has another colour");
+    assert!(at(800, 280) != [90; 3], "the point is drawn");
+    // The label is above the box, in text of another colour.
     let tag: Vec<[u8; 3]> = (112..230).flat_map(|x| (205..222).map(move |y| (x, y))).map(|(x, y)| at(x, y)).collect();
     assert!(tag.contains(&colour) && tag.iter().any(|pixel| *pixel != colour && *pixel != [90; 3]));
-    let named = |name: &str| {
-        let actor = Actor::new(&format!("[{{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"{name}\"}}]"));
-        let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &one_at_a_time()).unwrap();
+    let drawn_with_label = |label: &str| {
+        let actor = ScriptedModel::new(&format!("[{{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"{label}\"}}]"));
+        let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &without_drafts()).unwrap();
         draw_regions(&image, &answer.regions).unwrap().pixels().to_vec()
     };
-    let looks = ["cat", "cat 猫", "cat 狗", "cat \u{FFFD}"].map(named);
+    let looks = ["cat", "cat 猫", "cat 狗", "cat \u{FFFD}"].map(drawn_with_label);
     for (index, look) in looks.iter().enumerate() {
-        assert!(!looks[..index].contains(look), "every name is drawn in its own letters");
+        assert!(!looks[..index].contains(look), "every label is drawn with its own glyphs");
     }
     let png = drawn.to_png().unwrap();
     assert_eq!(Image::from_bytes(&png).unwrap().pixels(), drawn.pixels());
-    // A part of the picture gets what lies in it.
+    // A crop shows the regions inside it.
     let part = draw_regions(&image.crop(100, 200, 500, 300).unwrap(), &answer.regions).unwrap();
     let start = 3 * (100 * 500 + 12) as usize;
     assert_eq!(&part.pixels()[start..start + 3], colour);
@@ -273,33 +273,34 @@ fn regions_are_drawn_with_their_names() {
 // ---- thinking
 
 #[test]
-fn thinking_is_ended_by_a_budget() {
-    let actor = Actor::new("<think>\none two three four five six seven eight nine ten");
-    let free = actor.ask(&one_at_a_time());
+fn a_thinking_budget_ends_the_thinking() {
+    let actor = ScriptedModel::new("<think>\none two three four five six seven eight nine ten");
+    let free = actor.ask(&without_drafts());
     assert_eq!((free.text.as_str(), free.complete), ("", true));
-    let bounded = actor.ask(&one_at_a_time().thinking_budget(6));
+    let bounded = actor.ask(&without_drafts().thinking_budget(6));
     let thinking = bounded.thinking.unwrap();
     assert!(free.thinking.unwrap().starts_with(&thinking), "{thinking}");
-    // The script goes on where it was, which is an answer now.
+    // The scripted model continues its text, which is the answer from here on.
     assert!(!bounded.text.is_empty() && bounded.tokens > 6);
     let ends = actor.model.tokenizer().encode("\n</think>\n\n").unwrap();
     let end = |answer: &Answer| answer.ids.windows(ends.len()).position(|ids| ids == ends).unwrap();
     let opening = actor.model.tokenizer().encode("<think>").unwrap().len();
-    for most in [2, 6, 9] {
-        // The token that ends the opening tag is the first of the thinking.
-        assert_eq!(end(&actor.ask(&one_at_a_time().thinking_budget(most))), opening - 1 + most);
+    for budget in [2, 6, 9] {
+        // The last token of the opening tag counts as the first of the thinking.
+        assert_eq!(end(&actor.ask(&without_drafts().thinking_budget(budget))), opening - 1 + budget);
     }
-    let prefilled = Actor::styled("one two three four five six seven eight nine ten", ThinkingStyle::Prefill);
+    let prefilled =
+        ScriptedModel::with_style("one two three four five six seven eight nine ten", ThinkingStyle::Prefill);
     let prompt = Prompt::user().text("?").thinking(Thinking::On);
-    let answer = prefilled.session().ask(&prompt, &one_at_a_time().thinking_budget(5)).unwrap();
+    let answer = prefilled.session().ask(&prompt, &without_drafts().thinking_budget(5)).unwrap();
     assert_eq!(end(&answer), 5, "the prompt has opened the thinking");
 }
 
 #[test]
-fn thinking_is_ended_by_the_caller() {
-    let actor = Actor::new("<think>\none two three four five six seven eight");
+fn the_caller_can_end_the_thinking() {
+    let actor = ScriptedModel::new("<think>\none two three four five six seven eight");
     let mut session = actor.session();
-    let mut stream = session.stream(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+    let mut stream = session.stream(&Prompt::user().text("?"), &without_drafts()).unwrap();
     assert!(matches!(stream.next(), Some(Ok(Event::Thinking(_)))));
     stream.end_thinking().unwrap();
     stream.end_thinking().unwrap();
@@ -309,11 +310,11 @@ fn thinking_is_ended_by_the_caller() {
 }
 
 #[test]
-fn styles_begin_the_answer_for_the_model() {
-    let actor = Actor::styled("deep thoughts\n</think>\n\nyes", ThinkingStyle::Prefill);
+fn the_prefill_style_starts_the_answer_for_the_model() {
+    let actor = ScriptedModel::with_style("deep thoughts\n</think>\n\nyes", ThinkingStyle::Prefill);
     let ask = |thinking| {
         let prompt = Prompt::user().text("?").thinking(thinking);
-        let answer = actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+        let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
         (answer.thinking, answer.text, answer.prompt_tokens)
     };
     let (auto, on, off) = (ask(Thinking::Auto), ask(Thinking::On), ask(Thinking::Off));
@@ -325,100 +326,105 @@ fn styles_begin_the_answer_for_the_model() {
 }
 
 #[test]
-fn thinking_is_kept_only_when_asked_for() {
-    let actor = Actor::new("<think>\nhm\n</think>\n\nyes");
+fn thinking_stays_in_the_conversation_only_on_request() {
+    let actor = ScriptedModel::new("<think>\nhm\n</think>\n\nyes");
     for keep in [false, true] {
         let mut session = actor.session();
-        session.ask(&Prompt::user().text("?"), &one_at_a_time().keep_thinking(keep)).unwrap();
-        let said = session.messages().last().unwrap();
-        let thinking = said.parts.iter().find_map(|part| match part {
+        session.ask(&Prompt::user().text("?"), &without_drafts().keep_thinking(keep)).unwrap();
+        let message = session.messages().last().unwrap();
+        let thinking = message.parts.iter().find_map(|part| match part {
             Part::Thinking(text) => Some(text.as_str()),
             _ => None,
         });
         assert_eq!(thinking, keep.then_some("hm"));
         let messages: Vec<_> = session.messages().cloned().collect();
         let rendered = actor.model.template().render(&messages, false).unwrap();
-        let said = if keep { "assistant\n<think>\nhm\n</think>\n\nyes<|im_end|>" } else { "assistant\nyes<|im_end|>" };
-        assert!(rendered.contains(said), "{rendered}");
+        let expected =
+            if keep { "assistant\n<think>\nhm\n</think>\n\nyes<|im_end|>" } else { "assistant\nyes<|im_end|>" };
+        assert!(rendered.contains(expected), "{rendered}");
     }
 }
 
-// ---- where an answer ends
+// ---- stop reasons
 
 #[test]
-fn stop_texts_end_the_answer_across_tokens() {
-    let actor = Actor::new("<think>\nEND\n</think>\n\none two END three");
-    let answer = actor.ask(&one_at_a_time().stop("two EN").stop("three"));
+fn stop_sequences_end_the_answer_across_tokens() {
+    let actor = ScriptedModel::new("<think>\nEND\n</think>\n\none two END three");
+    let answer = actor.ask(&without_drafts().stop("two EN").stop("three"));
     assert_eq!((answer.text.as_str(), answer.stop, answer.complete), ("one ", StopReason::StopSequence, true));
     assert_eq!(answer.thinking.as_deref(), Some("END"));
     let mut session = actor.session();
-    session.ask(&Prompt::user().text("?"), &one_at_a_time().stop("two")).unwrap();
+    session.ask(&Prompt::user().text("?"), &without_drafts().stop("two")).unwrap();
     assert!(matches!(&session.messages().last().unwrap().parts[..], [Part::Text(text)] if text == "one "));
-    assert_eq!(actor.ask(&one_at_a_time().stop("four")).text, "one two END three");
-    assert_eq!(actor.ask(&one_at_a_time().stop("threefold")).text, "one two END three", "what was held back is given");
+    assert_eq!(actor.ask(&without_drafts().stop("four")).text, "one two END three");
+    assert_eq!(
+        actor.ask(&without_drafts().stop("threefold")).text,
+        "one two END three",
+        "the buffered prefix is emitted"
+    );
 }
 
 #[test]
-fn circles_are_noticed() {
-    let actor = Actor::new(&"round and ".repeat(40));
-    let answer = actor.ask(&one_at_a_time().loop_window(24));
+fn a_repeating_answer_ends_with_the_reason_loop() {
+    let actor = ScriptedModel::new(&"round and ".repeat(40));
+    let answer = actor.ask(&without_drafts().loop_window(24));
     assert_eq!((answer.stop, answer.tokens, answer.complete), (StopReason::Loop, 24, false));
-    assert_eq!(actor.ask(&one_at_a_time()).stop, StopReason::EndOfText);
+    assert_eq!(actor.ask(&without_drafts()).stop, StopReason::EndOfText);
 }
 
 #[test]
-fn lists_left_open_make_an_answer_incomplete_without_a_picture_too() {
-    let ask = |says| Actor::new(says).session().ask(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+fn an_open_list_makes_an_answer_incomplete_even_without_an_image() {
+    let ask = |text| ScriptedModel::new(text).session().ask(&Prompt::user().text("?"), &without_drafts()).unwrap();
     assert!(ask("[1, 2]").complete && !ask("[1, 2").complete);
 }
 
 #[test]
-fn an_answer_that_was_cut_at_once_is_not_the_best() {
-    let actor = Actor::new("one two three four five six");
-    actor.script.lock().unwrap().lead = 4.0;
-    actor.script.lock().unwrap().pause = Duration::from_millis(30);
-    let generate = one_at_a_time().temperature(1.0).max_tokens(6).best_of(40).timeout(Duration::from_millis(800));
+fn best_of_prefers_answers_with_tokens_to_empty_ones() {
+    let actor = ScriptedModel::new("one two three four five six");
+    actor.script.lock().unwrap().margin = 4.0;
+    actor.script.lock().unwrap().delay = Duration::from_millis(30);
+    let options = without_drafts().temperature(1.0).max_tokens(6).best_of(40).timeout(Duration::from_millis(800));
     let mut session = actor.session();
-    let answer = session.ask(&Prompt::user().text("?"), &generate).unwrap();
+    let answer = session.ask(&Prompt::user().text("?"), &options).unwrap();
     assert!(!answer.ids.is_empty() || answer.stop == StopReason::EndOfText, "{answer:?}");
-    let next = session.ask(&Prompt::user().text("?"), &one_at_a_time()).unwrap();
+    let next = session.ask(&Prompt::user().text("?"), &without_drafts()).unwrap();
     assert!(next.timings.cached_tokens > 0 && session.messages().len() == 4);
 }
 
 #[test]
-fn deadlines_end_answers_and_fail_what_comes_before() {
-    let actor = Actor::new("one two three four five six seven eight nine ten");
-    actor.script.lock().unwrap().pause = Duration::from_millis(60);
-    let answer = actor.ask(&one_at_a_time().timeout(Duration::from_millis(600)));
+fn a_timeout_ends_an_answer_and_fails_the_prefill() {
+    let actor = ScriptedModel::new("one two three four five six seven eight nine ten");
+    actor.script.lock().unwrap().delay = Duration::from_millis(60);
+    let answer = actor.ask(&without_drafts().timeout(Duration::from_millis(600)));
     assert_eq!((answer.stop, answer.complete), (StopReason::Timeout, false));
     assert!(answer.tokens > 0 && "one two three four five six seven eight nine ten".starts_with(&answer.text));
     let mut session = actor.session();
-    let prompt = Prompt::user().image(picture(28, 28)).text("?");
-    let late = session.ask(&prompt, &one_at_a_time().timeout(Duration::ZERO));
+    let prompt = Prompt::user().image(grey_image(28, 28)).text("?");
+    let late = session.ask(&prompt, &without_drafts().timeout(Duration::ZERO));
     assert!(matches!(late, Err(Error::Timeout)), "{late:?}");
     assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
-    let again = session.ask(&prompt, &one_at_a_time().max_tokens(1)).unwrap();
-    assert_eq!(again.stop, StopReason::MaxTokens, "the deadline was that of the call before");
+    let again = session.ask(&prompt, &without_drafts().max_tokens(1)).unwrap();
+    assert_eq!(again.stop, StopReason::MaxTokens, "the timeout applied to the previous call only");
 }
 
 #[test]
-fn features_are_kept_for_other_sessions_within_their_budget() {
-    let encoded = |actor: &Actor| actor.script.lock().unwrap().encoded;
-    let ask = |actor: &Actor, image: &Image| {
+fn image_features_are_cached_across_sessions_within_a_budget() {
+    let encoded = |actor: &ScriptedModel| actor.script.lock().unwrap().encoded;
+    let ask = |actor: &ScriptedModel, image: &Image| {
         let prompt = Prompt::user().image(image.clone()).text("?");
-        actor.session().ask(&prompt, &one_at_a_time()).unwrap();
+        actor.session().ask(&prompt, &without_drafts()).unwrap();
         encoded(actor)
     };
     let (first, second) = (picture(56, 56), picture(84, 56));
-    let one = 4 * 4 * Actor::new("").model.config().text.hidden_size as u64;
-    let actor = Actor::new("yes");
-    // The same pixels from elsewhere count as the same picture.
+    let one = 4 * 4 * ScriptedModel::new("").model.config().text.hidden_size as u64;
+    let actor = ScriptedModel::new("yes");
+    // Equal pixels are the same image, wherever they come from.
     assert_eq!([&first, &second, &picture(56, 56), &second].map(|image| ask(&actor, image)), [1, 2, 2, 2]);
     assert_eq!(actor.model.feature_bytes(), one + one / 4 * 6);
-    let small = Actor::loaded("yes", LoadOptions::new().feature_cache(one + 1));
+    let small = ScriptedModel::with_options("yes", LoadOptions::new().feature_cache(one + 1));
     assert_eq!([&first, &first, &second, &first].map(|image| ask(&small, image)), [1, 1, 2, 2]);
-    assert_eq!(small.model.feature_bytes(), one, "the second alone is more than may be kept");
-    let none = Actor::loaded("yes", LoadOptions::new().feature_cache(0));
+    assert_eq!(small.model.feature_bytes(), one, "the features of the second image exceed the budget");
+    let none = ScriptedModel::with_options("yes", LoadOptions::new().feature_cache(0));
     assert_eq!([&first, &first].map(|image| ask(&none, image)), [1, 2]);
     assert_eq!(none.model.feature_bytes(), 0);
 }

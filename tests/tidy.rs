@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use mimo_vl_tests::source::{Token, files, is, read, root, tokens, tracked};
+use mimo_vl_tests::fixtures::source::{Token, files, is, read, root, tokens, tracked};
 
 /// What lies at the top of the repository, beside files whose names start with a dot.
 const TOP: &[&str] = &[
@@ -34,9 +34,9 @@ const LONG: &[(&str, &str)] = &[
 
 /// Every Rust file that holds the keyword `unsafe`, each with its reason.
 const UNSAFE: &[(&str, &str)] = &[
-    ("benches/src/ceilings.rs", "the instruction whose peak is measured"),
-    ("mimo-vl-core/src/checkpoint/files.rs", "maps the weights into memory, so that they are neither read nor copied"),
-    ("mimo-vl-core/src/device.rs", "looks for the NVIDIA driver's library before anything calls into it"),
+    ("benches/src/roofline.rs", "the instruction whose peak is measured"),
+    ("mimo-vl-core/src/checkpoint/entry.rs", "maps the weights into memory, so that they are neither read nor copied"),
+    ("mimo-vl-core/src/model/backend.rs", "looks for the NVIDIA driver's library before anything calls into it"),
     ("mimo-vl-core/src/kernels/cpu/activations.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/attention.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/avx2.rs", "AVX2 and AVX-VNNI instructions"),
@@ -51,7 +51,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-core/src/kernels/cpu/quantized.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/pool.rs", "lends an operation to the threads for as long as it lasts"),
     ("mimo-vl-core/src/kernels/cpu/portable.rs", "the level that every processor has"),
-    ("mimo-vl-core/src/kernels/cpu/round.rs", "compiled for instructions that the processor is known to have"),
+    ("mimo-vl-core/src/kernels/cpu/quantize.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/rowwise.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/stored.rs", "compiled for instructions that the processor is known to have"),
     (
@@ -63,7 +63,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-ffi/src/answer.rs", "reads answers through handles"),
     ("mimo-vl-ffi/src/batch.rs", "reads batch handles, and writes numbers and texts through pointers"),
     ("mimo-vl-ffi/src/boundary.rs", "the panic boundary, which writes results through pointers"),
-    ("mimo-vl-ffi/src/callback.rs", "carries the caller's data to its callbacks"),
+    ("mimo-vl-ffi/src/callback.rs", "carries the caller's data to its callbacks, and calls the caller's progress"),
     ("mimo-vl-ffi/src/cancel.rs", "reads cancel handles"),
     ("mimo-vl-ffi/src/error.rs", "writes and frees error objects"),
     ("mimo-vl-ffi/src/image.rs", "reads pixels and paths given as pointers"),
@@ -71,7 +71,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-ffi/src/log.rs", "calls the caller's log"),
     ("mimo-vl-ffi/src/model.rs", "reads model handles"),
     ("mimo-vl-ffi/src/options.rs", "reads and writes option handles"),
-    ("mimo-vl-ffi/src/pdf.rs", "reads pages, and calls the caller's progress"),
+    ("mimo-vl-ffi/src/pdf.rs", "reads pages"),
     ("mimo-vl-ffi/src/plan.rs", "reads plan handles"),
     ("mimo-vl-ffi/src/pointer.rs", "turns C pointers into references"),
     ("mimo-vl-ffi/src/prompt.rs", "reads prompt handles and texts given as pointers"),
@@ -80,7 +80,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-ffi/src/session.rs", "reads session handles"),
     ("mimo-vl-ffi/src/stream.rs", "reads stream handles"),
     ("mimo-vl-ffi/src/text.rs", "writes borrowed texts through pointers"),
-    ("mimo-vl-ffi/src/video.rs", "reads video handles, and calls the caller's progress"),
+    ("mimo-vl-ffi/src/unwind.rs", "reads handles and writes numbers through pointers, for functions that cannot fail"),
+    ("mimo-vl-ffi/src/video.rs", "reads video handles"),
     ("mimo-vl-py/src/dlpack.rs", "reads tensors of other libraries where they lie"),
 ];
 

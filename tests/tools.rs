@@ -1,73 +1,73 @@
-//! Functions that the model may call: offered, called, answered, remembered.
+//! Tool calls: in the prompt, in the answer, and in the conversation.
 
 use std::path::Path;
 
 use mimo_vl_core::{Error, Message, Part, Prompt, Role, Thinking, ThinkingStyle, ToolCall};
-use mimo_vl_tests::actor::{Actor, one_at_a_time, picture};
-use mimo_vl_tests::fixture::checkpoint_with_tools;
+use mimo_vl_tests::fixtures::scripted_engine::{ScriptedModel, grey_image, without_drafts};
+use mimo_vl_tests::fixtures::tiny_model::checkpoint_with_tools;
 
-const OFFERED: &str = r#"[{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]"#;
+const TOOLS: &str = r#"[{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]"#;
 const CALL: &str = "I look.\n<tool_call>\n{\"name\": \"look\", \"arguments\": {\"at\": \"sky\"}}\n</tool_call>";
 
-fn actor(folder: &Path) -> Actor {
-    Actor::at(folder, CALL, ThinkingStyle::Slash)
+fn actor(folder: &Path) -> ScriptedModel {
+    ScriptedModel::from_folder(folder, CALL, ThinkingStyle::Slash)
 }
 
-fn asked() -> Prompt {
-    Prompt::user().text("Is it blue?").thinking(Thinking::Off).tools(OFFERED).unwrap()
+fn prompt_with_tools() -> Prompt {
+    Prompt::user().text("Is it blue?").thinking(Thinking::Off).tools(TOOLS).unwrap()
 }
 
 #[test]
-fn a_call_is_remembered_and_its_result_is_read() {
+fn a_call_stays_in_the_conversation_and_its_result_is_answered() {
     let folder = checkpoint_with_tools();
-    let (actor, options) = (actor(folder.path()), one_at_a_time());
+    let (actor, options) = (actor(folder.path()), without_drafts());
     let mut session = actor.session();
-    let called = session.ask(&asked(), &options).unwrap();
-    let (said, calls) = ToolCall::split(&called.text);
-    assert_eq!((said, calls.len(), calls[0].name.as_str()), ("I look.", 1, "look"));
+    let called = session.ask(&prompt_with_tools(), &options).unwrap();
+    let (text, calls) = ToolCall::split(&called.text);
+    assert_eq!((text, calls.len(), calls[0].name.as_str()), ("I look.", 1, "look"));
     let messages: Vec<Message> = session.messages().cloned().collect();
-    // Off is said with the question, and stays there.
-    assert!(matches!(messages[0].parts.last(), Some(Part::Text(said)) if said == " /no_think"));
-    assert!(
-        matches!(&messages[1].parts[..], [Part::Text(said), Part::ToolCall(call)] if said == "I look." && *call == calls[0])
-    );
+    // The switch for thinking is stored in the user's message.
+    assert!(matches!(messages[0].parts.last(), Some(Part::Text(text)) if text == " /no_think"));
+    let [Part::Text(text), Part::ToolCall(call)] = &messages[1].parts[..] else { panic!("{:?}", messages[1]) };
+    assert_eq!((text.as_str(), call), ("I look.", &calls[0]));
 
-    // What the model wrote is what the template writes: all of it is in the cache. The file has it, too.
+    // The template writes the call as the model did, so that all of it is cached. The saved session has it, too.
     let file = folder.path().join("saved");
     session.save(&file).unwrap();
     let mut loaded = actor.model.load_session(&file).unwrap();
     let result = Prompt::from_messages(vec![Message::new(Role::Tool).text("blue")]);
-    actor.says("Yes.");
+    actor.set_reply("Yes.");
     let answer = session.ask(&result, &options).unwrap();
     assert_eq!(answer.text, "Yes.");
     assert_eq!(answer.timings.cached_tokens, called.prompt_tokens + called.tokens);
     assert_eq!(loaded.ask(&result, &options).unwrap().prompt_tokens, answer.prompt_tokens);
 
-    // The template writes them until they are taken away.
+    // The tools stay in the prompt until an empty list replaces them.
     let plain = actor.session().ask(&Prompt::user().text("Is it blue?"), &options).unwrap().prompt_tokens;
-    let offered = actor.session().ask(&asked(), &options).unwrap().prompt_tokens;
-    let none = actor.session().ask(&asked().tools("[]").unwrap(), &options).unwrap().prompt_tokens;
-    assert!(offered > plain + 50 && none < plain + 10, "{offered} {none} {plain}");
+    let with_tools = actor.session().ask(&prompt_with_tools(), &options).unwrap().prompt_tokens;
+    let none = actor.session().ask(&prompt_with_tools().tools("[]").unwrap(), &options).unwrap().prompt_tokens;
+    assert!(with_tools > plain + 50 && none < plain + 10, "{with_tools} {none} {plain}");
 }
 
 #[test]
-fn what_cannot_have_tools_is_refused() {
+fn prompts_that_cannot_have_tools_are_errors() {
     let folder = checkpoint_with_tools();
     let with = actor(folder.path());
-    let refused = |actor: &Actor, prompt: Prompt, word: &str| match actor.session().ask(&prompt, &one_at_a_time()) {
-        Err(Error::Prompt { reason }) => assert!(reason.contains(word), "{reason}"),
-        other => panic!("{other:?}"),
-    };
-    refused(&with, asked().image(picture(28, 28)), "pictures");
-    refused(&Actor::new("no"), asked(), "template takes none");
+    let assert_error =
+        |actor: &ScriptedModel, prompt: Prompt, word: &str| match actor.session().ask(&prompt, &without_drafts()) {
+            Err(Error::Prompt { reason }) => assert!(reason.contains(word), "{reason}"),
+            other => panic!("{other:?}"),
+        };
+    assert_error(&with, prompt_with_tools().image(picture(28, 28)), "images");
+    assert_error(&ScriptedModel::new("no"), prompt_with_tools(), "template does not support");
     let mut called = Message::new(Role::User).text("a");
     called.parts.push(Part::ToolCall(ToolCall::new("look", "{}").unwrap()));
-    refused(&with, Prompt::from_messages(vec![called]), "calls");
-    // A call that nobody asked for is text.
-    let plain = Actor::new(CALL);
+    assert_error(&with, Prompt::from_messages(vec![called]), "calls");
+    // Without tools in the prompt a call is text.
+    let plain = ScriptedModel::new(CALL);
     let mut session = plain.session();
-    session.ask(&asked().tools("[]").unwrap(), &one_at_a_time()).unwrap();
-    assert!(session.ask(&Prompt::user().text("And?"), &one_at_a_time()).is_ok());
-    // Pictures alone are written by the other template.
-    assert!(with.session().ask(&Prompt::user().image(picture(28, 28)).text("a"), &one_at_a_time()).is_ok());
+    session.ask(&prompt_with_tools().tools("[]").unwrap(), &without_drafts()).unwrap();
+    assert!(session.ask(&Prompt::user().text("And?"), &without_drafts()).is_ok());
+    // Prompts with images and no tools use the other template.
+    assert!(with.session().ask(&Prompt::user().image(picture(28, 28)).text("a"), &without_drafts()).is_ok());
 }

@@ -1,11 +1,11 @@
-//! The vision tower's windows against the reference's lists, and against their definition.
+//! The windows of the vision tower, compared with the reference and with their definition.
 
 use std::path::Path;
 
 use mimo_vl_core::expert::{Grid, window_order};
 use serde_json::Value;
 
-/// Tokens along a window's side: 112 pixels, 28 for each token.
+/// Side of a window, in tokens: 112 pixels of 28 per token.
 const SIDE: usize = 4;
 
 fn numbers(json: &Value) -> Vec<usize> {
@@ -17,7 +17,7 @@ fn grid([t, h, w]: [usize; 3]) -> Grid {
 }
 
 #[test]
-fn windows_are_the_references() {
+fn windows_equal_those_of_the_reference() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/rope_and_windows.json");
     let vectors: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let vectors = vectors["window"].as_object().unwrap();
@@ -30,7 +30,7 @@ fn windows_are_the_references() {
         assert_eq!(order.index, numbers(&vector["window_index"]), "{name}");
         assert_eq!(order.cumulative_patches, numbers(&vector["cu_window_seqlens"]), "{name}");
         if let Some(raw) = vector.get("cu_raw") {
-            // The reference's own list repeats its last entry for every empty window.
+            // The reference's raw list repeats an entry for every empty window.
             let mut raw = numbers(raw);
             raw.dedup();
             assert_eq!(order.cumulative_patches, raw, "{name}");
@@ -39,21 +39,21 @@ fn windows_are_the_references() {
     assert_eq!(vectors.len(), 7);
 }
 
-/// Tokens in one window are those with the same medium, time, row / 4 and column / 4; windows follow in that order,
-/// and the tokens of a window in image order.
+/// A window has the tokens with the same media item, time, row / 4 and column / 4. Windows are in that order, and their
+/// tokens in image order.
 #[test]
-fn windows_are_what_their_definition_says() {
+fn windows_follow_their_definition() {
     for h in (2..=26).step_by(2) {
         for w in (2..=26).step_by(2) {
             let grids = [grid([1, w, h]), grid([3, h, w])];
-            let places = grids.iter().enumerate().flat_map(|(medium, grid)| {
+            let windows = grids.iter().enumerate().flat_map(|(media, grid)| {
                 let (rows, columns) = (grid.h / 2, grid.w / 2);
                 (0..grid.t * rows * columns).map(move |token| {
                     let (row, column) = (token / columns % rows, token % columns);
-                    [medium, token / (rows * columns), row / SIDE, column / SIDE]
+                    [media, token / (rows * columns), row / SIDE, column / SIDE]
                 })
             });
-            let windows: Vec<[usize; 4]> = places.collect();
+            let windows: Vec<[usize; 4]> = windows.collect();
             let mut index: Vec<usize> = (0..windows.len()).collect();
             index.sort_by_key(|&token| windows[token]);
             let order = window_order(&grids, SIDE);

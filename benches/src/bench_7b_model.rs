@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Tensor};
 use mimo_vl_core::expert::{
-    Checkpoint, Kernels, MAX_DRAFT_TOKENS, Mask, PrefillInput, QuantizedWeight, Sequence, Step, TaskControl,
-    TensorSource, WithBackend, cores, dispatch, preprocess_image,
+    Checkpoint, Component, Kernels, MAX_DRAFT_TOKENS, Mask, PrefillInput, QuantizedMatrix, QuantizedWeight, Sequence,
+    Step, TaskControl, TensorId, TensorRole, TensorSource, WithBackend, cores, dispatch, preprocess_image,
 };
 use mimo_vl_core::{
     GenerateOptions, Image, LoadOptions, Model, Prompt, QuantizationReport, Thinking, WeightFormat, quantize,
@@ -121,7 +121,7 @@ fn random_checkpoint(depth: Depth, threads: usize) -> Result<PathBuf, Box<dyn Er
         println!("quantizing to {}", quantized.display());
         let start = Instant::now();
         let options = LoadOptions::new().weights(WeightFormat::Int4).threads(threads);
-        quantize(&dense, &quantized, &options, &[], TaskControl::new())?;
+        quantize(&dense, &quantized, &options, &[])?;
         figure("quantize", start.elapsed().as_secs_f64(), "s", "including writing");
     }
     Ok(quantized)
@@ -147,11 +147,20 @@ fn noise_image(side: usize) -> Result<Image, Box<dyn Error>> {
     Ok(Image::from_rgb(u32::try_from(side)?, u32::try_from(side)?, 3 * side, &pixels)?)
 }
 
+/// True for the matrices of the language model's layers.
+fn is_layer(role: TensorRole) -> bool {
+    matches!(role, TensorRole::Attention(_) | TensorRole::Mlp(_))
+}
+
 impl Bench {
-    /// Number of weights in quantized matrices whose names start with `prefix`.
-    fn weights(&self, prefix: &str) -> usize {
-        let matrices = self.report.matrices.iter().filter(|matrix| matrix.names[0].starts_with(prefix));
-        matrices.map(|matrix| matrix.rows.iter().sum::<usize>() * matrix.width).sum()
+    /// The products whose matrices satisfy a predicate.
+    fn products(&self, is_part: impl Fn(TensorRole) -> bool) -> impl Iterator<Item = &QuantizedMatrix> {
+        self.report.matrices.iter().filter(move |matrix| matrix.role().is_some_and(&is_part))
+    }
+
+    /// Number of weights of these products.
+    fn weights(&self, is_part: impl Fn(TensorRole) -> bool) -> usize {
+        self.products(is_part).map(|matrix| matrix.rows.iter().sum::<usize>() * matrix.width).sum()
     }
 
     /// Describes a throughput in operations per second, with its share of the peak.
@@ -182,10 +191,10 @@ impl Bench {
         let (time, rows) = (median(times), patches.grid.patches() as f64);
         let vision = &model.config().vision;
         let full = vision.fullatt_block_indexes.len() as f64;
-        let attended = full * rows + (vision.depth as f64 - full) * 64.0;
-        let products =
-            rows * self.weights("visual.blocks.") as f64 + rows / 4.0 * self.weights("visual.merger.") as f64;
-        let operations = 2.0 * products + 4.0 * rows * attended * vision.hidden_size as f64;
+        let seen = full * rows + (vision.depth as f64 - full) * 64.0;
+        let of = |component| self.weights(|role| role.component() == component) as f64;
+        let products = rows * of(Component::Vision) + rows / 4.0 * of(Component::Projector);
+        let operations = 2.0 * products + 4.0 * rows * seen * vision.hidden_size as f64;
         figure(&format!("image {side}²"), time, "s", &self.share(operations / time));
         Ok(())
     }
@@ -205,7 +214,7 @@ impl Bench {
         let (time, rows) = (median(times), tokens as f64);
         let text = &self.model.config().text;
         let attention = 2.0 * rows * rows * (text.num_hidden_layers * text.num_attention_heads * text.head_dim) as f64;
-        let operations = 2.0 * rows * self.weights("model.layers.") as f64 + attention;
+        let operations = 2.0 * rows * self.weights(is_layer) as f64 + attention;
         let note = self.share(operations / time);
         figure(&format!("prefill {tokens}"), rows / time, "tokens/s", &note);
         Ok(())
@@ -215,12 +224,10 @@ impl Bench {
         let text = &self.model.config().text;
         let mut sequence = self.sequence(cached.max(1))?;
         sequence.reserve(cached + (self.rounds + 2) * (STEPS + 1) + DRAFT_STEP_TOKENS)?;
-        let bytes = |prefix: &str| -> usize {
-            let matrices = self.report.matrices.iter().filter(|matrix| matrix.names[0].starts_with(prefix));
-            matrices.map(|matrix| matrix.format.bytes(matrix.rows.iter().sum(), matrix.width)).sum()
-        };
+        let products = self.products(|role| is_layer(role) || role == TensorRole::Head);
+        let bytes: usize = products.map(|matrix| matrix.format.bytes(matrix.rows.iter().sum(), matrix.width)).sum();
         let cache = 2 * 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * cached;
-        let bytes = (bytes("model.layers.") + bytes("lm_head.") + cache) as f64;
+        let bytes = (bytes + cache) as f64;
         let (mut times, mut shares, mut speeds) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             let before = read_bandwidth(self.threads);
@@ -363,11 +370,10 @@ impl WithBackend for Overhead<'_> {
         let text = &self.bench.model.config().text;
         let checkpoint = Checkpoint::open(&self.bench.directory)?;
         let source = checkpoint.source::<B>(WeightFormat::Native, &device);
-        let is_language = |name: &str| name.starts_with("model.layers.") || name.starts_with("lm_head.");
         let mut products: Vec<(QuantizedWeight<B>, Tensor<B, 2>)> = Vec::new();
-        for matrix in self.bench.report.matrices.iter().filter(|matrix| is_language(&matrix.names[0])) {
-            let parts: Vec<(&str, usize)> =
-                matrix.names.iter().map(String::as_str).zip(matrix.rows.iter().copied()).collect();
+        for matrix in self.bench.products(|role| is_layer(role) || role == TensorRole::Head) {
+            let ids = matrix.names.iter().filter_map(|name| TensorId::parse(name));
+            let parts: Vec<(TensorId, usize)> = ids.zip(matrix.rows.iter().copied()).collect();
             let x = Tensor::ones([1, matrix.width], &device);
             products.extend(source.quantized(&parts, matrix.width)?.map(|quantized| (quantized, x)));
         }

@@ -8,6 +8,9 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use mimo_vl_core::expert::{
+    AttentionPart, MlpPart, NormPart, ProjectorPart, TensorId, TensorRole, VisionAttentionPart,
+};
 use mimo_vl_examples::tiny_model;
 use safetensors::{Dtype, View, serialize_to_file};
 use serde_json::{Value, json};
@@ -49,10 +52,9 @@ pub fn write_random(directory: &Path, depth: Depth) -> Result<(), Box<dyn Error>
     fs::write(directory.join("preprocessor_config.json"), preprocess.to_string())?;
     fs::write(directory.join("config.json"), config(&read("config.json")?, depth).to_string())?;
     let noise = noise(1, NOISE);
-    let views = tensors(depth).into_iter().map(|(name, shape)| {
-        let tensor = RandomTensor { is_norm: name.contains("norm") || name.contains("ln_q"), shape, noise: &noise };
-        (name, tensor)
-    });
+    let views = tensors(depth)
+        .into_iter()
+        .map(|(id, shape)| (id.to_string(), RandomTensor { is_norm: id.role.is_norm(), shape, noise: &noise }));
     let path = directory.join("model.safetensors");
     let partial = directory.join("model.safetensors.partial");
     serialize_to_file(views, Some([("format".to_owned(), "pt".to_owned())].into()), &partial)?;
@@ -87,53 +89,45 @@ fn config(tiny: &Value, depth: Depth) -> Value {
     config
 }
 
-/// Names and shapes of all tensors.
-fn tensors(depth: Depth) -> Vec<(String, Vec<usize>)> {
+/// Ids and shapes of all tensors.
+fn tensors(depth: Depth) -> Vec<(TensorId, Vec<usize>)> {
+    use TensorRole::{Attention, Mlp, Norm, Projector, VisionAttention, VisionMlp, VisionNorm};
+    let (width, inner) = (VISION, VISION_INTERMEDIATE);
     let mut all = vec![
-        ("visual.patch_embed.proj.weight".to_owned(), vec![VISION, 3, 2, 14, 14]),
-        ("visual.merger.ln_q.weight".to_owned(), vec![VISION]),
-        ("model.embed_tokens.weight".to_owned(), vec![VOCAB, HIDDEN]),
-        ("model.norm.weight".to_owned(), vec![HIDDEN]),
-        ("lm_head.weight".to_owned(), vec![VOCAB, HIDDEN]),
+        (TensorRole::VisionPatch.into(), vec![width, 3, 2, 14, 14]),
+        (Projector(ProjectorPart::Norm).into(), vec![width]),
+        (TensorRole::Embedding.into(), vec![VOCAB, HIDDEN]),
+        (TensorRole::FinalNorm.into(), vec![HIDDEN]),
+        (TensorRole::Head.into(), vec![VOCAB, HIDDEN]),
     ];
-    let mut linear = |name: String, [rows, width]: [usize; 2], has_bias: bool| {
-        all.push((format!("{name}.weight"), vec![rows, width]));
+    let mut linear = |id: TensorId, [rows, width]: [usize; 2], has_bias: bool| {
+        all.push((id, vec![rows, width]));
         if has_bias {
-            all.push((format!("{name}.bias"), vec![rows]));
+            all.push((id.bias(), vec![rows]));
         }
     };
-    for (name, rows) in [("0", MERGED), ("2", HIDDEN)] {
-        linear(format!("visual.merger.mlp.{name}"), [rows, MERGED], true);
-    }
-    let (width, inner) = (VISION, VISION_INTERMEDIATE);
-    let layers = [
-        ("attn.qkv", [3 * width, width]),
-        ("attn.proj", [width, width]),
-        ("mlp.gate_proj", [inner, width]),
-        ("mlp.up_proj", [inner, width]),
-        ("mlp.down_proj", [width, inner]),
-    ];
+    linear(Projector(ProjectorPart::First).into(), [MERGED, MERGED], true);
+    linear(Projector(ProjectorPart::Second).into(), [HIDDEN, MERGED], true);
     for block in 0..depth.vision {
-        layers.iter().for_each(|(name, shape)| linear(format!("visual.blocks.{block}.{name}"), *shape, true));
+        linear(VisionAttention(VisionAttentionPart::Qkv).at(block), [3 * width, width], true);
+        linear(VisionAttention(VisionAttentionPart::Output).at(block), [width, width], true);
+        linear(VisionMlp(MlpPart::Gate).at(block), [inner, width], true);
+        linear(VisionMlp(MlpPart::Up).at(block), [inner, width], true);
+        linear(VisionMlp(MlpPart::Down).at(block), [width, inner], true);
     }
-    let layers = [
-        ("self_attn.q_proj", [HIDDEN, HIDDEN], true),
-        ("self_attn.k_proj", [KEY_WIDTH, HIDDEN], true),
-        ("self_attn.v_proj", [KEY_WIDTH, HIDDEN], true),
-        ("self_attn.o_proj", [HIDDEN, HIDDEN], false),
-        ("mlp.gate_proj", [INTERMEDIATE, HIDDEN], false),
-        ("mlp.up_proj", [INTERMEDIATE, HIDDEN], false),
-        ("mlp.down_proj", [HIDDEN, INTERMEDIATE], false),
-    ];
     for layer in 0..depth.language {
-        layers.iter().for_each(|(name, shape, bias)| linear(format!("model.layers.{layer}.{name}"), *shape, *bias));
+        linear(Attention(AttentionPart::Query).at(layer), [HIDDEN, HIDDEN], true);
+        linear(Attention(AttentionPart::Key).at(layer), [KEY_WIDTH, HIDDEN], true);
+        linear(Attention(AttentionPart::Value).at(layer), [KEY_WIDTH, HIDDEN], true);
+        linear(Attention(AttentionPart::Output).at(layer), [HIDDEN, HIDDEN], false);
+        linear(Mlp(MlpPart::Gate).at(layer), [INTERMEDIATE, HIDDEN], false);
+        linear(Mlp(MlpPart::Up).at(layer), [INTERMEDIATE, HIDDEN], false);
+        linear(Mlp(MlpPart::Down).at(layer), [HIDDEN, INTERMEDIATE], false);
     }
-    let norms = (0..depth.vision).flat_map(|block| [1, 2].map(|n| format!("visual.blocks.{block}.norm{n}.weight")));
-    all.extend(norms.map(|name| (name, vec![VISION])));
-    let norms = (0..depth.language).flat_map(|layer| {
-        ["input", "post_attention"].map(|norm| format!("model.layers.{layer}.{norm}_layernorm.weight"))
-    });
-    all.extend(norms.map(|name| (name, vec![HIDDEN])));
+    for part in [NormPart::Attention, NormPart::Mlp] {
+        all.extend((0..depth.vision).map(|block| (VisionNorm(part).at(block), vec![VISION])));
+        all.extend((0..depth.language).map(|layer| (Norm(part).at(layer), vec![HIDDEN])));
+    }
     all
 }
 

@@ -1,7 +1,7 @@
-/* Ask a question about pictures: ask PICTURE... QUESTION [--model DIR] [--no-think] [--draw FILE]
+/* Answers a prompt about images: ask IMAGE... PROMPT [--model PATH] [--no-think] [--draw FILE]
  *
- * The answer is written while it comes; boxes and points are listed after it in the pixels of their picture. An error is one
- * line on stderr and status 1, wrong usage is status 2.
+ * The answer is streamed to the standard output, followed by its boxes and points in pixels of their image. An error is
+ * one line on stderr and exit status 1; wrong usage is status 2.
  *
  *     c++ -std=c++17 examples/cpp/ask.cpp -o ask $(pkg-config --cflags --libs mimo_vl) */
 #include <cstdio>
@@ -11,7 +11,7 @@
 
 #include "mimo_vl.hpp"
 
-static void list(const mimo_vl::Region &region) {
+static void print_region(const mimo_vl::Region &region) {
     const std::string name(region.label().value_or(region.text().value_or("")));
     if (auto box = region.box()) {
         std::printf("%s: %.1f %.1f %.1f %.1f\n", name.c_str(), (*box)[0], (*box)[1], (*box)[2], (*box)[3]);
@@ -22,11 +22,11 @@ static void list(const mimo_vl::Region &region) {
 int main(int count, char **arguments) {
     std::string folder = "examples/models/mimo-vl-tiny", drawing;
     std::vector<const char *> words;
-    bool thinks = true, usage = false;
+    bool thinking = true, usage = false;
     for (int index = 1; index < count; ++index) {
         const char *word = arguments[index];
         if (std::strcmp(word, "--no-think") == 0) {
-            thinks = false;
+            thinking = false;
         } else if ((std::strcmp(word, "--model") == 0 || std::strcmp(word, "--draw") == 0) && index + 1 < count) {
             (word[2] == 'm' ? folder : drawing) = arguments[++index];
         } else if (std::strncmp(word, "--", 2) == 0) {
@@ -36,17 +36,17 @@ int main(int count, char **arguments) {
         }
     }
     if (usage || words.empty()) {
-        std::fprintf(stderr, "usage: ask PICTURE... QUESTION [--model DIR] [--no-think] [--draw FILE]\n");
+        std::fprintf(stderr, "usage: ask IMAGE... PROMPT [--model PATH] [--no-think] [--draw FILE]\n");
         return 2;
     }
     try {
-        std::vector<mimo_vl::Image> pictures;
+        std::vector<mimo_vl::Image> images;
         mimo_vl::Prompt prompt;
         for (size_t index = 0; index + 1 < words.size(); ++index) {
-            pictures.push_back(mimo_vl::Image::open(words[index]));
-            prompt.add(pictures.back());
+            images.push_back(mimo_vl::Image::open(words[index]));
+            prompt.add(images.back());
         }
-        prompt.add(words.back()).thinking(thinks ? MIMO_VL_THINKING_AUTO : MIMO_VL_THINKING_OFF);
+        prompt.add(words.back()).thinking(thinking ? MIMO_VL_THINKING_AUTO : MIMO_VL_THINKING_OFF);
         mimo_vl::Model model(folder);
         mimo_vl::Session session(model);
         mimo_vl::Stream stream = session.stream(prompt);
@@ -58,9 +58,9 @@ int main(int count, char **arguments) {
         }
         std::printf("\n");
         mimo_vl::Answer answer = stream.finish();
-        for (const mimo_vl::Region &region : answer.regions()) list(region);
-        if (!drawing.empty() && !pictures.empty()) {
-            answer.draw(pictures.back(), pictures.size() - 1).write_png(drawing);
+        for (const mimo_vl::Region &region : answer.regions()) print_region(region);
+        if (!drawing.empty() && !images.empty()) {
+            answer.draw(images.back(), images.size() - 1).write_png(drawing);
         }
         return 0;
     } catch (const mimo_vl::Error &error) {

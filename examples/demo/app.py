@@ -1,6 +1,6 @@
-"""A web page to talk with the model about pictures and videos: `app.py --model_path DIR --port 7860`.
+"""A web page to chat with the model about images and videos: `app.py --model PATH --port 7860`.
 
-Errors at the start are one line on stderr and exit status 1, wrong usage is status 2, Ctrl-C ends the server.
+An error at the start is one line on stderr and exit status 1; wrong usage is status 2; Ctrl-C ends the server.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 import mimo_vl
-from chat import VIDEOS, Conversation, Message, Settings, asked
+from chat import VIDEO_SUFFIXES, Conversation, Message, Settings, user_messages
 from words import ENGLISH, LANGUAGES, Words
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
@@ -21,11 +21,11 @@ EXAMPLES = {
     "shapes-4.png": "有几个星形？",
 }
 DAY = 24 * 60 * 60
-# The fonts of the system: others would be fetched from the network.
+# System fonts, since web fonts would be fetched from the network.
 THEME = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-# Gradio puts a button beside that of the download which sends the picture to a public site.
+# Hides the button beside the download button, which uploads the image to a public site.
 CSS = ".notes { font-size: 0.8em; opacity: 0.7 } #chat .download-link + button { display: none }"
-MATHS: list[dict[str, str | bool]] = [
+LATEX_DELIMITERS: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
     {"left": "\\(", "right": "\\)", "display": False},
@@ -33,43 +33,43 @@ MATHS: list[dict[str, str | bool]] = [
 
 
 class Conversations:
-    """The conversation of each browser tab, known by Gradio's name for the tab."""
+    """The conversations of all browser tabs, by Gradio's session hash."""
 
     def __init__(self, model: mimo_vl.Model, max_pixels: int | None = None) -> None:
         self.model = model
         self._max_pixels = max_pixels
-        self._of: dict[str, Conversation] = {}
+        self._by_tab: dict[str, Conversation] = {}
 
     def get(self, request: gr.Request) -> Conversation | None:
-        return self._of.get(request.session_hash or "")
+        return self._by_tab.get(request.session_hash or "")
 
     def start(self, request: gr.Request) -> Conversation:
         conversation = Conversation(self.model, self._max_pixels)
-        self._of[request.session_hash or ""] = conversation
+        self._by_tab[request.session_hash or ""] = conversation
         return conversation
 
     def close(self, request: gr.Request) -> None:
-        conversation = self._of.pop(request.session_hash or "", None)
+        conversation = self._by_tab.pop(request.session_hash or "", None)
         if conversation is not None:
             conversation.close()
 
 
 def labels(words: Words) -> dict[str, dict[str, Any]]:
-    """What stands on each component."""
+    """The texts of each component."""
     return {
         "about": {"value": words.about},
-        "fresh": {"value": words.new_chat},
+        "new_chat": {"value": words.new_chat},
         "settings": {"value": f"### {words.settings}"},
         "thinking": {"label": words.think},
         "temperature": {"label": words.temperature, "info": words.temperature_info},
         "max_tokens": {"label": words.max_tokens, "info": words.max_tokens_info},
         "chatbot": {"placeholder": f"## {words.welcome}"},
-        "box": {"placeholder": words.write},
+        "box": {"placeholder": words.placeholder},
     }
 
 
 def build(conversations: Conversations) -> gr.Blocks:
-    most = min(8192, conversations.model.max_context)
+    max_answer = min(8192, conversations.model.max_context)
     text = labels(ENGLISH)
     examples: list[gr.components.chatbot.ExampleMessage] = [
         {"text": question, "files": [str(IMAGES / name)]}
@@ -81,11 +81,11 @@ def build(conversations: Conversations) -> gr.Blocks:
         with gr.Sidebar(width=300):
             gr.Markdown("# MiMo-VL")
             about = gr.Markdown(**text["about"])
-            fresh = gr.Button(**text["fresh"], variant="primary", elem_id="new-chat")
+            new_chat = gr.Button(**text["new_chat"], variant="primary", elem_id="new-chat")
             settings = gr.Markdown(**text["settings"])
             thinking = gr.Checkbox(True, **text["thinking"], elem_id="think")
             temperature = gr.Slider(0, 2, 0, step=0.1, **text["temperature"])
-            max_tokens = gr.Slider(16, most, min(2048, most), step=16, **text["max_tokens"])
+            max_tokens = gr.Slider(16, max_answer, min(2048, max_answer), step=16, **text["max_tokens"])
             language = gr.Radio(list(LANGUAGES), value="English", show_label=False, container=False, elem_id="language")
         chatbot = gr.Chatbot(
             **text["chatbot"],
@@ -93,7 +93,7 @@ def build(conversations: Conversations) -> gr.Blocks:
             scale=1,
             buttons=["copy"],
             feedback_options=None,
-            latex_delimiters=MATHS,
+            latex_delimiters=LATEX_DELIMITERS,
             examples=examples,
             elem_id="chat",
         )
@@ -101,43 +101,43 @@ def build(conversations: Conversations) -> gr.Blocks:
             **text["box"],
             show_label=False,
             file_count="multiple",
-            file_types=["image", *VIDEOS],
+            file_types=["image", *VIDEO_SUFFIXES],
             autofocus=True,
             elem_id="box",
         )
-        labelled = [about, fresh, settings, thinking, temperature, max_tokens, chatbot, box]
-        # What is not queued works at once, and cannot show a notice at the edge of the page.
+        labelled = [about, new_chat, settings, thinking, temperature, max_tokens, chatbot, box]
+        # Events outside of the queue run at once, but cannot show notices.
         queued: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
         quiet = queued | {"queue": False}
 
-        page.load(preferred, None, language, **quiet).then(label, language, labelled, **quiet)
+        page.load(preferred_language, None, language, **quiet).then(label, language, labelled, **quiet)
         language.input(label, language, labelled, **quiet)
         chatbot.example_select(example, None, box, **quiet)
 
-        def take(
+        def submit(
             message: dict[str, Any], history: list[Message], name: str, request: gr.Request
         ) -> tuple[gr.MultimodalTextbox, list[Message]]:
-            """Show the question at once, even when others are answered before."""
+            """Show the message at once, even while another conversation is answered."""
             words = LANGUAGES[name]
             conversation = conversations.get(request)
             if conversation is None:
                 conversation = conversations.start(request)
                 if history:
-                    gr.Warning(words.forgotten)
+                    gr.Warning(words.connection_lost)
             if conversation.busy:
                 gr.Warning(words.busy)
-                raise gr.Error(visible=False, print_exception=False)  # What follows does not happen.
+                raise gr.Error(visible=False, print_exception=False)  # Skips the success handlers.
             if message["text"].strip() or message["files"]:
                 conversation.begin(message["text"], message["files"])
-                history = history + asked(message["text"], message["files"])
+                history = history + user_messages(message["text"], message["files"])
             return gr.MultimodalTextbox({"text": "", "files": []}, submit_btn=False, stop_btn=True), history
 
         def answer(
-            history: list[Message], think: bool, warmth: float, most: float, name: str, request: gr.Request
+            history: list[Message], think: bool, temperature: float, max_tokens: float, name: str, request: gr.Request
         ) -> Iterator[list[Message]]:
             conversation = conversations.get(request)
             if conversation is not None:
-                yield from conversation.answer(history, Settings(think, warmth, int(most)), LANGUAGES[name])
+                yield from conversation.answer(history, Settings(think, temperature, int(max_tokens)), LANGUAGES[name])
 
         def ready() -> gr.MultimodalTextbox:
             return gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
@@ -154,19 +154,19 @@ def build(conversations: Conversations) -> gr.Blocks:
             conversations.close(request)
             return []
 
-        # Conversations wait for their turn themselves, so that the stop button ends the waiting, too.
-        box.submit(take, [box, chatbot, language], [box, chatbot], **queued).success(
+        # Conversations wait outside of Gradio's queue, so that the stop button ends the waiting, too.
+        box.submit(submit, [box, chatbot, language], [box, chatbot], **queued).success(
             answer, [chatbot, thinking, temperature, max_tokens, language], chatbot, **queued
         ).then(ready, None, box, **quiet)
         box.stop(stop, **quiet)
-        fresh.click(clear, None, chatbot, **quiet)
+        new_chat.click(clear, None, chatbot, **quiet)
         chatbot.clear(close, **quiet)
         page.unload(close)
     return page
 
 
-def preferred(request: gr.Request) -> str:
-    """The language that the browser asks for."""
+def preferred_language(request: gr.Request) -> str:
+    """The language of the browser's Accept-Language header."""
     return "中文" if request.headers.get("accept-language", "").lower().startswith("zh") else "English"
 
 
@@ -195,7 +195,7 @@ def serve(model: mimo_vl.Model, host: str, port: int, max_pixels: int | None = N
 def main() -> int:
     arguments = parser().parse_args()
     try:
-        model = mimo_vl.Model.load(arguments.model_path, device=arguments.device, weights=arguments.weights)
+        model = mimo_vl.Model.load(arguments.model, device=arguments.device, weights=arguments.weights)
         serve(model, arguments.host, arguments.port, arguments.max_pixels)
     except (mimo_vl.MimoVlError, OSError) as error:
         print(f"app.py: {' '.join(str(error).split())}", file=sys.stderr)
@@ -204,15 +204,15 @@ def main() -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="app.py", description="A web page to talk with the model.")
-    parser.add_argument("--model_path", metavar="DIR", help="checkpoint directory (default: mimo-vl-tiny)")
+    parser = argparse.ArgumentParser(prog="app.py", description="A web page to chat with the model.")
+    parser.add_argument("--model", metavar="PATH", help="checkpoint (default: mimo-vl-tiny)")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, ndarray or cuda:0 (default: cpu)")
     parser.add_argument(
         "--weights", default="native", choices=["native", "f32", "f16", "bf16", "int8", "int4"], help="default: native"
     )
-    parser.add_argument("--max_pixels", type=int, metavar="N", help="shrink each picture to at most N pixels")
-    parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="default: 127.0.0.1, this machine alone")
-    parser.add_argument("--port", type=int, default=7860, metavar="N", help="default: 7860")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="downscale each image or frame to at most N pixels")
+    parser.add_argument("--host", default="127.0.0.1", metavar="HOST", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=7860, metavar="N", help="port to listen on (default: 7860)")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Pictures with what an answer says about them: boxes and points, and where to click."""
+"""Images with an answer's boxes, points and action drawn over them."""
 
 import io
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ COLOUR, EDGE = (230, 0, 60), (255, 255, 255)
 
 
 def marked(answer: mimo_vl.Answer, media: Sequence[Media]) -> list[Pil.Image]:
-    """Copies of the conversation's pictures with the answer's regions and action; none where it has neither.
+    """Copies of the images that have regions or an action, with these drawn.
 
-    Videos have no copy: a region does not say at which time it was seen.
+    Videos have no copy: a region has no time.
     """
     copies: dict[int, Pil.Image] = {}
-    for index, seen in enumerate(media):
+    for index, item in enumerate(media):
         regions = [region for region in answer.regions if region.image == index]
-        if regions and isinstance(seen, mimo_vl.Image):
-            copies[index] = as_pil(mimo_vl.draw(seen, regions))
-    # An action is about the last picture: the screen as it is now.
+        if regions and isinstance(item, mimo_vl.Image):
+            copies[index] = as_pil(mimo_vl.draw(item, regions))
+    # An action is about the last image: the current screen.
     last = len(media) - 1
     if answer.action is not None and answer.action.point is not None and media:
         screen = media[last]
@@ -38,7 +38,7 @@ def as_pil(image: mimo_vl.Image) -> Pil.Image:
 
 
 def with_action(screen: Pil.Image, action: mimo_vl.Action) -> Pil.Image:
-    """A crosshair at the action's point; a line to a second one for a drag."""
+    """A copy with a crosshair at each point of the action, and a line between them for a drag."""
     marked = screen.copy()
     draw = ImageDraw.Draw(marked)
     width = max(2, round(min(screen.size) / 200))
@@ -51,7 +51,7 @@ def with_action(screen: Pil.Image, action: mimo_vl.Action) -> Pil.Image:
 
 
 def crosshair(draw: ImageDraw.ImageDraw, point: Point, reach: float, width: int) -> None:
-    """A circle and four lines that leave the point itself free, with a light edge to be seen on any ground."""
+    """A circle and four lines around the point, with a light edge for contrast on any background."""
     x, y = point
     radius, gap = reach * 0.6, reach * 0.25
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
@@ -68,7 +68,7 @@ def line(draw: ImageDraw.ImageDraw, start: Point, end: Point, width: int) -> Non
 
 
 def describe(action: mimo_vl.Action) -> str:
-    """An action in one line, with its points in pixels of the picture."""
+    """An action on one line, with its points in pixels of the image."""
     words = [action.name]
     if action.direction is not None:
         words.append(action.direction)

@@ -1,4 +1,4 @@
-"""What the demo says, in English and in Chinese."""
+"""The texts of the demo in English and Chinese."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Words:
     welcome: str
     about: str
-    write: str
+    placeholder: str
     new_chat: str
     settings: str
     think: str
@@ -24,45 +24,45 @@ class Words:
     loop: str
     stopped: str
     busy: str
-    forgotten: str
-    starts_anew: str
+    connection_lost: str
+    session_lost: str
     empty: str
     action: str
 
 
 ENGLISH = Words(
-    welcome="Ask about pictures or a video",
-    about="A conversation keeps its pictures: ask further questions without sending them again.",
-    write="Write a question; the paper clip adds pictures or a video",
+    welcome="Ask about images or a video",
+    about="A conversation keeps its images: ask further questions without sending them again.",
+    placeholder="Write a message; the paper clip adds images or a video",
     new_chat="New chat",
     settings="Settings",
     think="Think before answering",
     temperature="Temperature",
-    temperature_info="0 always takes the most likely word",
-    max_tokens="Most tokens",
+    temperature_info="0 always takes the most likely token",
+    max_tokens="Maximum tokens",
     max_tokens_info="of an answer, thinking included",
     thinking="Thinking",
-    waiting="Waiting: someone else's answer is being written",
-    reading="Reading the question",
+    waiting="Waiting: another user is being answered",
+    reading="Reading the message",
     timings=(
         "{tokens} tokens · {speed:.1f} tokens/s · encode {encode:.2f} s · "
         "prefill {prefill:.2f} s ({new} tokens, {cached} cached)"
     ),
-    cut_off="The answer is cut off: it reached the most tokens",
-    context_full="The answer is cut off: the context is full",
-    loop="Ended, because the answer went round in circles",
-    stopped="Stopped. The model will not remember this question and answer, only its pictures",
-    busy="The answer before is still being written",
-    forgotten="The connection was lost, and the model has forgotten what was said above",
-    starts_anew="The model has forgotten what was said above",
-    empty="The model gave no answer",
+    cut_off="The answer was cut off at the maximum number of tokens",
+    context_full="The answer was cut off: the context is full",
+    loop="The answer was ended because it repeated itself",
+    stopped="Stopped. The model keeps the images of this message, not its text and answer",
+    busy="The previous answer is not finished",
+    connection_lost="The connection was lost. The model does not know the messages above",
+    session_lost="Internal error. The model does not know the messages above",
+    empty="The answer is empty",
     action="Action: {}",
 )
 
 CHINESE = Words(
     welcome="就图片或视频提问",
     about="对话会记住图片：继续提问时无需重新上传。",
-    write="输入问题；点击回形针可添加图片或视频",
+    placeholder="输入问题；点击回形针可添加图片或视频",
     new_chat="新对话",
     settings="设置",
     think="先思考再回答",
@@ -82,8 +82,8 @@ CHINESE = Words(
     loop="回答陷入重复，已结束",
     stopped="已停止。模型不会记住这一问一答，只保留其中的图片",
     busy="上一个回答还没有写完",
-    forgotten="连接曾中断，模型已忘记上面的对话",
-    starts_anew="模型已忘记上面的对话",
+    connection_lost="连接曾中断，模型已忘记上面的对话",
+    session_lost="模型已忘记上面的对话",
     empty="模型没有给出回答",
     action="操作：{}",
 )

@@ -1,4 +1,4 @@
-"""Ask a question about a picture: `ask.py IMAGE QUESTION [--no-think]`. The program `mimo-vl ask` can do more."""
+"""Answer a prompt about an image: `ask.py IMAGE PROMPT [--no-think]`. `mimo-vl ask` has more options."""
 
 import sys
 from pathlib import Path
@@ -11,12 +11,12 @@ def main() -> int:
     if len(words) != 2:
         print(__doc__, file=sys.stderr)
         return 2
-    picture, question = words
+    image, prompt = words
     try:
-        model = mimo_vl.Model.load()  # mimo-vl-tiny, which comes with the package
+        model = mimo_vl.Model.load()  # mimo-vl-tiny of the package
         with model.session() as session:
             thinking = False if "--no-think" in sys.argv else None
-            for event in session.stream([Path(picture), question], thinking=thinking):
+            for event in session.stream([Path(image), prompt], thinking=thinking):
                 if isinstance(event, mimo_vl.Text):
                     print(event.text, end="", flush=True)
         print()

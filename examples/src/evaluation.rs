@@ -1,4 +1,4 @@
-//! Questions with expected answers, and how good an answer is.
+//! Questions with expected answers, and the score of an answer.
 
 use std::path::{Path, PathBuf};
 
@@ -7,61 +7,62 @@ use mimo_vl_core::{Answer, Error, Image, Prompt, Region, Result, Thinking, Video
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A line of a file of questions.
+/// A question: one line of a JSONL file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
-    /// What it is called in the results; its line's number where it has none.
+    /// Name in the results. Default: the number of its line.
     #[serde(default)]
     pub id: Option<String>,
-    /// A picture, relative to the file.
+    /// Path of an image, relative to the file.
     #[serde(default)]
     pub image: Option<PathBuf>,
-    /// Pictures, relative to the file.
+    /// Paths of images, relative to the file.
     #[serde(default)]
     pub images: Vec<PathBuf>,
-    /// A video, relative to the file.
+    /// Path of a video, relative to the file.
     #[serde(default)]
     pub video: Option<PathBuf>,
-    /// What is asked.
+    /// Text of the question.
     pub question: String,
-    /// What is expected: a text, several texts of which one will do, a number, or the edges of a box or a span of time.
+    /// Expected answer: a text, a list of texts of which any is right, a number, the edges of a box, or start and end
+    /// of a time span.
     pub answer: Value,
-    /// How the answer is scored.
+    /// Metric of the score.
     pub kind: Kind,
-    /// Of a choice, how many there are.
-    #[serde(default = "four")]
+    /// Number of choices of a multiple-choice question. Default 4.
+    #[serde(default = "default_choices")]
     pub choices: usize,
 }
 
-fn four() -> usize {
+fn default_choices() -> usize {
     4
 }
 
-/// How an answer is scored.
+/// A metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// The same text or number, as in MMMU, CharXiv and mathematics.
+    /// Exact match of a text or number, as in MMMU, CharXiv and mathematics.
     Exact,
-    /// The letter of a choice, as in MMBench and Video-MME.
+    /// Letter of a multiple-choice question, as in MMBench and Video-MME.
     Choice,
-    /// Similarity of texts, as in DocVQA and InfoVQA.
+    /// Average normalized Levenshtein similarity, as in DocVQA and InfoVQA.
     Anls,
-    /// Numbers within 5 %, as in ChartQA.
+    /// Relaxed accuracy: numbers within 5 %, as in ChartQA.
     Relaxed,
-    /// A whole number, as in CountBench and PixmoCount.
+    /// Exact match of an integer, as in CountBench and PixMo-Count.
     Count,
-    /// Intersection over union of at least a half with a box, as in RefCOCO.
+    /// Intersection over union with a box of at least 0.5, as in RefCOCO.
     Box,
-    /// A point, or the middle of a box, inside a box, as in ScreenSpot and OSWorld-G.
+    /// Point, or centre of a box, inside a box, as in ScreenSpot and OSWorld-G.
     Point,
-    /// Intersection over union of spans of time, as in Charades-STA.
+    /// Intersection over union of time spans, as in Charades-STA.
     Time,
 }
 
 impl Kind {
-    /// The name in files.
+    /// Name in JSONL files and reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
@@ -77,10 +78,10 @@ impl Kind {
 }
 
 impl Item {
-    /// The question with its pictures and video before it; `options` say which frames are taken.
+    /// The prompt: images, video, then the question. `options` choose the frames of the video.
     ///
     /// # Errors
-    /// Those of opening them.
+    /// Those of [`Image::open`] and [`Video::open`].
     pub fn prompt(&self, folder: &Path, thinking: Thinking, options: &VideoOptions) -> Result<Prompt> {
         let mut prompt = Prompt::user().thinking(thinking);
         for path in self.image.iter().chain(&self.images) {
@@ -92,13 +93,13 @@ impl Item {
         Ok(prompt.text(self.question.as_str()))
     }
 
-    /// How good an answer is, from 0 to 1.
+    /// The score of an answer, 0 to 1.
     ///
     /// # Errors
-    /// [`Error::Option`] when `answer` in the file is not of the kind that it should be.
+    /// [`Error::Option`] when the expected answer does not have the type that the metric needs.
     pub fn score(&self, answer: &Answer) -> Result<f64> {
         let text = answer.text.as_str();
-        let right = |is: bool| f64::from(u8::from(is));
+        let right = |is_right: bool| f64::from(u8::from(is_right));
         Ok(match self.kind {
             Kind::Exact => right(self.texts()?.iter().any(|expected| exact(text, expected))),
             Kind::Relaxed => right(self.texts()?.iter().any(|expected| relaxed(text, expected))),
@@ -109,20 +110,20 @@ impl Item {
             }
             Kind::Count => {
                 let expected = self.answer.as_i64().or_else(|| self.answer.as_str()?.parse().ok());
-                right(count(text) == Some(expected.ok_or_else(|| self.wrong("a whole number"))?))
+                right(count(text) == Some(expected.ok_or_else(|| self.wrong("an integer"))?))
             }
             Kind::Box => {
-                let found = answer.regions.iter().find_map(Region::as_box);
+                let edges = answer.regions.iter().find_map(Region::as_box);
                 let expected = self.numbers::<4>()?;
-                right(found.is_some_and(|found| iou(found.pixels, expected) >= 0.5))
+                right(edges.is_some_and(|edges| iou(edges.pixels, expected) >= 0.5))
             }
             Kind::Point => {
-                let middle = |region: &Region| match region.as_box() {
-                    Some(found) => Some(found.center()),
+                let center = |region: &Region| match region.as_box() {
+                    Some(edges) => Some(edges.center()),
                     None => region.points().first().map(|point| point.pixels),
                 };
                 let expected = self.numbers::<4>()?;
-                right(answer.regions.first().and_then(middle).is_some_and(|point| contains(expected, point)))
+                right(answer.regions.first().and_then(center).is_some_and(|point| contains(expected, point)))
             }
             Kind::Time => {
                 let [start, end] = self.numbers::<2>()?;
@@ -141,7 +142,7 @@ impl Item {
             Value::Array(several) if !several.is_empty() => several.iter().map(text).collect(),
             one => text(one).map(|one| vec![one]),
         };
-        texts.ok_or_else(|| self.wrong("a text or several"))
+        texts.ok_or_else(|| self.wrong("a text or a list of texts"))
     }
 
     fn numbers<const N: usize>(&self) -> Result<[f64; N]> {
@@ -151,7 +152,7 @@ impl Item {
     }
 
     fn wrong(&self, expected: &str) -> Error {
-        let reason = format!("{} is not {expected}, which the kind {} needs", self.answer, self.kind.name());
+        let reason = format!("{} is not {expected}, which kind {} needs", self.answer, self.kind.name());
         Error::Option { option: "answer", reason }
     }
 }

@@ -1,4 +1,4 @@
-//! What the example programs share.
+//! Modules that the example programs share.
 
 pub mod evaluation;
 pub mod parity;

@@ -1,15 +1,15 @@
-//! A bar that shows how far loading is.
+//! A progress bar for loading.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mimo_vl_core::Progress;
 
-/// A bar over bytes, on the standard error; not drawn where that is no terminal.
+/// A progress bar over bytes on the standard error, hidden if that is not a terminal.
 ///
 /// # Panics
 /// Never: the template is a constant.
 pub fn loading_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} left");
-    ProgressBar::new(0).with_style(style.expect("a template without an error"))
+    ProgressBar::new(0).with_style(style.expect("the template is valid"))
 }
 
 /// Shows the progress of a download or of loading.

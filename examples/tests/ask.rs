@@ -1,4 +1,4 @@
-//! `ask` as a program: its output, its messages and its exit status.
+//! The program `ask`: output, errors and exit status.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A small checkpoint with random weights.
+/// The small checkpoint with random weights.
 const CHECKPOINT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny");
 
 fn case(file: &str) -> PathBuf {
@@ -22,21 +22,21 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// The program must end with status 1 and one line that contains `said`.
-fn check_failure<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>, said: &str) {
+/// Asserts exit status 1 and one line on stderr that contains `part`.
+fn check_failure<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>, part: &str) {
     let output = ask(arguments);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.starts_with("ask: ") && text.contains(said) && text.lines().count() == 1, "{text}");
+    assert!(text.starts_with("ask: ") && text.contains(part) && text.lines().count() == 1, "{text}");
     assert!(output.stdout.is_empty());
 }
 
 #[test]
-fn answers_as_the_reference_does() {
+fn the_answer_is_that_of_the_reference() {
     let expected = std::fs::read_to_string(case("text/expected.json")).unwrap();
     let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
-    let question = "Think step by step: how many is 6 x 7?";
-    let output = ask([question, "--no-think", "--max-tokens", "16", "--stats"]);
+    let prompt = "Think step by step: how many is 6 x 7?";
+    let output = ask([prompt, "--no-think", "--max-tokens", "16", "--stats"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let answer = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(answer, format!("{}\n", expected["text"].as_str().unwrap()));
@@ -46,17 +46,17 @@ fn answers_as_the_reference_does() {
 }
 
 #[test]
-fn pictures_come_before_the_question() {
+fn images_come_before_the_prompt() {
     let (a, b) = (case("two-images-turns/a.png"), case("two-images-turns/b.png"));
-    let limit = ["--max-tokens=4", "--max-pixels=6000", "--temperature=0.7", "--seed=3"].map(OsStr::new);
-    let asked = |images: &[&Path]| {
+    let options = ["--max-tokens=4", "--max-pixels=6000", "--temperature=0.7", "--seed=3"].map(OsStr::new);
+    let answer = |images: &[&Path]| {
         let images = images.iter().map(|image| image.as_os_str());
-        let output = ask(limit.into_iter().chain(images).chain([OsStr::new("Compare.")]));
+        let output = ask(options.into_iter().chain(images).chain([OsStr::new("Compare.")]));
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         output.stdout
     };
-    assert_eq!(asked(&[&a, &b]), asked(&[&a, &b]));
-    assert!(!asked(&[&a]).is_empty());
+    assert_eq!(answer(&[&a, &b]), answer(&[&a, &b]));
+    assert_ne!(answer(&[&a, &b]), b"\n");
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn failures_are_one_line() {
 
 #[cfg(unix)]
 #[test]
-fn words_need_not_be_unicode() {
+fn arguments_may_be_other_than_utf_8() {
     use std::os::unix::ffi::OsStrExt;
     let broken = OsStr::from_bytes(b"caf\xE9\nx.png");
     check_failure([broken], "UTF-8");

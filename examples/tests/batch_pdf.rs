@@ -1,4 +1,4 @@
-//! `batch_pdf` as a program: a line for every page and picture, also for those that fail, and a run that goes on.
+//! The program `batch_pdf`: a line for every page and image, failures included, and a run that continues.
 
 #![cfg(feature = "pdf")]
 #![allow(clippy::unwrap_used)]
@@ -9,17 +9,18 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn batch_pdf(folder: &Path, out: &Path, more: &[&str]) -> Output {
+fn batch_pdf(folder: &Path, output: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_batch_pdf"));
-    command.arg(folder).args(["--no-think", "--max-tokens", "32", "--together", "2", "--out"]).arg(out).args(more);
+    command.arg(folder).args(["--no-think", "--max-tokens", "32", "--batch-size", "2", "--output"]);
+    command.arg(output).args(arguments);
     command.output().unwrap()
 }
 
-fn results(out: &Path) -> Vec<Value> {
-    fs::read_to_string(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn results(output: &Path) -> Vec<Value> {
+    fs::read_to_string(output).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A file of two pages of 200 by 100 points.
+/// A PDF file of two pages of 200 by 100 points.
 fn pdf() -> Vec<u8> {
     let objects = [
         "<</Type/Catalog/Pages 2 0 R>>",
@@ -39,61 +40,66 @@ fn pdf() -> Vec<u8> {
 }
 
 #[test]
-fn every_page_becomes_a_line_once() {
-    let place = tempfile::tempdir().unwrap();
-    let (folder, out) = (place.path().join("in"), place.path().join("out.jsonl"));
+fn every_page_and_image_becomes_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let (folder, output) = (directory.path().join("in"), directory.path().join("out.jsonl"));
     fs::create_dir_all(folder.join("deep")).unwrap();
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/images/shapes-1.png"), folder.join("a.png")).unwrap();
     fs::write(folder.join("deep/b.pdf"), pdf()).unwrap();
-    fs::write(folder.join("broken.png"), b"no picture").unwrap();
-    fs::write(folder.join("broken.pdf"), b"no file").unwrap();
-    fs::write(folder.join("notes.txt"), b"passed over").unwrap();
-    let question = ["--question", "How many circles are there?"];
-    let first = batch_pdf(&folder, &out, &question);
+    fs::write(folder.join("broken.png"), b"not an image").unwrap();
+    fs::write(folder.join("broken.pdf"), b"not a PDF file").unwrap();
+    fs::write(folder.join("notes.txt"), b"ignored").unwrap();
+    let prompt = ["--prompt", "How many circles are there?"];
+    let first = batch_pdf(&folder, &output, &prompt);
     assert_eq!(first.status.code(), Some(1), "{}", String::from_utf8_lossy(&first.stderr));
-    let lines = results(&out);
+    let lines = results(&output);
     let mut ids: Vec<&str> = lines.iter().map(|line| line["id"].as_str().unwrap()).collect();
     ids.sort_unstable();
     assert_eq!(ids, ["a.png", "broken.pdf", "broken.png", "deep/b.pdf#1", "deep/b.pdf#2"]);
-    let of = |lines: &[Value], id: &str| lines.iter().find(|line| line["id"] == id).unwrap().clone();
-    assert_eq!(of(&lines, "a.png")["answer"], "2");
-    assert_eq!(of(&lines, "deep/b.pdf#2")["page"], 2);
+    let line = |lines: &[Value], id: &str| lines.iter().find(|line| line["id"] == id).unwrap().clone();
+    assert_eq!(
+        (&line(&lines, "a.png")["answer"], &line(&lines, "a.png")["stop_reason"]),
+        (&"2".into(), &"end_of_text".into())
+    );
+    assert_eq!(line(&lines, "deep/b.pdf#2")["page"], 2);
     for broken in ["broken.png", "broken.pdf"] {
-        assert!(of(&lines, broken)["error"].as_str().is_some_and(|error| error.contains(broken)));
+        assert!(line(&lines, broken)["error"].as_str().is_some_and(|error| error.contains(broken)));
     }
     assert!(
-        fs::read_to_string(place.path().join("out.jsonl.md")).unwrap().contains("5 of 5 pages and pictures are done")
+        fs::read_to_string(directory.path().join("out.jsonl.md"))
+            .unwrap()
+            .contains("5 of 5 pages and images done, 2 failed")
     );
 
-    // What is there is kept, what was cut off or failed is done again.
-    let text = fs::read_to_string(&out).unwrap().replace("\"answer\":\"2\"", "\"answer\":\"kept\"");
-    fs::write(&out, format!("{text}{{\"id\":\"dee")).unwrap();
+    // Complete results stay, an incomplete line and failures are answered again.
+    let text = fs::read_to_string(&output).unwrap().replace("\"answer\":\"2\"", "\"answer\":\"kept\"");
+    fs::write(&output, format!("{text}{{\"id\":\"dee")).unwrap();
     fs::remove_file(folder.join("broken.png")).unwrap();
     fs::write(folder.join("broken.pdf"), pdf()).unwrap();
-    let second = batch_pdf(&folder, &out, &question);
+    let second = batch_pdf(&folder, &output, &prompt);
     assert_eq!(second.status.code(), Some(0), "{}", String::from_utf8_lossy(&second.stderr));
-    let lines = results(&out);
+    let lines = results(&output);
     assert_eq!(lines.len(), 5);
-    assert_eq!(of(&lines, "a.png")["answer"], "kept");
-    assert!(of(&lines, "broken.pdf#1")["error"].is_null());
+    assert_eq!(line(&lines, "a.png")["answer"], "kept");
+    assert!(line(&lines, "broken.pdf#1")["error"].is_null());
 
-    let other = batch_pdf(&folder, &out, &["--question", "Why?"]);
+    let other = batch_pdf(&folder, &output, &["--prompt", "Why?"]);
     assert_eq!(other.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&other.stderr).contains("other options"));
-    assert_eq!(batch_pdf(&folder, &out, &[]).status.code(), Some(2));
+    assert_eq!(batch_pdf(&folder, &output, &[]).status.code(), Some(2));
 }
 
 #[test]
 fn answers_follow_a_schema() {
-    let place = tempfile::tempdir().unwrap();
-    let (folder, out) = (place.path().join("in"), place.path().join("out.jsonl"));
+    let directory = tempfile::tempdir().unwrap();
+    let (folder, output) = (directory.path().join("in"), directory.path().join("out.jsonl"));
     fs::create_dir(&folder).unwrap();
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/images/shapes-1.png"), folder.join("a.png")).unwrap();
-    let schema = place.path().join("schema.json");
+    let schema = directory.path().join("schema.json");
     let text = r#"{"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}},
         "required": ["n"], "additionalProperties": false}"#;
     fs::write(&schema, text).unwrap();
-    let done = batch_pdf(&folder, &out, &["--schema", schema.to_str().unwrap()]);
+    let done = batch_pdf(&folder, &output, &["--schema", schema.to_str().unwrap()]);
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
-    assert!((0..=9).contains(&results(&out)[0]["json"]["n"].as_i64().unwrap()));
+    assert!((0..=9).contains(&results(&output)[0]["json"]["n"].as_i64().unwrap()));
 }

@@ -1,4 +1,4 @@
-//! `parity` as a program: its last line and its exit status.
+//! The program `parity`: last line and exit status.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A checkpoint with the reference's values.
+/// The checkpoint with values of the reference.
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/tiny")
 }
@@ -19,7 +19,7 @@ fn lines(output: &Output) -> Vec<String> {
     String::from_utf8(output.stdout.clone()).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Copy a folder with all that is in it.
+/// Copies a folder recursively.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -34,7 +34,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn success_is_counted_in_the_last_line() {
+fn the_last_line_counts_the_stages_that_passed() {
     let output = parity(&[&tiny(), Path::new("--device"), Path::new("cpu")]);
     let lines = lines(&output);
     assert_eq!(output.status.code(), Some(0), "{lines:#?}");

@@ -1,4 +1,4 @@
-//! The program `quantize`, and its result in `ask`.
+//! The program `quantize`, and its checkpoint in the program `ask`.
 #![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output};
@@ -12,27 +12,32 @@ fn quantize(arguments: &[&str]) -> Output {
 }
 
 const TINY: &str = "examples/models/mimo-vl-tiny";
-const PICTURE: &str = "examples/images/shapes-1.png";
+const IMAGE: &str = "examples/images/shapes-1.png";
 
 #[test]
-fn a_rounded_checkpoint_answers() {
+fn a_quantized_checkpoint_answers() {
     let folder = tempfile::tempdir().unwrap();
-    let to = folder.path().join("int4").display().to_string();
-    let output = quantize(&[TINY, &to, "--image", PICTURE, "--prompt", "How many circles are there?"]);
+    let output_folder = folder.path().join("int4").display().to_string();
+    let output = quantize(&[TINY, &output_folder, "--image", IMAGE, "--prompt", "How many circles are there?"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
-    assert!(text.contains("products, int4") && text.contains("self_attn.k_proj.weight"), "{text}");
-    assert!(text.lines().any(|line| line.starts_with("divergence") && line.ends_with("circles are there?")), "{text}");
-    let answer =
-        run(env!("CARGO_BIN_EXE_ask"), &[PICTURE, "How many circles are there?", "--model", &to, "--no-think"]);
+    assert!(text.contains("matrices, int4") && text.contains("self_attn.k_proj.weight"), "{text}");
+    assert!(
+        text.lines().any(|line| line.starts_with("KL divergence") && line.ends_with("circles are there?")),
+        "{text}"
+    );
+    let answer = run(
+        env!("CARGO_BIN_EXE_ask"),
+        &[IMAGE, "How many circles are there?", "--model", &output_folder, "--no-think"],
+    );
     assert_eq!(String::from_utf8_lossy(&answer.stdout).trim(), "2", "{answer:?}");
-    let again = quantize(&[TINY, &to]);
+    let again = quantize(&[TINY, &output_folder]);
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("another folder"), "{again:?}");
 }
 
 #[test]
-fn wrong_usage_is_told() {
+fn wrong_usage_is_status_2() {
     for arguments in [
         &[][..],
         &[TINY],

@@ -1,4 +1,4 @@
-//! One error type for the whole library, sorted by what the caller can do about it.
+//! The error type of the library, with one variant for each thing that a caller can do about it.
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong. [`Error::code`] is the same number in Rust, C and Python.
+/// An error of this library. [`Error::code`] is the same number in Rust, C and Python.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,72 +15,74 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A folder is not a usable checkpoint: a file is missing, broken, or has a value that is not supported.
+    /// A folder is not a usable checkpoint: a file is missing, broken, or has an unsupported value.
     #[error("{path}: {reason}", path = path.display())]
     Checkpoint {
         /// The file or folder at fault.
         path: PathBuf,
-        /// What is wrong and what was expected.
+        /// The defect and the expected value.
         reason: String,
     },
-    /// A tensor of the checkpoint is missing, or has another shape or type than the configuration asks for.
+    /// A tensor of the checkpoint is missing, or has another shape or type than the configuration requires.
     #[error("tensor {name}: {reason}")]
     Tensor {
-        /// The tensor's name in the checkpoint.
+        /// Name of the tensor in the checkpoint.
         name: String,
-        /// What is wrong and what was expected.
+        /// The defect and the expected value.
         reason: String,
     },
     /// An image or a video frame cannot be decoded or used.
     #[error("{what}: {reason}")]
     Image {
-        /// The file, or the image's place in the prompt.
+        /// The file, or the position of the image in the prompt.
         what: String,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
-    /// The prompt cannot be put to the model as it is.
+    /// The prompt is invalid.
     #[error("prompt: {reason}")]
     Prompt {
-        /// What is wrong and what to change.
+        /// The defect and the change that is needed.
         reason: String,
     },
     /// Prompt and answer do not fit into the context.
     #[error(
-        "the conversation needs {tokens} tokens, and the context holds {limit}: shorten the prompt, lower max_pixels, or load with a larger max_context"
+        "the conversation needs {tokens} tokens, and the context holds {limit}: shorten the prompt, lower max_pixels, \
+         or load with a larger max_context"
     )]
     ContextTooLong {
-        /// Tokens asked for.
+        /// Tokens that are needed.
         tokens: usize,
         /// Tokens that fit.
         limit: usize,
     },
-    /// An option has a value out of its range.
+    /// An option has a value outside of its range.
     #[error("{option}: {reason}")]
     Option {
-        /// The option's name.
+        /// Name of the option.
         option: &'static str,
-        /// What is wrong and which values are allowed.
+        /// The defect and the allowed values.
         reason: String,
     },
     /// The device is unknown, is not part of this build, or has no usable driver.
     #[error("device {device:?}: {reason}")]
     Device {
-        /// The device as it was asked for.
+        /// Requested device.
         device: String,
-        /// Why it cannot be used.
+        /// The reason that it cannot be used.
         reason: String,
     },
-    /// There is not enough free memory for what was asked.
+    /// There is not enough free memory.
     #[error(
-        "{what} needs {needed:.1} GB of memory, and {available:.1} GB are free: choose smaller weights or a smaller context, or close other programs",
+        "{what} needs {needed:.1} GB of memory, and {available:.1} GB are free: choose smaller weights or a smaller \
+         context, or close other programs",
         needed = *needed as f64 / 1e9, available = *available as f64 / 1e9
     )]
     Memory {
-        /// What the memory is for.
+        /// Purpose of the memory.
         what: &'static str,
         /// Bytes that are needed.
         needed: u64,
@@ -90,28 +92,28 @@ pub enum Error {
     /// The caller cancelled the work. The session is as it was before the call.
     #[error("cancelled")]
     Cancelled,
-    /// The time that the caller allowed was over before the answer began, or before a file was read. A session is as it was
-    /// before the call.
+    /// The deadline passed before the answer began, or before a file was read. The session is as it was before the
+    /// call.
     #[error("the deadline passed before the work was done")]
     Timeout,
-    /// A checkpoint cannot be had from a model hub.
+    /// A download from a model hub failed.
     #[error("{what}: {reason}")]
     Hub {
-        /// The repository, or the address.
+        /// The repository or the URL.
         what: String,
-        /// What is wrong and what to do.
+        /// The defect and the remedy.
         reason: String,
     },
-    /// What the model answered cannot be read as what was asked of it.
+    /// The answer does not have the requested form.
     #[error("the answer: {reason}")]
     Answer {
-        /// What it is not, or lacks.
+        /// The part that is missing or malformed.
         reason: String,
     },
-    /// A defect of this library. The session that met it must not be used again; the model can be.
+    /// A defect of this library. The session must not be used again; the model may be.
     #[error("internal error, please report it: {reason}")]
     Internal {
-        /// What happened.
+        /// Description of the defect.
         reason: String,
     },
 }
@@ -129,11 +131,11 @@ pub enum ErrorCode {
     Tensor = 3,
     /// An image or a video frame cannot be decoded or used.
     Image = 4,
-    /// The prompt cannot be put to the model.
+    /// The prompt is invalid.
     Prompt = 5,
     /// Prompt and answer do not fit into the context.
     ContextTooLong = 6,
-    /// An option has a value out of its range.
+    /// An option has a value outside of its range.
     Option = 7,
     /// The device cannot be used.
     Device = 8,
@@ -143,11 +145,11 @@ pub enum ErrorCode {
     Internal = 10,
     /// There is not enough free memory.
     Memory = 11,
-    /// The time that the caller allowed is over.
+    /// The deadline passed.
     Timeout = 12,
-    /// The answer cannot be read as what was asked for.
+    /// The answer does not have the requested form.
     Answer = 13,
-    /// A checkpoint cannot be had from a model hub.
+    /// A download from a model hub failed.
     Hub = 14,
 }
 

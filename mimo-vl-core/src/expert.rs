@@ -3,13 +3,16 @@
 //! In the order of the data: files of a checkpoint, text, pixels, the network and its kernels, tokens, answers. Less
 //! stable than the names at the root of the crate.
 
-pub use crate::answer::{AnswerParser, RegionParser, field};
+pub use crate::answer::{AnswerParser, RegionParser, json_value_range};
 pub use crate::cancel::TaskControl;
 pub use crate::checkpoint::{
-    Checkpoint, CheckpointSource, FloatType, NamedTensor, QuantizedMatrix, QuantizedWriter, TensorSource, TensorValues,
-    available_memory, check_memory, read_saved, save, write_saved,
+    Checkpoint, CheckpointSource, FloatType, NamedTensor, QuantizedMatrix, QuantizedWriter, TensorId, TensorKind,
+    TensorSource, TensorValues, available_memory, check_memory, read_tensor_file, save_bf16, write_tensor_file,
 };
-pub use crate::config::{CheckpointFiles, GenerationConfig, MediaTokenIds, PreprocessConfig, TextConfig, VisionConfig};
+pub use crate::config::{
+    AttentionPart, CheckpointFiles, Component, GenerationConfig, MediaTokenIds, MlpPart, NormPart, PreprocessConfig,
+    ProjectorPart, TensorRole, TextConfig, VisionAttentionPart, VisionConfig,
+};
 pub use crate::error::panic_message;
 #[cfg(feature = "hub")]
 pub use crate::hub::is_repo_id;
@@ -28,8 +31,9 @@ pub use crate::preprocess::{Grid, Layout, Patches, image_layout, preprocess_imag
 pub use crate::prompt::{ChatTemplate, StreamDecoder, Tokenizer, strip_thinking};
 pub use crate::quant::{Bits, Codebook, Divergence, PANEL_ROWS, QuantFormat, quant_format};
 pub use crate::sampling::{
-    GrammarMatcher, LoopDetector, MAX_DRAFT_TOKENS, SampledToken, Sampler, StopSequences, TokenMask, Vocabulary,
-    prompt_lookup,
+    GENERATION_OPTIONS, GrammarMatcher, LoopDetector, MAX_DRAFT_TOKENS, OptionKind, OptionSpec, SampledToken, Sampler,
+    StopSequences, TokenMask, Vocabulary, prompt_lookup,
 };
-pub use crate::session::{CheckpointAssets, TokenPrompt, generate_ids};
-pub use crate::session::{SessionGuard, SessionUnavailable, SharedSession};
+pub use crate::session::{
+    CheckpointAssets, SessionGuard, SessionUnavailable, SharedSession, TokenPrompt, generate_ids,
+};

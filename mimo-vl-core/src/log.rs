@@ -1,4 +1,4 @@
-//! The log of the library, for programs that have none of `tracing`'s subscribers: those in other languages.
+//! The library's log for programs without a `tracing` subscriber, such as those in other languages.
 
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,20 +11,20 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::error::{Error, Result};
 
-/// Takes a message: its level, the module that it is from, and its text with its fields.
+/// Receives a message: its level, its target (the module), and its text with its fields.
 pub type Sink = Box<dyn Fn(Level, &str, &str) + Send + Sync>;
 
-/// Where messages go, and which; `None` while nobody wants them.
+/// The maximum level and the receiver of messages; `None` while the log is off.
 static SINK: RwLock<Option<(LevelFilter, Sink)>> = RwLock::new(None);
 
-/// Give messages that are as important as `level` to `sink`, on the thread that they are from; `None` ends that. When this
-/// returns, no call of the sink before is under way.
+/// Forwards messages up to a level to a sink, which is called on the thread that logs; `None` turns the log off. When
+/// this returns, no call of the previous sink is in progress.
 ///
 /// # Errors
-/// [`Error::Option`] when the process has another subscriber.
-pub fn forward(to: Option<(LevelFilter, Sink)>) -> Result<()> {
+/// [`Error::Option`] when the process has another `tracing` subscriber.
+pub fn forward(sink: Option<(LevelFilter, Sink)>) -> Result<()> {
     static INSTALLED: Mutex<bool> = Mutex::new(false);
-    if to.is_some() {
+    if sink.is_some() {
         let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
         if !*installed {
             let forward = Forward { spans: AtomicU64::new(1) };
@@ -33,12 +33,12 @@ pub fn forward(to: Option<(LevelFilter, Sink)>) -> Result<()> {
             *installed = true;
         }
     }
-    *SINK.write().unwrap_or_else(PoisonError::into_inner) = to;
+    *SINK.write().unwrap_or_else(PoisonError::into_inner) = sink;
     tracing::callsite::rebuild_interest_cache();
     Ok(())
 }
 
-/// Passes events on to the sink; spans only have numbers.
+/// The subscriber: forwards events to the sink, and only numbers spans.
 struct Forward {
     spans: AtomicU64,
 }
@@ -76,7 +76,7 @@ struct Line(String);
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = match field.name() {
             "message" => write!(self.0, "{value:?} "),
             name => write!(self.0, "{name}={value:?} "),

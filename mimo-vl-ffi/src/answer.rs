@@ -1,75 +1,25 @@
-//! What the model said, and what it cost.
+//! Answers: text, regions, logprobs, and their cost.
 
 use std::ffi::c_char;
 use std::ptr;
-use std::time::Duration;
 
+use mimo_vl_core::TokenLogprob;
+
+use crate::boundary::create;
+use crate::c_enum::{CEnum, c_enum};
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
+use crate::pointer;
 use crate::region::Region;
-use crate::text::{EMPTY, Str, Text, put};
-use crate::{boundary, pointer};
+use crate::text::{Str, Text, read_text};
+use crate::unwind::{free, infallible, read, read_array};
 
-/// A whole answer.
+/// Complete answer.
 pub struct Answer {
     text: Text,
     thinking: Option<Text>,
     regions: Vec<Region>,
     pub(crate) answer: mimo_vl_core::Answer,
-}
-
-/// Why an answer ended.
-#[derive(Debug, Clone, Copy)]
-#[repr(i32)]
-pub enum StopReason {
-    /// The model had finished.
-    EndOfText = 0,
-    /// The answer had max_tokens tokens.
-    MaxTokens = 1,
-    /// The caller stopped it.
-    Cancelled = 2,
-    /// The conversation fills the context.
-    ContextFull = 3,
-    /// One of the caller's texts that end an answer appeared.
-    StopSequence = 4,
-    /// The answer went round in circles.
-    Loop = 5,
-    /// The time that the caller allowed is over.
-    Timeout = 6,
-}
-
-/// A part of the work whose time is measured.
-#[derive(Debug, Clone, Copy)]
-#[repr(i32)]
-pub enum Stage {
-    /// Loading the checkpoint, once for all its sessions.
-    Load = 0,
-    /// Resizing pictures and cutting them into patches.
-    Preprocess = 1,
-    /// Pictures through the vision tower.
-    Encode = 2,
-    /// The new part of the conversation through the language model.
-    Prefill = 3,
-    /// The tokens of the answer.
-    Decode = 4,
-    /// Choosing the tokens of the answer.
-    FrameSampling = 5,
-    /// Reading and decoding the files of the question's pictures, videos and pages, before it was asked.
-    Media = 6,
-}
-
-/// What takes memory.
-#[derive(Debug, Clone, Copy)]
-#[repr(i32)]
-pub enum Memory {
-    /// The model's weights.
-    WeightFormat = 0,
-    /// Keys and values of the tokens so far, as they are allocated.
-    Cache = 1,
-    /// The pixels of the conversation's pictures and videos.
-    Pixels = 2,
-    /// What the vision tower made of them.
-    Features = 3,
 }
 
 impl Answer {
@@ -82,130 +32,159 @@ impl Answer {
         }
     }
 
-    fn time(&self, stage: i32) -> Option<Duration> {
-        const LOAD: i32 = Stage::Load as i32;
-        const PREPROCESS: i32 = Stage::Preprocess as i32;
-        const ENCODE: i32 = Stage::Encode as i32;
-        const PREFILL: i32 = Stage::Prefill as i32;
-        const DECODE: i32 = Stage::Decode as i32;
-        const SAMPLING: i32 = Stage::FrameSampling as i32;
-        const MEDIA: i32 = Stage::Media as i32;
-        let timings = &self.answer.timings;
-        match stage {
-            LOAD => Some(timings.load),
-            PREPROCESS => Some(timings.preprocess),
-            ENCODE => Some(timings.encode),
-            PREFILL => Some(timings.prefill),
-            DECODE => Some(timings.decode),
-            SAMPLING => Some(timings.sampling),
-            MEDIA => Some(timings.media),
-            _ => None,
-        }
+    fn logprob(&self, index: usize) -> Option<&TokenLogprob> {
+        self.answer.logprobs.get(index)
     }
 }
 
-/// Put the answer itself, without the thinking, into `*text_out`. It lives as long as the answer. Empty for a NULL
-/// answer; nothing happens when `text_out` is NULL.
+/// Reason for the end of an answer. More may be added.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub enum StopReason {
+    /// The model emitted its end token.
+    EndOfText = 0,
+    /// The answer reached max_tokens.
+    MaxTokens = 1,
+    /// The caller stopped the answer.
+    Cancelled = 2,
+    /// The conversation reached the limit of the context.
+    ContextFull = 3,
+    /// A stop sequence occurred.
+    StopSequence = 4,
+    /// The answer repeated itself; see mimo_vl_generate_options_set_loop_window.
+    Loop = 5,
+    /// The timeout of the call expired.
+    Timeout = 6,
+}
+
+c_enum!("mimo_vl_stop_reason", StopReason {
+    EndOfText, MaxTokens, ContextFull, StopSequence, Loop, Timeout,
+} from mimo_vl_core::StopReason, else Cancelled);
+
+/// Stage of the work, for times and progress.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub enum Stage {
+    /// Loading the checkpoint, once for all sessions of a model.
+    Load = 0,
+    /// Resizing images and cutting them into patches.
+    Preprocess = 1,
+    /// The vision tower.
+    Encode = 2,
+    /// The language model, for the new tokens of the conversation.
+    Prefill = 3,
+    /// The language model, for the tokens of the answer.
+    Decode = 4,
+    /// Sampling the tokens of the answer.
+    Sampling = 5,
+    /// Reading and decoding the prompt's images, videos and pages, before the call.
+    Media = 6,
+}
+
+c_enum!("mimo_vl_stage", Stage { Load, Preprocess, Encode, Prefill, Decode, Sampling, Media });
+
+/// Use of memory.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub enum Memory {
+    /// Weights of the model.
+    Weights = 0,
+    /// KV cache, as allocated.
+    Cache = 1,
+    /// Pixels of the conversation's images and videos.
+    Pixels = 2,
+    /// Features of the conversation's images and videos.
+    Features = 3,
+}
+
+c_enum!("mimo_vl_memory", Memory { Weights, Cache, Pixels, Features });
+
+/// Writes the text of the answer, without the thinking, to `*text_out`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_text(answer: *const Answer, text_out: *mut Str) {
-    boundary::infallible((), || {
-        // SAFETY: NULL or a living answer, and NULL or a place for a text, by the header's rules.
-        unsafe { put(text_out, answer.as_ref().map_or(EMPTY, |answer| answer.text.lend())) }
-    });
+    // SAFETY: NULL or a living answer, and NULL or a place for a text, as the header requires.
+    unsafe { read_text(answer, text_out, |answer| Some(&answer.text)) };
 }
 
-/// Whether the model has thought; if so, and unless `text_out` is NULL, put what it thought into `*text_out`, which
-/// lives as long as the answer, and an empty text otherwise. False for a NULL answer.
+/// Writes the text of the thinking to `*text_out`. Returns false, and writes an empty text, if there was no thinking.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_thinking(answer: *const Answer, text_out: *mut Str) -> bool {
-    boundary::infallible(false, || {
-        // SAFETY: NULL or a living answer, and NULL or a place for a text, by the header's rules.
-        unsafe {
-            let thinking = answer.as_ref().and_then(|answer| answer.thinking.as_ref());
-            put(text_out, thinking.map_or(EMPTY, Text::lend));
-            thinking.is_some()
-        }
-    })
+    // SAFETY: NULL or a living answer, and NULL or a place for a text, as the header requires.
+    unsafe { read_text(answer, text_out, |answer| answer.thinking.as_ref()) }
 }
 
-/// Why the answer ended; MIMO_VL_STOP_REASON_CANCELLED for NULL, which is no answer.
+/// Returns the reason for the end of the answer; MIMO_VL_STOP_REASON_CANCELLED for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_stop_reason(answer: *const Answer) -> StopReason {
-    boundary::infallible(StopReason::Cancelled, || {
-        // SAFETY: NULL or a living answer, by the header's rules.
-        match unsafe { answer.as_ref() }.map(|answer| answer.answer.stop) {
-            Some(mimo_vl_core::StopReason::EndOfText) => StopReason::EndOfText,
-            Some(mimo_vl_core::StopReason::MaxTokens) => StopReason::MaxTokens,
-            Some(mimo_vl_core::StopReason::ContextFull) => StopReason::ContextFull,
-            Some(mimo_vl_core::StopReason::StopSequence) => StopReason::StopSequence,
-            Some(mimo_vl_core::StopReason::Loop) => StopReason::Loop,
-            Some(mimo_vl_core::StopReason::Timeout) => StopReason::Timeout,
-            _ => StopReason::Cancelled,
-        }
-    })
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, StopReason::Cancelled, |answer| answer.answer.stop.into()) }
 }
 
-/// Number of tokens of the answer, thinking included; 0 for NULL.
+/// Returns the number of tokens of the answer, thinking included.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_tokens(answer: *const Answer) -> usize {
-    // SAFETY: NULL or a living answer, by the header's rules.
-    boundary::infallible(0, || unsafe { answer.as_ref() }.map_or(0, |answer| answer.answer.tokens))
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, 0, |answer| answer.answer.tokens) }
 }
 
-/// Number of tokens of the whole conversation before the answer, pictures included; 0 for NULL.
+/// Returns the number of tokens of the conversation before the answer, images and videos included.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_prompt_tokens(answer: *const Answer) -> usize {
-    // SAFETY: NULL or a living answer, by the header's rules.
-    boundary::infallible(0, || unsafe { answer.as_ref() }.map_or(0, |answer| answer.answer.prompt_tokens))
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, 0, |answer| answer.answer.prompt_tokens) }
 }
 
-/// How long a part of the work took, in seconds; `stage` is one of mimo_vl_stage. NaN for NULL and for another number.
+/// Returns the time of a stage, a mimo_vl_stage, in seconds; NaN for another number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_seconds(answer: *const Answer, stage: i32) -> f64 {
-    boundary::infallible(f64::NAN, || {
-        // SAFETY: NULL or a living answer, by the header's rules.
-        let time = unsafe { answer.as_ref() }.and_then(|answer| answer.time(stage));
-        time.map_or(f64::NAN, |time| time.as_secs_f64())
-    })
+    let seconds = |answer: &Answer| {
+        let timings = &answer.answer.timings;
+        let time = match Stage::from_number(stage, "stage").ok()? {
+            Stage::Load => timings.load,
+            Stage::Preprocess => timings.preprocess,
+            Stage::Encode => timings.encode,
+            Stage::Prefill => timings.prefill,
+            Stage::Decode => timings.decode,
+            Stage::Sampling => timings.sampling,
+            Stage::Media => timings.media,
+        };
+        Some(time.as_secs_f64())
+    };
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, None, seconds) }.unwrap_or(f64::NAN)
 }
 
-/// Tokens that the language model wrote per second of MIMO_VL_STAGE_DECODE, 0 when it wrote none; NaN for NULL.
+/// Returns the decoding speed, in tokens per second of MIMO_VL_STAGE_DECODE; 0 if no token was decoded.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_decode_tokens_per_second(answer: *const Answer) -> f64 {
-    boundary::infallible(f64::NAN, || {
-        // SAFETY: NULL or a living answer, by the header's rules.
-        unsafe { answer.as_ref() }.map_or(f64::NAN, |answer| answer.answer.timings.decode_tokens_per_second())
-    })
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, f64::NAN, |answer| answer.answer.timings.decode_tokens_per_second()) }
 }
 
-/// Whether the answer came to its own end, with every list and object in it closed; false for NULL.
+/// Returns true if the model ended the answer itself, with every JSON list and object closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_complete(answer: *const Answer) -> bool {
-    // SAFETY: NULL or a living answer, by the header's rules.
-    boundary::infallible(false, || unsafe { answer.as_ref() }.is_some_and(|answer| answer.answer.complete))
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, false, |answer| answer.answer.complete) }
 }
 
-/// Number of boxes and groups of points in the answer; 0 for NULL.
+/// Returns the number of regions in the answer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_region_count(answer: *const Answer) -> usize {
-    // SAFETY: NULL or a living answer, by the header's rules.
-    boundary::infallible(0, || unsafe { answer.as_ref() }.map_or(0, |answer| answer.regions.len()))
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, 0, |answer| answer.regions.len()) }
 }
 
-/// Box or group of points `index`, counted from 0 in the order of the answer. It lives as long as the answer, and is not to be
-/// freed. NULL where there is none, and for NULL.
+/// Returns region `index`, counted from 0 in the order of the text; NULL if there is no such region. It is valid as
+/// long as the answer, and must not be freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_region(answer: *const Answer, index: usize) -> *const Region {
-    boundary::infallible(ptr::null(), || {
-        // SAFETY: NULL or a living answer, by the header's rules.
-        unsafe { answer.as_ref() }.and_then(|answer| answer.regions.get(index)).map_or(ptr::null(), ptr::from_ref)
-    })
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, ptr::null(), |answer| answer.regions.get(index).map_or(ptr::null(), ptr::from_ref)) }
 }
 
-/// Draw the boxes and points that the answer locates in picture `index` of the conversation over `image`, which is that picture,
-/// with their names. Free the new image with mimo_vl_image_free.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Draws the regions of the answer that lie in image `index` of the conversation, with their labels, on a copy of
+/// `image`, which is that image. Free the copy with mimo_vl_image_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_draw_regions(
     answer: *const Answer,
@@ -216,71 +195,115 @@ pub unsafe extern "C" fn mimo_vl_answer_draw_regions(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(image_out, "image_out", error_out, || {
+        create(image_out, "image_out", error_out, || {
             let regions = &pointer::borrow(answer, "answer")?.answer.regions;
-            let there: Vec<_> = regions.iter().filter(|region| region.image == index).cloned().collect();
-            Ok(Image(mimo_vl_core::draw_regions(&pointer::borrow(image, "image")?.0, &there)?))
+            let regions: Vec<_> = regions.iter().filter(|region| region.image == index).cloned().collect();
+            Ok(Image(mimo_vl_core::draw_regions(&pointer::borrow(image, "image")?.0, &regions)?))
         })
     }
 }
 
-/// Number of tokens of the answer whose logprob is there: all, if options asked for logprobs, else 0; 0 for NULL.
+/// Returns the number of tokens with a logprob: that of mimo_vl_answer_tokens with
+/// mimo_vl_generate_options_set_logprobs, else 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_logprob_count(answer: *const Answer) -> usize {
-    // SAFETY: NULL or a living answer, by the header's rules.
-    boundary::infallible(0, || unsafe { answer.as_ref() }.map_or(0, |answer| answer.answer.logprobs.len()))
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, 0, |answer| answer.answer.logprobs.len()) }
 }
 
-/// Natural logarithm of the probability that the model gave to token `index` of the answer, counted from 0; NaN where it is not
-/// there, and for NULL.
+/// Returns the logprob of token `index` of the answer, counted from 0: the natural logarithm of the probability that
+/// the model gave to it, before bias, penalties and temperature. NaN if there is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_logprob(answer: *const Answer, index: usize) -> f32 {
-    boundary::infallible(f32::NAN, || {
-        // SAFETY: NULL or a living answer, by the header's rules.
-        let token = unsafe { answer.as_ref() }.and_then(|answer| answer.answer.logprobs.get(index));
-        token.map_or(f32::NAN, |token| token.logprob)
-    })
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, f32::NAN, |answer| answer.logprob(index).map_or(f32::NAN, |token| token.logprob)) }
 }
 
-/// How sure the model was of the tokens that wrote a value of an answer in JSON: the geometric mean of their probabilities, which
-/// is not calibrated. `field`, of `field_len` bytes, names the value as RFC 6901 says: "/items/0/price", or nothing for the whole.
-/// NaN where there is no such value, unless logprobs were asked for, and for NULL.
+/// Returns the id of token `index` of the answer, counted from 0; UINT32_MAX if it has no logprob.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_logprob_token(answer: *const Answer, index: usize) -> u32 {
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, u32::MAX, |answer| answer.logprob(index).map_or(u32::MAX, |token| token.id)) }
+}
+
+/// Writes start and end of token `index` of the answer, counted from 0, to `range_out[0..1]`: bytes of
+/// mimo_vl_answer_text. The range is empty for a token outside of that text; tokens that make up one character share a
+/// range. Returns false, and writes nothing, if it has no logprob.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_logprob_range(
+    answer: *const Answer,
+    index: usize,
+    range_out: *mut usize,
+) -> bool {
+    // SAFETY: NULL or a living answer, and NULL or a place for two numbers, as the header requires.
+    unsafe {
+        read_array(answer, range_out, |answer| answer.logprob(index).map(|token| [token.range.start, token.range.end]))
+    }
+}
+
+/// Returns the number of most likely alternatives to token `index` of the answer, counted from 0: as set by
+/// mimo_vl_generate_options_set_logprobs.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_top_logprob_count(answer: *const Answer, index: usize) -> usize {
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, 0, |answer| answer.logprob(index).map_or(0, |token| token.top.len())) }
+}
+
+/// Returns the logprob of alternative `rank`, counted from 0 with the most likely first, to token `index` of the
+/// answer; NaN if there is none. `*token_out`, unless it is NULL, becomes the id of the alternative, or UINT32_MAX.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_top_logprob(
+    answer: *const Answer,
+    index: usize,
+    rank: usize,
+    token_out: *mut u32,
+) -> f32 {
+    // SAFETY: NULL or a living answer, as the header requires.
+    let alternative = unsafe { read(answer, None, |answer| answer.logprob(index)?.top.get(rank).copied()) };
+    let (token, logprob) = alternative.unwrap_or((u32::MAX, f32::NAN));
+    if !token_out.is_null() {
+        // SAFETY: not NULL, and a place for a number, as the header requires.
+        unsafe { token_out.write(token) };
+    }
+    logprob
+}
+
+/// Returns the confidence of a value of a JSON answer, 0 to 1: the geometric mean of the probabilities of its tokens,
+/// which is not calibrated. `pointer`, of `len` bytes, is a JSON pointer (RFC 6901) such as "/items/0/price", or empty
+/// for the complete answer. NaN if there is no such value, and without mimo_vl_generate_options_set_logprobs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_field_confidence(
     answer: *const Answer,
-    field: *const c_char,
-    field_len: usize,
+    pointer: *const c_char,
+    len: usize,
 ) -> f32 {
-    boundary::infallible(f32::NAN, || {
-        // SAFETY: NULL or a living answer, and as many bytes as are said, by the header's rules.
-        let named = unsafe { answer.as_ref().zip(pointer::text(field, field_len, "field").ok()) };
-        named.and_then(|(answer, field)| answer.answer.field_confidence(field)).unwrap_or(f32::NAN)
+    infallible(f32::NAN, || {
+        // SAFETY: NULL or `len` bytes, as the header requires.
+        let Ok(field) = (unsafe { pointer::text(pointer, len, "pointer") }) else { return f32::NAN };
+        // SAFETY: NULL or a living answer, as the header requires.
+        unsafe { read(answer, f32::NAN, |answer| answer.answer.field_confidence(field).unwrap_or(f32::NAN)) }
     })
 }
 
-/// Bytes that the session took after the answer; `what` is one of mimo_vl_memory. 0 for NULL and for another number.
+/// Returns the memory of the session after the answer in bytes; `memory` is a mimo_vl_memory. 0 for another number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_answer_bytes(answer: *const Answer, what: i32) -> u64 {
-    const WEIGHTS: i32 = Memory::WeightFormat as i32;
-    const CACHE: i32 = Memory::Cache as i32;
-    const PIXELS: i32 = Memory::Pixels as i32;
-    const FEATURES: i32 = Memory::Features as i32;
-    boundary::infallible(0, || {
-        // SAFETY: NULL or a living answer, by the header's rules.
-        let memory = unsafe { answer.as_ref() }.map(|answer| answer.answer.memory).unwrap_or_default();
-        match what {
-            WEIGHTS => memory.weights,
-            CACHE => memory.cache,
-            PIXELS => memory.pixels,
-            FEATURES => memory.features,
-            _ => 0,
-        }
-    })
+pub unsafe extern "C" fn mimo_vl_answer_bytes(answer: *const Answer, memory: i32) -> u64 {
+    let bytes = |answer: &Answer| {
+        let used = &answer.answer.memory;
+        Some(match Memory::from_number(memory, "memory").ok()? {
+            Memory::Weights => used.weights,
+            Memory::Cache => used.cache,
+            Memory::Pixels => used.pixels,
+            Memory::Features => used.features,
+        })
+    };
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, None, bytes) }.unwrap_or(0)
 }
 
-/// Free the answer and the texts read from it; NULL is ignored.
+/// Frees the answer and the texts and regions read from it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_free(answer: *mut Answer) {
-    // SAFETY: NULL or an answer that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(answer) });
+    // SAFETY: NULL or an answer that the caller owns, as the header requires.
+    unsafe { free(answer) };
 }

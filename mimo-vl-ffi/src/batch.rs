@@ -1,28 +1,25 @@
-//! Several questions at once.
+//! Several prompts at once.
 
 use std::fmt;
 use std::ptr;
 
-use mimo_vl_core::Event;
-
 use crate::answer::Answer;
+use crate::boundary::{change, create};
 use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
+use crate::event::{EventKind, LastEvent};
 use crate::model::Model;
-use crate::options::{GenerateOptions, generate};
+use crate::options::GenerateOptions;
+use crate::pointer;
 use crate::prompt::Prompt;
 use crate::region::Region;
-use crate::stream::EventKind;
-use crate::text::{EMPTY, Str, Text, put};
-use crate::{boundary, pointer};
+use crate::text::{EMPTY, Str, put};
+use crate::unwind::{free, read};
 
-/// Several questions that are answered at once, each in a conversation of its own. It keeps the model alive.
+/// Several prompts that are answered at the same time, each in a conversation of its own.
 pub struct Batch {
     batch: mimo_vl_core::Batch,
-    /// The text of the last event, which C may still read.
-    text: Text,
-    /// The region of the last event, which C may still read.
-    region: Option<Region>,
+    last: LastEvent,
 }
 
 impl fmt::Debug for Batch {
@@ -31,30 +28,26 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// A batch without questions, of which at most `most` are answered at a time; others wait. Free it with
-/// mimo_vl_batch_free; the model may be freed before.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Makes an empty batch that generates at most `max_concurrent` answers at a time; further prompts wait. Free it with
+/// mimo_vl_batch_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_batch_new(
     model: *const Model,
-    most: usize,
+    max_concurrent: usize,
     batch_out: *mut *mut Batch,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(batch_out, "batch_out", error_out, || {
-            let batch = pointer::borrow(model, "model")?.model.batch(most);
-            Ok(Batch { batch, text: Text::new(""), region: None })
+        create(batch_out, "batch_out", error_out, || {
+            let batch = pointer::borrow(model, "model")?.model.batch(max_concurrent);
+            Ok(Batch { batch, last: LastEvent::none() })
         })
     }
 }
 
-/// Add a question to those that wait, at any time, and put its number, counted from 0, into `*number_out`. `options` may be
-/// NULL for the defaults.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments. What is wrong with the question shows in mimo_vl_batch_next.
+/// Adds a prompt, also while others are being answered, and writes its number, counted from 0, to `*number_out`.
+/// `options` may be NULL for the defaults. Errors of the prompt are reported by mimo_vl_batch_next.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_batch_add(
     batch: *mut Batch,
@@ -65,22 +58,21 @@ pub unsafe extern "C" fn mimo_vl_batch_add(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::fallible(error_out, || {
-            let batch = pointer::borrow_mut(batch, "batch")?;
+        change(batch, "batch", error_out, |batch| {
             let prompt = pointer::borrow(prompt, "prompt")?;
             let number_out = pointer::borrow_mut(number_out, "number_out")?;
-            *number_out = batch.batch.add(&prompt.0, &generate(options));
+            *number_out = batch.batch.add(&prompt.0, &GenerateOptions::or_default(options));
             Ok(())
         })
     }
 }
 
-/// Compute until something happens, and put the number of its question into `*number_out`, its kind into
-/// `*kind_out`, and the text of the event into `*text_out`, unless that is NULL; the text lives until the next call for
-/// the batch. `*number_out` is SIZE_MAX when all questions are over.
+/// Generates until the next event of any prompt, and writes the prompt's number to `*number_out`, the event's kind to
+/// `*kind_out` and its text to `*text_out`, which may be NULL. The text is valid until the next call with this batch.
+/// `*number_out` becomes SIZE_MAX once all prompts are answered; more may be added then.
 ///
-/// Errors: those of the question in `*number_out`, which is over then; the others go on. MIMO_VL_STATUS_CANCELLED for each
-/// question when the batch was cancelled. MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Errors: those of mimo_vl_session_ask, for the prompt `*number_out` alone; the others continue. After a cancel
+/// MIMO_VL_STATUS_CANCELLED for each prompt.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_batch_next(
     batch: *mut Batch,
@@ -91,30 +83,20 @@ pub unsafe extern "C" fn mimo_vl_batch_next(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::fallible(error_out, || {
-            let batch = pointer::borrow_mut(batch, "batch")?;
+        change(batch, "batch", error_out, |batch| {
             let number_out = pointer::borrow_mut(number_out, "number_out")?;
             let kind_out = pointer::borrow_mut(kind_out, "kind_out")?;
             put(text_out, EMPTY);
-            batch.region = None;
+            batch.last = LastEvent::none();
             (*number_out, *kind_out) = (usize::MAX, EventKind::End);
             for (number, event) in batch.batch.by_ref() {
                 *number_out = number;
-                let (kind, text) = match event? {
-                    Event::Thinking(text) => (EventKind::Thinking, text),
-                    Event::Text(text) => (EventKind::Text, text),
-                    Event::Region(region) => {
-                        batch.region = Some(Region::new(region));
-                        (EventKind::Region, String::new())
-                    }
-                    Event::End(_) => (EventKind::End, String::new()),
-                    // A kind of event that this interface does not know yet.
-                    _ => continue,
-                };
-                *kind_out = kind;
-                batch.text = Text::new(text);
-                put(text_out, batch.text.lend());
-                return Ok(());
+                if let Some((kind, event)) = LastEvent::of(event?) {
+                    *kind_out = kind;
+                    batch.last = event;
+                    put(text_out, batch.last.text());
+                    return Ok(());
+                }
             }
             *number_out = usize::MAX;
             Ok(())
@@ -122,19 +104,17 @@ pub unsafe extern "C" fn mimo_vl_batch_next(
     }
 }
 
-/// The box or points of the last event, which live until the next call for the batch; NULL when it was of another kind.
+/// Returns the region of the last event, if that was a MIMO_VL_EVENT_KIND_REGION; otherwise NULL. It is valid until the
+/// next call with this batch, and must not be freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_batch_region(batch: *const Batch) -> *const Region {
-    boundary::infallible(ptr::null(), || {
-        // SAFETY: NULL or a living batch, by the header's rules.
-        let region = unsafe { batch.as_ref() }.and_then(|batch| batch.region.as_ref());
-        region.map_or(ptr::null(), ptr::from_ref)
-    })
+    // SAFETY: NULL or a living batch, as the header requires.
+    unsafe { read(batch, ptr::null(), |batch| batch.last.region()) }
 }
 
-/// Take the answer to a question that is over, once. Free it with mimo_vl_answer_free.
+/// Takes the answer to prompt `number`, after its MIMO_VL_EVENT_KIND_END, once. Free it with mimo_vl_answer_free.
 ///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments, and for a question that is not over, failed, or was taken before.
+/// Errors: MIMO_VL_STATUS_OPTION if the prompt is not answered yet, failed, or its answer has been taken.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_batch_answer(
     batch: *mut Batch,
@@ -144,30 +124,33 @@ pub unsafe extern "C" fn mimo_vl_batch_answer(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(answer_out, "answer_out", error_out, || {
+        create(answer_out, "answer_out", error_out, || {
             let answer = pointer::borrow_mut(batch, "batch")?.batch.answer(number);
-            let none =
-                || pointer::refuse("number", format!("{number} has no answer: it is not over, failed, or was taken"));
-            Ok(Answer::new(answer.ok_or_else(none)?))
+            let reason =
+                || format!("prompt {number} has no answer: it is not answered yet, failed, or was taken before");
+            Ok(Answer::new(answer.ok_or_else(|| pointer::refuse("number", reason()))?))
         })
     }
 }
 
-/// Give up one question, waiting or being answered; nothing more comes of it. NULL is ignored.
+/// Drops prompt `number`, waiting or being answered. It has no further events.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_batch_remove(batch: *mut Batch, number: usize) {
-    boundary::infallible((), || {
-        // SAFETY: NULL or a living batch that only this call uses, by the header's rules.
-        if let Some(batch) = unsafe { batch.as_mut() } {
+pub unsafe extern "C" fn mimo_vl_batch_remove(
+    batch: *mut Batch,
+    number: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(batch, "batch", error_out, |batch| {
             batch.batch.remove(number);
-        }
-    });
+            Ok(())
+        })
+    }
 }
 
-/// A handle with which any thread ends everything: each question that is not over fails with
-/// MIMO_VL_STATUS_CANCELLED. Free it with mimo_vl_cancel_token_free; the batch may be freed before.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Makes a handle with which any thread cancels the batch: every prompt that is not answered yet fails with
+/// MIMO_VL_STATUS_CANCELLED. Free it with mimo_vl_cancel_token_free, before or after the batch.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_batch_cancel_handle(
     batch: *const Batch,
@@ -176,15 +159,13 @@ pub unsafe extern "C" fn mimo_vl_batch_cancel_handle(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(cancel_out, "cancel_out", error_out, || {
-            Ok(CancelToken(pointer::borrow(batch, "batch")?.batch.cancel()))
-        })
+        create(cancel_out, "cancel_out", error_out, || Ok(CancelToken(pointer::borrow(batch, "batch")?.batch.cancel())))
     }
 }
 
-/// Free the batch, and end what is not over; NULL is ignored.
+/// Frees the batch. Answers that are not complete are dropped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_batch_free(batch: *mut Batch) {
-    // SAFETY: NULL or a batch that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(batch) });
+    // SAFETY: NULL or a batch that the caller owns, as the header requires.
+    unsafe { free(batch) };
 }

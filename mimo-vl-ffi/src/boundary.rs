@@ -1,22 +1,27 @@
-//! The one panic boundary: every function that C calls does its work inside one of these.
+//! Work that can fail: its error or its panic becomes a status and an error object.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
+use mimo_vl_core::expert::panic_message;
 use mimo_vl_core::{Error, Result};
 
 use crate::error::{ErrorObject, Status};
 use crate::pointer;
 
-/// Do work that can fail: its error, or its panic as [`Error::Internal`], goes to `error_out`.
+/// Does work that can fail. Its error, or its panic as [`Error::Internal`], goes to `error_out`.
 ///
 /// # Safety
 /// `error_out` is null or valid for a write.
 pub(crate) unsafe fn fallible(error_out: *mut *mut ErrorObject, work: impl FnOnce() -> Result<()>) -> Status {
-    // A state that a panic left half changed is never seen: sessions are given up then (see `session::Lease`), and
-    // the other handles change by assignment of a whole value.
-    let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(internal(panic)));
+    // A state that a panic left half changed is never seen: the session is poisoned by its guard, and the other handles
+    // change by one assignment.
+    let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let reason = panic_message(&*payload).to_owned();
+        // Dropping a payload may panic again.
+        std::mem::forget(payload);
+        Err(Error::Internal { reason })
+    });
     let (status, object) = match outcome {
         Ok(()) => (Status::Ok, ptr::null_mut()),
         Err(error) => {
@@ -31,11 +36,11 @@ pub(crate) unsafe fn fallible(error_out: *mut *mut ErrorObject, work: impl FnOnc
     status
 }
 
-/// Do work that makes an object for the caller, and put it into `out`; null when the work fails.
+/// Makes an object that C owns and writes it to `out`; null if the work fails.
 ///
 /// # Safety
 /// `out` and `error_out` are null or valid for a write.
-pub(crate) unsafe fn making<T>(
+pub(crate) unsafe fn create<T>(
     out: *mut *mut T,
     out_name: &'static str,
     error_out: *mut *mut ErrorObject,
@@ -54,17 +59,19 @@ pub(crate) unsafe fn making<T>(
     }
 }
 
-/// Do work that cannot fail; `otherwise` is the answer if it panics nevertheless.
-pub(crate) fn infallible<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(otherwise)
-}
-
-fn internal(panic: Box<dyn Any + Send>) -> Error {
-    let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
-    let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
-    // Dropping a payload may panic in its turn.
-    std::mem::forget(panic);
-    Error::Internal { reason: said.unwrap_or_else(|| "a panic without a message".to_owned()) }
+/// Changes an object that C lends.
+///
+/// # Safety
+/// `object` is null or points to a living value that nobody else uses during the call; `error_out` is null or valid for
+/// a write.
+pub(crate) unsafe fn change<T>(
+    object: *mut T,
+    name: &'static str,
+    error_out: *mut *mut ErrorObject,
+    work: impl FnOnce(&mut T) -> Result<()>,
+) -> Status {
+    // SAFETY: passed on to the caller.
+    unsafe { fallible(error_out, || work(pointer::borrow_mut(object, name)?)) }
 }
 
 #[cfg(test)]
@@ -92,13 +99,19 @@ mod tests {
         assert!(error.is_null());
         let mut out: *mut u8 = ptr::dangling_mut();
         // SAFETY: `out` is a local variable, and no error is asked for.
-        let status = unsafe { making(&mut out, "out", ptr::null_mut(), || Err(Error::Cancelled)) };
+        let status = unsafe { create(&mut out, "out", ptr::null_mut(), || Err(Error::Cancelled)) };
         assert_eq!(status, Status::Cancelled);
         assert!(out.is_null());
     }
 
     #[test]
-    fn a_panic_in_infallible_work_gives_the_other_answer() {
-        assert_eq!(infallible(3, || panic!("never seen by C")), 3);
+    fn a_null_object_is_refused_by_name() {
+        let mut error = ptr::null_mut();
+        // SAFETY: null is allowed, and `error` is a local variable.
+        let status = unsafe { change(ptr::null_mut::<u8>(), "options", &mut error, |_| Ok(())) };
+        assert_eq!(status, Status::Option);
+        // SAFETY: a failure with a place for the error makes one.
+        let object = unsafe { Box::from_raw(error) };
+        assert!(object.message().contains("options"), "{}", object.message());
     }
 }

@@ -1,29 +1,25 @@
-//! Stopping work from another thread.
+//! Cancelling work from another thread.
 
-use crate::{boundary, pointer};
+use crate::unwind::{free, read};
 
-/// A handle that stops the work of the session it came from. It outlives the session safely.
+/// Handle that cancels the work of the session or batch it came from. It may outlive them.
 #[derive(Debug)]
 pub struct CancelToken(pub(crate) mimo_vl_core::CancelToken);
 
-/// Stop the answer that the session is giving, from any thread. The call that does the work ends with
-/// MIMO_VL_STATUS_CANCELLED at its next check, and the session is as it was before the question. When the session is
-/// not answering there is nothing to stop, and the next question is not affected.
+/// Cancels the answer that the session is generating. The call that does the work returns MIMO_VL_STATUS_CANCELLED at
+/// its next check, and the session is as before the prompt. Has no effect when no answer is being generated, nor for
+/// NULL.
 ///
-/// Threads: any number at a time. NULL is ignored.
+/// Threads: any number at a time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_cancel_token_cancel(cancel: *const CancelToken) {
-    boundary::infallible((), || {
-        // SAFETY: NULL or a living handle, by the header's rules.
-        if let Some(cancel) = unsafe { cancel.as_ref() } {
-            cancel.0.cancel();
-        }
-    });
+    // SAFETY: NULL or a living handle, as the header requires.
+    unsafe { read(cancel, (), |cancel| cancel.0.cancel()) };
 }
 
-/// Free the handle, which stops nothing; NULL is ignored.
+/// Frees the handle. Nothing is cancelled.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_cancel_token_free(cancel: *mut CancelToken) {
-    // SAFETY: NULL or a handle that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(cancel) });
+    // SAFETY: NULL or a handle that the caller owns, as the header requires.
+    unsafe { free(cancel) };
 }

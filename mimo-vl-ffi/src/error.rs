@@ -1,72 +1,54 @@
-//! What went wrong, for C: a status, and an object with the message.
+//! Status codes and error objects.
 
 use std::fmt;
 
 use mimo_vl_core::{Error, ErrorCode};
 
-use crate::text::{EMPTY, Str, Text, put};
-use crate::{boundary, pointer};
+use crate::c_enum::c_enum;
+use crate::text::{Str, Text, read_text};
+use crate::unwind::{free, read};
 
-/// What came of a call. The numbers do not change, and are the same in Rust and Python.
+/// Result of a call. The numbers are stable, and the same in Rust and Python.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Status {
-    /// All went well.
+    /// Success.
     Ok = 0,
-    /// A file could not be opened or read.
+    /// A file cannot be opened, read or written.
     Io = 1,
-    /// A folder is not a usable checkpoint.
+    /// A folder or file is not a usable checkpoint or saved session.
     Checkpoint = 2,
-    /// A tensor of the checkpoint is missing or has another shape or type.
+    /// A tensor of the checkpoint is missing, or has the wrong shape or type.
     Tensor = 3,
-    /// An image cannot be decoded or used.
+    /// An image, video or PDF file cannot be decoded or used.
     Image = 4,
-    /// The prompt cannot be put to the model.
+    /// The prompt is empty or malformed.
     Prompt = 5,
-    /// Prompt and answer do not fit into the context.
+    /// The conversation does not fit into the context.
     ContextTooLong = 6,
-    /// An argument or option has a value out of its range: NULL, not UTF-8, a negative temperature, or a session
-    /// that is busy.
+    /// An argument or option is invalid: NULL, not UTF-8, out of its range, or a session that is busy.
     Option = 7,
     /// The device is unknown, not part of this build, or has no usable driver.
     Device = 8,
-    /// The caller cancelled the work; the session is as it was before the call.
+    /// The caller cancelled the call. The session is as before the call.
     Cancelled = 9,
-    /// A defect of this library. The session that met it must not be used again; the model can be.
+    /// A defect of this library. The session that met it is unusable; the model is not affected.
     Internal = 10,
-    /// There is not enough free memory.
+    /// Not enough free memory.
     Memory = 11,
-    /// The time that the caller allowed is over; the session is as it was before the call.
+    /// The timeout of the call expired. The session is as before the call.
     Timeout = 12,
-    /// What the model answered cannot be read as what was asked of it.
+    /// The answer cannot be parsed as what was requested.
     Answer = 13,
-    /// A checkpoint cannot be had from a model hub.
+    /// A checkpoint cannot be downloaded from the model hub.
     Hub = 14,
 }
 
-impl Status {
-    pub(crate) fn of(code: ErrorCode) -> Self {
-        match code {
-            ErrorCode::Io => Self::Io,
-            ErrorCode::Checkpoint => Self::Checkpoint,
-            ErrorCode::Tensor => Self::Tensor,
-            ErrorCode::Image => Self::Image,
-            ErrorCode::Prompt => Self::Prompt,
-            ErrorCode::ContextTooLong => Self::ContextTooLong,
-            ErrorCode::Option => Self::Option,
-            ErrorCode::Device => Self::Device,
-            ErrorCode::Cancelled => Self::Cancelled,
-            ErrorCode::Memory => Self::Memory,
-            ErrorCode::Timeout => Self::Timeout,
-            ErrorCode::Answer => Self::Answer,
-            ErrorCode::Hub => Self::Hub,
-            // `ErrorCode` may grow; the test below fails when it has grown without this list.
-            _ => Self::Internal,
-        }
-    }
-}
+c_enum!("mimo_vl_status", Status {
+    Io, Checkpoint, Tensor, Image, Prompt, ContextTooLong, Option, Device, Cancelled, Memory, Timeout, Answer, Hub,
+} from ErrorCode, else Internal, besides Ok);
 
-/// Why a call failed.
+/// Error of a failed call: its status and a message.
 pub struct ErrorObject {
     status: Status,
     message: Text,
@@ -74,7 +56,7 @@ pub struct ErrorObject {
 
 impl ErrorObject {
     pub(crate) fn new(error: &Error) -> Self {
-        Self { status: Status::of(error.code()), message: Text::new(error.to_string()) }
+        Self { status: error.code().into(), message: Text::new(error.to_string()) }
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -93,35 +75,32 @@ impl fmt::Debug for ErrorObject {
     }
 }
 
-/// The status that the failed call returned; MIMO_VL_STATUS_OK for NULL.
+/// Returns the status of the failed call; MIMO_VL_STATUS_OK for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_error_code(error: *const ErrorObject) -> Status {
-    boundary::infallible(Status::Internal, || {
-        // SAFETY: NULL or a living error, by the header's rules.
-        unsafe { error.as_ref() }.map_or(Status::Ok, ErrorObject::status)
-    })
+    // SAFETY: NULL or a living error, as the header requires.
+    unsafe { read(error, Status::Ok, ErrorObject::status) }
 }
 
-/// Put the message into `*message_out`: one line that names the file, tensor, image or argument at fault and says
-/// what to do. It lives as long as the error. Empty for a NULL error; nothing happens when `message_out` is NULL.
+/// Writes the message to `*message_out`: one line that names the file, tensor, image or argument at fault, and the
+/// remedy.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_error_message(error: *const ErrorObject, message_out: *mut Str) {
-    boundary::infallible((), || {
-        // SAFETY: NULL or a living error, and NULL or a place for a text, by the header's rules.
-        unsafe { put(message_out, error.as_ref().map_or(EMPTY, |error| error.message.lend())) }
-    });
+    // SAFETY: NULL or a living error, and NULL or a place for a text, as the header requires.
+    unsafe { read_text(error, message_out, |error| Some(&error.message)) };
 }
 
-/// Free an error; NULL is ignored.
+/// Frees an error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_error_free(error: *mut ErrorObject) {
-    // SAFETY: NULL or an error that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(error) });
+    // SAFETY: NULL or an error that the caller owns, as the header requires.
+    unsafe { free(error) };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::c_enum::CEnum;
 
     #[test]
     fn statuses_have_the_numbers_of_the_core() {
@@ -142,8 +121,9 @@ mod tests {
             ErrorCode::Hub,
         ];
         for (index, code) in codes.into_iter().enumerate() {
-            assert_eq!(Status::of(code) as i32, code as i32);
+            assert_eq!(Status::from(code) as i32, code as i32);
             assert_eq!(code as usize, index + 1);
         }
+        assert_eq!(Status::ALL.len(), codes.len() + 1);
     }
 }

@@ -1,24 +1,28 @@
-//! A picture for a prompt.
+//! Images for prompts.
 
 use std::ffi::{c_char, c_void};
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mimo_vl_core::Error;
 
+use crate::boundary::{change, create, fallible};
+use crate::c_enum::{CEnum, c_enum};
 use crate::callback::{ReleaseCallback, UserData};
 use crate::error::{ErrorObject, Status};
-use crate::{boundary, pointer};
+use crate::pointer;
+use crate::unwind::{free, read};
 
-/// A decoded picture. Prompts that it was added to keep what they need of it.
+/// Decoded image. A prompt that it is added to keeps what it needs of it.
 #[derive(Debug)]
 pub struct Image(pub(crate) mimo_vl_core::Image);
 
-/// Open an image file: PNG, JPEG, GIF, WebP, BMP or TIFF. Its EXIF orientation is applied, and transparency is laid on
-/// white. Free the image with mimo_vl_image_free.
+/// Opens an image file: PNG, JPEG, GIF, WebP, BMP or TIFF. The EXIF orientation is applied, and transparent pixels are
+/// blended with white. Free the image with mimo_vl_image_free.
 ///
-/// Errors: MIMO_VL_STATUS_IO when the file cannot be read, MIMO_VL_STATUS_IMAGE when it is not an image, is damaged, cut
-/// short or too large, MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_IMAGE if it is not an image, damaged, truncated
+/// or too large.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_from_path(
     path: *const c_char,
@@ -27,16 +31,15 @@ pub unsafe extern "C" fn mimo_vl_image_from_path(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(image_out, "image_out", error_out, || {
+        create(image_out, "image_out", error_out, || {
             Ok(Image(mimo_vl_core::Image::open(pointer::path(path, "path")?)?))
         })
     }
 }
 
-/// Decode an image file that is in memory, `len` bytes from `data` on; as mimo_vl_image_from_path otherwise.
+/// Decodes an image file in memory, `len` bytes at `data`; otherwise like mimo_vl_image_from_path.
 ///
-/// Errors: MIMO_VL_STATUS_IMAGE when it is not an image, is damaged, cut short or too large, MIMO_VL_STATUS_OPTION for
-/// NULL arguments.
+/// Errors: MIMO_VL_STATUS_IMAGE if it is not an image, damaged, truncated or too large.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_from_bytes(
     data: *const u8,
@@ -46,18 +49,17 @@ pub unsafe extern "C" fn mimo_vl_image_from_bytes(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules, and `data` points to `len` bytes.
     unsafe {
-        boundary::making(image_out, "image_out", error_out, || {
+        create(image_out, "image_out", error_out, || {
             Ok(Image(mimo_vl_core::Image::from_bytes(pointer::bytes(data, len, "data")?)?))
         })
     }
 }
 
-/// Copy raw pixels: rows from the top, 3 bytes a pixel, red, green, blue. `stride` is the distance between the starts
-/// of two rows in bytes, at least 3 * width. `len` is the number of bytes at `pixels`, at least
-/// stride * (height - 1) + 3 * width. Free the image with mimo_vl_image_free.
+/// Copies RGB pixels: rows from the top, 3 bytes per pixel. `stride` is the distance between the starts of two rows in
+/// bytes, at least 3 * width; `len` is the number of bytes at `pixels`, at least stride * (height - 1) + 3 * width.
+/// Free the image with mimo_vl_image_free.
 ///
-/// Errors: MIMO_VL_STATUS_IMAGE when a side is 0 or too large, the stride is shorter than a row, or `len` is too small;
-/// MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Errors: MIMO_VL_STATUS_IMAGE if a side is 0 or too large, or if `stride` or `len` is too small.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_from_rgb(
     width: u32,
@@ -74,7 +76,7 @@ pub unsafe extern "C" fn mimo_vl_image_from_rgb(
     }
 }
 
-/// The order of the bytes of a pixel.
+/// Byte order of a pixel.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 pub enum PixelFormat {
@@ -82,16 +84,18 @@ pub enum PixelFormat {
     Rgb = 0,
     /// 3 bytes: blue, green, red.
     Bgr = 1,
-    /// 4 bytes: red, green, blue, alpha; the picture is laid on white.
+    /// 4 bytes: red, green, blue, alpha; blended with white.
     Rgba = 2,
-    /// 4 bytes: blue, green, red, alpha; the picture is laid on white.
+    /// 4 bytes: blue, green, red, alpha; blended with white.
     Bgra = 3,
 }
 
-/// Copy raw pixels in another order; `format` is one of mimo_vl_pixel_format. Otherwise as mimo_vl_image_from_rgb, with rows of
-/// as many bytes as the format has for `width` pixels.
+c_enum!("mimo_vl_pixel_format", PixelFormat { Rgb, Bgr, Rgba, Bgra });
+
+/// Copies pixels of `format`, a mimo_vl_pixel_format; otherwise like mimo_vl_image_from_rgb, with the format's number
+/// of bytes per pixel.
 ///
-/// Errors: as mimo_vl_image_from_rgb, and MIMO_VL_STATUS_OPTION for another format.
+/// Errors: those of mimo_vl_image_from_rgb.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_from_pixels(
     format: i32,
@@ -103,34 +107,30 @@ pub unsafe extern "C" fn mimo_vl_image_from_pixels(
     image_out: *mut *mut Image,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
-    const RGB: i32 = PixelFormat::Rgb as i32;
-    const BGR: i32 = PixelFormat::Bgr as i32;
-    const RGBA: i32 = PixelFormat::Rgba as i32;
-    const BGRA: i32 = PixelFormat::Bgra as i32;
     // SAFETY: the arguments keep the header's rules, and `pixels` points to `len` bytes.
     unsafe {
-        boundary::making(image_out, "image_out", error_out, || {
+        create(image_out, "image_out", error_out, || {
             let pixels = pointer::bytes(pixels, len, "pixels")?;
-            Ok(Image(match format {
-                RGB => mimo_vl_core::Image::from_rgb(width, height, stride, pixels)?,
-                BGR => mimo_vl_core::Image::from_bgr(width, height, stride, pixels)?,
-                RGBA => mimo_vl_core::Image::from_rgba(width, height, stride, pixels)?,
-                BGRA => mimo_vl_core::Image::from_bgra(width, height, stride, pixels)?,
-                other => return Err(pointer::refuse("format", format!("{other} is none of mimo_vl_pixel_format"))),
-            }))
+            let from_pixels = match PixelFormat::from_number(format, "format")? {
+                PixelFormat::Rgb => mimo_vl_core::Image::from_rgb,
+                PixelFormat::Bgr => mimo_vl_core::Image::from_bgr,
+                PixelFormat::Rgba => mimo_vl_core::Image::from_rgba,
+                PixelFormat::Bgra => mimo_vl_core::Image::from_bgra,
+            };
+            Ok(Image(from_pixels(width, height, stride, pixels)?))
         })
     }
 }
 
-/// Use raw pixels where they are, without a copy: rows from the top, 3 bytes a pixel, red, green, blue, without padding; `len`,
-/// the number of bytes at `pixels`, is 3 * width * height. They must stay as they are until `release` is called with `user_data`,
-/// once, when the image and everything that was made with it, prompts and conversations, is gone. Free the image with
-/// mimo_vl_image_free.
+/// Makes an image of RGB pixels without copying them: rows from the top, 3 bytes per pixel, no padding; `len` is 3 *
+/// width * height. The memory at `pixels` must not change until `release` is called with `user_data`, once, when the
+/// image and all prompts and sessions that use it are gone. If this function fails, `release` is not called. Free the
+/// image with mimo_vl_image_free.
 ///
-/// Errors: MIMO_VL_STATUS_IMAGE when a side is 0 or too large, or `len` is another number; MIMO_VL_STATUS_OPTION for NULL
-/// arguments but `user_data`, and when `len` is 0. `release` is not called then.
+/// Errors: MIMO_VL_STATUS_IMAGE if a side is 0 or too large, or `len` does not fit; MIMO_VL_STATUS_OPTION if `len` is
+/// 0. `user_data` may be NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_image_lend_rgb(
+pub unsafe extern "C" fn mimo_vl_image_from_borrowed_rgb(
     width: u32,
     height: u32,
     pixels: *const u8,
@@ -142,49 +142,50 @@ pub unsafe extern "C" fn mimo_vl_image_lend_rgb(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules, and `pixels` points to `len` bytes until `release` is called.
     unsafe {
-        boundary::making(image_out, "image_out", error_out, || {
+        create(image_out, "image_out", error_out, || {
             let pixels = pointer::bytes(pixels, len, "pixels")?;
             if pixels.is_empty() {
                 return Err(pointer::refuse("pixels", "there are none"));
             }
             let release = release.ok_or_else(|| pointer::null("release"))?;
-            let kept = Arc::new(AtomicBool::new(false));
-            let lent = Lent { pixels, release, data: UserData(user_data), kept: kept.clone() };
-            let image = mimo_vl_core::Image::keep_rgb(width, height, lent)?;
-            kept.store(true, Ordering::Relaxed);
+            let accepted = Arc::new(AtomicBool::new(false));
+            let borrowed =
+                BorrowedPixels { pixels, release, user_data: UserData(user_data), accepted: accepted.clone() };
+            let image = mimo_vl_core::Image::keep_rgb(width, height, borrowed)?;
+            accepted.store(true, Ordering::Relaxed);
             Ok(Image(image))
         })
     }
 }
 
-/// Pixels of the caller.
-struct Lent {
+/// Pixels in memory of the caller.
+struct BorrowedPixels {
     pixels: &'static [u8],
     release: unsafe extern "C" fn(*mut c_void),
-    data: UserData,
-    /// Whether they were taken: the caller keeps what was refused.
-    kept: Arc<AtomicBool>,
+    user_data: UserData,
+    /// True once the image exists; until then the caller keeps the memory.
+    accepted: Arc<AtomicBool>,
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for BorrowedPixels {
     fn as_ref(&self) -> &[u8] {
         self.pixels
     }
 }
 
-impl Drop for Lent {
+impl Drop for BorrowedPixels {
     fn drop(&mut self) {
-        if self.kept.load(Ordering::Relaxed) {
+        if self.accepted.load(Ordering::Relaxed) {
             // SAFETY: the caller's function, called once, with the caller's data.
-            unsafe { (self.release)(self.data.0) }
+            unsafe { (self.release)(self.user_data.0) }
         }
     }
 }
 
-/// The part from `(left, top)` on as a picture of its own; boxes and points stay in pixels of the whole one. Free it with
-/// mimo_vl_image_free.
+/// Crops an image to the rectangle at `(left, top)`. Boxes and points of answers stay in pixels of the uncropped image.
+/// Free the crop with mimo_vl_image_free.
 ///
-/// Errors: MIMO_VL_STATUS_IMAGE when the part is empty or does not lie in the picture, MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Errors: MIMO_VL_STATUS_IMAGE if the rectangle is empty or not inside the image.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_crop(
     image: *const Image,
@@ -197,15 +198,15 @@ pub unsafe extern "C" fn mimo_vl_image_crop(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(image_out, "image_out", error_out, || {
+        create(image_out, "image_out", error_out, || {
             Ok(Image(pointer::borrow(image, "image")?.0.crop(left, top, width, height)?))
         })
     }
 }
 
-/// Write the picture to a PNG file.
+/// Writes the image to a PNG file.
 ///
-/// Errors: MIMO_VL_STATUS_IO when the file cannot be written, MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Errors: MIMO_VL_STATUS_IO if the file cannot be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_write_png(
     image: *const Image,
@@ -214,7 +215,7 @@ pub unsafe extern "C" fn mimo_vl_image_write_png(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::fallible(error_out, || {
+        fallible(error_out, || {
             let png = pointer::borrow(image, "image")?.0.to_png()?;
             let path = pointer::path(path, "path")?;
             std::fs::write(path, png).map_err(|source| Error::Io { path: path.to_owned(), source })
@@ -222,57 +223,64 @@ pub unsafe extern "C" fn mimo_vl_image_write_png(
     }
 }
 
-/// The pixels: rows from the top, 3 bytes each, red, green, blue, without padding. They live as long as the image, and until its
-/// limits are set. NULL for NULL.
+/// Returns the RGB pixels: rows from the top, 3 bytes per pixel, no padding. They are valid as long as the image, and
+/// until one of its limits is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_pixels(image: *const Image) -> *const u8 {
-    boundary::infallible(std::ptr::null(), || {
-        // SAFETY: NULL or a living image, by the header's rules.
-        unsafe { image.as_ref() }.map_or(std::ptr::null(), |image| image.0.pixels().as_ptr())
-    })
+    // SAFETY: NULL or a living image, as the header requires.
+    unsafe { read(image, ptr::null(), |image| image.0.pixels().as_ptr()) }
 }
 
-/// Enlarge the picture to at least `pixels` pixels before the model sees it. For prompts that it is added to
-/// afterwards. NULL is ignored.
+/// Sets the number of pixels that the image is enlarged to, if it has fewer, for prompts that it is added to later.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_image_set_min_pixels(image: *mut Image, pixels: u32) {
-    boundary::infallible((), || {
-        // SAFETY: NULL or a living image that only this call uses, by the header's rules.
-        if let Some(image) = unsafe { image.as_mut() } {
-            image.0 = image.0.clone().min_pixels(pixels);
-        }
-    });
+pub unsafe extern "C" fn mimo_vl_image_set_min_pixels(
+    image: *mut Image,
+    min_pixels: u32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(image, "image", error_out, |image| {
+            image.0 = image.0.clone().min_pixels(min_pixels);
+            Ok(())
+        })
+    }
 }
 
-/// Shrink the picture to at most `pixels` pixels before the model sees it; 784 pixels cost one token. For prompts that
-/// it is added to afterwards. NULL is ignored.
+/// Sets the number of pixels that the image is reduced to, if it has more, for prompts that it is added to later. One
+/// token takes 784 pixels.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_image_set_max_pixels(image: *mut Image, pixels: u32) {
-    boundary::infallible((), || {
-        // SAFETY: NULL or a living image that only this call uses, by the header's rules.
-        if let Some(image) = unsafe { image.as_mut() } {
-            image.0 = image.0.clone().max_pixels(pixels);
-        }
-    });
+pub unsafe extern "C" fn mimo_vl_image_set_max_pixels(
+    image: *mut Image,
+    max_pixels: u32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(image, "image", error_out, |image| {
+            image.0 = image.0.clone().max_pixels(max_pixels);
+            Ok(())
+        })
+    }
 }
 
-/// Width in pixels, after the orientation was applied; 0 for NULL.
+/// Returns the width in pixels, with the orientation applied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_width(image: *const Image) -> u32 {
-    // SAFETY: NULL or a living image, by the header's rules.
-    boundary::infallible(0, || unsafe { image.as_ref() }.map_or(0, |image| image.0.width()))
+    // SAFETY: NULL or a living image, as the header requires.
+    unsafe { read(image, 0, |image| image.0.width()) }
 }
 
-/// Height in pixels, after the orientation was applied; 0 for NULL.
+/// Returns the height in pixels, with the orientation applied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_height(image: *const Image) -> u32 {
-    // SAFETY: NULL or a living image, by the header's rules.
-    boundary::infallible(0, || unsafe { image.as_ref() }.map_or(0, |image| image.0.height()))
+    // SAFETY: NULL or a living image, as the header requires.
+    unsafe { read(image, 0, |image| image.0.height()) }
 }
 
-/// Free the image; NULL is ignored.
+/// Frees the image.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_free(image: *mut Image) {
-    // SAFETY: NULL or an image that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(image) });
+    // SAFETY: NULL or an image that the caller owns, as the header requires.
+    unsafe { free(image) };
 }

@@ -1,7 +1,7 @@
 //! The C interface of MiMo-VL: one module per noun of `include/mimo_vl.h`, which is generated from here.
 //!
-//! Every function that C calls runs inside [`boundary`]. The contract of each is its documentation in the header,
-//! together with the rules at the header's head; that is why there are no `# Safety` sections.
+//! Functions that can fail run inside [`boundary`], all others inside [`unwind`]. The contract of each is its
+//! documentation in the header with the rules at the header's head, which is why there are no `# Safety` sections.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![allow(clippy::missing_safety_doc)]
 
@@ -12,6 +12,7 @@ pub mod batch;
 pub mod callback;
 pub mod cancel;
 pub mod error;
+pub mod event;
 pub mod image;
 pub mod load;
 pub mod log;
@@ -28,4 +29,6 @@ pub mod text;
 pub mod video;
 
 mod boundary;
+mod c_enum;
 mod pointer;
+mod unwind;

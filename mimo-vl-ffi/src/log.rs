@@ -1,4 +1,4 @@
-//! The log of the library, for the caller's own.
+//! The library's log.
 
 use std::ffi::c_void;
 
@@ -6,49 +6,55 @@ use mimo_vl_core::log::{self, Sink};
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
+use crate::boundary::fallible;
+use crate::c_enum::{CEnum, c_enum};
 use crate::callback::{LogCallback, UserData};
 use crate::error::{ErrorObject, Status};
 use crate::text::Text;
-use crate::{boundary, pointer};
 
-/// How important a message of the log is.
+/// Severity of a log message.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 pub enum LogLevel {
     /// No messages.
     Off = 0,
-    /// Something failed.
+    /// Failures.
     Error = 1,
-    /// Something may be wrong.
+    /// Possible problems.
     Warn = 2,
-    /// What a user of the program may want to know.
+    /// Events that users of a program may want to know.
     Info = 3,
-    /// What a developer may want to know: sizes and times of every answer.
+    /// Details for developers: sizes and times of every answer.
     Debug = 4,
-    /// Everything, every token among it.
+    /// Everything, every token included.
     Trace = 5,
 }
 
+c_enum!("mimo_vl_log_level", LogLevel { Off, Error, Warn, Info, Debug, Trace });
+
+/// Each level of the header and of `tracing`.
+const LEVELS: [(LogLevel, Level); 5] = [
+    (LogLevel::Error, Level::ERROR),
+    (LogLevel::Warn, Level::WARN),
+    (LogLevel::Info, Level::INFO),
+    (LogLevel::Debug, Level::DEBUG),
+    (LogLevel::Trace, Level::TRACE),
+];
+
+fn filter(level: LogLevel) -> LevelFilter {
+    let known = LEVELS.into_iter().find(|(known, _)| known.number() == level.number());
+    known.map_or(LevelFilter::OFF, |(_, level)| LevelFilter::from_level(level))
+}
+
 fn number(level: Level) -> i32 {
-    match level {
-        Level::ERROR => LogLevel::Error as i32,
-        Level::WARN => LogLevel::Warn as i32,
-        Level::INFO => LogLevel::Info as i32,
-        Level::DEBUG => LogLevel::Debug as i32,
-        Level::TRACE => LogLevel::Trace as i32,
-    }
+    LEVELS.into_iter().find(|(_, known)| *known == level).unwrap_or(LEVELS[4]).0.number()
 }
 
-fn filter(level: i32) -> Option<LevelFilter> {
-    let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
-    let chosen = levels.into_iter().find(|&known| number(known) == level).map(LevelFilter::from_level);
-    chosen.or((level == LogLevel::Off as i32).then_some(LevelFilter::OFF))
-}
-
-/// Send messages of the library's log that are as important as `level`, one of mimo_vl_log_level, to `callback`, with
-/// `user_data`. NULL, or MIMO_VL_LOG_LEVEL_OFF, ends that; when this returns, no call to the callback before is under way.
+/// Sends log messages of `level` and above, a mimo_vl_log_level, to `callback` with `user_data`. It replaces the
+/// callback before, which is not running any more when this function returns. A NULL callback or MIMO_VL_LOG_LEVEL_OFF
+/// ends the log.
 ///
-/// Errors: MIMO_VL_STATUS_OPTION for another level, and when the process has a subscriber to the log from elsewhere.
+/// Errors: MIMO_VL_STATUS_OPTION if the process has another `tracing` subscriber.
 ///
 /// Threads: any.
 #[unsafe(no_mangle)]
@@ -60,22 +66,19 @@ pub unsafe extern "C" fn mimo_vl_set_log_callback(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::fallible(error_out, || {
-            let Some(filter) = filter(level) else {
-                return Err(pointer::refuse("level", format!("{level} is none of mimo_vl_log_level")));
-            };
+        fallible(error_out, || {
+            let filter = filter(LogLevel::from_number(level, "level")?);
             let user_data = UserData(user_data);
             let sink = callback.filter(|_| filter != LevelFilter::OFF).map(|callback| {
                 let sink: Sink = Box::new(move |level, module, message| {
                     let text = Text::new(format!("{module}: {message}"));
                     let user_data = &user_data;
-                    // SAFETY: the caller vouched for the function and its data when it set them, until it sets others.
-                    callback(user_data.0, number(level), text.lend());
+                    // SAFETY: the caller vouches for the function and its data until it sets others.
+                    callback(user_data.0, number(level), text.view());
                 });
                 (filter, sink)
             });
-            log::forward(sink)?;
-            Ok(())
+            log::forward(sink)
         })
     }
 }

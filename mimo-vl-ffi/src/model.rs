@@ -1,31 +1,32 @@
-//! A loaded checkpoint.
+//! Loaded checkpoints.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
 use mimo_vl_core::TaskControl;
 
-use crate::callback::ProgressCallback;
+use crate::boundary::create;
+use crate::callback::{ProgressCallback, with_progress};
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
 use crate::load::LoadOptions;
-use crate::text::{EMPTY, Str, Text, put};
-use crate::video::watched;
-use crate::{boundary, pointer};
+use crate::pointer;
+use crate::text::{Str, Text, read_text};
+use crate::unwind::{free, read};
 
-/// A loaded checkpoint, from which sessions are started.
+/// Loaded checkpoint, from which sessions and batches are made.
 pub struct Model {
     pub(crate) model: mimo_vl_core::Model,
     device: Text,
 }
 
-/// Load the checkpoint in the folder `path` (the layout of the hub: config.json, safetensors, tokenizer.json, ...).
+/// Loads the checkpoint at `path`: a folder with the hub's layout (config.json, safetensors, tokenizer.json, ...), a
+/// GGUF file, or the id of a model hub repository. `options` may be NULL for the defaults. Free the model with
+/// mimo_vl_model_free.
 ///
-/// `options` may be NULL for the defaults. The model is freed with mimo_vl_model_free; sessions made from it keep what
-/// they need of it.
-///
-/// Errors: MIMO_VL_STATUS_IO, MIMO_VL_STATUS_CHECKPOINT and MIMO_VL_STATUS_TENSOR for the folder and its files,
-/// MIMO_VL_STATUS_DEVICE for the device, MIMO_VL_STATUS_OPTION for other options and NULL arguments.
+/// Errors: MIMO_VL_STATUS_IO, MIMO_VL_STATUS_CHECKPOINT and MIMO_VL_STATUS_TENSOR for the files; MIMO_VL_STATUS_HUB for
+/// a download; MIMO_VL_STATUS_DEVICE for the device; MIMO_VL_STATUS_MEMORY if the weights do not fit;
+/// MIMO_VL_STATUS_OPTION for options out of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_model_load(
     path: *const c_char,
@@ -34,15 +35,15 @@ pub unsafe extern "C" fn mimo_vl_model_load(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe { mimo_vl_model_load_watched(path, options, None, ptr::null_mut(), model_out, error_out) }
+    unsafe { mimo_vl_model_load_with_progress(path, options, None, ptr::null_mut(), model_out, error_out) }
 }
 
-/// Load a checkpoint as mimo_vl_model_load does, and have `progress` told how far it is, in bytes, with `user_data`; the call ends with
-/// MIMO_VL_STATUS_CANCELLED when it says so. `path` may name a GGUF file, and a repository of a model hub where the build has that.
+/// Loads a checkpoint like mimo_vl_model_load, and reports bytes to `progress` with `user_data`. `progress` may be
+/// NULL.
 ///
-/// Errors: as mimo_vl_model_load, MIMO_VL_STATUS_CANCELLED, MIMO_VL_STATUS_HUB.
+/// Errors: those of mimo_vl_model_load; MIMO_VL_STATUS_CANCELLED by `progress`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_model_load_watched(
+pub unsafe extern "C" fn mimo_vl_model_load_with_progress(
     path: *const c_char,
     options: *const LoadOptions,
     progress: ProgressCallback,
@@ -52,25 +53,38 @@ pub unsafe extern "C" fn mimo_vl_model_load_watched(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(model_out, "model_out", error_out, || {
+        create(model_out, "model_out", error_out, || {
             let path = pointer::path(path, "path")?;
             let options = options.as_ref().map(|options| options.0.clone()).unwrap_or_default();
-            let load = |watch: TaskControl<'_>| mimo_vl_core::Model::load_watched(path, &options, watch);
-            let model = watched(progress, user_data, load)?;
+            let load = |control: TaskControl<'_>| mimo_vl_core::Model::load_watched(path, &options, control);
+            let model = with_progress(progress, user_data, load)?;
             let device = Text::new(model.device());
             Ok(Model { model, device })
         })
     }
 }
 
-/// What the vision tower made of a picture.
+/// Writes the name of the model's device, such as "cpu", to `*device_out`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_model_device(model: *const Model, device_out: *mut Str) {
+    // SAFETY: NULL or a living model, and NULL or a place for a text, as the header requires.
+    unsafe { read_text(model, device_out, |model| Some(&model.device)) };
+}
+
+/// Frees the model. Its memory is freed with the last session or batch that uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_model_free(model: *mut Model) {
+    // SAFETY: NULL or a model that the caller owns, as the header requires.
+    unsafe { free(model) };
+}
+
+/// Image features: the output of the vision tower and the projector, one row of floats per token.
 #[derive(Debug)]
 pub struct Features(mimo_vl_core::expert::Features);
 
-/// Compute what the vision tower and the projector make of a picture: a row of numbers for each of its tokens. Free it with
-/// mimo_vl_features_free.
+/// Computes the features of an image. Free them with mimo_vl_features_free.
 ///
-/// Errors: MIMO_VL_STATUS_IMAGE when the picture cannot be used, MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Errors: MIMO_VL_STATUS_IMAGE if the image cannot be resized to what the model accepts.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_model_features(
     model: *const Model,
@@ -80,7 +94,7 @@ pub unsafe extern "C" fn mimo_vl_model_features(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(features_out, "features_out", error_out, || {
+        create(features_out, "features_out", error_out, || {
             let model = &pointer::borrow(model, "model")?.model;
             let image = &pointer::borrow(image, "image")?.0;
             let patches = mimo_vl_core::expert::preprocess_image(image, model.preprocess_config())?;
@@ -89,47 +103,30 @@ pub unsafe extern "C" fn mimo_vl_model_features(
     }
 }
 
-/// The numbers, row by row; they live as long as the features. NULL for NULL.
+/// Returns the rows * width floats, row by row; they are valid as long as the features.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_features_data(features: *const Features) -> *const f32 {
-    // SAFETY: NULL or living features, by the header's rules.
-    boundary::infallible(ptr::null(), || unsafe { features.as_ref() }.map_or(ptr::null(), |f| f.0.values.as_ptr()))
+    // SAFETY: NULL or living features, as the header requires.
+    unsafe { read(features, ptr::null(), |features| features.0.values.as_ptr()) }
 }
 
-/// Number of rows, which is that of tokens; 0 for NULL.
+/// Returns the number of rows, one per token.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_features_rows(features: *const Features) -> usize {
-    // SAFETY: NULL or living features, by the header's rules.
-    boundary::infallible(0, || unsafe { features.as_ref() }.map_or(0, |f| f.0.values.len() / f.0.width.max(1)))
+    // SAFETY: NULL or living features, as the header requires.
+    unsafe { read(features, 0, |features| features.0.values.len() / features.0.width.max(1)) }
 }
 
-/// Numbers in a row; 0 for NULL.
+/// Returns the number of floats in a row.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_features_width(features: *const Features) -> usize {
-    // SAFETY: NULL or living features, by the header's rules.
-    boundary::infallible(0, || unsafe { features.as_ref() }.map_or(0, |f| f.0.width))
+    // SAFETY: NULL or living features, as the header requires.
+    unsafe { read(features, 0, |features| features.0.width) }
 }
 
-/// Free the features; NULL is ignored.
+/// Frees the features.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_features_free(features: *mut Features) {
-    // SAFETY: NULL or features that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(features) });
-}
-
-/// Put the name of the model's device, as in "cpu", into `*device_out`. It lives as long as the model. Empty for a NULL
-/// model; nothing happens when `device_out` is NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_model_device(model: *const Model, device_out: *mut Str) {
-    boundary::infallible((), || {
-        // SAFETY: NULL or a living model, and NULL or a place for a text, by the header's rules.
-        unsafe { put(device_out, model.as_ref().map_or(EMPTY, |model| model.device.lend())) }
-    });
-}
-
-/// Free the model; NULL is ignored. Its memory goes with the last session made from it.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_model_free(model: *mut Model) {
-    // SAFETY: NULL or a model that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(model) });
+    // SAFETY: NULL or features that the caller owns, as the header requires.
+    unsafe { free(features) };
 }

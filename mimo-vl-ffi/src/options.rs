@@ -1,196 +1,201 @@
-//! How an answer is generated.
+//! Options of generating an answer.
 
 use std::ffi::c_char;
 use std::time::Duration;
 
 use mimo_vl_core::Grammar;
 
+use crate::boundary::change;
+use crate::c_enum::{CEnum, c_enum};
 use crate::error::{ErrorObject, Status};
-use crate::{boundary, pointer};
+use crate::pointer;
+use crate::unwind::{create, free};
 
-/// How an answer is generated. Values are checked when a question is asked.
+/// Options of generating an answer. Their values are checked by the functions that generate one.
 #[derive(Debug)]
 pub struct GenerateOptions(pub(crate) mimo_vl_core::GenerateOptions);
 
-/// Options with the defaults: always the likeliest token, at most 4096 of them. Free them with
-/// mimo_vl_generate_options_free.
+impl GenerateOptions {
+    /// The caller's options, or the defaults for null.
+    ///
+    /// # Safety
+    /// `options` is null or points to living options.
+    pub(crate) unsafe fn or_default(options: *const Self) -> mimo_vl_core::GenerateOptions {
+        // SAFETY: passed on to the caller.
+        unsafe { options.as_ref() }.map(|options| options.0.clone()).unwrap_or_default()
+    }
+}
+
+/// Sets one field of options that C lends.
+///
+/// # Safety
+/// As for [`change`].
+unsafe fn set(
+    options: *mut GenerateOptions,
+    error_out: *mut *mut ErrorObject,
+    assign: impl FnOnce(&mut mimo_vl_core::GenerateOptions),
+) -> Status {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            assign(&mut options.0);
+            Ok(())
+        })
+    }
+}
+
+/// A count of C, in which SIZE_MAX is none.
+fn optional(count: usize) -> Option<usize> {
+    (count != usize::MAX).then_some(count)
+}
+
+/// Makes options with the default of each: greedy, at most 4096 tokens. Free them with mimo_vl_generate_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_generate_options_new() -> *mut GenerateOptions {
-    boundary::infallible(std::ptr::null_mut(), || pointer::own(GenerateOptions(mimo_vl_core::GenerateOptions::new())))
+    create(|| GenerateOptions(mimo_vl_core::GenerateOptions::new()))
 }
 
-/// The caller's options, or the defaults for null.
-///
-/// # Safety
-/// `options` is null or points to living options.
-pub(crate) unsafe fn generate(options: *const GenerateOptions) -> mimo_vl_core::GenerateOptions {
-    // SAFETY: passed on to the caller.
-    unsafe { options.as_ref() }.map(|options| options.0.clone()).unwrap_or_default()
-}
-
-/// Apply one step of the core's builder to options that C lends; null is ignored.
-///
-/// # Safety
-/// `options` is null or points to living options that nobody else uses during the call.
-unsafe fn change(
+/// Sets the length limit of the answer in tokens, thinking included: at least 1; default 4096.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_max_tokens(
     options: *mut GenerateOptions,
-    step: impl FnOnce(mimo_vl_core::GenerateOptions) -> mimo_vl_core::GenerateOptions,
-) {
-    boundary::infallible((), || {
-        // SAFETY: passed on to the caller.
-        if let Some(options) = unsafe { options.as_mut() } {
-            options.0 = step(options.0.clone());
-        }
-    });
+    max_tokens: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.max_tokens = max_tokens) }
 }
 
-/// Set after how many tokens the answer is cut off, thinking included. NULL options are ignored.
+/// Sets the divisor of positive logits, and factor of negative ones, of tokens that occurred before (arXiv 1909.05858):
+/// above 0; 1 is off; default 1.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_max_tokens(options: *mut GenerateOptions, tokens: usize) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.max_tokens(tokens)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_set_repetition_penalty(
+    options: *mut GenerateOptions,
+    repetition_penalty: f32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.repetition_penalty = repetition_penalty) }
 }
 
-/// Set how freely the model chooses: 0 always takes the likeliest token, 1 follows its own probabilities. NULL options
-/// are ignored.
+/// Sets the number subtracted from a token's logit per occurrence in the answer: -2 to 2; 0 is off; default 0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_temperature(options: *mut GenerateOptions, temperature: f32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.temperature(temperature)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_set_frequency_penalty(
+    options: *mut GenerateOptions,
+    frequency_penalty: f32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.frequency_penalty = frequency_penalty) }
 }
 
-/// Choose among the `count` likeliest tokens only; 0 for all. NULL options are ignored.
+/// Sets the number subtracted from the logit of tokens that occurred in the answer: -2 to 2; 0 is off; default 0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_top_k(options: *mut GenerateOptions, count: usize) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.top_k(count)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_set_presence_penalty(
+    options: *mut GenerateOptions,
+    presence_penalty: f32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.presence_penalty = presence_penalty) }
 }
 
-/// Choose among the likeliest tokens that together reach this probability; 1 for all. NULL options are ignored.
+/// Adds a bias to the logit of a token: any number below infinity; negative infinity forbids the token. Default: none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_top_p(options: *mut GenerateOptions, probability: f32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.top_p(probability)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_add_logit_bias(
+    options: *mut GenerateOptions,
+    token_id: u32,
+    bias: f32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.logit_bias.push((token_id, bias))) }
 }
 
-/// Leave out tokens that are less likely than the likeliest times `factor`; 0 for none. NULL options are ignored.
+/// Sets the divisor of the logits: at least 0; 0 is greedy, always the most likely token; default 0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_min_p(options: *mut GenerateOptions, factor: f32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.min_p(factor)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_set_temperature(
+    options: *mut GenerateOptions,
+    temperature: f32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.temperature = temperature) }
 }
 
-/// Make tokens that were there before less likely by this factor; 1 for no change. NULL options are ignored.
+/// Sets the number of most likely tokens to sample from: at least 0; 0 is off; default 0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_repetition_penalty(options: *mut GenerateOptions, penalty: f32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.repetition_penalty(penalty)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_set_top_k(
+    options: *mut GenerateOptions,
+    top_k: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.top_k = top_k) }
 }
 
-/// Set where chance starts from: the same seed gives the same answer. NULL options are ignored.
+/// Sets the probability mass of the most likely tokens to sample from (nucleus sampling, arXiv 1904.09751): 0 to 1; 1
+/// is off; default 1.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_seed(options: *mut GenerateOptions, seed: u64) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.seed(seed)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_set_top_p(
+    options: *mut GenerateOptions,
+    top_p: f32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.top_p = top_p) }
 }
 
-/// Set how many tokens are guessed at a time where the answer repeats what came before, from 0 for none to 7; the answer
-/// is the same. Without it: 7 for a temperature of 0, else none. NULL options are ignored.
+/// Sets the smallest probability of a sampled token, relative to the most likely one (arXiv 2407.01082): 0 to 1; 0 is
+/// off; default 0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_num_draft_tokens(options: *mut GenerateOptions, tokens: usize) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.num_draft_tokens(tokens)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_set_min_p(
+    options: *mut GenerateOptions,
+    min_p: f32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.min_p = min_p) }
 }
 
-/// Take this from a token's logit for each time that it occurred in the answer; from -2 to 2, 0 for off. NULL options are ignored.
+/// Sets the probability mass of the most typical tokens to sample from (arXiv 2202.00666): above 0, at most 1; 1 is
+/// off; default 1.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_frequency_penalty(options: *mut GenerateOptions, penalty: f32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.frequency_penalty(penalty)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_set_typical_p(
+    options: *mut GenerateOptions,
+    typical_p: f32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.typical_p = typical_p) }
 }
 
-/// Take this from a token's logit once it occurred in the answer; from -2 to 2, 0 for off. NULL options are ignored.
+/// Sets the seed of the random numbers: any; default 0. The same seed gives the same answer.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_presence_penalty(options: *mut GenerateOptions, penalty: f32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.presence_penalty(penalty)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_set_seed(
+    options: *mut GenerateOptions,
+    seed: u64,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.seed = seed) }
 }
 
-/// Choose among the tokens whose information is nearest to the expected one, which together reach this probability; 1 for all. NULL options are ignored.
+/// Sets the limit of draft tokens per step, which prompt lookup takes from the text so far and one pass verifies: 0 to
+/// 7; 0 is off. Default, and for SIZE_MAX: 7 for greedy decoding on the CPU, else 0. On the CPU the answer does
+/// not change.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_typical_p(options: *mut GenerateOptions, probability: f32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.typical_p(probability)) };
+pub unsafe extern "C" fn mimo_vl_generate_options_set_num_draft_tokens(
+    options: *mut GenerateOptions,
+    num_draft_tokens: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.num_draft_tokens = optional(num_draft_tokens)) }
 }
 
-/// End the answer with MIMO_VL_STOP_REASON_LOOP when its last so many tokens, at least 16, are one run again and again; 0 for off. NULL options are ignored.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_loop_window(options: *mut GenerateOptions, tokens: usize) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.loop_window(tokens)) };
-}
-
-/// Give the logprob of every token of the answer; `on` false for off. Regions get their confidence from them. NULL options are ignored.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_logprobs(options: *mut GenerateOptions, on: bool) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe {
-        change(options, |mut generate| {
-            generate.logprobs = on.then_some(0);
-            generate
-        });
-    };
-}
-
-/// Allow the call so many seconds; then an answer that has begun ends with MIMO_VL_STOP_REASON_TIMEOUT, and the call fails before that. 0 and less for no limit. NULL options are ignored.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_timeout(options: *mut GenerateOptions, seconds: f64) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe {
-        change(options, |mut generate| {
-            generate.timeout = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
-            generate
-        });
-    };
-}
-
-/// Write so many answers and keep the likeliest, which mimo_vl_session_ask does and a stream does not; more than 1 needs a temperature above 0. NULL options are ignored.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_best_of(options: *mut GenerateOptions, answers: usize) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.best_of(answers)) };
-}
-
-/// End the thinking after so many tokens. NULL options are ignored.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_thinking_budget(options: *mut GenerateOptions, tokens: usize) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.thinking_budget(tokens)) };
-}
-
-/// Keep the thinking in the conversation, so that later turns see it. NULL options are ignored.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_keep_thinking(options: *mut GenerateOptions, keep: bool) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |generate| generate.keep_thinking(keep)) };
-}
-
-/// Add to the logit of token `id`; minus infinity forbids it. NULL options are ignored.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_generate_options_set_logit_bias(options: *mut GenerateOptions, id: u32, bias: f32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe {
-        change(options, |generate| {
-            let mut generate = generate;
-            generate.logit_bias.push((id, bias));
-            generate
-        })
-    };
-}
-
-/// Add a text that ends the answer where it appears in it: `len` bytes of UTF-8 at `text`.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments and text that is not UTF-8.
+/// Adds a stop sequence, `len` bytes of UTF-8 at `text`: not empty. The answer ends before its first occurrence;
+/// thinking is not searched. Default: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_generate_options_add_stop(
     options: *mut GenerateOptions,
@@ -200,40 +205,54 @@ pub unsafe extern "C" fn mimo_vl_generate_options_add_stop(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules, and `text` points to `len` bytes.
     unsafe {
-        boundary::fallible(error_out, || {
-            let options = pointer::borrow_mut(options, "options")?;
+        change(options, "options", error_out, |options| {
             options.0.stop.push(pointer::text(text, len, "text")?.to_owned());
             Ok(())
         })
     }
 }
 
-/// A form that an answer can have.
+/// Kind of a grammar that constrains the answer.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 pub enum GrammarKind {
-    /// Any form.
+    /// No constraint.
     None = 0,
-    /// A JSON value that a schema accepts, which is the text.
+    /// A JSON value valid under the JSON schema in the text.
     JsonSchema = 1,
-    /// A text that a regular expression matches as a whole, which is the text.
+    /// A string that the regular expression in the text matches completely.
     Regex = 2,
-    /// A text of a grammar in Lark's notation, which is the text.
+    /// A string of the Lark grammar in the text.
     Lark = 3,
-    /// One of several texts, which are the lines of the text.
+    /// One of the lines of the text.
     Choice = 4,
-    /// A JSON list of boxes with labels in the last picture.
+    /// A JSON list of labelled boxes in the last image.
     Boxes = 5,
-    /// A JSON list of points with labels in the last picture.
+    /// A JSON list of labelled points in the last image.
     Points = 6,
-    /// One GUI action on the last picture; mimo_vl_generate_options_set_task limits it to those offered.
+    /// One GUI action on the last image; see mimo_vl_generate_options_set_task for a smaller action space.
     Action = 7,
 }
 
-/// Let answers have a form, whatever the model would say; `kind` is one of mimo_vl_grammar_kind, and what `len` bytes of UTF-8 at
-/// `text` mean depends on it. Whether the text can be read shows when a question is asked.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments, text that is not UTF-8, and for another kind.
+c_enum!("mimo_vl_grammar_kind", GrammarKind { None, JsonSchema, Regex, Lark, Choice, Boxes, Points, Action });
+
+impl GrammarKind {
+    fn grammar(self, text: &str) -> Option<Grammar> {
+        match self {
+            Self::None => None,
+            Self::JsonSchema => Some(Grammar::JsonSchema(text.to_owned())),
+            Self::Regex => Some(Grammar::Regex(text.to_owned())),
+            Self::Lark => Some(Grammar::Lark(text.to_owned())),
+            Self::Choice => Some(Grammar::Choice(text.lines().map(str::to_owned).collect())),
+            Self::Boxes => Some(Grammar::Boxes),
+            Self::Points => Some(Grammar::Points),
+            Self::Action => Some(Grammar::Action),
+        }
+    }
+}
+
+/// Sets the grammar of the answer: `kind`, a mimo_vl_grammar_kind, and `len` bytes of UTF-8 at `text`, whose meaning
+/// depends on the kind. Default MIMO_VL_GRAMMAR_KIND_NONE. The text is parsed by the functions that generate an answer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_generate_options_set_grammar(
     options: *mut GenerateOptions,
@@ -242,38 +261,125 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_grammar(
     len: usize,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
-    const NONE: i32 = GrammarKind::None as i32;
-    const JSON_SCHEMA: i32 = GrammarKind::JsonSchema as i32;
-    const REGEX: i32 = GrammarKind::Regex as i32;
-    const LARK: i32 = GrammarKind::Lark as i32;
-    const CHOICE: i32 = GrammarKind::Choice as i32;
-    const BOXES: i32 = GrammarKind::Boxes as i32;
-    const POINTS: i32 = GrammarKind::Points as i32;
-    const ACTION: i32 = GrammarKind::Action as i32;
     // SAFETY: the arguments keep the header's rules, and `text` points to `len` bytes.
     unsafe {
-        boundary::fallible(error_out, || {
-            let options = pointer::borrow_mut(options, "options")?;
-            let text = pointer::text(text, len, "text")?;
-            options.0.grammar = match kind {
-                NONE => None,
-                JSON_SCHEMA => Some(Grammar::JsonSchema(text.to_owned())),
-                REGEX => Some(Grammar::Regex(text.to_owned())),
-                LARK => Some(Grammar::Lark(text.to_owned())),
-                CHOICE => Some(Grammar::Choice(text.lines().map(str::to_owned).collect())),
-                BOXES => Some(Grammar::Boxes),
-                POINTS => Some(Grammar::Points),
-                ACTION => Some(Grammar::Action),
-                other => return Err(pointer::refuse("kind", format!("{other} is none of mimo_vl_grammar_kind"))),
-            };
+        change(options, "options", error_out, |options| {
+            let kind = GrammarKind::from_number(kind, "kind")?;
+            options.0.grammar = kind.grammar(pointer::text(text, len, "text")?);
             Ok(())
         })
     }
 }
 
-/// Free the options; NULL is ignored.
+/// Sets the number of last tokens in which a run repeated three times or more ends the answer with
+/// MIMO_VL_STOP_REASON_LOOP: at least 16; 0 is off; default 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_loop_window(
+    options: *mut GenerateOptions,
+    loop_window: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.loop_window = loop_window) }
+}
+
+/// Sets the number of most likely alternatives per token in the answer's logprobs: 0 to 100; 0 gives the logprob of
+/// each token alone. SIZE_MAX is off, the default. Logprobs are also the source of every confidence.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_logprobs(
+    options: *mut GenerateOptions,
+    logprobs: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.logprobs = optional(logprobs)) }
+}
+
+/// Sets the time limit of the call in seconds; 0 or less is off, the default. An answer that has begun ends with
+/// MIMO_VL_STOP_REASON_TIMEOUT; before that the call fails with MIMO_VL_STATUS_TIMEOUT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_timeout(
+    options: *mut GenerateOptions,
+    seconds: f64,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        set(options, error_out, |options| {
+            options.timeout = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
+        })
+    }
+}
+
+/// Sets the number of answers to generate, of which the one with the highest mean logprob is returned: at least 1;
+/// default 1. More than 1 needs a temperature above 0. Streams and batches generate one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_best_of(
+    options: *mut GenerateOptions,
+    best_of: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.best_of = best_of) }
+}
+
+/// Sets the length limit of the thinking in tokens, after which the answer follows: at least 0. SIZE_MAX is off,
+/// the default.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_thinking_budget(
+    options: *mut GenerateOptions,
+    thinking_budget: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.thinking_budget = optional(thinking_budget)) }
+}
+
+/// Sets whether the thinking stays in the conversation: true or false; default false.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_keep_thinking(
+    options: *mut GenerateOptions,
+    keep_thinking: bool,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.keep_thinking = keep_thinking) }
+}
+
+/// Frees the options.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_generate_options_free(options: *mut GenerateOptions) {
-    // SAFETY: NULL or options that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(options) });
+    // SAFETY: NULL or options that the caller owns, as the header requires.
+    unsafe { free(options) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_core() {
+        let options = mimo_vl_generate_options_new();
+        // SAFETY: made above, and freed once.
+        unsafe {
+            assert_eq!(GenerateOptions::or_default(options), mimo_vl_core::GenerateOptions::default());
+            assert_eq!(GenerateOptions::or_default(ptr::null()), mimo_vl_core::GenerateOptions::default());
+            mimo_vl_generate_options_free(options);
+        }
+    }
+
+    #[test]
+    fn unset_counts_are_none() {
+        let options = mimo_vl_generate_options_new();
+        // SAFETY: made above, and freed once.
+        unsafe {
+            for (count, expected) in [(3, Some(3)), (0, Some(0)), (usize::MAX, None)] {
+                assert_eq!(mimo_vl_generate_options_set_logprobs(options, count, ptr::null_mut()), Status::Ok);
+                assert_eq!((*options).0.logprobs, expected);
+            }
+            mimo_vl_generate_options_free(options);
+        }
+    }
 }

@@ -1,74 +1,95 @@
-//! Pages of PDF files as pictures.
+//! Pages of PDF files as images.
 
 use std::ffi::{c_char, c_void};
 
 use mimo_vl_core::{PdfOptions as CoreOptions, PdfPage, open_pdf_watched};
 
-use crate::callback::ProgressCallback;
+use crate::boundary::{change, create};
+use crate::callback::{ProgressCallback, with_progress};
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
-use crate::region::write;
-use crate::video::watched;
-use crate::{boundary, pointer};
+use crate::unwind::{free, read, read_array};
+use crate::{pointer, unwind};
 
-/// The pages of a PDF file, as they were asked for.
+/// Rendered pages of a PDF file.
 #[derive(Debug)]
 pub struct Pdf(Vec<PdfPage>);
 
-/// Which pages of a PDF file are drawn, and how large.
+/// Options of rendering a PDF file: which pages, and their size. Their values are checked by mimo_vl_pdf_from_path.
 #[derive(Debug)]
 pub struct PdfOptions(CoreOptions);
 
-/// Options with the defaults: all pages, at most 64, at 144 dots per inch. Free them with mimo_vl_pdf_options_free.
+/// Makes options with the default of each: all pages, at most 64, at 144 dots per inch. Free them with
+/// mimo_vl_pdf_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_pdf_options_new() -> *mut PdfOptions {
-    boundary::infallible(std::ptr::null_mut(), || pointer::own(PdfOptions(CoreOptions::new())))
+    unwind::create(|| PdfOptions(CoreOptions::new()))
 }
 
-/// Change options that C lends; null is ignored.
+/// Sets one option of options that C lends.
 ///
 /// # Safety
-/// `options` is null or points to living options that nobody else uses during the call.
-unsafe fn change(options: *mut PdfOptions, step: impl FnOnce(CoreOptions) -> CoreOptions) {
-    boundary::infallible((), || {
-        // SAFETY: passed on to the caller.
-        if let Some(options) = unsafe { options.as_mut() } {
-            options.0 = step(options.0.clone());
-        }
-    });
+/// As for [`change`].
+unsafe fn set(
+    options: *mut PdfOptions,
+    error_out: *mut *mut ErrorObject,
+    build: impl FnOnce(CoreOptions) -> CoreOptions,
+) -> Status {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.0 = build(options.0.clone());
+            Ok(())
+        })
+    }
 }
 
-/// Draw the pages from `first` to `last` only, both counted from 1; SIZE_MAX for the last one. NULL options are ignored.
+/// Sets the pages to render, `first` to `last`, counted from 1; SIZE_MAX is the last page of the file. Default: all.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_pdf_options_set_pages(options: *mut PdfOptions, first: usize, last: usize) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |options| options.pages(first..=last)) };
+pub unsafe extern "C" fn mimo_vl_pdf_options_set_pages(
+    options: *mut PdfOptions,
+    first: usize,
+    last: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.pages(first..=last)) }
 }
 
-/// Set the wanted number of pixels per inch. NULL options are ignored.
+/// Sets the resolution in pixels per inch; default 144.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_pdf_options_set_dpi(options: *mut PdfOptions, dpi: f32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |options| options.dpi(dpi)) };
+pub unsafe extern "C" fn mimo_vl_pdf_options_set_dpi(
+    options: *mut PdfOptions,
+    dpi: f32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.dpi(dpi)) }
 }
 
-/// Set the most pixels of a page; larger ones get fewer per inch. NULL options are ignored.
+/// Sets the largest number of pixels of a page; a larger page is rendered at a lower resolution.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_pdf_options_set_max_pixels(options: *mut PdfOptions, pixels: u32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |options| options.max_pixels(pixels)) };
+pub unsafe extern "C" fn mimo_vl_pdf_options_set_max_pixels(
+    options: *mut PdfOptions,
+    max_pixels: u32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.max_pixels(max_pixels)) }
 }
 
-/// Set the most pages; more are an error. NULL options are ignored.
+/// Sets the largest number of pages, beyond which rendering fails; default 64.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_pdf_options_set_max_pages(options: *mut PdfOptions, pages: usize) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |options| options.max_pages(pages)) };
+pub unsafe extern "C" fn mimo_vl_pdf_options_set_max_pages(
+    options: *mut PdfOptions,
+    max_pages: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.max_pages(max_pages)) }
 }
 
-/// Set what opens an encrypted file, a string that ends with a zero byte.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments and a password that is not UTF-8.
+/// Sets the password of an encrypted file, a NUL-terminated string; default none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_options_set_password(
     options: *mut PdfOptions,
@@ -77,27 +98,26 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_set_password(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::fallible(error_out, || {
-            let options = pointer::borrow_mut(options, "options")?;
+        change(options, "options", error_out, |options| {
             options.0 = options.0.clone().password(pointer::name(password, "password")?);
             Ok(())
         })
     }
 }
 
-/// Free the options; NULL is ignored.
+/// Frees the options.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_options_free(options: *mut PdfOptions) {
-    // SAFETY: NULL or options that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(options) });
+    // SAFETY: NULL or options that the caller owns, as the header requires.
+    unsafe { free(options) };
 }
 
-/// Draw the pages of a PDF file. `options` may be NULL for the defaults, and `progress`, which is told of pages, for none;
-/// `user_data` is for `progress`. Free the pages with mimo_vl_pdf_free.
+/// Renders pages of a PDF file. `options` may be NULL for the defaults; `progress`, which receives pages and is called
+/// with `user_data`, may be NULL. Free the pages with mimo_vl_pdf_free.
 ///
-/// Errors: MIMO_VL_STATUS_IO when the file cannot be read, MIMO_VL_STATUS_IMAGE when it is no PDF file, is damaged, or needs
-/// another password, MIMO_VL_STATUS_CANCELLED when `progress` says so, MIMO_VL_STATUS_OPTION for options out of their range,
-/// pages that the file does not have, and NULL arguments.
+/// Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_IMAGE if it is not a PDF file, damaged, or
+/// needs another password; MIMO_VL_STATUS_CANCELLED by `progress`; MIMO_VL_STATUS_OPTION for options out of range and
+/// pages that the file does not have.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_from_path(
     path: *const c_char,
@@ -109,24 +129,24 @@ pub unsafe extern "C" fn mimo_vl_pdf_from_path(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(pdf_out, "pdf_out", error_out, || {
+        create(pdf_out, "pdf_out", error_out, || {
             let path = pointer::path(path, "path")?;
             let options = options.as_ref().map(|options| options.0.clone()).unwrap_or_default();
-            watched(progress, user_data, |watch| open_pdf_watched(path, &options, watch)).map(Pdf)
+            with_progress(progress, user_data, |control| open_pdf_watched(path, &options, control)).map(Pdf)
         })
     }
 }
 
-/// Number of pages that were drawn; 0 for NULL.
+/// Returns the number of rendered pages.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_page_count(pdf: *const Pdf) -> usize {
-    // SAFETY: NULL or living pages, by the header's rules.
-    boundary::infallible(0, || unsafe { pdf.as_ref() }.map_or(0, |pdf| pdf.0.len()))
+    // SAFETY: NULL or living pages, as the header requires.
+    unsafe { read(pdf, 0, |pdf| pdf.0.len()) }
 }
 
-/// What a page shows; `index` counts from 0 through the pages that were drawn. Free the image with mimo_vl_image_free.
+/// Makes an image of rendered page `index`, counted from 0. Free it with mimo_vl_image_free.
 ///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments and where there is no such page.
+/// Errors: MIMO_VL_STATUS_OPTION if there is no such page.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_page_image(
     pdf: *const Pdf,
@@ -136,32 +156,32 @@ pub unsafe extern "C" fn mimo_vl_pdf_page_image(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(image_out, "image_out", error_out, || {
+        create(image_out, "image_out", error_out, || {
             let pages = &pointer::borrow(pdf, "pdf")?.0;
-            let none = || pointer::refuse("index", format!("{index}, and there are {} pages", pages.len()));
-            Ok(Image(pages.get(index).ok_or_else(none)?.image.clone()))
+            let missing = || pointer::refuse("index", format!("{index}, and there are {} pages", pages.len()));
+            Ok(Image(pages.get(index).ok_or_else(missing)?.image.clone()))
         })
     }
 }
 
-/// The number of a page in its file, from 1 on; 0 for NULL and where there is no such page.
+/// Returns the number in the file, counted from 1, of rendered page `index`; 0 if there is no such page.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_page_number(pdf: *const Pdf, index: usize) -> usize {
-    // SAFETY: NULL or living pages, by the header's rules.
-    boundary::infallible(0, || unsafe { page(pdf, index) }.map_or(0, |page| page.number))
+    // SAFETY: NULL or living pages, as the header requires.
+    unsafe { read(pdf, 0, |pdf| pdf.0.get(index).map_or(0, |page| page.number)) }
 }
 
-/// Write width and height of a page in points, as shown, to the 2 numbers at `size_out`. False, and nothing is written, for NULL
-/// arguments and where there is no such page.
+/// Writes width and height of rendered page `index`, in points, to `size_out[0..1]`. Returns false, and writes nothing,
+/// if there is no such page.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_page_size(pdf: *const Pdf, index: usize, size_out: *mut f64) -> bool {
-    // SAFETY: NULL or living pages, and NULL or a place for two numbers, by the header's rules.
-    boundary::infallible(false, || unsafe { write(page(pdf, index).map(|page| page.size.into()), size_out) })
+    // SAFETY: NULL or living pages, and NULL or a place for two numbers, as the header requires.
+    unsafe { read_array(pdf, size_out, |pdf| pdf.0.get(index).map(|page| page.size.into())) }
 }
 
-/// Bring a box of a page's picture, the 4 numbers left, top, right, bottom in pixels at `pixels`, into points of the page, and
-/// write the smaller x and y and the larger ones to the 4 numbers at `points_out`; y goes upwards there. False, and nothing
-/// is written, for NULL arguments and where there is no such page.
+/// Converts a box on the image of rendered page `index`, left, top, right and bottom in pixels at `pixels[0..3]`, to
+/// points of the page: smaller x, smaller y, larger x and larger y at `points_out[0..3]`, with y upwards. Returns
+/// false, and writes nothing, if there is no such page.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_page_box_to_points(
     pdf: *const Pdf,
@@ -169,25 +189,16 @@ pub unsafe extern "C" fn mimo_vl_pdf_page_box_to_points(
     pixels: *const f64,
     points_out: *mut f64,
 ) -> bool {
-    boundary::infallible(false, || {
-        // SAFETY: NULL or living pages, and NULL or four numbers and a place for them, by the header's rules.
-        unsafe {
-            let page = page(pdf, index).filter(|_| !pixels.is_null());
-            write(page.map(|page| page.box_to_points(pixels.cast::<[f64; 4]>().read_unaligned())), points_out)
-        }
-    })
+    // SAFETY: NULL or living pages, and NULL or four numbers and a place for them, as the header requires.
+    unsafe {
+        let edges = read(pixels.cast(), None, |edges: &[f64; 4]| Some(*edges));
+        read_array(pdf, points_out, |pdf| Some(pdf.0.get(index)?.box_to_points(edges?)))
+    }
 }
 
-/// # Safety
-/// `pdf` is null or points to living pages.
-unsafe fn page<'a>(pdf: *const Pdf, index: usize) -> Option<&'a PdfPage> {
-    // SAFETY: passed on to the caller.
-    unsafe { pdf.as_ref() }.and_then(|pdf| pdf.0.get(index))
-}
-
-/// Free the pages; NULL is ignored. Images that were taken of them stay.
+/// Frees the pages. Images made of them are not affected.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_pdf_free(pdf: *mut Pdf) {
-    // SAFETY: NULL or pages that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(pdf) });
+    // SAFETY: NULL or pages that the caller owns, as the header requires.
+    unsafe { free(pdf) };
 }

@@ -1,4 +1,4 @@
-//! From what C passes to what Rust can trust, and back.
+//! Conversion of C's arguments to what Rust can trust, and back.
 
 use std::ffi::{CStr, c_char};
 use std::path::Path;
@@ -11,28 +11,28 @@ pub(crate) fn null(argument: &'static str) -> Error {
     refuse(argument, "is NULL")
 }
 
-/// The error for an argument with a value that it cannot have.
+/// The error for an argument with an invalid value.
 pub(crate) fn refuse(argument: &'static str, reason: impl Into<String>) -> Error {
     Error::Option { option: argument, reason: reason.into() }
 }
 
-/// Hand a value to C, which gives it back to [`free`].
+/// Makes an object that C owns until it passes it to [`free`].
 pub(crate) fn own<T>(value: T) -> *mut T {
     Box::into_raw(Box::new(value))
 }
 
-/// Drop what [`own`] made; null is ignored.
+/// Drops an object that [`own`] made; null is ignored.
 ///
 /// # Safety
 /// `pointer` is null, or came from [`own`] and was not freed before.
 pub(crate) unsafe fn free<T>(pointer: *mut T) {
     if !pointer.is_null() {
-        // SAFETY: came from `Box::into_raw` in `own`, and C gives it back once.
+        // SAFETY: came from `Box::into_raw` in `own`, and C frees it once.
         drop(unsafe { Box::from_raw(pointer) });
     }
 }
 
-/// A handle that C lends for the call.
+/// An object that C lends for the call.
 ///
 /// # Safety
 /// `pointer` is null or points to a living value, which nobody changes during the call.
@@ -41,7 +41,7 @@ pub(crate) unsafe fn borrow<'a, T>(pointer: *const T, argument: &'static str) ->
     unsafe { pointer.as_ref() }.ok_or_else(|| null(argument))
 }
 
-/// A handle that C lends for the call, to be changed.
+/// An object that C lends for the call, to be changed.
 ///
 /// # Safety
 /// `pointer` is null or points to a living value, which nobody else uses during the call.
@@ -74,11 +74,11 @@ pub(crate) unsafe fn bytes<'a>(data: *const u8, len: usize, argument: &'static s
 pub(crate) unsafe fn list<'a, T>(data: *const T, count: usize, argument: &'static str) -> Result<&'a [T]> {
     // SAFETY: passed on to the caller; the bytes are those of the values.
     unsafe { bytes(data.cast(), count.saturating_mul(size_of::<T>()), argument) }?;
-    // SAFETY: checked above to be there, and the caller vouches for the rest.
+    // SAFETY: not null, as checked above, and the caller vouches for the rest.
     Ok(if count == 0 { &[] } else { unsafe { slice::from_raw_parts(data, count) } })
 }
 
-/// UTF-8 text that C lends for the call, given by its length.
+/// UTF-8 text of `len` bytes that C lends for the call.
 ///
 /// # Safety
 /// As for [`bytes`].
@@ -87,7 +87,7 @@ pub(crate) unsafe fn text<'a>(data: *const c_char, len: usize, argument: &'stati
     utf8(unsafe { bytes(data.cast(), len, argument) }?, argument)
 }
 
-/// A name that C lends for the call, ended by NUL.
+/// A NUL-terminated UTF-8 string that C lends for the call.
 ///
 /// # Safety
 /// `data` is null or points to bytes that end with a NUL, which nobody changes during the call.
@@ -96,7 +96,7 @@ pub(crate) unsafe fn name<'a>(data: *const c_char, argument: &'static str) -> Re
     utf8(unsafe { until_nul(data, argument) }?, argument)
 }
 
-/// A path that C lends for the call, ended by NUL: any bytes on Unix, UTF-8 elsewhere.
+/// A NUL-terminated path that C lends for the call: any bytes on Unix, UTF-8 elsewhere.
 ///
 /// # Safety
 /// As for [`name`].

@@ -1,73 +1,78 @@
-//! What one question adds to the conversation.
+//! Prompts.
 
 use std::ffi::c_char;
 use std::mem;
 
 use mimo_vl_core::{Message, Result};
 
+use crate::boundary::change;
+use crate::c_enum::{CEnum, c_enum};
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
+use crate::pointer;
+use crate::unwind::{create, free};
 use crate::video::Video;
-use crate::{boundary, pointer};
 
-/// What one question adds to the conversation: text and pictures in the order in which they were added. One prompt
-/// can be asked any number of times.
+/// Messages that one call adds to the conversation: texts, images and videos in the order of adding. A prompt can be
+/// used any number of times.
 #[derive(Debug)]
 pub struct Prompt(pub(crate) mimo_vl_core::Prompt);
 
-/// Whether the model thinks before it answers.
+/// Thinking before the answer.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 pub enum Thinking {
-    /// Leave it to the model.
+    /// Left to the model.
     Auto = 0,
-    /// Think, which is what the model does by itself.
+    /// On, which is the model's own default.
     On = 1,
-    /// Answer at once.
+    /// Off: the model answers at once.
     Off = 2,
 }
 
-/// Who says a message.
+c_enum!("mimo_vl_thinking", Thinking { Auto, On, Off } into mimo_vl_core::Thinking);
+
+/// Role of a message.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 pub enum Role {
-    /// Instructions for the whole conversation.
+    /// Instructions for the complete conversation.
     System = 0,
-    /// The one who asks.
+    /// The user.
     User = 1,
     /// The model.
     Assistant = 2,
 }
 
-fn role(number: i32) -> Result<mimo_vl_core::Role> {
-    const SYSTEM: i32 = Role::System as i32;
-    const USER: i32 = Role::User as i32;
-    const ASSISTANT: i32 = Role::Assistant as i32;
-    match number {
-        SYSTEM => Ok(mimo_vl_core::Role::System),
-        USER => Ok(mimo_vl_core::Role::User),
-        ASSISTANT => Ok(mimo_vl_core::Role::Assistant),
-        other => Err(pointer::refuse("role", format!("{other} is none of mimo_vl_role"))),
+c_enum!("mimo_vl_role", Role { System, User, Assistant } into mimo_vl_core::Role);
+
+/// Applies one step of the core's builder, which takes and returns prompts by value, to a prompt that C lends.
+///
+/// # Safety
+/// As for [`change`].
+unsafe fn build<T>(
+    prompt: *mut Prompt,
+    error_out: *mut *mut ErrorObject,
+    argument: impl FnOnce() -> Result<T>,
+    step: impl FnOnce(mimo_vl_core::Prompt, T) -> mimo_vl_core::Prompt,
+) -> Status {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        change(prompt, "prompt", error_out, |prompt| {
+            let argument = argument()?;
+            prompt.0 = step(mem::replace(&mut prompt.0, mimo_vl_core::Prompt::user()), argument);
+            Ok(())
+        })
     }
 }
 
-impl Prompt {
-    /// Apply one step of the core's builder, which takes and gives the prompt by value.
-    fn change(&mut self, step: impl FnOnce(mimo_vl_core::Prompt) -> mimo_vl_core::Prompt) {
-        self.0 = step(mem::replace(&mut self.0, mimo_vl_core::Prompt::user()));
-    }
-}
-
-/// An empty prompt of the user. Free it with mimo_vl_prompt_free.
+/// Makes an empty prompt with one user message. Free it with mimo_vl_prompt_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_prompt_new_user() -> *mut Prompt {
-    boundary::infallible(std::ptr::null_mut(), || pointer::own(Prompt(mimo_vl_core::Prompt::user())))
+    create(|| Prompt(mimo_vl_core::Prompt::user()))
 }
 
-/// Say in `len` bytes of UTF-8 at `text` how the model is to behave, in place of what was said before about that, in
-/// the prompt or the conversation.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments and text that is not UTF-8.
+/// Sets the system message, `len` bytes of UTF-8 at `text`, in place of that of the prompt and of the conversation.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_prompt_set_system(
     prompt: *mut Prompt,
@@ -76,21 +81,12 @@ pub unsafe extern "C" fn mimo_vl_prompt_set_system(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules, and `text` points to `len` bytes.
-    unsafe {
-        boundary::fallible(error_out, || {
-            let prompt = pointer::borrow_mut(prompt, "prompt")?;
-            let text = pointer::text(text, len, "text")?;
-            prompt.change(|prompt| prompt.system(text));
-            Ok(())
-        })
-    }
+    unsafe { build(prompt, error_out, || pointer::text(text, len, "text"), mimo_vl_core::Prompt::system) }
 }
 
-/// Begin another message, to which everything is added from now on; `role` is one of mimo_vl_role. So an earlier conversation is
-/// put into a prompt: the user's first message, which every prompt begins with, is replaced while it is empty. The last
+/// Begins the next message, to which everything is added from here on; `role` is a mimo_vl_role. With it a prompt can
+/// carry earlier messages of a conversation. It replaces the user message of a prompt that is still empty. The last
 /// message must be the user's.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for a NULL prompt and for another number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_prompt_begin_message(
     prompt: *mut Prompt,
@@ -99,25 +95,24 @@ pub unsafe extern "C" fn mimo_vl_prompt_begin_message(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::fallible(error_out, || {
-            let prompt = pointer::borrow_mut(prompt, "prompt")?;
-            let next = Message::new(self::role(role)?);
-            prompt.change(|prompt| {
+        build(
+            prompt,
+            error_out,
+            || Ok(Message::new(Role::from_number(role, "role")?.into())),
+            |prompt, next| {
                 let mut messages = prompt.messages().to_vec();
                 if matches!(&messages[..], [only] if only.parts.is_empty()) {
                     messages.clear();
                 }
                 messages.push(next);
-                mimo_vl_core::Prompt::from_messages(messages).thinking(prompt.chosen_thinking())
-            });
-            Ok(())
-        })
+                mimo_vl_core::Prompt::from_messages(messages).thinking(prompt.thinking_mode())
+            },
+        )
     }
 }
 
-/// Add `len` bytes of UTF-8 at `text`. Text that looks like one of the model's special tokens stays text.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments and text that is not UTF-8.
+/// Adds `len` bytes of UTF-8 at `text`. Text that looks like one of the model's special tokens is encoded as plain
+/// text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_prompt_add_text(
     prompt: *mut Prompt,
@@ -126,19 +121,10 @@ pub unsafe extern "C" fn mimo_vl_prompt_add_text(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules, and `text` points to `len` bytes.
-    unsafe {
-        boundary::fallible(error_out, || {
-            let prompt = pointer::borrow_mut(prompt, "prompt")?;
-            let text = pointer::text(text, len, "text")?;
-            prompt.change(|prompt| prompt.text(text));
-            Ok(())
-        })
-    }
+    unsafe { build(prompt, error_out, || pointer::text(text, len, "text"), mimo_vl_core::Prompt::text) }
 }
 
-/// Add a picture. The prompt shares its pixels; the image may be freed or changed afterwards.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Adds an image. The prompt shares its pixels; the image may be freed or changed afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_prompt_add_image(
     prompt: *mut Prompt,
@@ -146,19 +132,10 @@ pub unsafe extern "C" fn mimo_vl_prompt_add_image(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        boundary::fallible(error_out, || {
-            let prompt = pointer::borrow_mut(prompt, "prompt")?;
-            let image = pointer::borrow(image, "image")?.0.clone();
-            prompt.change(|prompt| prompt.image(image));
-            Ok(())
-        })
-    }
+    unsafe { build(prompt, error_out, || Ok(pointer::borrow(image, "image")?.0.clone()), mimo_vl_core::Prompt::image) }
 }
 
-/// Add a video. The prompt shares its pixels; the video may be freed or changed afterwards.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Adds a video. The prompt shares its pixels; the video may be freed or changed afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_prompt_add_video(
     prompt: *mut Prompt,
@@ -166,52 +143,24 @@ pub unsafe extern "C" fn mimo_vl_prompt_add_video(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        boundary::fallible(error_out, || {
-            let prompt = pointer::borrow_mut(prompt, "prompt")?;
-            let video = pointer::borrow(video, "video")?.0.clone();
-            prompt.change(|prompt| prompt.video(video));
-            Ok(())
-        })
-    }
+    unsafe { build(prompt, error_out, || Ok(pointer::borrow(video, "video")?.0.clone()), mimo_vl_core::Prompt::video) }
 }
 
-/// Set whether the model thinks before it answers; `thinking` is one of mimo_vl_thinking, and MIMO_VL_THINKING_AUTO
-/// unless set.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for a NULL prompt and for another number.
+/// Sets thinking, a mimo_vl_thinking; default MIMO_VL_THINKING_AUTO.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_prompt_set_thinking(
     prompt: *mut Prompt,
     thinking: i32,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
+    let argument = || Thinking::from_number(thinking, "thinking").map(Into::into);
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        boundary::fallible(error_out, || {
-            let prompt = pointer::borrow_mut(prompt, "prompt")?;
-            let thinking = mode(thinking)?;
-            prompt.change(|prompt| prompt.thinking(thinking));
-            Ok(())
-        })
-    }
+    unsafe { build(prompt, error_out, argument, mimo_vl_core::Prompt::thinking) }
 }
 
-fn mode(thinking: i32) -> Result<mimo_vl_core::Thinking> {
-    const AUTO: i32 = Thinking::Auto as i32;
-    const ON: i32 = Thinking::On as i32;
-    const OFF: i32 = Thinking::Off as i32;
-    match thinking {
-        AUTO => Ok(mimo_vl_core::Thinking::Auto),
-        ON => Ok(mimo_vl_core::Thinking::On),
-        OFF => Ok(mimo_vl_core::Thinking::Off),
-        other => Err(pointer::refuse("thinking", format!("{other} is none of mimo_vl_thinking"))),
-    }
-}
-
-/// Free the prompt; NULL is ignored.
+/// Frees the prompt.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_prompt_free(prompt: *mut Prompt) {
-    // SAFETY: NULL or a prompt that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(prompt) });
+    // SAFETY: NULL or a prompt that the caller owns, as the header requires.
+    unsafe { free(prompt) };
 }

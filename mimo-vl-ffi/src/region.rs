@@ -1,13 +1,14 @@
-//! What an answer locates in a picture.
+//! Boxes and points that an answer locates in an image.
 
 use std::fmt;
 
 use mimo_vl_core::{Coordinates, Geometry};
 
-use crate::boundary;
-use crate::text::{EMPTY, Str, Text, put};
+use crate::c_enum::{CEnum, c_enum};
+use crate::text::{Str, Text, read_text};
+use crate::unwind::{read, read_array};
 
-/// A box, or one or several points, with its name.
+/// Box or points in an image, with a label.
 pub struct Region {
     region: mimo_vl_core::Region,
     label: Option<Text>,
@@ -27,94 +28,78 @@ impl Region {
     }
 }
 
-/// The frame in which coordinates are given. In those of pictures the origin is the top left corner and x goes to the right.
+/// Coordinate frame of boxes and points. The origin of an image is its top left corner, with x to the right and y down.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
 pub enum Frame {
-    /// Pixels of the caller's picture, upright and uncut.
+    /// Pixels of the caller's image, with the orientation applied and uncropped.
     Pixels = 0,
-    /// The same over the picture's size: from 0 to 1.
+    /// Pixels divided by the size of the image: 0 to 1.
     Normalized = 1,
-    /// Pixels of the picture that the model saw, as it wrote them.
+    /// Pixels of the resized image that the model sees, as the answer has them.
     Model = 2,
-    /// Points of the page of a PDF file that the picture shows: y goes upwards, and a box has the smaller values first.
+    /// Points of the PDF page that the image shows, with y upwards; a box has the smaller values first.
     Page = 3,
 }
 
-fn coordinates<const N: usize>(located: &Coordinates<N>, frame: i32) -> Option<[f64; N]> {
-    const PIXELS: i32 = Frame::Pixels as i32;
-    const NORMALIZED: i32 = Frame::Normalized as i32;
-    const MODEL: i32 = Frame::Model as i32;
-    const PAGE: i32 = Frame::Page as i32;
-    match frame {
-        PIXELS => Some(located.pixels),
-        NORMALIZED => Some(located.normalized),
-        MODEL => Some(located.model),
-        PAGE => located.page,
-        _ => None,
+c_enum!("mimo_vl_frame", Frame { Pixels, Normalized, Model, Page });
+
+fn in_frame<const N: usize>(coordinates: &Coordinates<N>, frame: i32) -> Option<[f64; N]> {
+    match Frame::from_number(frame, "frame").ok()? {
+        Frame::Pixels => Some(coordinates.pixels),
+        Frame::Normalized => Some(coordinates.normalized),
+        Frame::Model => Some(coordinates.model),
+        Frame::Page => coordinates.page,
     }
 }
 
-/// The region's name, if it has one; then, unless `label_out` is NULL, it is put into `*label_out`, which lives as long as the
-/// region, and an empty text otherwise. False for NULL.
+/// Writes the label to `*label_out`. Returns false, and writes an empty text, if the region has none. The text is valid
+/// as long as the region.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_label(region: *const Region, label_out: *mut Str) -> bool {
-    // SAFETY: NULL or a living region, and NULL or a place for a text, by the header's rules.
-    boundary::infallible(false, || unsafe { lend(region.as_ref().and_then(|region| region.label.as_ref()), label_out) })
+    // SAFETY: NULL or a living region, and NULL or a place for a text, as the header requires.
+    unsafe { read_text(region, label_out, |region| region.label.as_ref()) }
 }
 
-/// The text that is written in the picture there, if the answer has it; otherwise as mimo_vl_region_label.
+/// Writes the text that the answer read in the region to `*text_out`. Returns false, and writes an empty text, if there
+/// is none. The text is valid as long as the region.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_text(region: *const Region, text_out: *mut Str) -> bool {
-    // SAFETY: NULL or a living region, and NULL or a place for a text, by the header's rules.
-    boundary::infallible(false, || unsafe { lend(region.as_ref().and_then(|region| region.text.as_ref()), text_out) })
+    // SAFETY: NULL or a living region, and NULL or a place for a text, as the header requires.
+    unsafe { read_text(region, text_out, |region| region.text.as_ref()) }
 }
 
-/// Lend a text that may not be there; whether it is.
-///
-/// # Safety
-/// `out` is null or valid for a write.
-pub(crate) unsafe fn lend(text: Option<&Text>, out: *mut Str) -> bool {
-    // SAFETY: passed on to the caller.
-    unsafe { put(out, text.map_or(EMPTY, Text::lend)) };
-    text.is_some()
-}
-
-/// In which picture or video of the conversation the region lies, from 0; 0 for NULL.
+/// Returns the index of the region's image or video among those of the conversation, counted from 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_image(region: *const Region) -> usize {
-    // SAFETY: NULL or a living region, by the header's rules.
-    boundary::infallible(0, || unsafe { region.as_ref() }.map_or(0, |region| region.region.image))
+    // SAFETY: NULL or a living region, as the header requires.
+    unsafe { read(region, 0, |region| region.region.image) }
 }
 
-/// On which page of its PDF file the region lies, from 1; 0 where its picture shows none, and for NULL.
+/// Returns the number of the region's page in its PDF file, counted from 1; 0 if its image is not a PDF page.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_page(region: *const Region) -> usize {
-    // SAFETY: NULL or a living region, by the header's rules.
-    boundary::infallible(0, || unsafe { region.as_ref() }.and_then(|region| region.region.page).unwrap_or(0))
+    // SAFETY: NULL or a living region, as the header requires.
+    unsafe { read(region, 0, |region| region.region.page.unwrap_or(0)) }
 }
 
-/// If the region is a box, put its left, top, right and bottom edge into `edges_out[0..3]`; `frame` is one of mimo_vl_frame.
-/// False, and nothing is written, for points, for a frame that is not there and for NULL arguments.
+/// Writes left, top, right and bottom of a box to `edges_out[0..3]`; `frame` is a mimo_vl_frame. Returns false, and
+/// writes nothing, if the region is not a box or lacks the frame.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_box(region: *const Region, frame: i32, edges_out: *mut f64) -> bool {
-    boundary::infallible(false, || {
-        // SAFETY: NULL or a living region, by the header's rules.
-        let located = unsafe { region.as_ref() }.and_then(|region| region.region.as_box());
-        // SAFETY: NULL or a place for four numbers, by the documentation.
-        unsafe { write(located.and_then(|located| coordinates(located, frame)), edges_out) }
-    })
+    // SAFETY: NULL or a living region, and NULL or a place for four numbers, as the header requires.
+    unsafe { read_array(region, edges_out, |region| in_frame(region.region.as_box()?, frame)) }
 }
 
-/// How many points the region has; 0 for a box and for NULL.
+/// Returns the number of points; 0 for a box.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_point_count(region: *const Region) -> usize {
-    // SAFETY: NULL or a living region, by the header's rules.
-    boundary::infallible(0, || unsafe { region.as_ref() }.map_or(0, |region| region.region.points().len()))
+    // SAFETY: NULL or a living region, as the header requires.
+    unsafe { read(region, 0, |region| region.region.points().len()) }
 }
 
-/// Put x and y of point `index`, counted from 0, into `point_out[0..1]`; `frame` is one of mimo_vl_frame. False, and nothing is
-/// written, where there is no such point, for a frame that is not there and for NULL arguments.
+/// Writes x and y of point `index`, counted from 0, to `point_out[0..1]`; `frame` is a mimo_vl_frame. Returns false,
+/// and writes nothing, if there is no such point or the region lacks the frame.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_point(
     region: *const Region,
@@ -122,45 +107,27 @@ pub unsafe extern "C" fn mimo_vl_region_point(
     frame: i32,
     point_out: *mut f64,
 ) -> bool {
-    boundary::infallible(false, || {
-        // SAFETY: NULL or a living region, by the header's rules.
-        let point = unsafe { region.as_ref() }.and_then(|region| region.region.points().get(index));
-        // SAFETY: NULL or a place for two numbers, by the documentation.
-        unsafe { write(point.and_then(|point| coordinates(point, frame)), point_out) }
-    })
+    // SAFETY: NULL or a living region, and NULL or a place for two numbers, as the header requires.
+    unsafe { read_array(region, point_out, |region| in_frame(region.region.points().get(index)?, frame)) }
 }
 
-/// Whether something of the region lay outside the picture and was moved to its edge, or a box had its sides the wrong way
-/// round. False for NULL.
+/// Returns true if the answer's coordinates were corrected: moved to the edge of the image, or sides of a box swapped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_clamped(region: *const Region) -> bool {
-    boundary::infallible(false, || {
-        // SAFETY: NULL or a living region, by the header's rules.
-        match unsafe { region.as_ref() }.map(|region| &region.region.geometry) {
-            Some(Geometry::Box(located)) => located.clamped,
-            Some(Geometry::Points(points)) => points.iter().any(|point| point.clamped),
+    // SAFETY: NULL or a living region, as the header requires.
+    unsafe {
+        read(region, false, |region| match &region.region.geometry {
+            Geometry::Box(coordinates) => coordinates.clamped,
+            Geometry::Points(points) => points.iter().any(|point| point.clamped),
             _ => false,
-        }
-    })
+        })
+    }
 }
 
-/// How sure the model was of the tokens that wrote the region: the geometric mean of their probabilities, which is not
-/// calibrated. NaN unless logprobs were asked for, and for NULL.
+/// Returns the confidence, 0 to 1: the geometric mean of the probabilities of the region's tokens, which is not
+/// calibrated. NaN without mimo_vl_generate_options_set_logprobs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_region_confidence(region: *const Region) -> f32 {
-    boundary::infallible(f32::NAN, || {
-        // SAFETY: NULL or a living region, by the header's rules.
-        unsafe { region.as_ref() }.and_then(|region| region.region.confidence).unwrap_or(f32::NAN)
-    })
-}
-
-/// Write numbers that may not be there to a place that may be null; whether they were written.
-///
-/// # Safety
-/// `out` is null or valid for `N` writes.
-pub(crate) unsafe fn write<const N: usize>(numbers: Option<[f64; N]>, out: *mut f64) -> bool {
-    let Some(numbers) = numbers.filter(|_| !out.is_null()) else { return false };
-    // SAFETY: not null, and the caller vouches for the room.
-    unsafe { out.cast::<[f64; N]>().write_unaligned(numbers) };
-    true
+    // SAFETY: NULL or a living region, as the header requires.
+    unsafe { read(region, f32::NAN, |region| region.region.confidence.unwrap_or(f32::NAN)) }
 }

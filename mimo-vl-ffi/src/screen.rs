@@ -1,79 +1,70 @@
-//! From the pixels of a screenshot to a desktop, and a zoom_crop look.
+//! Coordinates of screenshots and desktops, and zoomed crops.
 
 use crate::action::Action;
+use crate::boundary::create;
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
-use crate::region::write;
-use crate::{boundary, pointer};
+use crate::pointer;
+use crate::unwind::{infallible, read, read_array};
 
-/// A monitor: where a screenshot of it lies on the desktop. Desktop units are what an operating system places windows and
-/// pointers in; one covers `scale` pixels of a monitor.
+/// Monitor: the position of its screenshot on the desktop. Desktop units are those in which an operating system
+/// positions windows and pointers; one of them covers `scale` pixels of the monitor.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Screen {
-    /// Left edge, in desktop units.
+    /// Left edge in desktop units.
     pub left: f64,
-    /// Top edge, in desktop units.
+    /// Top edge in desktop units.
     pub top: f64,
-    /// Pixels of its screenshot from left to right.
+    /// Width of the screenshot in pixels.
     pub width: u32,
-    /// Pixels of its screenshot from top to bottom.
+    /// Height of the screenshot in pixels.
     pub height: u32,
-    /// Pixels for one desktop unit: 1, or 1.25, 1.5, 2 and the like on dense monitors.
+    /// Pixels per desktop unit: 1, or 1.25, 1.5, 2 and the like on high-density monitors.
     pub scale: f64,
 }
 
 impl Screen {
-    /// The screen, if it is one: all is finite, no side is 0 and the scale is above 0.
+    /// The core's screen; `None` unless all is finite, no side is 0 and the scale is above 0.
     fn checked(&self) -> Option<mimo_vl_core::gui::Screen> {
         let Self { left, top, width, height, scale } = *self;
         mimo_vl_core::gui::Screen::new([left, top], [width, height], scale).ok()
     }
 }
 
-/// Put the point of the desktop, in its units, that is (x, y) in the screenshot, in pixels, into `point_out[0..1]`. False, and
-/// nothing is written, for NULL arguments, and for a screen without a finite place, pixels or a scale above 0.
+/// Converts a point of a screenshot in pixels to the desktop, and writes x and y in desktop units to `point_out[0..1]`.
+/// Returns false, and writes nothing, for a screen that is not finite, or has a side or scale of 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_screen_to_desktop(screen: *const Screen, x: f64, y: f64, point_out: *mut f64) -> bool {
-    boundary::infallible(false, || {
-        // SAFETY: NULL or a screen, and NULL or a place for two numbers.
-        unsafe {
-            let screen = screen.as_ref().and_then(Screen::checked);
-            write(screen.map(|screen| screen.to_desktop([x, y])), point_out)
-        }
-    })
+    // SAFETY: NULL or a screen, and NULL or a place for two numbers, as the header requires.
+    unsafe { read_array(screen, point_out, |screen| Some(screen.checked()?.to_desktop([x, y]))) }
 }
 
-/// Put the point of the screenshot, in pixels, that is (x, y) on the desktop, in its units, into `point_out[0..1]`. False, and
-/// nothing is written, where mimo_vl_screen_to_desktop writes nothing.
+/// Converts a point of the desktop to a screenshot, and writes x and y in pixels to `point_out[0..1]`; otherwise like
+/// mimo_vl_screen_to_desktop.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_screen_to_pixels(screen: *const Screen, x: f64, y: f64, point_out: *mut f64) -> bool {
-    boundary::infallible(false, || {
-        // SAFETY: NULL or a screen, and NULL or a place for two numbers.
-        unsafe {
-            let screen = screen.as_ref().and_then(Screen::checked);
-            write(screen.map(|screen| screen.to_pixels([x, y])), point_out)
-        }
-    })
+    // SAFETY: NULL or a screen, and NULL or a place for two numbers, as the header requires.
+    unsafe { read_array(screen, point_out, |screen| Some(screen.checked()?.to_pixels([x, y]))) }
 }
 
-/// Which of the `count` monitors at `screens` the point (x, y) of the desktop lies on; `count` where it lies on none, and for
-/// NULL.
+/// Returns the index of the screen, of the `count` at `screens`, that contains the point (x, y) of the desktop; `count`
+/// if none does, and for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_screen_at(screens: *const Screen, count: usize, x: f64, y: f64) -> usize {
-    boundary::infallible(count, || {
-        // SAFETY: NULL or `count` screens.
+    infallible(count, || {
+        // SAFETY: NULL or `count` screens, as the header requires.
         let screens = unsafe { pointer::list(screens, count, "screens") }.unwrap_or_default();
-        let is_there = |screen: &Screen| screen.checked().is_some_and(|screen| screen.contains([x, y]));
-        screens.iter().position(is_there).unwrap_or(count)
+        let contains = |screen: &Screen| screen.checked().is_some_and(|screen| screen.contains([x, y]));
+        screens.iter().position(contains).unwrap_or(count)
     })
 }
 
-/// The part of a screenshot around (x, y) that is `zoom` times smaller on each side, for a second look at what is small:
-/// boxes and points of answers about it stay in pixels of the whole screenshot. At the edges the part is moved inwards. Free it
-/// with mimo_vl_image_free.
+/// Crops a screenshot around (x, y) to a part that is `zoom` times smaller on each side, for a second prompt about
+/// small elements. Near an edge the part is moved inwards. Boxes and points of answers stay in pixels of the uncropped
+/// screenshot. Free the crop with mimo_vl_image_free.
 ///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments, and when `zoom` is not a finite number from 1 on.
+/// Errors: MIMO_VL_STATUS_OPTION if `zoom` is not finite or below 1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_image_zoom_crop(
     screenshot: *const Image,
@@ -85,16 +76,14 @@ pub unsafe extern "C" fn mimo_vl_image_zoom_crop(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(image_out, "image_out", error_out, || {
+        create(image_out, "image_out", error_out, || {
             Ok(Image(mimo_vl_core::gui::zoom_crop(&pointer::borrow(screenshot, "screenshot")?.0, [x, y], zoom)?))
         })
     }
 }
 
-/// A scroll as the drag that does the same on a screen of `width` by `height` pixels; another action as it is. Free it with
-/// mimo_vl_action_free.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Converts a scroll to the drag with the same effect on a screen of `width` by `height` pixels; another action is
+/// copied. Free it with mimo_vl_action_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_action_scroll_as_drag(
     action: *const Action,
@@ -105,19 +94,15 @@ pub unsafe extern "C" fn mimo_vl_action_scroll_as_drag(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(action_out, "action_out", error_out, || {
+        create(action_out, "action_out", error_out, || {
             Ok(Action::new(pointer::borrow(action, "action")?.action.scroll_as_drag(width, height)))
         })
     }
 }
 
-/// Whether the point (x, y) lies in the box left, top, right, bottom at `edges`, its edges included: the score of a click. False
-/// for NULL.
+/// Returns true if the point (x, y) lies in the box with left, top, right and bottom at `edges[0..3]`, edges included.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_box_contains(edges: *const f64, x: f64, y: f64) -> bool {
-    boundary::infallible(false, || {
-        // SAFETY: NULL or four numbers.
-        let edges = unsafe { edges.cast::<[f64; 4]>().as_ref() };
-        edges.is_some_and(|&edges| mimo_vl_core::score::contains(edges, [x, y]))
-    })
+    // SAFETY: NULL or four numbers, as the header requires.
+    unsafe { read(edges.cast(), false, |edges: &[f64; 4]| mimo_vl_core::score::contains(*edges, [x, y])) }
 }

@@ -1,107 +1,49 @@
-//! A conversation.
+//! Sessions: conversations with a model.
 
 use std::ffi::{c_char, c_void};
-use std::fmt;
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mimo_vl_core::expert::{SessionGuard, SessionUnavailable, SharedSession};
 use mimo_vl_core::{Error, Result};
 
 use crate::answer::{Answer, Stage};
+use crate::boundary::{create, fallible};
 use crate::callback::{EventCallback, MIMO_VL_CONTINUE, MIMO_VL_STOP, StageCallback, UserData};
 use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
+use crate::event::EventKind;
 use crate::model::Model;
-use crate::options::{GenerateOptions, generate};
+use crate::options::GenerateOptions;
+use crate::pointer;
 use crate::prompt::Prompt;
-use crate::stream::{EventKind, Stream};
-use crate::{boundary, pointer};
+use crate::stream::Stream;
+use crate::unwind::free;
 
-/// A conversation with a model: it remembers the questions and answers so far. It keeps the model alive.
+/// Conversation with a model: earlier messages, and their KV cache.
+#[derive(Debug)]
 pub struct Session {
-    seat: Arc<Seat>,
+    shared: SharedSession,
     cancel: mimo_vl_core::CancelToken,
-}
-
-/// Where the core's session waits for work. A stream that is open holds the seat's session and the seat itself, so the
-/// handles of both can be freed in any order.
-struct Seat(Mutex<State>);
-
-enum State {
-    Idle(Box<mimo_vl_core::Session>),
-    Busy,
-    /// The session was given up because of a panic.
-    Broken,
 }
 
 impl Session {
     fn new(session: mimo_vl_core::Session) -> Self {
         let cancel = session.cancel();
-        Self { seat: Arc::new(Seat(Mutex::new(State::Idle(Box::new(session))))), cancel }
+        Self { shared: SharedSession::new(session), cancel }
+    }
+
+    /// Exclusive use of a session that C lends. A session does one thing at a time and a second call is refused, so a
+    /// shared borrow is enough.
+    ///
+    /// # Safety
+    /// `session` is null or points to a living session.
+    pub(crate) unsafe fn acquire(session: *const Self) -> Result<SessionGuard> {
+        // SAFETY: passed on to the caller.
+        let session = unsafe { pointer::borrow(session, "session") }?;
+        session.shared.acquire().map_err(SessionUnavailable::into_error)
     }
 }
 
-impl Seat {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is only ever replaced as a whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The right to use a session; the session returns to its seat when this is dropped.
-pub(crate) struct Lease {
-    /// Gone only while this is dropped.
-    session: Option<Box<mimo_vl_core::Session>>,
-    seat: Arc<Seat>,
-}
-
-impl Lease {
-    pub(crate) fn take(session: &Session) -> Result<Self> {
-        let mut state = session.seat.lock();
-        match std::mem::replace(&mut *state, State::Busy) {
-            State::Idle(boxed) => Ok(Self { session: Some(boxed), seat: Arc::clone(&session.seat) }),
-            State::Busy => Err(pointer::refuse(
-                "session",
-                "it is answering: finish or free its stream, or wait for the other call",
-            )),
-            State::Broken => {
-                *state = State::Broken;
-                Err(Error::Internal { reason: "the session was given up after an earlier internal error".to_owned() })
-            }
-        }
-    }
-}
-
-impl Deref for Lease {
-    type Target = mimo_vl_core::Session;
-
-    fn deref(&self) -> &Self::Target {
-        self.session.as_ref().expect("there until the drop")
-    }
-}
-
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        self.session.as_mut().expect("there until the drop")
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let session = self.session.take().filter(|_| !std::thread::panicking());
-        *self.seat.lock() = session.map_or(State::Broken, State::Idle);
-    }
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("cancel", &self.cancel).finish_non_exhaustive()
-    }
-}
-
-/// Start a conversation. Free it with mimo_vl_session_free; the model may be freed before.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Makes a session with an empty conversation. Free it with mimo_vl_session_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_new(
     model: *const Model,
@@ -110,20 +52,20 @@ pub unsafe extern "C" fn mimo_vl_session_new(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(session_out, "session_out", error_out, || {
+        create(session_out, "session_out", error_out, || {
             Ok(Session::new(pointer::borrow(model, "model")?.model.session()))
         })
     }
 }
 
-/// Ask, and wait for the whole answer, which becomes part of the conversation. `options` may be NULL for the
-/// defaults. Free the answer with mimo_vl_answer_free; it does not need the session any more.
+/// Generates an answer to a prompt; both become part of the conversation. `options` may be NULL for the defaults. Free
+/// the answer with mimo_vl_answer_free.
 ///
-/// When the call fails the conversation is as it was before.
+/// If the call fails, the conversation is as before.
 ///
-/// Errors: MIMO_VL_STATUS_PROMPT and MIMO_VL_STATUS_IMAGE when the prompt cannot be put to the model,
-/// MIMO_VL_STATUS_CONTEXT_TOO_LONG, MIMO_VL_STATUS_CANCELLED, MIMO_VL_STATUS_OPTION for NULL arguments, an option out of
-/// its range, and while a stream of the session is open or another thread uses it.
+/// Errors: MIMO_VL_STATUS_PROMPT and MIMO_VL_STATUS_IMAGE for the prompt; MIMO_VL_STATUS_CONTEXT_TOO_LONG;
+/// MIMO_VL_STATUS_MEMORY; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for options out of
+/// range, and while another thread or an open stream uses the session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_ask(
     session: *mut Session,
@@ -132,24 +74,22 @@ pub unsafe extern "C" fn mimo_vl_session_ask(
     answer_out: *mut *mut Answer,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
-    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(answer_out, "answer_out", error_out, || {
-            let session = pointer::borrow(session.cast_const(), "session")?;
+        create(answer_out, "answer_out", error_out, || {
+            let mut session = Session::acquire(session)?;
             let prompt = pointer::borrow(prompt, "prompt")?;
-            let mut lease = Lease::take(session)?;
-            Ok(Answer::new(lease.ask(&prompt.0, &generate(options))?))
+            Ok(Answer::new(session.ask(&prompt.0, &GenerateOptions::or_default(options))?))
         })
     }
 }
 
-/// Ask, and read the answer while it is written, with mimo_vl_stream_next. The prompt is read before this call
-/// returns. `options` may be NULL for the defaults.
+/// Begins an answer to a prompt, to be read with mimo_vl_stream_next. The prompt has been prefilled when this function
+/// returns. `options` may be NULL for the defaults. Free the stream with mimo_vl_stream_free.
 ///
-/// Until the stream is finished or freed the session does nothing else. Free it with mimo_vl_stream_free; the session
-/// may be freed before.
+/// The session is busy until the stream is finished or freed; it may be freed before.
 ///
-/// Errors: as mimo_vl_session_ask.
+/// Errors: those of mimo_vl_session_ask.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_stream(
     session: *mut Session,
@@ -158,24 +98,23 @@ pub unsafe extern "C" fn mimo_vl_session_stream(
     stream_out: *mut *mut Stream,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
-    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(stream_out, "stream_out", error_out, || {
-            let session = pointer::borrow(session.cast_const(), "session")?;
+        create(stream_out, "stream_out", error_out, || {
+            let session = Session::acquire(session)?;
             let prompt = pointer::borrow(prompt, "prompt")?;
-            Stream::start(Lease::take(session)?, &prompt.0, &generate(options))
+            Stream::start(session, &prompt.0, &GenerateOptions::or_default(options))
         })
     }
 }
 
-/// Ask, and have `callback` called with each event of the answer, with `user_data`; the whole answer is given in the end, unless
-/// `answer_out` is NULL. When the callback returns MIMO_VL_STOP the answer ends there and is kept; with MIMO_VL_CANCEL the call ends
-/// with MIMO_VL_STATUS_CANCELLED and the conversation is as it was before; what it returns for MIMO_VL_EVENT_KIND_END does not matter.
-/// `options` may be NULL for the defaults; of several answers, `best_of`, one is written. Free the answer with mimo_vl_answer_free.
+/// Generates an answer like mimo_vl_session_stream, and passes each event to `callback` with `user_data`. MIMO_VL_STOP
+/// ends the answer and keeps it; MIMO_VL_CANCEL cancels the call. The value returned for MIMO_VL_EVENT_KIND_END is
+/// ignored. `options` may be NULL for the defaults; `answer_out` may be NULL. Free the answer with mimo_vl_answer_free.
 ///
-/// Errors: as mimo_vl_session_ask, and MIMO_VL_STATUS_OPTION for no callback.
+/// Errors: those of mimo_vl_session_ask.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_session_ask_with(
+pub unsafe extern "C" fn mimo_vl_session_ask_with_callback(
     session: *mut Session,
     prompt: *const Prompt,
     options: *const GenerateOptions,
@@ -184,17 +123,17 @@ pub unsafe extern "C" fn mimo_vl_session_ask_with(
     answer_out: *mut *mut Answer,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
-    let push = || {
-        // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    let ask = || {
+        // SAFETY: the arguments keep the header's rules.
         unsafe {
-            let session = pointer::borrow(session.cast_const(), "session")?;
+            let session = Session::acquire(session)?;
             let prompt = pointer::borrow(prompt, "prompt")?;
             let callback = callback.ok_or_else(|| pointer::null("callback"))?;
-            let mut stream = Stream::start(Lease::take(session)?, &prompt.0, &generate(options))?;
+            let mut stream = Stream::start(session, &prompt.0, &GenerateOptions::or_default(options))?;
             loop {
                 let kind = stream.next()?;
-                let region = stream.region();
-                match callback(user_data, kind, stream.text(), region) {
+                let event = stream.last();
+                match callback(user_data, kind, event.text(), event.region()) {
                     _ if matches!(kind, EventKind::End) => return stream.finish(),
                     MIMO_VL_CONTINUE => {}
                     MIMO_VL_STOP => stream.stop()?,
@@ -206,17 +145,17 @@ pub unsafe extern "C" fn mimo_vl_session_ask_with(
     // SAFETY: the arguments keep the header's rules.
     unsafe {
         if answer_out.is_null() {
-            boundary::fallible(error_out, || push().map(drop))
+            fallible(error_out, || ask().map(drop))
         } else {
-            boundary::making(answer_out, "answer_out", error_out, push)
+            create(answer_out, "answer_out", error_out, ask)
         }
     }
 }
 
-/// Have `callback` told how far questions of this session are, with `user_data`, until it is set again; NULL ends that. It is called
-/// on the thread of the call that asks.
+/// Sets the callback that receives the progress of prompts of this session, with `user_data`; NULL removes it. It is
+/// called on the thread of the call that generates an answer.
 ///
-/// Errors: MIMO_VL_STATUS_OPTION for a NULL session, and while a stream of the session is open or another thread uses it.
+/// Errors: MIMO_VL_STATUS_OPTION while another thread or an open stream uses the session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_set_progress(
     session: *mut Session,
@@ -224,19 +163,18 @@ pub unsafe extern "C" fn mimo_vl_session_set_progress(
     user_data: *mut c_void,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
-    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::fallible(error_out, || {
-            let session = pointer::borrow(session.cast_const(), "session")?;
-            let data = UserData(user_data);
-            Lease::take(session)?.on_progress(move |stage, done, of| {
-                let data = data;
+        fallible(error_out, || {
+            let user_data = UserData(user_data);
+            Session::acquire(session)?.on_progress(move |stage, done, total| {
+                let user_data = user_data;
                 let stage = match stage {
                     mimo_vl_core::Stage::Encode => Stage::Encode,
                     _ => Stage::Prefill,
                 };
-                if let Some(tell) = callback {
-                    tell(data.0, stage as i32, done, of);
+                if let Some(report) = callback {
+                    report(user_data.0, stage as i32, done, total);
                 }
             });
             Ok(())
@@ -244,47 +182,43 @@ pub unsafe extern "C" fn mimo_vl_session_set_progress(
     }
 }
 
-/// A second session that goes on from here on its own; the two share pictures and what was computed of them. Free it with
-/// mimo_vl_session_free.
+/// Makes an independent copy of the conversation as a session of its own. The two share images and their features. Free
+/// it with mimo_vl_session_free.
 ///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments, and while a stream of the session is open or another thread uses it.
+/// Errors: MIMO_VL_STATUS_OPTION while another thread or an open stream uses the session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_fork(
     session: *const Session,
     session_out: *mut *mut Session,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
-    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
-    unsafe {
-        boundary::making(session_out, "session_out", error_out, || {
-            Ok(Session::new(Lease::take(pointer::borrow(session, "session")?)?.fork()))
-        })
-    }
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { create(session_out, "session_out", error_out, || Ok(Session::new(Session::acquire(session)?.fork()))) }
 }
 
-/// Write the conversation to a file, with its pictures and what the vision tower made of them.
+/// Writes the conversation to a file, with its images and their features.
 ///
-/// Errors: MIMO_VL_STATUS_IO when the file cannot be written, MIMO_VL_STATUS_OPTION for NULL arguments, and while a stream of the
-/// session is open or another thread uses it.
+/// Errors: MIMO_VL_STATUS_IO if the file cannot be written; MIMO_VL_STATUS_OPTION while another thread or an open
+/// stream uses the session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_save(
     session: *const Session,
     path: *const c_char,
     error_out: *mut *mut ErrorObject,
 ) -> Status {
-    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::fallible(error_out, || {
+        fallible(error_out, || {
             let path = pointer::path(path, "path")?;
-            Lease::take(pointer::borrow(session, "session")?)?.save(path)
+            Session::acquire(session)?.save(path)
         })
     }
 }
 
-/// Go on with a conversation that mimo_vl_session_save wrote. Free it with mimo_vl_session_free.
+/// Makes a session of a file that mimo_vl_session_save wrote. Free it with mimo_vl_session_free.
 ///
-/// Errors: MIMO_VL_STATUS_IO when the file cannot be read, MIMO_VL_STATUS_CHECKPOINT when it is no such file, is damaged, or of another
-/// model; MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_CHECKPOINT if it is not such a file, damaged,
+/// or of another model.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_load(
     model: *const Model,
@@ -294,32 +228,29 @@ pub unsafe extern "C" fn mimo_vl_session_load(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(session_out, "session_out", error_out, || {
+        create(session_out, "session_out", error_out, || {
             let model = &pointer::borrow(model, "model")?.model;
             Ok(Session::new(model.load_session(pointer::path(path, "path")?)?))
         })
     }
 }
 
-/// Forget the conversation and start anew.
+/// Clears the conversation.
 ///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL, and while a stream of the session is open or another thread uses it.
+/// Errors: MIMO_VL_STATUS_OPTION while another thread or an open stream uses the session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_reset(session: *mut Session, error_out: *mut *mut ErrorObject) -> Status {
-    // SAFETY: the arguments keep the header's rules; a session is only read, and its state is behind a lock.
+    // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::fallible(error_out, || {
-            let session = pointer::borrow(session.cast_const(), "session")?;
-            Lease::take(session)?.reset();
+        fallible(error_out, || {
+            Session::acquire(session)?.reset();
             Ok(())
         })
     }
 }
 
-/// A handle with which any thread stops the answer that the session is giving; it may be asked for at any time, also
-/// while another thread waits for an answer. Free it with mimo_vl_cancel_token_free, before or after the session.
-///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments.
+/// Makes a handle with which any thread cancels the answer that the session is generating; also while another thread
+/// waits for that answer. Free it with mimo_vl_cancel_token_free, before or after the session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_cancel_handle(
     session: *const Session,
@@ -328,62 +259,15 @@ pub unsafe extern "C" fn mimo_vl_session_cancel_handle(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(cancel_out, "cancel_out", error_out, || {
+        create(cancel_out, "cancel_out", error_out, || {
             Ok(CancelToken(pointer::borrow(session, "session")?.cancel.clone()))
         })
     }
 }
 
-/// Free the session; NULL is ignored. A stream that is still open goes on and keeps what it needs.
+/// Frees the session. An open stream of it can still be read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_session_free(session: *mut Session) {
-    // SAFETY: NULL or a session that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(session) });
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    use mimo_vl_core::LoadOptions;
-
-    use super::*;
-
-    fn session() -> Session {
-        let checkpoint = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny");
-        let model = mimo_vl_core::Model::load(checkpoint, &LoadOptions::new()).unwrap();
-        Session::new(model.session())
-    }
-
-    #[test]
-    fn one_lease_at_a_time() {
-        let session = session();
-        let lease = Lease::take(&session).unwrap();
-        assert!(matches!(Lease::take(&session), Err(Error::Option { option: "session", .. })));
-        drop(lease);
-        assert!(Lease::take(&session).is_ok());
-    }
-
-    #[test]
-    fn a_lease_outlives_its_session() {
-        let session = session();
-        let mut lease = Lease::take(&session).unwrap();
-        drop(session);
-        lease.reset();
-    }
-
-    #[test]
-    fn a_panic_closes_the_session_for_good() {
-        let session = session();
-        let panicked = catch_unwind(AssertUnwindSafe(|| {
-            let _lease = Lease::take(&session).unwrap();
-            panic!("while the session is in use");
-        }));
-        assert!(panicked.is_err());
-        for _ in 0..2 {
-            assert!(matches!(Lease::take(&session), Err(Error::Internal { .. })));
-        }
-    }
+    // SAFETY: NULL or a session that the caller owns, as the header requires.
+    unsafe { free(session) };
 }

@@ -1,85 +1,57 @@
-//! An answer that is read while it is written.
+//! Answers that are read while they are generated.
 
 use std::fmt;
 use std::ptr;
 
-use mimo_vl_core::{Error, Event, GenerateOptions, Prompt, Result};
+use mimo_vl_core::expert::SessionGuard;
+use mimo_vl_core::{Error, GenerateOptions, Prompt, Result};
 
 use crate::answer::Answer;
+use crate::boundary::{change, create, fallible};
 use crate::error::{ErrorObject, Status};
+use crate::event::{EventKind, LastEvent};
+use crate::pointer;
 use crate::region::Region;
-use crate::session::Lease;
-use crate::text::{Str, Text};
-use crate::{boundary, pointer};
+use crate::text::Str;
+use crate::unwind::{free, read};
 
-/// An answer that is being written.
+/// Answer that is being generated.
 pub struct Stream {
-    /// Gone when the stream has been finished, or has failed.
-    running: Option<mimo_vl_core::Stream<Lease>>,
+    /// `None` once the stream has finished or failed.
+    running: Option<mimo_vl_core::Stream<SessionGuard>>,
     ended: bool,
-    /// The text of the last event, which C may still read.
-    text: Text,
-    /// The region of the last event, which C may still read.
-    region: Option<Region>,
-}
-
-/// What happened in an answer. Kinds may be added.
-#[derive(Debug, Clone, Copy)]
-#[repr(i32)]
-pub enum EventKind {
-    /// More of what the model thinks before it answers.
-    Thinking = 0,
-    /// More of the answer.
-    Text = 1,
-    /// The answer is complete.
-    End = 2,
-    /// A box, or one or several points, closed in the answer; mimo_vl_stream_region has it.
-    Region = 3,
+    last: LastEvent,
 }
 
 impl Stream {
-    /// Put a question to the session of `lease`.
-    pub(crate) fn start(lease: Lease, prompt: &Prompt, generate: &GenerateOptions) -> Result<Self> {
-        let running = mimo_vl_core::Stream::start(lease, prompt, generate)?;
-        Ok(Self { running: Some(running), ended: false, text: Text::new(""), region: None })
+    pub(crate) fn start(session: SessionGuard, prompt: &Prompt, options: &GenerateOptions) -> Result<Self> {
+        let running = mimo_vl_core::Stream::start(session, prompt, options)?;
+        Ok(Self { running: Some(running), ended: false, last: LastEvent::none() })
     }
 
-    /// The kind of the next event; its text goes to `self.text`.
+    /// Generates until the next event, which [`Self::last`] returns afterwards.
     pub(crate) fn next(&mut self) -> Result<EventKind> {
-        self.region = None;
+        self.last = LastEvent::none();
         if self.ended {
-            self.text = Text::new("");
             return Ok(EventKind::End);
         }
-        // Taken out for the step: an error or a panic drops it, and with it ends the loan of the session.
+        // Taken out for the step, so that an error or a panic drops it and releases the session.
         let mut running = self.running.take().ok_or_else(failed)?;
-        let (kind, text) = loop {
-            match running.next().transpose()? {
-                Some(Event::Thinking(text)) => break (EventKind::Thinking, text),
-                Some(Event::Text(text)) => break (EventKind::Text, text),
-                Some(Event::Region(region)) => {
-                    self.region = Some(Region::new(region));
-                    break (EventKind::Region, String::new());
-                }
-                Some(Event::End(_)) | None => break (EventKind::End, String::new()),
-                // A kind of event that this interface does not know yet.
-                Some(_) => {}
+        let kind = loop {
+            let Some(event) = running.next().transpose()? else { break EventKind::End };
+            if let Some((kind, event)) = LastEvent::of(event) {
+                self.last = event;
+                break kind;
             }
         };
         self.ended = matches!(kind, EventKind::End);
-        self.text = Text::new(text);
         self.running = Some(running);
         Ok(kind)
     }
 
-    /// The text of the last event.
-    pub(crate) fn text(&self) -> Str {
-        self.text.lend()
-    }
-
-    /// The region of the last event, or null.
-    pub(crate) fn region(&self) -> *const Region {
-        self.region.as_ref().map_or(ptr::null(), ptr::from_ref)
+    /// Text and region of the last event.
+    pub(crate) fn last(&self) -> &LastEvent {
+        &self.last
     }
 
     fn end_thinking(&mut self) -> Result<()> {
@@ -91,10 +63,10 @@ impl Stream {
     }
 
     pub(crate) fn stop(&mut self) -> Result<()> {
-        if let Some(running) = &mut self.running {
-            running.stop();
-        } else if !self.ended {
-            return Err(failed());
+        match &mut self.running {
+            Some(running) => running.stop(),
+            None if self.ended => {}
+            None => return Err(failed()),
         }
         Ok(())
     }
@@ -102,8 +74,7 @@ impl Stream {
     pub(crate) fn finish(&mut self) -> Result<Answer> {
         let again = "it has failed, or was finished, before: free it";
         let running = self.running.take().ok_or_else(|| pointer::refuse("stream", again))?;
-        self.text = Text::new("");
-        self.region = None;
+        self.last = LastEvent::none();
         let answer = running.answer()?;
         self.ended = true;
         Ok(Answer::new(answer))
@@ -116,18 +87,18 @@ fn failed() -> Error {
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("ended", &self.ended).field("text", &self.text).finish_non_exhaustive()
+        f.debug_struct("Stream").field("ended", &self.ended).finish_non_exhaustive()
     }
 }
 
-/// Wait for the next event and put its kind into `*kind_out` and its text into `*text_out`, which lives until the next
-/// call with this stream. CheckpointFiles are whole UTF-8 characters; together they are the answer. After
-/// MIMO_VL_EVENT_KIND_END, whose text is empty, every further call gives it again.
+/// Generates until the next event, and writes its kind to `*kind_out` and its text to `*text_out`. The text is valid
+/// until the next call with this stream; it consists of complete UTF-8 characters, and the texts of all events together
+/// are the answer. After MIMO_VL_EVENT_KIND_END, whose text is empty, every further call returns that event again.
 ///
-/// After an error the stream is good for mimo_vl_stream_free only, and the conversation is as it was before the
-/// question. On failure `*kind_out` and `*text_out` are not changed.
+/// After an error the stream can only be freed, and the conversation is as before the prompt. `*kind_out` and
+/// `*text_out` are unchanged.
 ///
-/// Errors: MIMO_VL_STATUS_CANCELLED, MIMO_VL_STATUS_OPTION for NULL arguments and for a stream that has failed before.
+/// Errors: MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_OPTION if the stream has failed before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_stream_next(
     stream: *mut Stream,
@@ -137,7 +108,7 @@ pub unsafe extern "C" fn mimo_vl_stream_next(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::fallible(error_out, || {
+        fallible(error_out, || {
             let stream = pointer::borrow_mut(stream, "stream")?;
             if kind_out.is_null() {
                 return Err(pointer::null("kind_out"));
@@ -146,43 +117,44 @@ pub unsafe extern "C" fn mimo_vl_stream_next(
                 return Err(pointer::null("text_out"));
             }
             kind_out.write(stream.next()?);
-            text_out.write(stream.text.lend());
+            text_out.write(stream.last.text());
             Ok(())
         })
     }
 }
 
-/// The box or points of the last event of mimo_vl_stream_next, if that was MIMO_VL_EVENT_KIND_REGION. It lives until the next call with
-/// this stream, and is not to be freed. NULL for other events and for NULL.
+/// Returns the region of the last event, if that was a MIMO_VL_EVENT_KIND_REGION; otherwise NULL. It is valid until the
+/// next call with this stream, and must not be freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_stream_region(stream: *const Stream) -> *const Region {
-    // SAFETY: NULL or a living stream, by the header's rules.
-    boundary::infallible(ptr::null(), || unsafe { stream.as_ref() }.map_or(ptr::null(), Stream::region))
+    // SAFETY: NULL or a living stream, as the header requires.
+    unsafe { read(stream, ptr::null(), |stream| stream.last.region()) }
 }
 
-/// End the thinking after the tokens that are there, so that the answer follows. Without effect when the model does not think.
+/// Ends the thinking after the tokens generated so far; the answer follows. Has no effect outside of the thinking.
 ///
-/// Errors: MIMO_VL_STATUS_OPTION for a NULL stream and for one that has failed before.
+/// Errors: MIMO_VL_STATUS_OPTION if the stream has failed before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_stream_end_thinking(stream: *mut Stream, error_out: *mut *mut ErrorObject) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe { boundary::fallible(error_out, || pointer::borrow_mut(stream, "stream")?.end_thinking()) }
+    unsafe { change(stream, "stream", error_out, Stream::end_thinking) }
 }
 
-/// End the answer where it is, and keep it in the conversation. Events that are there already can still be read; the
-/// last is MIMO_VL_EVENT_KIND_END, and the answer's reason MIMO_VL_STOP_REASON_CANCELLED. Without effect after the end.
+/// Ends the answer after the tokens generated so far, and keeps it in the conversation. Events that are already pending
+/// follow; the last is MIMO_VL_EVENT_KIND_END, and the answer's stop reason is MIMO_VL_STOP_REASON_CANCELLED. Has no
+/// effect after the end.
 ///
-/// Errors: MIMO_VL_STATUS_OPTION for a NULL stream and for one that has failed before.
+/// Errors: MIMO_VL_STATUS_OPTION if the stream has failed before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_stream_stop(stream: *mut Stream, error_out: *mut *mut ErrorObject) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe { boundary::fallible(error_out, || pointer::borrow_mut(stream, "stream")?.stop()) }
+    unsafe { change(stream, "stream", error_out, Stream::stop) }
 }
 
-/// Wait for the end of the answer, if it has not come yet, and give the whole of it. The session is free for the next
-/// question afterwards, though the stream is still to be freed. Free the answer with mimo_vl_answer_free.
+/// Generates to the end and returns the complete answer. The session is free for the next call afterwards; the stream
+/// can only be freed. Free the answer with mimo_vl_answer_free.
 ///
-/// Errors: as mimo_vl_stream_next, and MIMO_VL_STATUS_OPTION for a stream that was finished before.
+/// Errors: those of mimo_vl_stream_next; MIMO_VL_STATUS_OPTION if the stream has been finished before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_stream_finish(
     stream: *mut Stream,
@@ -190,13 +162,12 @@ pub unsafe extern "C" fn mimo_vl_stream_finish(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe { boundary::making(answer_out, "answer_out", error_out, || pointer::borrow_mut(stream, "stream")?.finish()) }
+    unsafe { create(answer_out, "answer_out", error_out, || pointer::borrow_mut(stream, "stream")?.finish()) }
 }
 
-/// Free the stream; NULL is ignored. If its end has not been reached the answer is given up, and the conversation is as
-/// it was before the question.
+/// Frees the stream. An answer that has not reached its end is dropped, and the conversation is as before the prompt.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_stream_free(stream: *mut Stream) {
-    // SAFETY: NULL or a stream that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(stream) });
+    // SAFETY: NULL or a stream that the caller owns, as the header requires.
+    unsafe { free(stream) };
 }

@@ -2,17 +2,19 @@
 
 use std::ffi::c_char;
 
-/// Borrowed UTF-8 text. It lives as long as the handle it was read from, unless the function says shorter.
+use crate::unwind::read;
+
+/// Borrowed UTF-8 text. It lives as long as the handle it was read from, unless the function states a shorter time.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Str {
-    /// The first byte; never NULL. The byte after the last is NUL, and the text may hold NULs of its own.
+    /// First byte; never NULL. A NUL byte follows the last byte; the text itself may contain NULs.
     pub data: *const c_char,
-    /// Number of bytes, without the NUL that follows them.
+    /// Length in bytes, without the final NUL.
     pub len: usize,
 }
 
-/// Text that a handle owns, with a NUL behind it.
+/// Text that a handle owns, with a final NUL.
 #[derive(Debug)]
 pub(crate) struct Text(Vec<u8>);
 
@@ -29,15 +31,16 @@ impl Text {
         std::str::from_utf8(&self.0[..self.0.len() - 1]).unwrap_or_default()
     }
 
-    pub(crate) fn lend(&self) -> Str {
+    /// The text as C sees it.
+    pub(crate) fn view(&self) -> Str {
         Str { data: self.0.as_ptr().cast(), len: self.0.len() - 1 }
     }
 }
 
-/// No text at all, for the handle that is null.
+/// The empty text, for handles that are null.
 pub(crate) const EMPTY: Str = Str { data: c"".as_ptr(), len: 0 };
 
-/// Lend a text to C; nothing happens when `out` is null.
+/// Writes a text to `out`; null is ignored.
 ///
 /// # Safety
 /// `out` is null or valid for a write.
@@ -45,5 +48,18 @@ pub(crate) unsafe fn put(out: *mut Str, text: Str) {
     if !out.is_null() {
         // SAFETY: the caller vouches for a pointer that is not null.
         unsafe { out.write(text) };
+    }
+}
+
+/// Writes a text of an object to `out`, the empty text if there is none. Returns true if there is one.
+///
+/// # Safety
+/// As for [`read`]; `out` is null or valid for a write.
+pub(crate) unsafe fn read_text<T>(object: *const T, out: *mut Str, text: impl FnOnce(&T) -> Option<&Text>) -> bool {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let text = read(object, None, |object| text(object).map(Text::view));
+        put(out, text.unwrap_or(EMPTY));
+        text.is_some()
     }
 }

@@ -1,107 +1,145 @@
-//! A video for a prompt.
+//! Videos for prompts.
 
 use std::ffi::{c_char, c_void};
 
-use mimo_vl_core::{Error, TaskControl};
+use mimo_vl_core::{Result, TaskControl};
 
-use crate::callback::{MIMO_VL_CONTINUE, ProgressCallback};
+use crate::boundary::{change, create};
+use crate::callback::{ProgressCallback, with_progress};
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
-use crate::{boundary, pointer};
+use crate::unwind::{free, read};
+use crate::{pointer, unwind};
 
-/// Frames of a video. Prompts that it was added to keep what they need of it.
+/// Frames of a video. A prompt that it is added to keeps what it needs of it.
 #[derive(Debug)]
 pub struct Video(pub(crate) mimo_vl_core::Video);
 
-/// Which frames of a video file are taken, and how large they are.
+/// Options of decoding a video file: which frames, and their size. Their values are checked by mimo_vl_video_from_path.
 #[derive(Debug)]
 pub struct VideoOptions(mimo_vl_core::VideoOptions);
 
-/// Options with the defaults: 2 frames a second, at least 4 and at most 768, of the whole video. Free them with
-/// mimo_vl_video_options_free.
+/// Makes options with the default of each: 2 frames per second of the complete video, at least 4 and at most 768. Free
+/// them with mimo_vl_video_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_video_options_new() -> *mut VideoOptions {
-    boundary::infallible(std::ptr::null_mut(), || pointer::own(VideoOptions(mimo_vl_core::VideoOptions::new())))
+    unwind::create(|| VideoOptions(mimo_vl_core::VideoOptions::new()))
 }
 
-/// Change options that C lends; null is ignored.
-///
-/// # Safety
-/// `options` is null or points to living options that nobody else uses during the call.
-unsafe fn change(options: *mut VideoOptions, step: impl FnOnce(&mut mimo_vl_core::VideoOptions)) {
-    boundary::infallible((), || {
-        // SAFETY: passed on to the caller.
-        if let Some(options) = unsafe { options.as_mut() } {
-            step(&mut options.0);
-        }
-    });
-}
-
-/// Set how many frames are taken from a second. NULL options are ignored.
+/// Sets the number of frames sampled per second: above 0; default 2.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_video_options_set_fps(options: *mut VideoOptions, fps: f64) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |options| options.sampling.fps = Some(fps)) };
+pub unsafe extern "C" fn mimo_vl_video_options_set_fps(
+    options: *mut VideoOptions,
+    fps: f64,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.0.sampling.fps = Some(fps);
+            Ok(())
+        })
+    }
 }
 
-/// Take exactly so many frames, rounded to even. NULL options are ignored.
+/// Sets the number of sampled frames, in place of a rate; it is rounded to an even number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_video_options_set_frames(options: *mut VideoOptions, frames: usize) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |options| options.sampling.frames = Some(frames)) };
+pub unsafe extern "C" fn mimo_vl_video_options_set_frames(
+    options: *mut VideoOptions,
+    frames: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.0.sampling.frames = Some(frames);
+            Ok(())
+        })
+    }
 }
 
-/// Set the fewest and the most frames. NULL options are ignored.
+/// Sets the smallest and largest number of sampled frames; default 4 and 768.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_options_set_frame_limits(
     options: *mut VideoOptions,
-    fewest: usize,
-    most: usize,
-) {
-    // SAFETY: the argument keeps the header's rules.
+    min_frames: usize,
+    max_frames: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, |options| {
-            (options.sampling.min_frames, options.sampling.max_frames) = (Some(fewest), Some(most));
-        });
-    };
+        change(options, "options", error_out, |options| {
+            options.0.sampling.min_frames = Some(min_frames);
+            options.0.sampling.max_frames = Some(max_frames);
+            Ok(())
+        })
+    }
 }
 
-/// Take the part from `start` to `end` only, in seconds from the beginning. NULL options are ignored.
+/// Sets the part of the video that is sampled, from `start` to `end` in seconds; default the complete video.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_video_options_set_span(options: *mut VideoOptions, start: f64, end: f64) {
-    // SAFETY: the argument keeps the header's rules.
+pub unsafe extern "C" fn mimo_vl_video_options_set_span(
+    options: *mut VideoOptions,
+    start: f64,
+    end: f64,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, |options| (options.sampling.start, options.sampling.end) = (Some(start), Some(end)));
-    };
+        change(options, "options", error_out, |options| {
+            options.0.sampling.start = Some(start);
+            options.0.sampling.end = Some(end);
+            Ok(())
+        })
+    }
 }
 
-/// Set the most pixels of all frames together. NULL options are ignored.
+/// Sets the largest number of pixels of all frames together.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_video_options_set_total_pixels(options: *mut VideoOptions, pixels: u64) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |options| options.total_pixels = Some(pixels)) };
+pub unsafe extern "C" fn mimo_vl_video_options_set_total_pixels(
+    options: *mut VideoOptions,
+    total_pixels: u64,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.0.total_pixels = Some(total_pixels);
+            Ok(())
+        })
+    }
 }
 
-/// Set the most pixels of a frame. NULL options are ignored.
+/// Sets the largest number of pixels of a frame.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_video_options_set_max_pixels(options: *mut VideoOptions, pixels: u32) {
-    // SAFETY: the argument keeps the header's rules.
-    unsafe { change(options, |options| options.max_pixels = Some(pixels)) };
+pub unsafe extern "C" fn mimo_vl_video_options_set_max_pixels(
+    options: *mut VideoOptions,
+    max_pixels: u32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            options.0.max_pixels = Some(max_pixels);
+            Ok(())
+        })
+    }
 }
 
-/// Free the options; NULL is ignored.
+/// Frees the options.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_options_free(options: *mut VideoOptions) {
-    // SAFETY: NULL or options that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(options) });
+    // SAFETY: NULL or options that the caller owns, as the header requires.
+    unsafe { free(options) };
 }
 
-/// Decode frames of a video file with the programs ffprobe and ffmpeg, which must be installed. `options` may be NULL for the
-/// defaults, and `progress` for none; `user_data` is for `progress`. Free the video with mimo_vl_video_free.
+/// Decodes frames of a video file with the programs ffprobe and ffmpeg, which must be installed. `options` may be NULL
+/// for the defaults; `progress`, which receives frames and is called with `user_data`, may be NULL. Free the video with
+/// mimo_vl_video_free.
 ///
-/// Errors: MIMO_VL_STATUS_IO when the file cannot be read or a program is missing, MIMO_VL_STATUS_IMAGE when it is no video, is
-/// damaged or has too few frames, MIMO_VL_STATUS_CANCELLED when `progress` says so, MIMO_VL_STATUS_OPTION for options out of
-/// their range and for NULL arguments.
+/// Errors: MIMO_VL_STATUS_IO if the file cannot be read or a program is missing; MIMO_VL_STATUS_IMAGE if it is not a
+/// video, damaged, or has too few frames; MIMO_VL_STATUS_CANCELLED by `progress`; MIMO_VL_STATUS_OPTION for options out
+/// of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_from_path(
     path: *const c_char,
@@ -113,39 +151,20 @@ pub unsafe extern "C" fn mimo_vl_video_from_path(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(video_out, "video_out", error_out, || {
+        create(video_out, "video_out", error_out, || {
             let path = pointer::path(path, "path")?;
             let options = options.as_ref().map(|options| options.0.clone()).unwrap_or_default();
-            watched(progress, user_data, |watch| mimo_vl_core::Video::open_watched(path, &options, watch)).map(Video)
+            let open = |control: TaskControl<'_>| mimo_vl_core::Video::open_watched(path, &options, control);
+            with_progress(progress, user_data, open).map(Video)
         })
     }
 }
 
-/// Do work that tells a callback of the caller's how far it is, and stops when that says so.
+/// Makes a video of `count` images at `frames`, all of one size, shown at `fps` frames per second. The images may be
+/// freed afterwards. Free the video with mimo_vl_video_free.
 ///
-/// # Safety
-/// `progress` is null or a function that may be called with `user_data`.
-pub(crate) unsafe fn watched<T>(
-    progress: ProgressCallback,
-    user_data: *mut c_void,
-    work: impl FnOnce(TaskControl<'_>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let Some(callback) = progress else { return work(TaskControl::new()) };
-    let cancel = mimo_vl_core::CancelToken::new();
-    let tell = |done, of| {
-        // SAFETY: the caller vouches for the function and its data.
-        if unsafe { callback(user_data, done, of) } != MIMO_VL_CONTINUE {
-            cancel.cancel();
-        }
-    };
-    work(TaskControl::new().cancel(&cancel).progress(&tell))
-}
-
-/// Make a video of frames, `fps` of which make one second: `count` images at `frames`, all of one size, which may be freed
-/// afterwards. Free the video with mimo_vl_video_free.
-///
-/// Errors: MIMO_VL_STATUS_IMAGE when there is no frame or one differs in size, MIMO_VL_STATUS_OPTION for a rate that is not above
-/// 0 and for NULL arguments, a NULL frame among them.
+/// Errors: MIMO_VL_STATUS_IMAGE if there is no frame or their sizes differ; MIMO_VL_STATUS_OPTION if `fps` is not above
+/// 0 or a frame is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_from_frames(
     frames: *const *const Image,
@@ -156,54 +175,55 @@ pub unsafe extern "C" fn mimo_vl_video_from_frames(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules, and `frames` points to `count` images.
     unsafe {
-        boundary::making(video_out, "video_out", error_out, || {
-            let images = pointer::list(frames, count, "frames")?;
-            let images = images.iter().map(|&frame| Ok(pointer::borrow(frame, "frames")?.0.clone()));
-            let images = images.collect::<Result<Vec<_>, Error>>()?;
-            Ok(Video(mimo_vl_core::Video::from_frames(images, fps)?))
+        create(video_out, "video_out", error_out, || {
+            let frames = pointer::list(frames, count, "frames")?.iter();
+            let images = frames.map(|&frame| Ok(pointer::borrow(frame, "frames")?.0.clone()));
+            Ok(Video(mimo_vl_core::Video::from_frames(images.collect::<Result<Vec<_>>>()?, fps)?))
         })
     }
 }
 
-/// Shrink every frame to at most `pixels` pixels before the model sees it. For prompts that the video is added to
-/// afterwards. NULL is ignored.
+/// Sets the number of pixels that each frame is reduced to, if it has more, for prompts that the video is added to
+/// later.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mimo_vl_video_set_max_pixels(video: *mut Video, pixels: u32) {
-    boundary::infallible((), || {
-        // SAFETY: NULL or a living video that only this call uses, by the header's rules.
-        if let Some(video) = unsafe { video.as_mut() } {
-            video.0 = video.0.clone().max_pixels(pixels);
-        }
-    });
+pub unsafe extern "C" fn mimo_vl_video_set_max_pixels(
+    video: *mut Video,
+    max_pixels: u32,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe {
+        change(video, "video", error_out, |video| {
+            video.0 = video.0.clone().max_pixels(max_pixels);
+            Ok(())
+        })
+    }
 }
 
-/// Number of frames; 0 for NULL.
+/// Returns the number of frames.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_frame_count(video: *const Video) -> usize {
-    // SAFETY: NULL or a living video, by the header's rules.
-    boundary::infallible(0, || unsafe { video.as_ref() }.map_or(0, |video| video.0.frames().len()))
+    // SAFETY: NULL or a living video, as the header requires.
+    unsafe { read(video, 0, |video| video.0.frames().len()) }
 }
 
-/// How many of the frames make one second; NaN for NULL.
+/// Returns the number of frames per second.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_fps(video: *const Video) -> f64 {
-    // SAFETY: NULL or a living video, by the header's rules.
-    boundary::infallible(f64::NAN, || unsafe { video.as_ref() }.map_or(f64::NAN, |video| video.0.fps()))
+    // SAFETY: NULL or a living video, as the header requires.
+    unsafe { read(video, f64::NAN, |video| video.0.fps()) }
 }
 
-/// When frame `index`, counted from 0, is shown, in seconds; NaN for NULL and where there is no such frame.
+/// Returns the time of frame `index`, counted from 0, in seconds; NaN if there is no such frame.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_timestamp(video: *const Video, index: usize) -> f64 {
-    boundary::infallible(f64::NAN, || {
-        // SAFETY: NULL or a living video, by the header's rules.
-        let times = unsafe { video.as_ref() }.map(|video| video.0.timestamps()).unwrap_or_default();
-        times.get(index).copied().unwrap_or(f64::NAN)
-    })
+    // SAFETY: NULL or a living video, as the header requires.
+    unsafe { read(video, f64::NAN, |video| video.0.timestamps().get(index).copied().unwrap_or(f64::NAN)) }
 }
 
-/// Copy frame `index`, counted from 0, as an image that shares its pixels. Free it with mimo_vl_image_free.
+/// Makes an image of frame `index`, counted from 0; it shares the pixels. Free it with mimo_vl_image_free.
 ///
-/// Errors: MIMO_VL_STATUS_OPTION for NULL arguments and where there is no such frame.
+/// Errors: MIMO_VL_STATUS_OPTION if there is no such frame.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_frame(
     video: *const Video,
@@ -213,18 +233,17 @@ pub unsafe extern "C" fn mimo_vl_video_frame(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        boundary::making(image_out, "image_out", error_out, || {
+        create(image_out, "image_out", error_out, || {
             let frames = pointer::borrow(video, "video")?.0.frames();
-            let frame = frames.get(index);
-            let none = || pointer::refuse("index", format!("{index}, and the video has {} frames", frames.len()));
-            Ok(Image(frame.ok_or_else(none)?.clone()))
+            let missing = || pointer::refuse("index", format!("{index}, and the video has {} frames", frames.len()));
+            Ok(Image(frames.get(index).ok_or_else(missing)?.clone()))
         })
     }
 }
 
-/// Free the video; NULL is ignored.
+/// Frees the video.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_free(video: *mut Video) {
-    // SAFETY: NULL or a video that the caller owns, by the header's rules.
-    boundary::infallible((), || unsafe { pointer::free(video) });
+    // SAFETY: NULL or a video that the caller owns, as the header requires.
+    unsafe { free(video) };
 }

@@ -46,7 +46,7 @@ impl Task {
                     exception(py, &Error::Option { option: "action_space", reason })
                 })
             };
-            task = task.offer(&names.iter().map(kind).collect::<PyResult<Vec<_>>>()?);
+            task = task.action_space(&names.iter().map(kind).collect::<PyResult<Vec<_>>>()?);
         }
         Ok(Self { task })
     }

@@ -131,7 +131,7 @@ impl Processor {
     fn decode(&self, ids: Vec<u32>, skip_special_tokens: bool) -> String {
         match skip_special_tokens {
             true => self.tokenizer.decode(&ids),
-            false => self.tokenizer.decode_with_specials(&ids),
+            false => self.tokenizer.decode_with_special_tokens(&ids),
         }
     }
 

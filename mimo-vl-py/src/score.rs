@@ -1,7 +1,6 @@
 //! Scores of answers, for `mimo_vl.score`.
 
-use mimo_vl_core::expert::field;
-use mimo_vl_core::{score, time_span};
+use mimo_vl_core::{expert, score, time_span};
 use pyo3::prelude::*;
 
 use crate::answer::CharacterIndex;
@@ -9,7 +8,7 @@ use crate::answer::CharacterIndex;
 /// Returns the start and the end, in characters, of a value in an answer that is JSON. `pointer` is that of RFC 6901.
 #[pyfunction]
 pub(crate) fn json_value_range(text: &str, pointer: &str) -> Option<(usize, usize)> {
-    field(text, pointer).map(|range| CharacterIndex::new(text).range(&range))
+    expert::json_value_range(text, pointer).map(|range| CharacterIndex::new(text).range(&range))
 }
 
 /// Returns True if an answer is the expected text or number, by the rules of the report's evaluation.

@@ -1,23 +1,23 @@
-/* A client of libmimo_vl that asks several questions at once, goes on with a conversation of its own, and reads a PDF file.
+/* A client of libmimo_vl: batches, conversations from messages, PDF files, loading from a hub.
  *
- *     documents CHECKPOINT PICTURE */
+ *     documents CHECKPOINT IMAGE */
 #include <math.h>
 #include <stdint.h>
 
 #include "check.h"
 
-static int32_t count_pages(void *told, uint64_t done, uint64_t of) {
-    CHECK(done <= of);
-    ++*(int *)told;
+static int32_t count_calls(void *calls, uint64_t done, uint64_t total) {
+    CHECK(done <= total);
+    ++*(int *)calls;
     return MIMO_VL_CONTINUE;
 }
 
-static int32_t refuse(void *nothing, uint64_t done, uint64_t of) {
-    (void)nothing, (void)done, (void)of;
+static int32_t cancel_at_once(void *data, uint64_t done, uint64_t total) {
+    (void)data, (void)done, (void)total;
     return MIMO_VL_CANCEL;
 }
 
-/* A file of two pages of 200 by 100 points, each with a black box from (20, 10) to (60, 40), counted from below. */
+/* A file of two pages of 200 by 100 points, each with a black box from (20, 10) to (60, 40) points, y upwards. */
 static void write_pdf(const char *path) {
     static const char *const objects[] = {
         "<</Type/Catalog/Pages 2 0 R>>",
@@ -26,37 +26,37 @@ static void write_pdf(const char *path) {
         "<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 100]/Contents 5 0 R>>",
         "<</Length 16>>stream\n20 10 40 30 re f\nendstream",
     };
-    long places[5];
+    long offsets[5];
     FILE *file = fopen(path, "wb");
     CHECK(file != NULL);
     fprintf(file, "%%PDF-1.4\n");
     for (int index = 0; index < 5; index++) {
-        places[index] = ftell(file);
+        offsets[index] = ftell(file);
         fprintf(file, "%d 0 obj%s endobj\n", index + 1, objects[index]);
     }
     long table = ftell(file);
     fprintf(file, "xref\n0 6\n0000000000 65535 f \n");
-    for (int index = 0; index < 5; index++) fprintf(file, "%010ld 00000 n \n", places[index]);
+    for (int index = 0; index < 5; index++) fprintf(file, "%010ld 00000 n \n", offsets[index]);
     fprintf(file, "trailer<</Size 6/Root 1 0 R>>\nstartxref\n%ld\n%%%%EOF", table);
     CHECK(fclose(file) == 0);
 }
 
-static void a_file_is_read(const mimo_vl_model *model, const char *path) {
+static void pdf_pages_are_images_with_points(const mimo_vl_model *model, const char *path) {
     mimo_vl_error *error = NULL;
     mimo_vl_pdf_options *options = mimo_vl_pdf_options_new();
     mimo_vl_pdf *pdf;
     mimo_vl_image *image;
     mimo_vl_answer *answer;
-    int told = 0;
+    int calls = 0;
     double size[2], points[4];
     const double box[4] = {20, 60, 60, 90};
     mimo_vl_pdf_options_set_pages(options, 2, 2);
     mimo_vl_pdf_options_set_dpi(options, 72);
     mimo_vl_pdf_options_set_max_pixels(options, 1000000);
     mimo_vl_pdf_options_set_max_pages(options, 1);
-    OK(mimo_vl_pdf_options_set_password(options, "none is needed", &error));
-    OK(mimo_vl_pdf_from_path(path, options, count_pages, &told, &pdf, &error));
-    CHECK(told > 0 && mimo_vl_pdf_page_count(pdf) == 1 && mimo_vl_pdf_page_number(pdf, 0) == 2);
+    OK(mimo_vl_pdf_options_set_password(options, "not needed", &error));
+    OK(mimo_vl_pdf_from_path(path, options, count_calls, &calls, &pdf, &error));
+    CHECK(calls > 0 && mimo_vl_pdf_page_count(pdf) == 1 && mimo_vl_pdf_page_number(pdf, 0) == 2);
     CHECK(mimo_vl_pdf_page_size(pdf, 0, size) && size[0] == 200 && size[1] == 100);
     CHECK(mimo_vl_pdf_page_box_to_points(pdf, 0, box, points));
     CHECK(fabs(points[0] - 20) < 1e-6 && fabs(points[1] - 10) < 1e-6);
@@ -73,16 +73,16 @@ static void a_file_is_read(const mimo_vl_model *model, const char *path) {
     mimo_vl_image *none;
     FAILS(mimo_vl_pdf_page_image(pdf, 1, &none, &error), MIMO_VL_STATUS_OPTION, "index");
 
-    mimo_vl_session *session = open_session(model);
-    mimo_vl_prompt *prompt = ask_about(image);
-    mimo_vl_generate_options *boxes = at_most(200);
+    mimo_vl_session *session = new_session(model);
+    mimo_vl_prompt *prompt = new_prompt(image);
+    mimo_vl_generate_options *boxes = max_tokens(200);
     OK(mimo_vl_generate_options_set_grammar(boxes, MIMO_VL_GRAMMAR_KIND_BOXES, "", 0, &error));
-    mimo_vl_generate_options_set_temperature(boxes, 20.0f);
+    OK(mimo_vl_generate_options_set_temperature(boxes, 20.0f, &error));
     size_t found = 0;
     for (uint64_t seed = 0; found == 0; seed++) {
         CHECK(seed < 50);
         OK(mimo_vl_session_reset(session, &error));
-        mimo_vl_generate_options_set_seed(boxes, seed);
+        OK(mimo_vl_generate_options_set_seed(boxes, seed, &error));
         OK(mimo_vl_session_ask(session, prompt, boxes, &answer, &error));
         CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_MEDIA) > 0);
         for (size_t index = 0; index < mimo_vl_answer_region_count(answer); index++, found++) {
@@ -103,23 +103,23 @@ static void a_file_is_read(const mimo_vl_model *model, const char *path) {
     mimo_vl_image_free(image);
 
     FAILS(mimo_vl_pdf_from_path("no/such.pdf", NULL, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_IO, "no/such.pdf");
-    FAILS(mimo_vl_pdf_from_path(picture, NULL, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_IMAGE, "PDF");
-    FAILS(mimo_vl_pdf_from_path(path, NULL, refuse, NULL, &pdf, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
+    FAILS(mimo_vl_pdf_from_path(image_path, NULL, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_IMAGE, "PDF");
+    FAILS(mimo_vl_pdf_from_path(path, NULL, cancel_at_once, NULL, &pdf, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
     mimo_vl_pdf_options_set_pages(options, 3, 3);
     FAILS(mimo_vl_pdf_from_path(path, options, NULL, NULL, &pdf, &error), MIMO_VL_STATUS_OPTION, "page");
     FAILS(mimo_vl_pdf_from_path(path, NULL, NULL, NULL, NULL, &error), MIMO_VL_STATUS_OPTION, "pdf_out");
     FAILS(mimo_vl_pdf_options_set_password(options, "\xff", &error), MIMO_VL_STATUS_OPTION, "password");
-    mimo_vl_pdf_options_set_dpi(NULL, 1);
+    FAILS(mimo_vl_pdf_options_set_dpi(NULL, 1, &error), MIMO_VL_STATUS_OPTION, "options");
     mimo_vl_pdf_options_free(options);
     mimo_vl_pdf_free(NULL);
 }
 
-static void questions_are_answered_together(const mimo_vl_model *model, const mimo_vl_image *image) {
+static void a_batch_gives_the_answers_of_sessions(const mimo_vl_model *model, const mimo_vl_image *image) {
     mimo_vl_error *error = NULL;
     mimo_vl_batch *batch;
-    mimo_vl_prompt *prompt = ask_about(image), *empty = mimo_vl_prompt_new_user();
-    mimo_vl_generate_options *options = at_most(12);
-    mimo_vl_session *session = open_session(model);
+    mimo_vl_prompt *prompt = new_prompt(image), *empty = mimo_vl_prompt_new_user();
+    mimo_vl_generate_options *options = max_tokens(12);
+    mimo_vl_session *session = new_session(model);
     mimo_vl_answer *alone, *answer;
     mimo_vl_event_kind kind;
     mimo_vl_str text, expected;
@@ -132,7 +132,7 @@ static void questions_are_answered_together(const mimo_vl_model *model, const mi
         OK(mimo_vl_batch_add(batch, index == 1 ? empty : prompt, options, &number, &error));
         CHECK(number == index);
     }
-    mimo_vl_batch_remove(batch, 3);
+    OK(mimo_vl_batch_remove(batch, 3, &error));
     for (;;) {
         mimo_vl_status status = mimo_vl_batch_next(batch, &number, &kind, &text, &error);
         if (status != MIMO_VL_STATUS_OK) {
@@ -156,7 +156,7 @@ static void questions_are_answered_together(const mimo_vl_model *model, const mi
         FAILS(mimo_vl_batch_answer(batch, number, &answer, &error), MIMO_VL_STATUS_OPTION, "number");
     }
 
-    /* A handle ends all of them, also when the batch is gone. */
+    /* A cancel token ends all requests, and outlives the batch. */
     mimo_vl_cancel_token *cancel;
     OK(mimo_vl_batch_cancel_handle(batch, &cancel, &error));
     OK(mimo_vl_batch_add(batch, prompt, options, &number, &error));
@@ -173,7 +173,7 @@ static void questions_are_answered_together(const mimo_vl_model *model, const mi
     FAILS(mimo_vl_batch_next(NULL, &number, &kind, NULL, &error), MIMO_VL_STATUS_OPTION, "batch");
     FAILS(mimo_vl_batch_cancel_handle(NULL, &cancel, &error), MIMO_VL_STATUS_OPTION, "batch");
     CHECK(mimo_vl_batch_region(NULL) == NULL);
-    mimo_vl_batch_remove(NULL, 0);
+    FAILS(mimo_vl_batch_remove(NULL, 0, &error), MIMO_VL_STATUS_OPTION, "batch");
     mimo_vl_batch_free(NULL);
     mimo_vl_answer_free(alone);
     mimo_vl_session_free(session);
@@ -182,56 +182,61 @@ static void questions_are_answered_together(const mimo_vl_model *model, const mi
     mimo_vl_prompt_free(prompt);
 }
 
-/* Put an earlier question and its answer before the next question. */
-static void a_conversation_goes_on(const mimo_vl_model *model, const mimo_vl_image *image) {
+/* A conversation given as messages has the answer of the same conversation in a session. */
+static void messages_continue_a_conversation(const mimo_vl_model *model, const mimo_vl_image *image) {
     mimo_vl_error *error = NULL;
-    mimo_vl_session *session = open_session(model), *other = open_session(model);
-    mimo_vl_prompt *first = ask_about(image), *next = mimo_vl_prompt_new_user(), *whole = mimo_vl_prompt_new_user();
-    /* An answer whose tokens are those of its text: a model that says anything says what is no text, too. */
-    mimo_vl_generate_options *options = at_most(8), *choice = at_most(8);
-    mimo_vl_answer *said, *expected, *answer;
+    mimo_vl_session *session = new_session(model), *other = new_session(model);
+    mimo_vl_prompt *first = new_prompt(image), *next = mimo_vl_prompt_new_user(), *messages = mimo_vl_prompt_new_user();
+    /* A choice, so that the tokens of the answer are those of its text: random weights give invalid UTF-8, too. */
+    mimo_vl_generate_options *options = max_tokens(8), *choice = max_tokens(8);
+    mimo_vl_answer *earlier, *expected, *answer;
     mimo_vl_str text, again;
     OK(mimo_vl_generate_options_set_grammar(choice, MIMO_VL_GRAMMAR_KIND_CHOICE, "yes\nno", 6, &error));
     OK(mimo_vl_prompt_set_thinking(first, MIMO_VL_THINKING_AUTO, &error));
-    OK(mimo_vl_session_ask(session, first, choice, &said, &error));
-    mimo_vl_answer_text(said, &text);
+    OK(mimo_vl_session_ask(session, first, choice, &earlier, &error));
+    mimo_vl_answer_text(earlier, &text);
     OK(mimo_vl_prompt_add_text(next, "And now?", 8, &error));
     OK(mimo_vl_session_ask(session, next, options, &expected, &error));
 
-    OK(mimo_vl_prompt_begin_message(whole, MIMO_VL_ROLE_USER, &error));
-    OK(mimo_vl_prompt_add_image(whole, image, &error));
-    OK(mimo_vl_prompt_add_text(whole, QUESTION, strlen(QUESTION), &error));
-    OK(mimo_vl_prompt_begin_message(whole, MIMO_VL_ROLE_ASSISTANT, &error));
-    OK(mimo_vl_prompt_add_text(whole, text.data, text.len, &error));
-    OK(mimo_vl_prompt_begin_message(whole, MIMO_VL_ROLE_USER, &error));
-    OK(mimo_vl_prompt_add_text(whole, "And now?", 8, &error));
-    OK(mimo_vl_session_ask(other, whole, options, &answer, &error));
+    OK(mimo_vl_prompt_begin_message(messages, MIMO_VL_ROLE_USER, &error));
+    OK(mimo_vl_prompt_add_image(messages, image, &error));
+    OK(mimo_vl_prompt_add_text(messages, PROMPT, strlen(PROMPT), &error));
+    OK(mimo_vl_prompt_begin_message(messages, MIMO_VL_ROLE_ASSISTANT, &error));
+    OK(mimo_vl_prompt_add_text(messages, text.data, text.len, &error));
+    OK(mimo_vl_prompt_begin_message(messages, MIMO_VL_ROLE_USER, &error));
+    OK(mimo_vl_prompt_add_text(messages, "And now?", 8, &error));
+    OK(mimo_vl_session_ask(other, messages, options, &answer, &error));
     CHECK(mimo_vl_answer_prompt_tokens(answer) == mimo_vl_answer_prompt_tokens(expected));
     mimo_vl_answer_text(expected, &text);
     mimo_vl_answer_text(answer, &again);
     CHECK(text.len == again.len && memcmp(text.data, again.data, text.len) == 0);
-    FAILS(mimo_vl_prompt_begin_message(whole, 9, &error), MIMO_VL_STATUS_OPTION, "role");
+    FAILS(mimo_vl_prompt_begin_message(messages, 9, &error), MIMO_VL_STATUS_OPTION, "role");
     FAILS(mimo_vl_prompt_begin_message(NULL, MIMO_VL_ROLE_USER, &error), MIMO_VL_STATUS_OPTION, "prompt");
     mimo_vl_answer_free(answer);
     mimo_vl_answer_free(expected);
-    mimo_vl_answer_free(said);
+    mimo_vl_answer_free(earlier);
     mimo_vl_generate_options_free(choice);
     mimo_vl_generate_options_free(options);
-    mimo_vl_prompt_free(whole);
+    mimo_vl_prompt_free(messages);
     mimo_vl_prompt_free(next);
     mimo_vl_prompt_free(first);
     mimo_vl_session_free(other);
     mimo_vl_session_free(session);
 }
 
-static void the_hub_is_asked_for_nothing_offline(void) {
+static void offline_loading_fails_without_a_cache(void) {
     mimo_vl_error *error = NULL;
     mimo_vl_load_options *options = mimo_vl_load_options_new();
     mimo_vl_model *model;
-    OK(mimo_vl_load_options_set_hub(options, "main", "token", "http://127.0.0.1:1", "no/such/cache", 1, &error));
+    OK(mimo_vl_load_options_set_hub_revision(options, "main", &error));
+    OK(mimo_vl_load_options_set_hub_token(options, "token", &error));
+    OK(mimo_vl_load_options_set_hub_endpoint(options, "http://127.0.0.1:1", &error));
+    OK(mimo_vl_load_options_set_hub_cache_dir(options, "no/such/cache", &error));
+    OK(mimo_vl_load_options_set_hub_offline(options, true, &error));
     FAILS(mimo_vl_model_load("some/model", options, &model, &error), MIMO_VL_STATUS_HUB, "some/model");
     OK(mimo_vl_load_options_set_hub(options, NULL, NULL, NULL, NULL, -1, &error));
-    FAILS(mimo_vl_load_options_set_hub(options, "\xff", NULL, NULL, NULL, -1, &error), MIMO_VL_STATUS_OPTION, "revision");
+    FAILS(mimo_vl_load_options_set_hub(options, "\xff", NULL, NULL, NULL, -1, &error), MIMO_VL_STATUS_OPTION,
+          "revision");
     FAILS(mimo_vl_load_options_set_hub(NULL, NULL, NULL, NULL, NULL, 0, &error), MIMO_VL_STATUS_OPTION, "options");
     mimo_vl_load_options_free(options);
 }
@@ -240,18 +245,16 @@ int main(int count, char **arguments) {
     mimo_vl_error *error = NULL;
     mimo_vl_image *image;
     char path[4096];
-    if (count < 3) return 2;
-    checkpoint = arguments[1];
-    picture = arguments[2];
+    read_arguments(count, arguments);
     snprintf(path, sizeof path, "%s.pdf", arguments[0]);
-    mimo_vl_model *model = load();
-    OK(mimo_vl_image_from_path(picture, &image, &error));
+    mimo_vl_model *model = load_model();
+    OK(mimo_vl_image_from_path(image_path, &image, &error));
     write_pdf(path);
-    a_file_is_read(model, path);
+    pdf_pages_are_images_with_points(model, path);
     remove(path);
-    questions_are_answered_together(model, image);
-    a_conversation_goes_on(model, image);
-    the_hub_is_asked_for_nothing_offline();
+    a_batch_gives_the_answers_of_sessions(model, image);
+    messages_continue_a_conversation(model, image);
+    offline_loading_fails_without_a_cache();
     mimo_vl_image_free(image);
     mimo_vl_model_free(model);
     return 0;

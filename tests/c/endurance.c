@@ -1,18 +1,18 @@
-/* A client of libmimo_vl that opens a thousand sessions: memory does not grow.
+/* A client of libmimo_vl that opens 1000 sessions: its memory must not grow.
  *
- *     endurance CHECKPOINT PICTURE */
+ *     endurance CHECKPOINT IMAGE */
 #include "check.h"
 
-enum { FIRST = 50, SESSIONS = 1000, MOST_PAGES = 1024 };
+enum { WARM_UP = 50, SESSIONS = 1000, MAX_PAGES = 1024 };
 
-/* Memory of the process in pages; 0 where the system does not tell. */
-static long pages(void) {
-    long whole = 0, resident = 0;
+/* Resident memory of the process in pages; 0 if the system does not report it. */
+static long resident_pages(void) {
+    long size = 0, resident = 0;
     FILE *file = fopen("/proc/self/statm", "r");
     if (file == NULL) {
         return 0;
     }
-    if (fscanf(file, "%ld %ld", &whole, &resident) != 2) {
+    if (fscanf(file, "%ld %ld", &size, &resident) != 2) {
         resident = 0;
     }
     fclose(file);
@@ -24,13 +24,14 @@ int main(int count, char **arguments) {
     mimo_vl_image *image;
     long before = 0;
     read_arguments(count, arguments);
-    mimo_vl_model *model = load();
-    mimo_vl_generate_options *options = at_most(1);
-    OK(mimo_vl_image_from_path(picture, &image, &error));
-    for (int number = 0; number < FIRST + SESSIONS; number++) {
-        mimo_vl_session *session = open_session(model);
-        /* Each way to leave a session in turn: answered, given up, failed, and not used. */
-        mimo_vl_prompt *prompt = number % 4 == 3 ? mimo_vl_prompt_new_user() : ask_about(number % 8 == 0 ? image : NULL);
+    mimo_vl_model *model = load_model();
+    mimo_vl_generate_options *options = max_tokens(1);
+    OK(mimo_vl_image_from_path(image_path, &image, &error));
+    for (int number = 0; number < WARM_UP + SESSIONS; number++) {
+        mimo_vl_session *session = new_session(model);
+        /* Each way to leave a session: answered, stream dropped, unused, failed. */
+        mimo_vl_prompt *prompt =
+            number % 4 == 3 ? mimo_vl_prompt_new_user() : new_prompt(number % 8 == 0 ? image : NULL);
         mimo_vl_answer *answer;
         mimo_vl_stream *stream;
         if (number % 4 == 0) {
@@ -44,14 +45,14 @@ int main(int count, char **arguments) {
         }
         mimo_vl_prompt_free(prompt);
         mimo_vl_session_free(session);
-        if (number == FIRST) {
-            before = pages();
+        if (number == WARM_UP) {
+            before = resident_pages();
         }
     }
-/* The sanitizer keeps what was freed for a while. */
+/* The address sanitizer holds freed memory for a while. */
 #ifndef __SANITIZE_ADDRESS__
-    if (pages() - before >= MOST_PAGES) {
-        fprintf(stderr, "%ld pages became %ld\n", before, pages());
+    if (resident_pages() - before >= MAX_PAGES) {
+        fprintf(stderr, "memory grew from %ld to %ld pages\n", before, resident_pages());
         return 1;
     }
 #else

@@ -1,21 +1,21 @@
-/* A client of libmimo_vl that asks for boxes, points and actions, with a model that says anything: grammars keep it to them.
+/* A client of libmimo_vl: boxes, points and actions, from a model with random weights that grammars constrain.
  *
- *     grounding CHECKPOINT PICTURE */
+ *     grounding CHECKPOINT IMAGE */
 #include <math.h>
 
 #include "check.h"
 
-static mimo_vl_generate_options *bound(int32_t kind, const char *text) {
+static mimo_vl_generate_options *constrained(int32_t kind, const char *text) {
     mimo_vl_error *error = NULL;
-    mimo_vl_generate_options *options = at_most(200);
+    mimo_vl_generate_options *options = max_tokens(200);
     OK(mimo_vl_generate_options_set_grammar(options, kind, text, strlen(text), &error));
-    mimo_vl_generate_options_set_logprobs(options, true);
+    OK(mimo_vl_generate_options_set_logprobs(options, 0, &error));
     return options;
 }
 
-/* A region of one of two pictures, in all frames. */
+/* Checks the coordinates of a region in every coordinate frame. */
 static void check_region(const mimo_vl_region *region, double width, double height) {
-    double edges[4] = {-1, -1, -1, -1}, shares[4], seen[4], point[2];
+    double edges[4] = {-1, -1, -1, -1}, normalized[4], model[4], point[2];
     mimo_vl_str label;
     CHECK(region != NULL && mimo_vl_region_label(region, &label) && label.len > 0);
     CHECK(!mimo_vl_region_text(region, &label) && label.len == 0);
@@ -27,10 +27,10 @@ static void check_region(const mimo_vl_region *region, double width, double heig
         CHECK(!mimo_vl_region_point(region, 0, MIMO_VL_FRAME_PIXELS, point));
         CHECK(0 <= edges[0] && edges[0] <= edges[2] && edges[2] <= width);
         CHECK(0 <= edges[1] && edges[1] <= edges[3] && edges[3] <= height);
-        CHECK(mimo_vl_region_box(region, MIMO_VL_FRAME_NORMALIZED, shares));
-        CHECK(fabs(shares[2] * width - edges[2]) < 1e-6 && fabs(shares[3] * height - edges[3]) < 1e-6);
-        CHECK(mimo_vl_region_box(region, MIMO_VL_FRAME_MODEL, seen));
-        CHECK(!mimo_vl_region_box(region, 9, seen) && !mimo_vl_region_box(region, MIMO_VL_FRAME_PIXELS, NULL));
+        CHECK(mimo_vl_region_box(region, MIMO_VL_FRAME_NORMALIZED, normalized));
+        CHECK(fabs(normalized[2] * width - edges[2]) < 1e-6 && fabs(normalized[3] * height - edges[3]) < 1e-6);
+        CHECK(mimo_vl_region_box(region, MIMO_VL_FRAME_MODEL, model));
+        CHECK(!mimo_vl_region_box(region, 9, model) && !mimo_vl_region_box(region, MIMO_VL_FRAME_PIXELS, NULL));
     } else {
         CHECK(mimo_vl_region_point_count(region) == 1);
         CHECK(mimo_vl_region_point(region, 0, MIMO_VL_FRAME_PIXELS, point));
@@ -41,12 +41,13 @@ static void check_region(const mimo_vl_region *region, double width, double heig
     (void)mimo_vl_region_clamped(region);
 }
 
-/* Boxes and points come with the stream and with the answer; gives how many. */
-static size_t regions_are_found(const mimo_vl_model *model, const mimo_vl_image *image, int32_t kind, uint64_t seed) {
+/* Regions of the stream are those of the answer; returns their number. */
+static size_t regions_are_streamed(const mimo_vl_model *model, const mimo_vl_image *image, int32_t kind,
+                                   uint64_t seed) {
     mimo_vl_error *error = NULL;
-    mimo_vl_session *session = open_session(model);
-    mimo_vl_prompt *prompt = ask_about(image);
-    mimo_vl_generate_options *options = bound(kind, "");
+    mimo_vl_session *session = new_session(model);
+    mimo_vl_prompt *prompt = new_prompt(image);
+    mimo_vl_generate_options *options = constrained(kind, "");
     mimo_vl_stream *stream;
     mimo_vl_answer *answer;
     mimo_vl_image *drawn;
@@ -54,8 +55,8 @@ static size_t regions_are_found(const mimo_vl_model *model, const mimo_vl_image 
     mimo_vl_str text;
     double width = mimo_vl_image_width(image), height = mimo_vl_image_height(image);
     size_t streamed = 0;
-    mimo_vl_generate_options_set_temperature(options, 20.0f);
-    mimo_vl_generate_options_set_seed(options, seed);
+    OK(mimo_vl_generate_options_set_temperature(options, 20.0f, &error));
+    OK(mimo_vl_generate_options_set_seed(options, seed, &error));
     OK(mimo_vl_session_stream(session, prompt, options, &stream, &error));
     CHECK(mimo_vl_stream_region(stream) == NULL);
     do {
@@ -76,8 +77,8 @@ static size_t regions_are_found(const mimo_vl_model *model, const mimo_vl_image 
     CHECK(mimo_vl_answer_region(answer, streamed) == NULL);
     CHECK(mimo_vl_answer_logprob_count(answer) == mimo_vl_answer_tokens(answer));
     CHECK(mimo_vl_answer_logprob(answer, 0) <= 0.0f);
-    float sure = mimo_vl_answer_field_confidence(answer, "", 0);
-    CHECK(sure > 0.0f && sure <= 1.0f);
+    float confidence = mimo_vl_answer_field_confidence(answer, "", 0);
+    CHECK(confidence > 0.0f && confidence <= 1.0f);
     CHECK(!isnan(mimo_vl_answer_field_confidence(answer, "/0", 2)) == (streamed > 0));
     CHECK(isnan(mimo_vl_answer_field_confidence(answer, "/none", 5)));
     CHECK(isnan(mimo_vl_answer_field_confidence(answer, NULL, 3)));
@@ -97,21 +98,21 @@ static size_t regions_are_found(const mimo_vl_model *model, const mimo_vl_image 
     return streamed;
 }
 
-static void forms_are_kept(const mimo_vl_model *model, const mimo_vl_image *image) {
+static void grammars_constrain_the_answer(const mimo_vl_model *model, const mimo_vl_image *image) {
     static const struct {
         int32_t kind;
         const char *text;
-    } forms[] = {
+    } grammars[] = {
         {MIMO_VL_GRAMMAR_KIND_JSON_SCHEMA, "{\"enum\": [\"yes\", \"no\"]}"},
         {MIMO_VL_GRAMMAR_KIND_REGEX, "\"(yes|no)\""},
         {MIMO_VL_GRAMMAR_KIND_LARK, "start: \"\\\"yes\\\"\" | \"\\\"no\\\"\""},
         {MIMO_VL_GRAMMAR_KIND_CHOICE, "\"yes\"\n\"no\""},
     };
     mimo_vl_error *error = NULL;
-    mimo_vl_prompt *prompt = ask_about(image);
-    for (size_t index = 0; index < sizeof forms / sizeof *forms; index++) {
-        mimo_vl_session *session = open_session(model);
-        mimo_vl_generate_options *options = bound(forms[index].kind, forms[index].text);
+    mimo_vl_prompt *prompt = new_prompt(image);
+    for (size_t index = 0; index < sizeof grammars / sizeof *grammars; index++) {
+        mimo_vl_session *session = new_session(model);
+        mimo_vl_generate_options *options = constrained(grammars[index].kind, grammars[index].text);
         mimo_vl_answer *answer;
         mimo_vl_str text;
         OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
@@ -119,7 +120,7 @@ static void forms_are_kept(const mimo_vl_model *model, const mimo_vl_image *imag
         CHECK(strcmp(text.data, "\"yes\"") == 0 || strcmp(text.data, "\"no\"") == 0);
         mimo_vl_answer_free(answer);
         mimo_vl_generate_options_free(options);
-        options = bound(MIMO_VL_GRAMMAR_KIND_REGEX, "(");
+        options = constrained(MIMO_VL_GRAMMAR_KIND_REGEX, "(");
         FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "grammar");
         FAILS(mimo_vl_generate_options_set_grammar(options, 99, "", 0, &error), MIMO_VL_STATUS_OPTION, "grammar_kind");
         FAILS(mimo_vl_generate_options_set_grammar(options, 2, "\xff", 1, &error), MIMO_VL_STATUS_OPTION, "UTF-8");
@@ -130,7 +131,7 @@ static void forms_are_kept(const mimo_vl_model *model, const mimo_vl_image *imag
     mimo_vl_prompt_free(prompt);
 }
 
-static void actions_are_read(void) {
+static void actions_are_parsed(void) {
     static const char DRAG[] = "{\"action\": \"drag\", \"start_point\": [1, 2], \"end_point\": [3, 4]}";
     static const char PRESS[] = "```json\n[{\"action\": \"press\", \"keys\": [\"ctrl\", \"c\"]}]\n```";
     static const char SCROLL[] = "{\"action\": \"scroll\", \"direction\": \"down\"}";
@@ -168,7 +169,7 @@ static void actions_are_read(void) {
     CHECK(action == NULL && mimo_vl_action_kind_of(NULL) == MIMO_VL_ACTION_KIND_WAIT);
 }
 
-static void screens_have_their_own_units(const mimo_vl_image *image) {
+static void screens_convert_coordinates(const mimo_vl_image *image) {
     static const mimo_vl_screen SCREENS[] = {{0, 0, 2880, 1800, 2}, {1440, -100, 1920, 1080, 1}};
     static const double EDGES[] = {1, 2, 3, 4};
     mimo_vl_error *error = NULL;
@@ -179,33 +180,35 @@ static void screens_have_their_own_units(const mimo_vl_image *image) {
     CHECK(!mimo_vl_screen_to_pixels(NULL, 0, 0, point) && !mimo_vl_screen_to_desktop(&SCREENS[0], 0, 0, NULL));
     CHECK(mimo_vl_screen_at(SCREENS, 2, 1440, 0) == 1 && mimo_vl_screen_at(SCREENS, 2, 1440, -101) == 2);
     CHECK(mimo_vl_screen_at(NULL, 2, 0, 0) == 2);
-    static const mimo_vl_screen FLAT = {0, 0, 9, 9, 0};
-    CHECK(!mimo_vl_screen_to_desktop(&FLAT, 0, 0, point) && mimo_vl_screen_at(&FLAT, 1, 0, 0) == 1);
-    CHECK(mimo_vl_box_contains(EDGES, 3, 2) && !mimo_vl_box_contains(EDGES, 3.1, 2) && !mimo_vl_box_contains(NULL, 0, 0));
+    static const mimo_vl_screen NO_SCALE = {0, 0, 9, 9, 0};
+    CHECK(!mimo_vl_screen_to_desktop(&NO_SCALE, 0, 0, point) && mimo_vl_screen_at(&NO_SCALE, 1, 0, 0) == 1);
+    CHECK(mimo_vl_box_contains(EDGES, 3, 2) && !mimo_vl_box_contains(EDGES, 3.1, 2));
+    CHECK(!mimo_vl_box_contains(NULL, 0, 0));
     OK(mimo_vl_image_zoom_crop(image, 0, 0, 2, &part, &error));
     CHECK(mimo_vl_image_width(part) == (mimo_vl_image_width(image) + 1) / 2);
-    CHECK(memcmp(mimo_vl_image_pixels(part), mimo_vl_image_pixels(image), 3 * (size_t)mimo_vl_image_width(part)) == 0);
+    size_t row = 3 * (size_t)mimo_vl_image_width(part);
+    CHECK(memcmp(mimo_vl_image_pixels(part), mimo_vl_image_pixels(image), row) == 0);
     mimo_vl_image_free(part);
     FAILS(mimo_vl_image_zoom_crop(image, 0, 0, 0.5, &part, &error), MIMO_VL_STATUS_OPTION, "zoom");
 }
 
-static void a_task_takes_steps(const mimo_vl_model *model, const mimo_vl_image *image) {
-    static const int32_t OFFERED[] = {MIMO_VL_ACTION_KIND_CLICK, MIMO_VL_ACTION_KIND_LONG_PRESS};
+static void a_task_is_done_in_steps(const mimo_vl_model *model, const mimo_vl_image *image) {
+    static const int32_t ACTION_SPACE[] = {MIMO_VL_ACTION_KIND_CLICK, MIMO_VL_ACTION_KIND_LONG_PRESS};
     static const int32_t UNKNOWN[] = {12};
     mimo_vl_error *error = NULL;
     mimo_vl_task *task;
     mimo_vl_prompt *prompt;
     mimo_vl_action *action;
     mimo_vl_answer *answer;
-    mimo_vl_generate_options *options = at_most(100);
+    mimo_vl_generate_options *options = max_tokens(100);
     double point[2];
     OK(mimo_vl_task_new("Pay", 3, &task, &error));
     FAILS(mimo_vl_task_set_action_space(task, UNKNOWN, 1, &error), MIMO_VL_STATUS_OPTION, "12");
-    OK(mimo_vl_task_set_action_space(task, OFFERED, 2, &error));
+    OK(mimo_vl_task_set_action_space(task, ACTION_SPACE, 2, &error));
     OK(mimo_vl_task_set_instruction(task, "Click it.", 9, &error));
     OK(mimo_vl_generate_options_set_task(options, task, &error));
     for (int step = 0; step < 2; step++) {
-        mimo_vl_session *session = open_session(model);
+        mimo_vl_session *session = new_session(model);
         OK(mimo_vl_task_prompt(task, image, model, &prompt, &error));
         OK(mimo_vl_prompt_set_thinking(prompt, MIMO_VL_THINKING_OFF, &error));
         OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
@@ -230,17 +233,17 @@ int main(int count, char **arguments) {
     mimo_vl_image *image;
     size_t boxes = 0, points = 0;
     read_arguments(count, arguments);
-    mimo_vl_model *model = load();
-    OK(mimo_vl_image_from_path(picture, &image, &error));
+    mimo_vl_model *model = load_model();
+    OK(mimo_vl_image_from_path(image_path, &image, &error));
     for (uint64_t seed = 0; seed < 4; seed++) {
-        boxes += regions_are_found(model, image, MIMO_VL_GRAMMAR_KIND_BOXES, seed);
-        points += regions_are_found(model, image, MIMO_VL_GRAMMAR_KIND_POINTS, seed);
+        boxes += regions_are_streamed(model, image, MIMO_VL_GRAMMAR_KIND_BOXES, seed);
+        points += regions_are_streamed(model, image, MIMO_VL_GRAMMAR_KIND_POINTS, seed);
     }
     CHECK(boxes > 0 && points > 0);
-    forms_are_kept(model, image);
-    actions_are_read();
-    screens_have_their_own_units(image);
-    a_task_takes_steps(model, image);
+    grammars_constrain_the_answer(model, image);
+    actions_are_parsed();
+    screens_convert_coordinates(image);
+    a_task_is_done_in_steps(model, image);
     mimo_vl_image_free(image);
     mimo_vl_model_free(model);
     return 0;

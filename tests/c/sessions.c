@@ -1,25 +1,28 @@
-/* A client of libmimo_vl that plans, forks, saves, watches, and asks about videos.
+/* A client of libmimo_vl: plans, forks, saved sessions, callbacks, options, pixels, videos, log.
  *
- *     sessions CHECKPOINT PICTURE */
+ *     sessions CHECKPOINT IMAGE */
+#include <math.h>
+
 #include "check.h"
 
-static mimo_vl_image *open_picture(void) {
+static mimo_vl_image *open_image(void) {
     mimo_vl_error *error = NULL;
     mimo_vl_image *image;
-    OK(mimo_vl_image_from_path(picture, &image, &error));
+    OK(mimo_vl_image_from_path(image_path, &image, &error));
     return image;
 }
 
-/* The answer to a question, as a text that the caller frees. */
-static char *said(mimo_vl_session *session, const mimo_vl_prompt *prompt) {
+/* The answer to a prompt, as a string that the caller frees. */
+static char *ask(mimo_vl_session *session, const mimo_vl_prompt *prompt) {
     mimo_vl_error *error = NULL;
-    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_generate_options *options = max_tokens(8);
     mimo_vl_answer *answer;
     mimo_vl_str text;
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
-    CHECK(mimo_vl_answer_bytes(answer, MIMO_VL_MEMORY_WEIGHTS) > 0 && mimo_vl_answer_bytes(answer, MIMO_VL_MEMORY_CACHE) > 0);
+    CHECK(mimo_vl_answer_bytes(answer, MIMO_VL_MEMORY_WEIGHTS) > 0);
+    CHECK(mimo_vl_answer_bytes(answer, MIMO_VL_MEMORY_CACHE) > 0);
     CHECK(mimo_vl_answer_bytes(answer, 77) == 0 && mimo_vl_answer_bytes(NULL, MIMO_VL_MEMORY_CACHE) == 0);
-    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_SAMPLING) >= 0);
+    CHECK(mimo_vl_answer_seconds(answer, MIMO_VL_STAGE_SAMPLING) > 0);
     mimo_vl_answer_text(answer, &text);
     char *copy = malloc(text.len + 1);
     CHECK(copy != NULL);
@@ -29,14 +32,14 @@ static char *said(mimo_vl_session *session, const mimo_vl_prompt *prompt) {
     return copy;
 }
 
-static void plans_tell_what_comes(const mimo_vl_model *model) {
+static void plans_agree_with_answers(const mimo_vl_model *model) {
     mimo_vl_error *error = NULL;
-    mimo_vl_session *session = open_session(model);
-    mimo_vl_image *image = open_picture();
-    mimo_vl_prompt *prompt = ask_about(image), *smaller;
+    mimo_vl_session *session = new_session(model);
+    mimo_vl_image *image = open_image();
+    mimo_vl_prompt *prompt = new_prompt(image), *smaller;
     mimo_vl_plan *plan, *fitted;
     mimo_vl_answer *answer;
-    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_generate_options *options = max_tokens(8);
     size_t size[2] = {0, 0};
     OK(mimo_vl_session_plan(session, prompt, options, &plan, &error));
     CHECK(mimo_vl_plan_fits(plan) && mimo_vl_plan_answer_tokens(plan) == 8 && mimo_vl_plan_cached_tokens(plan) == 0);
@@ -50,7 +53,8 @@ static void plans_tell_what_comes(const mimo_vl_model *model) {
     FAILS(mimo_vl_session_fit(session, prompt, options, tokens - 1, 0, false, &smaller, &fitted, &error),
           MIMO_VL_STATUS_CONTEXT_TOO_LONG, "tokens");
     CHECK(smaller == NULL && fitted == NULL);
-    FAILS(mimo_vl_session_fit(session, prompt, options, 0, 1, true, &smaller, NULL, &error), MIMO_VL_STATUS_MEMORY, "memory");
+    FAILS(mimo_vl_session_fit(session, prompt, options, 0, 1, true, &smaller, NULL, &error), MIMO_VL_STATUS_MEMORY,
+          "memory");
     OK(mimo_vl_session_fit(session, prompt, options, tokens - 1, 0, true, &smaller, &fitted, &error));
     CHECK(mimo_vl_plan_prompt_tokens(fitted) < tokens);
     OK(mimo_vl_session_ask(session, smaller, options, &answer, &error));
@@ -65,23 +69,23 @@ static void plans_tell_what_comes(const mimo_vl_model *model) {
     mimo_vl_session_free(session);
 }
 
-static void a_conversation_goes_on_elsewhere(const mimo_vl_model *model, const char *file) {
+static void forked_and_loaded_sessions_answer_alike(const mimo_vl_model *model, const char *file) {
     mimo_vl_error *error = NULL;
-    mimo_vl_session *session = open_session(model), *fork, *loaded, *none;
-    mimo_vl_image *image = open_picture();
-    mimo_vl_prompt *first = ask_about(image), *second = ask_about(NULL);
-    free(said(session, first));
+    mimo_vl_session *session = new_session(model), *fork, *loaded, *none;
+    mimo_vl_image *image = open_image();
+    mimo_vl_prompt *first = new_prompt(image), *second = new_prompt(NULL);
+    free(ask(session, first));
     OK(mimo_vl_session_fork(session, &fork, &error));
     OK(mimo_vl_session_save(session, file, &error));
     OK(mimo_vl_session_load(model, file, &loaded, &error));
-    char *here = said(session, second), *forked = said(fork, second), *later = said(loaded, second);
-    CHECK(strcmp(here, forked) == 0 && strcmp(here, later) == 0);
-    FAILS(mimo_vl_session_load(model, picture, &none, &error), MIMO_VL_STATUS_CHECKPOINT, picture);
+    char *expected = ask(session, second), *forked = ask(fork, second), *restored = ask(loaded, second);
+    CHECK(strcmp(expected, forked) == 0 && strcmp(expected, restored) == 0);
+    FAILS(mimo_vl_session_load(model, image_path, &none, &error), MIMO_VL_STATUS_CHECKPOINT, image_path);
     FAILS(mimo_vl_session_load(model, "no/such/file", &none, &error), MIMO_VL_STATUS_IO, "no/such/file");
     FAILS(mimo_vl_session_save(session, "no/such/folder/file", &error), MIMO_VL_STATUS_IO, "no/such/folder");
-    free(here);
+    free(expected);
     free(forked);
-    free(later);
+    free(restored);
     mimo_vl_session_free(loaded);
     mimo_vl_session_free(fork);
     mimo_vl_session_free(session);
@@ -91,71 +95,74 @@ static void a_conversation_goes_on_elsewhere(const mimo_vl_model *model, const c
     CHECK(remove(file) == 0);
 }
 
-struct heard {
+/* Counts of calls, the reply of the callbacks, and the text so far. */
+struct calls {
     int events, stages, steps;
     int32_t reply;
     char text[1000];
 };
 
-static int32_t hear(void *data, mimo_vl_event_kind kind, mimo_vl_str text, const mimo_vl_region *region) {
-    struct heard *heard = data;
-    CHECK(region == NULL && strlen(heard->text) + text.len < sizeof heard->text);
-    strcat(heard->text, text.data);
-    heard->events++;
-    return kind == MIMO_VL_EVENT_KIND_END ? 99 : heard->reply;
+static int32_t on_event(void *data, mimo_vl_event_kind kind, mimo_vl_str text, const mimo_vl_region *region) {
+    struct calls *calls = data;
+    CHECK(region == NULL && strlen(calls->text) + text.len < sizeof calls->text);
+    strcat(calls->text, text.data);
+    calls->events++;
+    return kind == MIMO_VL_EVENT_KIND_END ? 99 : calls->reply;
 }
 
-static void watch(void *data, int32_t stage, size_t done, size_t of) {
-    struct heard *heard = data;
-    CHECK((stage == MIMO_VL_STAGE_ENCODE || stage == MIMO_VL_STAGE_PREFILL) && done <= of);
-    heard->stages++;
+static void on_progress(void *data, int32_t stage, size_t done, size_t total) {
+    struct calls *calls = data;
+    CHECK((stage == MIMO_VL_STAGE_ENCODE || stage == MIMO_VL_STAGE_PREFILL) && done <= total);
+    calls->stages++;
 }
 
-static int32_t count(void *data, uint64_t done, uint64_t of) {
-    struct heard *heard = data;
-    CHECK(done <= of);
-    heard->steps++;
-    return heard->reply;
+static int32_t on_load(void *data, uint64_t done, uint64_t total) {
+    struct calls *calls = data;
+    CHECK(done <= total);
+    calls->steps++;
+    return calls->reply;
 }
 
 static void callbacks_are_called(const mimo_vl_model *model) {
     mimo_vl_error *error = NULL;
-    mimo_vl_session *session = open_session(model);
-    mimo_vl_prompt *prompt = ask_about(NULL);
-    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_session *session = new_session(model);
+    mimo_vl_prompt *prompt = new_prompt(NULL);
+    mimo_vl_generate_options *options = max_tokens(8);
     mimo_vl_answer *answer;
     mimo_vl_model *loaded;
-    struct heard heard = {.reply = MIMO_VL_CONTINUE};
-    char *expected = said(session, prompt);
+    struct calls calls = {.reply = MIMO_VL_CONTINUE};
+    char *expected = ask(session, prompt);
     mimo_vl_str text;
     OK(mimo_vl_session_reset(session, &error));
-    OK(mimo_vl_session_set_progress(session, watch, &heard, &error));
-    OK(mimo_vl_session_ask_with(session, prompt, options, hear, &heard, &answer, &error));
+    OK(mimo_vl_session_set_progress(session, on_progress, &calls, &error));
+    OK(mimo_vl_session_ask_with(session, prompt, options, on_event, &calls, &answer, &error));
     mimo_vl_answer_text(answer, &text);
-    CHECK(strcmp(text.data, expected) == 0 && strcmp(heard.text, expected) == 0 && heard.events > 1 && heard.stages > 0);
+    CHECK(strcmp(text.data, expected) == 0 && strcmp(calls.text, expected) == 0);
+    CHECK(calls.events > 1 && calls.stages > 0);
     mimo_vl_answer_free(answer);
-    FAILS(mimo_vl_session_ask_with(session, prompt, options, NULL, NULL, &answer, &error), MIMO_VL_STATUS_OPTION, "callback");
+    FAILS(mimo_vl_session_ask_with(session, prompt, options, NULL, NULL, &answer, &error), MIMO_VL_STATUS_OPTION,
+          "callback");
 
-    /* STOP keeps what is there, CANCEL gives it up. */
-    struct heard stopped = {.reply = MIMO_VL_STOP};
+    /* STOP keeps the text so far as the answer, CANCEL rolls it back. */
+    struct calls stopped = {.reply = MIMO_VL_STOP};
     OK(mimo_vl_session_set_progress(session, NULL, NULL, &error));
     OK(mimo_vl_session_reset(session, &error));
-    OK(mimo_vl_session_ask_with(session, prompt, options, hear, &stopped, &answer, &error));
-    CHECK(mimo_vl_answer_stop_reason(answer) == MIMO_VL_STOP_REASON_CANCELLED && stopped.events <= heard.events);
+    OK(mimo_vl_session_ask_with(session, prompt, options, on_event, &stopped, &answer, &error));
+    CHECK(mimo_vl_answer_stop_reason(answer) == MIMO_VL_STOP_REASON_CANCELLED && stopped.events <= calls.events);
     mimo_vl_answer_free(answer);
     OK(mimo_vl_session_reset(session, &error));
-    struct heard cancelled = {.reply = MIMO_VL_CANCEL};
-    FAILS(mimo_vl_session_ask_with(session, prompt, options, hear, &cancelled, NULL, &error), MIMO_VL_STATUS_CANCELLED,
-          "cancelled");
+    struct calls cancelled = {.reply = MIMO_VL_CANCEL};
+    FAILS(mimo_vl_session_ask_with(session, prompt, options, on_event, &cancelled, NULL, &error),
+          MIMO_VL_STATUS_CANCELLED, "cancelled");
     CHECK(cancelled.events == 1);
-    char *again = said(session, prompt);
+    char *again = ask(session, prompt);
     CHECK(strcmp(again, expected) == 0);
 
-    struct heard steps = {.reply = MIMO_VL_CONTINUE};
-    OK(mimo_vl_model_load_watched(checkpoint, NULL, count, &steps, &loaded, &error));
+    struct calls steps = {.reply = MIMO_VL_CONTINUE};
+    OK(mimo_vl_model_load_watched(checkpoint, NULL, on_load, &steps, &loaded, &error));
     CHECK(steps.steps > 1);
     mimo_vl_model_free(loaded);
-    FAILS(mimo_vl_model_load_watched(checkpoint, NULL, count, &cancelled, &loaded, &error), MIMO_VL_STATUS_CANCELLED,
+    FAILS(mimo_vl_model_load_watched(checkpoint, NULL, on_load, &cancelled, &loaded, &error), MIMO_VL_STATUS_CANCELLED,
           "cancelled");
     free(again);
     free(expected);
@@ -166,46 +173,89 @@ static void callbacks_are_called(const mimo_vl_model *model) {
 
 static void options_reach_the_answer(const mimo_vl_model *model) {
     mimo_vl_error *error = NULL;
-    mimo_vl_session *session = open_session(model);
-    mimo_vl_prompt *prompt = ask_about(NULL);
-    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_session *session = new_session(model);
+    mimo_vl_prompt *prompt = new_prompt(NULL);
+    mimo_vl_generate_options *options = max_tokens(8);
     mimo_vl_answer *answer;
-    mimo_vl_generate_options_set_frequency_penalty(options, 3.0f);
+    OK(mimo_vl_generate_options_set_frequency_penalty(options, 3.0f, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "frequency_penalty");
-    mimo_vl_generate_options_set_frequency_penalty(options, 0.1f);
-    mimo_vl_generate_options_set_presence_penalty(options, -3.0f);
+    OK(mimo_vl_generate_options_set_frequency_penalty(options, 0.1f, &error));
+    OK(mimo_vl_generate_options_set_presence_penalty(options, -3.0f, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "presence_penalty");
-    mimo_vl_generate_options_set_presence_penalty(options, 0.1f);
-    mimo_vl_generate_options_set_typical_p(options, 0.0f);
+    OK(mimo_vl_generate_options_set_presence_penalty(options, 0.1f, &error));
+    OK(mimo_vl_generate_options_set_typical_p(options, 0.0f, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "typical_p");
-    mimo_vl_generate_options_set_typical_p(options, 0.9f);
-    mimo_vl_generate_options_set_loop_window(options, 3);
+    OK(mimo_vl_generate_options_set_typical_p(options, 0.9f, &error));
+    OK(mimo_vl_generate_options_set_loop_window(options, 3, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "loop_window");
-    mimo_vl_generate_options_set_loop_window(options, 64);
-    mimo_vl_generate_options_set_best_of(options, 2);
+    OK(mimo_vl_generate_options_set_loop_window(options, 64, &error));
+    OK(mimo_vl_generate_options_set_best_of(options, 2, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "best_of");
-    mimo_vl_generate_options_set_temperature(options, 1.0f);
-    mimo_vl_generate_options_set_logit_bias(options, 1u << 30, 1.0f);
+    OK(mimo_vl_generate_options_set_temperature(options, 1.0f, &error));
+    OK(mimo_vl_generate_options_add_logit_bias(options, 1u << 30, 1.0f, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "logit_bias");
     mimo_vl_generate_options_free(options);
 
-    options = at_most(8);
+    options = max_tokens(8);
     mimo_vl_generate_options_set_best_of(options, 2);
     mimo_vl_generate_options_set_temperature(options, 1.0f);
     mimo_vl_generate_options_set_thinking_budget(options, 4);
     mimo_vl_generate_options_set_keep_thinking(options, true);
     OK(mimo_vl_generate_options_add_stop(options, "never said", strlen("never said"), &error));
     FAILS(mimo_vl_generate_options_add_stop(options, NULL, 1, &error), MIMO_VL_STATUS_OPTION, "text");
-    mimo_vl_generate_options_set_logprobs(options, true);
+    OK(mimo_vl_generate_options_set_logprobs(options, 0, &error));
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     CHECK(mimo_vl_answer_logprob_count(answer) == mimo_vl_answer_tokens(answer));
     mimo_vl_answer_free(answer);
-    mimo_vl_generate_options_set_logprobs(options, false);
-    mimo_vl_generate_options_set_timeout(options, 1e-9);
+    OK(mimo_vl_generate_options_set_logprobs(options, SIZE_MAX, &error));
+    OK(mimo_vl_generate_options_set_timeout(options, 1e-9, &error));
     FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_TIMEOUT, "deadline");
-    mimo_vl_generate_options_set_timeout(options, 0.0);
+    OK(mimo_vl_generate_options_set_timeout(options, 0.0, &error));
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
-    CHECK(mimo_vl_answer_logprob_count(answer) == 0 && mimo_vl_answer_logprob(answer, 0) != mimo_vl_answer_logprob(answer, 0));
+    CHECK(mimo_vl_answer_logprob_count(answer) == 0 && isnan(mimo_vl_answer_logprob(answer, 0)));
+    mimo_vl_answer_free(answer);
+    mimo_vl_generate_options_free(options);
+    mimo_vl_prompt_free(prompt);
+    mimo_vl_session_free(session);
+}
+
+static void alternatives_come_with_their_logprobs(const mimo_vl_model *model) {
+    mimo_vl_error *error = NULL;
+    mimo_vl_session *session = open_session(model);
+    mimo_vl_prompt *prompt = ask_about(NULL);
+    mimo_vl_generate_options *options = at_most(8);
+    mimo_vl_answer *answer;
+    mimo_vl_str text;
+    size_t range[2] = {7, 7};
+    uint32_t token;
+    OK(mimo_vl_generate_options_set_logprobs(options, 101, &error));
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_OPTION, "logprobs");
+    OK(mimo_vl_generate_options_set_logprobs(options, 3, &error));
+    OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
+    mimo_vl_answer_text(answer, &text);
+    size_t count = mimo_vl_answer_logprob_count(answer);
+    CHECK(count > 0 && count == mimo_vl_answer_tokens(answer));
+    for (size_t index = 0; index < count; index++) {
+        float logprob = mimo_vl_answer_logprob(answer, index), sum = 0.0f;
+        CHECK(mimo_vl_answer_top_logprob_count(answer, index) == 3);
+        /* Greedy decoding takes the most likely token. */
+        CHECK(mimo_vl_answer_top_logprob(answer, index, 0, &token) == logprob);
+        CHECK(token == mimo_vl_answer_logprob_token(answer, index));
+        for (size_t rank = 0; rank < 3; rank++) {
+            float alternative = mimo_vl_answer_top_logprob(answer, index, rank, NULL);
+            CHECK(alternative <= logprob);
+            sum += expf(alternative);
+            logprob = alternative;
+        }
+        CHECK(sum > 0.0f && sum < 1.001f);
+        CHECK(isnan(mimo_vl_answer_top_logprob(answer, index, 3, &token)) && token == UINT32_MAX);
+        CHECK(mimo_vl_answer_logprob_range(answer, index, range) && range[0] <= range[1] && range[1] <= text.len);
+    }
+    range[0] = 7;
+    CHECK(!mimo_vl_answer_logprob_range(answer, count, range) && range[0] == 7);
+    CHECK(!mimo_vl_answer_logprob_range(answer, 0, NULL) && !mimo_vl_answer_logprob_range(NULL, 0, range));
+    CHECK(mimo_vl_answer_top_logprob_count(answer, count) == 0 && mimo_vl_answer_top_logprob_count(NULL, 0) == 0);
+    CHECK(mimo_vl_answer_logprob_token(answer, count) == UINT32_MAX && isnan(mimo_vl_answer_logprob(NULL, 0)));
     mimo_vl_answer_free(answer);
     mimo_vl_generate_options_free(options);
     mimo_vl_prompt_free(prompt);
@@ -221,12 +271,14 @@ static void pixels_come_in_any_order(void) {
         int32_t format;
         const uint8_t *pixels;
         size_t row;
-    } ways[] = {{MIMO_VL_PIXEL_FORMAT_RGB, rgb, 6},
+    } cases[] = {{MIMO_VL_PIXEL_FORMAT_RGB, rgb, 6},
                 {MIMO_VL_PIXEL_FORMAT_BGR, bgr, 6},
                 {MIMO_VL_PIXEL_FORMAT_RGBA, rgba, 8},
                 {MIMO_VL_PIXEL_FORMAT_BGRA, bgra, 8}};
-    for (size_t way = 0; way < 4; way++) {
-        OK(mimo_vl_image_from_pixels(ways[way].format, 2, 1, ways[way].row, ways[way].pixels, ways[way].row, &image, &error));
+    for (size_t index = 0; index < 4; index++) {
+        const uint8_t *pixels = cases[index].pixels;
+        size_t row = cases[index].row;
+        OK(mimo_vl_image_from_pixels(cases[index].format, 2, 1, row, pixels, row, &image, &error));
         CHECK(memcmp(mimo_vl_image_pixels(image), rgb, 6) == 0);
         OK(mimo_vl_image_crop(image, 1, 0, 1, 1, &part, &error));
         CHECK(mimo_vl_image_width(part) == 1 && memcmp(mimo_vl_image_pixels(part), rgb + 3, 3) == 0);
@@ -241,21 +293,23 @@ static void pixels_come_in_any_order(void) {
 
 static void count_up(void *number) { ++*(int *)number; }
 
-/* Lent pixels are given back when nothing needs them any more. */
-static void pixels_are_lent(const mimo_vl_model *model) {
+/* Lent pixels are released once no handle refers to them. */
+static void lent_pixels_are_released(const mimo_vl_model *model) {
     static const uint8_t pixels[28 * 28 * 3] = {1, 2, 3};
     mimo_vl_error *error = NULL;
     mimo_vl_image *image;
     mimo_vl_answer *answer;
-    mimo_vl_generate_options *options = at_most(1);
-    mimo_vl_session *session = open_session(model);
+    mimo_vl_generate_options *options = max_tokens(1);
+    mimo_vl_session *session = new_session(model);
     int released = 0;
-    FAILS(mimo_vl_image_lend_rgb(28, 28, pixels, 28, count_up, &released, &image, &error), MIMO_VL_STATUS_IMAGE, "28x28");
-    FAILS(mimo_vl_image_lend_rgb(28, 28, pixels, sizeof pixels, NULL, NULL, &image, &error), MIMO_VL_STATUS_OPTION, "release");
+    FAILS(mimo_vl_image_lend_rgb(28, 28, pixels, 28, count_up, &released, &image, &error), MIMO_VL_STATUS_IMAGE,
+          "28x28");
+    FAILS(mimo_vl_image_lend_rgb(28, 28, pixels, sizeof pixels, NULL, NULL, &image, &error), MIMO_VL_STATUS_OPTION,
+          "release");
     CHECK(released == 0);
-    OK(mimo_vl_image_lend_rgb(28, 28, pixels, sizeof pixels, count_up, &released, &image, &error));
+    OK(mimo_vl_image_from_borrowed_rgb(28, 28, pixels, sizeof pixels, count_up, &released, &image, &error));
     CHECK(mimo_vl_image_pixels(image) == pixels);
-    mimo_vl_prompt *prompt = ask_about(image);
+    mimo_vl_prompt *prompt = new_prompt(image);
     mimo_vl_image_free(image);
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     mimo_vl_prompt_free(prompt);
@@ -266,41 +320,41 @@ static void pixels_are_lent(const mimo_vl_model *model) {
     mimo_vl_generate_options_free(options);
 }
 
-static void videos_are_seen(const mimo_vl_model *model) {
+static void videos_come_from_frames_and_files(const mimo_vl_model *model) {
     mimo_vl_error *error = NULL;
     mimo_vl_image *frames[4], *frame;
     mimo_vl_video *video;
     mimo_vl_prompt *prompt = mimo_vl_prompt_new_user();
-    mimo_vl_session *session = open_session(model);
+    mimo_vl_session *session = new_session(model);
     mimo_vl_video_options *options = mimo_vl_video_options_new();
     for (int index = 0; index < 4; index++) {
-        frames[index] = open_picture();
+        frames[index] = open_image();
     }
-    FAILS(mimo_vl_video_from_frames((const mimo_vl_image *const *)frames, 4, 0.0, &video, &error), MIMO_VL_STATUS_OPTION,
-          "fps");
-    FAILS(mimo_vl_video_from_frames((const mimo_vl_image *const *)frames, 0, 2.0, &video, &error), MIMO_VL_STATUS_IMAGE,
-          "frames");
+    FAILS(mimo_vl_video_from_frames((const mimo_vl_image *const *)frames, 4, 0.0, &video, &error),
+          MIMO_VL_STATUS_OPTION, "fps");
+    FAILS(mimo_vl_video_from_frames((const mimo_vl_image *const *)frames, 0, 2.0, &video, &error),
+          MIMO_VL_STATUS_IMAGE, "frames");
     FAILS(mimo_vl_video_from_frames(NULL, 4, 2.0, &video, &error), MIMO_VL_STATUS_OPTION, "frames");
     OK(mimo_vl_video_from_frames((const mimo_vl_image *const *)frames, 4, 2.0, &video, &error));
     CHECK(mimo_vl_video_frame_count(video) == 4 && mimo_vl_video_fps(video) == 2.0);
-    CHECK(mimo_vl_video_timestamp(video, 3) == 1.5 && mimo_vl_video_timestamp(video, 4) != mimo_vl_video_timestamp(video, 4));
+    CHECK(mimo_vl_video_timestamp(video, 3) == 1.5 && isnan(mimo_vl_video_timestamp(video, 4)));
     OK(mimo_vl_video_frame(video, 0, &frame, &error));
     CHECK(mimo_vl_image_pixels(frame) == mimo_vl_image_pixels(frames[0]));
     mimo_vl_image_free(frame);
     FAILS(mimo_vl_video_frame(video, 4, &frame, &error), MIMO_VL_STATUS_OPTION, "index");
-    mimo_vl_video_set_max_pixels(video, 28 * 28 * 8);
+    OK(mimo_vl_video_set_max_pixels(video, 28 * 28 * 8, &error));
     OK(mimo_vl_prompt_add_video(prompt, video, &error));
-    OK(mimo_vl_prompt_add_text(prompt, QUESTION, strlen(QUESTION), &error));
-    free(said(session, prompt));
+    OK(mimo_vl_prompt_add_text(prompt, PROMPT, strlen(PROMPT), &error));
+    free(ask(session, prompt));
     mimo_vl_video_free(video);
     FAILS(mimo_vl_prompt_add_video(prompt, NULL, &error), MIMO_VL_STATUS_OPTION, "video");
 
-    mimo_vl_video_options_set_fps(options, 2.0);
-    mimo_vl_video_options_set_frames(options, 4);
-    mimo_vl_video_options_set_frame_limits(options, 2, 8);
-    mimo_vl_video_options_set_span(options, 0.0, 1.0);
-    mimo_vl_video_options_set_total_pixels(options, 1000000);
-    mimo_vl_video_options_set_max_pixels(options, 100000);
+    OK(mimo_vl_video_options_set_fps(options, 2.0, &error));
+    OK(mimo_vl_video_options_set_frames(options, 4, &error));
+    OK(mimo_vl_video_options_set_frame_limits(options, 2, 8, &error));
+    OK(mimo_vl_video_options_set_span(options, 0.0, 1.0, &error));
+    OK(mimo_vl_video_options_set_total_pixels(options, 1000000, &error));
+    OK(mimo_vl_video_options_set_max_pixels(options, 100000, &error));
     FAILS(mimo_vl_video_from_path("no/such/film.mp4", options, NULL, NULL, &video, &error), MIMO_VL_STATUS_IO,
           "no/such/film.mp4");
     mimo_vl_video_options_free(options);
@@ -314,40 +368,46 @@ static void videos_are_seen(const mimo_vl_model *model) {
 static void features_have_a_row_for_each_token(const mimo_vl_model *model) {
     mimo_vl_error *error = NULL;
     mimo_vl_features *features;
-    mimo_vl_image *image = open_picture();
+    mimo_vl_image *image = open_image();
     OK(mimo_vl_model_features(model, image, &features, &error));
     CHECK(mimo_vl_features_rows(features) > 0 && mimo_vl_features_width(features) > 0);
     const float *data = mimo_vl_features_data(features);
-    CHECK(data[mimo_vl_features_rows(features) * mimo_vl_features_width(features) - 1] < 1e6f);
+    size_t values = mimo_vl_features_rows(features) * mimo_vl_features_width(features);
+    bool zero = true;
+    for (size_t index = 0; index < values; index++) {
+        CHECK(isfinite(data[index]));
+        zero = zero && data[index] == 0;
+    }
+    CHECK(!zero);
     mimo_vl_features_free(features);
     FAILS(mimo_vl_model_features(model, NULL, &features, &error), MIMO_VL_STATUS_OPTION, "image");
     mimo_vl_image_free(image);
 }
 
-static void note(void *data, int32_t level, mimo_vl_str message) {
-    struct heard *heard = data;
-    CHECK(level == MIMO_VL_LOG_LEVEL_DEBUG || level < MIMO_VL_LOG_LEVEL_DEBUG);
-    heard->events += strstr(message.data, "answered") != NULL;
+static void on_log(void *data, int32_t level, mimo_vl_str message) {
+    struct calls *calls = data;
+    CHECK(MIMO_VL_LOG_LEVEL_OFF < level && level <= MIMO_VL_LOG_LEVEL_DEBUG);
+    calls->events += strstr(message.data, "answered") != NULL;
 }
 
-static void the_log_goes_where_it_is_wanted(const mimo_vl_model *model) {
+static void the_log_callback_gets_messages(const mimo_vl_model *model) {
     mimo_vl_error *error = NULL;
-    mimo_vl_session *session = open_session(model);
-    mimo_vl_prompt *prompt = ask_about(NULL);
-    struct heard heard = {0};
-    FAILS(mimo_vl_set_log_callback(6, note, &heard, &error), MIMO_VL_STATUS_OPTION, "level");
-    OK(mimo_vl_set_log_callback(MIMO_VL_LOG_LEVEL_DEBUG, note, &heard, &error));
-    free(said(session, prompt));
-    CHECK(heard.events == 1);
+    mimo_vl_session *session = new_session(model);
+    mimo_vl_prompt *prompt = new_prompt(NULL);
+    struct calls calls = {0};
+    FAILS(mimo_vl_set_log_callback(6, on_log, &calls, &error), MIMO_VL_STATUS_OPTION, "level");
+    OK(mimo_vl_set_log_callback(MIMO_VL_LOG_LEVEL_DEBUG, on_log, &calls, &error));
+    free(ask(session, prompt));
+    CHECK(calls.events == 1);
     OK(mimo_vl_set_log_callback(MIMO_VL_LOG_LEVEL_OFF, NULL, NULL, &error));
-    free(said(session, prompt));
-    CHECK(heard.events == 1);
+    free(ask(session, prompt));
+    CHECK(calls.events == 1);
     mimo_vl_prompt_free(prompt);
     mimo_vl_session_free(session);
 }
 
-/* Every handle that was new: null is harmless, and is no object. */
-static void null_is_harmless(void) {
+/* NULL handles are errors or no-ops. */
+static void null_handles_are_safe(void) {
     mimo_vl_error *error = NULL;
     mimo_vl_session *session;
     mimo_vl_plan *plan;
@@ -362,12 +422,13 @@ static void null_is_harmless(void) {
     FAILS(mimo_vl_answer_action(NULL, &action, &error), MIMO_VL_STATUS_OPTION, "answer");
     FAILS(mimo_vl_stream_end_thinking(NULL, &error), MIMO_VL_STATUS_OPTION, "stream");
     CHECK(!mimo_vl_plan_fits(NULL) && mimo_vl_plan_prompt_tokens(NULL) == 0 && mimo_vl_plan_part_count(NULL) == 0);
-    CHECK(mimo_vl_video_frame_count(NULL) == 0 && mimo_vl_features_data(NULL) == NULL && !mimo_vl_answer_complete(NULL));
+    CHECK(mimo_vl_video_frame_count(NULL) == 0 && mimo_vl_features_data(NULL) == NULL);
+    CHECK(!mimo_vl_answer_complete(NULL));
     CHECK(mimo_vl_answer_region(NULL, 0) == NULL && mimo_vl_stream_region(NULL) == NULL);
     CHECK(!mimo_vl_region_label(NULL, NULL) && mimo_vl_region_image(NULL) == 0 && !mimo_vl_region_clamped(NULL));
-    mimo_vl_video_options_set_fps(NULL, 1.0);
-    mimo_vl_generate_options_set_timeout(NULL, 1.0);
-    mimo_vl_load_options_set_feature_cache(NULL, 0);
+    FAILS(mimo_vl_video_options_set_fps(NULL, 1.0, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_generate_options_set_timeout(NULL, 1.0, &error), MIMO_VL_STATUS_OPTION, "options");
+    FAILS(mimo_vl_load_options_set_feature_cache(NULL, 0, &error), MIMO_VL_STATUS_OPTION, "options");
     mimo_vl_plan_free(NULL);
     mimo_vl_video_free(NULL);
     mimo_vl_video_options_free(NULL);
@@ -380,17 +441,18 @@ int main(int arguments, char **values) {
     char file[4096];
     read_arguments(arguments, values);
     CHECK(snprintf(file, sizeof file, "%s.session", values[0]) < (int)sizeof file);
-    null_is_harmless();
-    mimo_vl_model *model = load();
-    plans_tell_what_comes(model);
-    a_conversation_goes_on_elsewhere(model, file);
+    null_handles_are_safe();
+    mimo_vl_model *model = load_model();
+    plans_agree_with_answers(model);
+    forked_and_loaded_sessions_answer_alike(model, file);
     callbacks_are_called(model);
     options_reach_the_answer(model);
+    alternatives_come_with_their_logprobs(model);
     pixels_come_in_any_order();
-    pixels_are_lent(model);
-    videos_are_seen(model);
+    lent_pixels_are_released(model);
+    videos_come_from_frames_and_files(model);
     features_have_a_row_for_each_token(model);
-    the_log_goes_where_it_is_wanted(model);
+    the_log_callback_gets_messages(model);
     mimo_vl_model_free(model);
     return 0;
 }

@@ -1,6 +1,6 @@
-/* A client of libmimo_vl in C++.
+/* A client of libmimo_vl in C++, through mimo_vl.hpp.
  *
- *     client CHECKPOINT PICTURE */
+ *     client CHECKPOINT IMAGE */
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -20,7 +20,7 @@ using namespace mimo_vl;
 static_assert(!std::is_copy_constructible_v<Model> && std::is_nothrow_move_constructible_v<Model>);
 static_assert(!std::is_copy_constructible_v<Session> && std::is_nothrow_move_constructible_v<Stream>);
 
-/* What the call throws must have this code and name this word. */
+/* Exits unless the call throws an error with this code and a message that contains `word`. */
 template <typename Call> static void fails(Call call, mimo_vl_status code, const char *word) {
     try {
         call();
@@ -28,25 +28,39 @@ template <typename Call> static void fails(Call call, mimo_vl_status code, const
         if (error.code() == code && std::strstr(error.what(), word)) return;
         std::fprintf(stderr, "%d: %s\n", static_cast<int>(error.code()), error.what());
     }
-    std::fprintf(stderr, "no error %d that names %s\n", static_cast<int>(code), word);
+    std::fprintf(stderr, "no error %d that contains %s\n", static_cast<int>(code), word);
     std::exit(1);
 }
 
-static Prompt about(const Image &image, const char *question = "What is in the picture?") {
+static Prompt about(const Image &image, const char *text = "What is in the picture?") {
     Prompt prompt;
-    prompt.add(image).add(question).thinking(MIMO_VL_THINKING_OFF);
+    prompt.add(image).add(text).thinking(MIMO_VL_THINKING_OFF);
     return prompt;
 }
 
-static void answers_and_streams_agree(const Model &model, const Image &image) {
+static void stream_and_ask_give_the_same_answer(const Model &model, const Image &image) {
     Prompt prompt = about(image);
-    Generate few;
+    GenerateOptions few;
     few.max_tokens(12).logprobs();
     Session session(model);
     Answer answer = session.ask(prompt, few);
     CHECK(answer.tokens() == answer.logprobs().size() && !answer.thinking());
+    CHECK(answer.logprobs()[0].top.empty());
     CHECK(std::isnan(answer.field_confidence("/none")));
-    CHECK(answer.bytes(MIMO_VL_MEMORY_WEIGHTS) > 0 && answer.seconds(MIMO_VL_STAGE_DECODE) >= 0);
+    CHECK(answer.bytes(MIMO_VL_MEMORY_WEIGHTS) > 0 && answer.seconds(MIMO_VL_STAGE_DECODE) > 0);
+    session.reset();
+    GenerateOptions alternatives;
+    alternatives.max_tokens(12).logprobs(3);
+    size_t written = 0;
+    for (const TokenLogprob &token : session.ask(prompt, alternatives).logprobs()) {
+        /* Greedy decoding takes the most likely token. */
+        CHECK(token.top.size() == 3 && token.top[0].first == token.token && token.top[0].second == token.logprob);
+        CHECK(token.logprob <= 0 && token.top[1].second >= token.top[2].second);
+        CHECK(token.range[0] >= written && token.range[1] >= token.range[0]);
+        written = token.range[0];
+    }
+    session.reset();
+    CHECK(session.ask(prompt, alternatives.logprobs(std::nullopt)).logprobs().empty());
     session.reset();
     std::string streamed;
     Stream stream = session.stream(prompt, few);
@@ -60,7 +74,7 @@ static void answers_and_streams_agree(const Model &model, const Image &image) {
     fails([&] { stream.finish(); }, MIMO_VL_STATUS_OPTION, "finished");
     std::printf("%.*s\n", static_cast<int>(answer.text().size()), answer.text().data());
 
-    /* A stream that is not read to its end leaves nothing. */
+    /* A stream that is dropped early is rolled back. */
     session.reset();
     {
         Stream broken = session.stream(prompt, few);
@@ -74,7 +88,7 @@ static void answers_and_streams_agree(const Model &model, const Image &image) {
 }
 
 static void boxes_and_actions_are_typed(const Model &model, const Image &image) {
-    Generate boxes;
+    GenerateOptions boxes;
     boxes.max_tokens(200).temperature(20).grammar(MIMO_VL_GRAMMAR_KIND_BOXES);
     size_t found = 0;
     for (uint64_t seed = 0; seed < 4; ++seed) {
@@ -91,8 +105,8 @@ static void boxes_and_actions_are_typed(const Model &model, const Image &image) 
     CHECK(found > 0);
 
     Task task("Pay");
-    task.instruction("Click it.").offer({MIMO_VL_ACTION_KIND_CLICK});
-    Generate one;
+    task.instruction("Click it.").action_space({MIMO_VL_ACTION_KIND_CLICK});
+    GenerateOptions one;
     one.max_tokens(100).grammar(task);
     Answer answer = Session(model).ask(task.prompt(image, model).thinking(MIMO_VL_THINKING_OFF), one);
     Action action = answer.action();
@@ -100,7 +114,8 @@ static void boxes_and_actions_are_typed(const Model &model, const Image &image) 
     task.add_step("I click it.", action);
     Action press = Action::parse(R"({"action": "press", "keys": ["ctrl", "c"]})");
     CHECK(press.keys().size() == 2 && press.keys()[1] == "c" && press.json().find("ctrl") != std::string_view::npos);
-    CHECK(Action::parse(R"({"action": "scroll", "direction": "down"})").scroll_as_drag(2, 2).kind() == MIMO_VL_ACTION_KIND_DRAG);
+    Action scroll = Action::parse(R"({"action": "scroll", "direction": "down"})");
+    CHECK(scroll.scroll_as_drag(2, 2).kind() == MIMO_VL_ACTION_KIND_DRAG);
     const mimo_vl_screen screen{100, 0, 200, 100, 2};
     CHECK(to_pixels(screen, to_desktop(screen, {20, 30})) == (std::array<double, 2>{20, 30}));
     CHECK(screen_at({screen}, {150, 10}) == 0 && !screen_at({screen}, {0, 0}) && contains({0, 0, 2, 2}, {1, 2}));
@@ -108,7 +123,7 @@ static void boxes_and_actions_are_typed(const Model &model, const Image &image) 
     fails([] { Action::parse("no"); }, MIMO_VL_STATUS_ANSWER, "action");
 }
 
-static void sessions_plan_fork_and_last(const Model &model, const Image &image, const std::string &file) {
+static void forked_and_loaded_sessions_answer_alike(const Model &model, const Image &image, const std::string &file) {
     Generate few;
     few.max_tokens(8);
     Session session(model);
@@ -121,8 +136,8 @@ static void sessions_plan_fork_and_last(const Model &model, const Image &image, 
     Session loaded = Session::load(model, file), fork = session.fork();
     Prompt next;
     next.add("And then?");
-    std::string here(session.ask(next, few).text());
-    CHECK(here == loaded.ask(next, few).text() && here == fork.ask(next, few).text());
+    std::string expected(session.ask(next, few).text());
+    CHECK(expected == loaded.ask(next, few).text() && expected == fork.ask(next, few).text());
     CHECK(std::remove(file.c_str()) == 0);
     Session moved = std::move(session);
     CHECK(moved.plan(next, few).cached_tokens() > 0);
@@ -133,8 +148,8 @@ static void videos_and_pixels_come_from_the_caller(const Model &model) {
     Image image = Image::from_pixels(MIMO_VL_PIXEL_FORMAT_BGRA, 40, 30, 160, pixels.data(), pixels.size());
     CHECK(image.pixels()[0] == Image(image.crop(1, 1, 5, 5)).pixels()[0]);
     const std::vector<uint8_t> rgb(40 * 30 * 3, 7);
-    CHECK(Image::keep_rgb(40, 30, rgb).pixels()[0] == 7);
-    fails([&] { Image::keep_rgb(41, 30, rgb); }, MIMO_VL_STATUS_IMAGE, "41x30");
+    CHECK(Image::from_rgb(40, 30, rgb).pixels()[0] == 7);
+    fails([&] { Image::from_rgb(41, 30, rgb); }, MIMO_VL_STATUS_IMAGE, "41x30");
     std::vector<Image> frames;
     frames.push_back(std::move(image));
     frames.push_back(Image::from_pixels(MIMO_VL_PIXEL_FORMAT_RGBA, 40, 30, 160, pixels.data(), pixels.size()));
@@ -142,25 +157,25 @@ static void videos_and_pixels_come_from_the_caller(const Model &model) {
     CHECK(video.frame_count() == 2 && video.timestamp(1) == 0.5 && video.frame(1).width() == 40);
     Prompt prompt;
     prompt.add(video.max_pixels(28 * 28 * 8)).add("What moves?");
-    Generate few;
+    GenerateOptions few;
     Session(model).ask(prompt, few.max_tokens(4));
     CHECK(Features(model, frames[0]).rows() > 0);
     fails([] { Video::open("no/such/film.mp4"); }, MIMO_VL_STATUS_IO, "no/such/film.mp4");
 }
 
-static void batches_and_conversations(const Model &model, const Image &image) {
-    Prompt prompt, empty, whole;
+static void batches_and_messages_give_answers_of_sessions(const Model &model, const Image &image) {
+    Prompt prompt, empty, conversation;
     prompt.add(image).add("What is it?");
-    Generate few;
+    GenerateOptions few;
     few.max_tokens(6);
-    Answer alone = Session(model).ask(prompt, few);
+    Answer single = Session(model).ask(prompt, few);
     Batch batch(model, 2);
     CHECK(batch.add(prompt, few) == 0 && batch.add(empty, few) == 1 && batch.add(prompt, few) == 2);
     size_t ends = 0, failures = 0;
-    for (bool over = false; !over;) {
+    for (bool done = false; !done;) {
         try {
             auto event = batch.next();
-            over = !event;
+            done = !event;
             ends += event && event->kind == MIMO_VL_EVENT_KIND_END;
         } catch (const Error &error) {
             CHECK(error.code() == MIMO_VL_STATUS_PROMPT && batch.number() == 1);
@@ -168,24 +183,24 @@ static void batches_and_conversations(const Model &model, const Image &image) {
         }
     }
     CHECK(ends == 2 && failures == 1);
-    Answer together = batch.answer(2);
-    CHECK(together.text() == alone.text());
+    Answer batched = batch.answer(2);
+    CHECK(batched.text() == single.text());
     fails([&] { batch.answer(2); }, MIMO_VL_STATUS_OPTION, "number");
     batch.remove(0);
     batch.cancel_handle().cancel();
-    whole.begin(MIMO_VL_ROLE_USER).add(image).add("What is it?");
-    whole.begin(MIMO_VL_ROLE_ASSISTANT).add(alone.text()).begin(MIMO_VL_ROLE_USER).add("And now?");
-    CHECK(Session(model).ask(whole, few).prompt_tokens() > alone.prompt_tokens());
+    conversation.begin(MIMO_VL_ROLE_USER).add(image).add("What is it?");
+    conversation.begin(MIMO_VL_ROLE_ASSISTANT).add(single.text()).begin(MIMO_VL_ROLE_USER).add("And now?");
+    CHECK(Session(model).ask(conversation, few).prompt_tokens() > single.prompt_tokens());
     fails([] { Pdf::open("no/such.pdf", PdfOptions().pages(1, 1).dpi(72)); }, MIMO_VL_STATUS_IO, "no/such.pdf");
     LoadOptions offline;
-    offline.hub("main", {}, {}, "no/such/cache", true);
+    offline.hub_revision("main").hub_cache_dir("no/such/cache").hub_offline();
     fails([&] { Model("some/model", offline); }, MIMO_VL_STATUS_HUB, "some/model");
 }
 
-static void threads_and_callbacks(const Model &model, const std::string &checkpoint) {
+static void threads_cancel_and_callbacks_throw(const Model &model, const std::string &checkpoint) {
     Session session(model);
-    Cancel cancel = session.cancel_handle();
-    Generate many;
+    CancelToken cancel = session.cancel_handle();
+    GenerateOptions many;
     many.max_tokens(100000).temperature(20).logit_bias(0, 0);
     Prompt prompt;
     prompt.add("Say much.");
@@ -200,7 +215,7 @@ static void threads_and_callbacks(const Model &model, const std::string &checkpo
         },
         MIMO_VL_STATUS_CANCELLED, "cancelled");
     other.join();
-    /* What a callback throws comes out again. */
+    /* An exception of a callback passes through the library. */
     bool caught = false;
     try {
         Model again(checkpoint, {}, [](uint64_t, uint64_t) -> bool { throw std::string("enough"); });
@@ -222,11 +237,11 @@ int main(int count, char **arguments) {
     Model model(checkpoint, options);
     CHECK(model.device() == "cpu");
     Image image = Image::open(arguments[2]);
-    answers_and_streams_agree(model, image);
+    stream_and_ask_give_the_same_answer(model, image);
     boxes_and_actions_are_typed(model, image);
-    sessions_plan_fork_and_last(model, image, std::string(arguments[0]) + ".session");
+    forked_and_loaded_sessions_answer_alike(model, image, std::string(arguments[0]) + ".session");
     videos_and_pixels_come_from_the_caller(model);
-    batches_and_conversations(model, image);
-    threads_and_callbacks(model, checkpoint);
+    batches_and_messages_give_answers_of_sessions(model, image);
+    threads_cancel_and_callbacks_throw(model, checkpoint);
     return 0;
 }

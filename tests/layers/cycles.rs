@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mimo_vl_tests::source::{Token, is, read, tokens, without_tests};
+use mimo_vl_tests::fixtures::source::{Token, is, read, tokens, without_tests};
 
 /// Groups of files that use each other, each with its reason.
 const ALLOWED: &[(&[&str], &str)] = &[];
@@ -151,7 +151,7 @@ fn cycles(edges: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
 
 /// The files below `src` by their path without the ending, without those of tests.
 fn sources(src: &str) -> BTreeMap<String, Vec<Token>> {
-    let found = mimo_vl_tests::source::files();
+    let found = mimo_vl_tests::fixtures::source::files();
     let inside = found.iter().filter_map(|file| Some((file.strip_prefix(src)?, file)));
     let mut files: BTreeMap<String, Vec<Token>> = BTreeMap::new();
     let mut tests = BTreeSet::new();

@@ -1,6 +1,6 @@
 //! The language of the code: line lengths, how documentation opens, and words that public names do not use.
 
-use mimo_vl_tests::source::{Token, files, is, read, tokens, without_tests};
+use mimo_vl_tests::fixtures::source::{Token, files, is, read, tokens, without_tests};
 
 /// Largest number of columns of a line.
 const COLUMNS: usize = 120;

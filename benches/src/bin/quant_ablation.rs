@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use burn::tensor::{Tensor, TensorData};
 use mimo_vl_core::expert::{
-    Checkpoint, CheckpointSource, Codebook, Divergence, Kernels, ModelInput, Patches, PrefillInput, QuantFormat,
-    QuantizedWeight, TaskControl, TensorSource, VisionLanguageModel, WithBackend, build_input, dispatch,
-    merge_embeddings, preprocess_image, quantize_matrix,
+    AttentionPart, Checkpoint, CheckpointSource, Codebook, Component, Divergence, Kernels, ModelInput, Patches,
+    PrefillInput, QuantFormat, QuantizedWeight, TaskControl, TensorId, TensorRole, TensorSource, VisionLanguageModel,
+    WithBackend, build_input, dispatch, merge_embeddings, preprocess_image, quantize_matrix,
 };
 use mimo_vl_core::{KvCacheDtype, LoadOptions, Message, Model, Result, Role, WeightFormat};
 use mimo_vl_examples::shapes::fresh_question;
@@ -19,18 +19,18 @@ use mimo_vl_examples::tiny_model;
 /// Number of scenes over which figures are averaged.
 const SCENES: u64 = 24;
 
-/// Predicate on the name of a matrix: true if it belongs to a part.
-type IsPart = fn(&str) -> bool;
+/// Predicate of the matrices of a part.
+type IsPart = fn(TensorRole) -> bool;
 
-/// Model parts, by name and the predicate of their matrices.
+/// Names of the parts and their matrices; a product of several is known by the first.
 const PARTS: [(&str, IsPart); 7] = [
-    ("vision blocks, attention", |name| name.starts_with("visual.blocks.") && name.contains(".attn.")),
-    ("vision blocks, MLP", |name| name.starts_with("visual.blocks.") && name.contains(".mlp.")),
-    ("projector", |name| name.starts_with("visual.merger.")),
-    ("layers, query key value", |name| name.ends_with("q_proj.weight")),
-    ("layers, attention output", |name| name.ends_with("o_proj.weight")),
-    ("layers, MLP", |name| name.starts_with("model.") && name.contains(".mlp.")),
-    ("output layer", |name| name.starts_with("lm_head.") || name.starts_with("model.embed_tokens.")),
+    ("vision blocks, attention", |role| matches!(role, TensorRole::VisionAttention(_))),
+    ("vision blocks, MLP", |role| matches!(role, TensorRole::VisionMlp(_))),
+    ("projector", |role| matches!(role, TensorRole::Projector(_))),
+    ("layers, query key value", |role| role == TensorRole::Attention(AttentionPart::Query)),
+    ("layers, attention output", |role| role == TensorRole::Attention(AttentionPart::Output)),
+    ("layers, MLP", |role| matches!(role, TensorRole::Mlp(_))),
+    ("output layer", |role| matches!(role, TensorRole::Head | TensorRole::Embedding)),
 ];
 
 fn main() -> ExitCode {
@@ -53,15 +53,16 @@ struct OnePart<'a, B: Kernels> {
 }
 
 impl<B: Kernels> TensorSource<B> for OnePart<'_, B> {
-    fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
-        self.dense.tensor(name, shape)
+    fn tensor<const D: usize>(&self, id: TensorId, shape: [usize; D]) -> Result<Tensor<B, D>> {
+        self.dense.tensor(id, shape)
     }
 
-    fn quantized(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
-        if !(self.is_part)(matrices[0].0) {
+    fn quantized(&self, matrices: &[(TensorId, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
+        let role = matrices[0].0.role;
+        if !(self.is_part)(role) {
             return Ok(None);
         }
-        if self.four && matrices[0].0.starts_with("visual.") {
+        if self.four && role.component() != Component::Language {
             return self.four_bits(matrices, width).map(Some);
         }
         self.quantized.quantized(matrices, width)
@@ -69,11 +70,11 @@ impl<B: Kernels> TensorSource<B> for OnePart<'_, B> {
 }
 
 impl<B: Kernels> OnePart<'_, B> {
-    /// Quantizes matrices to 4 bits, irrespective of the policy.
-    fn four_bits(&self, matrices: &[(&str, usize)], width: usize) -> Result<QuantizedWeight<B>> {
+    /// What the library's own policy never does to this part.
+    fn four_bits(&self, matrices: &[(TensorId, usize)], width: usize) -> Result<QuantizedWeight<B>> {
         let mut values: Vec<f32> = Vec::new();
-        for (name, rows) in matrices {
-            let tensor = self.dense.tensor(name, [*rows, width])?;
+        for &(id, rows) in matrices {
+            let tensor = self.dense.tensor(id, [rows, width])?;
             values.extend(tensor.into_data().iter::<f32>());
         }
         let rows = values.len() / width;

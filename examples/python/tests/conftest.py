@@ -1,4 +1,4 @@
-"""What the tests of the examples share: PDF files written by hand, and a way to run the programs."""
+"""PDF files and a runner of programs, for the tests of the examples."""
 
 import contextlib
 import json
@@ -16,30 +16,30 @@ from typing import Any
 import mimo_vl
 
 PROGRAMS = Path(__file__).resolve().parents[1]
-PICTURES = sorted((PROGRAMS.parent / "images").glob("*.png"))
-QUESTION = "How many circles are there?"
+IMAGES = sorted((PROGRAMS.parent / "images").glob("*.png"))
+PROMPT = "How many circles are there?"
 CIRCLES = [2, 1, 0, 2, 1]
-"""The true answers, from the README beside the pictures."""
-WAIT = 240.0
-"""Seconds: far more than anything here takes."""
+"""The right answers, from the README beside the images."""
+TIMEOUT = 240.0
+"""Timeout in seconds, far above the duration of any step."""
 
 if not hasattr(mimo_vl, "open_pdf"):
-    raise ImportError("this mimo_vl is too old: build the wheel of this checkout with maturin, and install it")
+    raise ImportError("the installed mimo_vl is too old: build the wheel of this checkout with maturin and install it")
 
 
 def pdf(pages: Sequence[tuple[str, bytes]], trailer: str = "", objects: Sequence[bytes] = ()) -> bytes:
-    """A file with these pages: what each has beside its contents, and those. `objects` are numbered from 3 on."""
+    """A file with these pages, each given by dictionary entries and contents. `objects` are numbered from 3 on."""
     first = 3 + len(objects)
     kids = " ".join(f"{first + 2 * index} 0 R" for index in range(len(pages)))
     parts = [b"<</Type/Catalog/Pages 2 0 R>>", f"<</Type/Pages/Kids[{kids}]/Count {len(pages)}>>".encode(), *objects]
     for index, (entries, content) in enumerate(pages):
         page = f"<</Type/Page/Parent 2 0 R/Contents {first + 2 * index + 1} 0 R {entries}>>"
         parts += [page.encode(), stream("", content)]
-    data, places = b"%PDF-1.7\n", []
+    data, offsets = b"%PDF-1.7\n", []
     for number, part in enumerate(parts, 1):
-        places.append(f"{len(data):010} 00000 n \n")
+        offsets.append(f"{len(data):010} 00000 n \n")
         data += b"%d 0 obj\n%s\nendobj\n" % (number, part)
-    table = f"xref\n0 {len(parts) + 1}\n0000000000 65535 f \n{''.join(places)}"
+    table = f"xref\n0 {len(parts) + 1}\n0000000000 65535 f \n{''.join(offsets)}"
     end = f"trailer\n<</Size {len(parts) + 1}/Root 1 0 R {trailer}>>\nstartxref\n{len(data)}\n%%EOF\n"
     return data + (table + end).encode()
 
@@ -48,10 +48,10 @@ def stream(entries: str, data: bytes) -> bytes:
     return f"<</Length {len(data)} {entries}>>\nstream\n".encode() + data + b"\nendstream"
 
 
-def album(pictures: Sequence[Path]) -> bytes:
-    """A PDF file with a picture on each page, which is drawn at 144 pixels per inch as it is."""
+def album(images: Sequence[Path]) -> bytes:
+    """A PDF file with one image per page, at a size that renders it unchanged at 144 dpi."""
     objects, pages = [], []
-    for number, path in enumerate(pictures, 3):
+    for number, path in enumerate(images, 3):
         image = mimo_vl.Image.open(path)
         entries = "/Type/XObject/Subtype/Image/ColorSpace/DeviceRGB/BitsPerComponent 8/Filter/FlateDecode"
         size = f"/Width {image.width}/Height {image.height}"
@@ -63,67 +63,67 @@ def album(pictures: Sequence[Path]) -> bytes:
 
 
 def slow(folder: Path) -> list[str | Path]:
-    """Options with which every answer takes a while: a text without an end."""
+    """Options of slow answers: a schema of a long text."""
     schema = folder / "slow.json"
     schema.write_text(json.dumps({"type": "string", "minLength": 4000}))
-    return ["--schema", schema, "--no-think", "--max-tokens", "300", "--together", "1"]
+    return ["--schema", schema, "--no-think", "--max-tokens", "300", "--batch-size", "1"]
 
 
 class Program:
-    """One of the programs. It hears Ctrl-C whatever these tests run in, and leaves nothing behind when a test fails."""
+    """A running program. It handles SIGINT even if the tests ignore it, and is killed with its children at the end."""
 
     def __init__(self, name: str, *arguments: str | Path, **environment: str) -> None:
-        self._said = tempfile.NamedTemporaryFile("w")  # noqa: SIM115
+        self._output = tempfile.NamedTemporaryFile("w")  # noqa: SIM115
         self._children: set[int] = set()
         self._process = subprocess.Popen(
             [sys.executable, str(PROGRAMS / name), *map(str, arguments)],
-            stdout=self._said,
+            stdout=self._output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             start_new_session=True,
         )
 
-    def said(self) -> str:
-        return Path(self._said.name).read_text()
+    def output(self) -> str:
+        return Path(self._output.name).read_text()
 
     def children(self) -> dict[int, str]:
-        """The processes that it started, and those that they did, with their command lines."""
+        """All descendant processes with their command lines."""
         parents, commands = {}, {}
         for path in Path("/proc").iterdir():
-            # One may end meanwhile.
+            # A process may end meanwhile.
             with contextlib.suppress(OSError, ValueError):
                 pid = int(path.name)
                 parents[pid] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
                 commands[pid] = (path / "cmdline").read_text().replace("\0", " ").strip()
-        found = {self._process.pid}
-        while new := {pid for pid, parent in parents.items() if parent in found} - found:
-            found |= new
-        self._children |= found - {self._process.pid}
-        return {pid: commands[pid] for pid in found - {self._process.pid}}
+        tree = {self._process.pid}
+        while new := {pid for pid, parent in parents.items() if parent in tree} - tree:
+            tree |= new
+        self._children |= tree - {self._process.pid}
+        return {pid: commands[pid] for pid in tree - {self._process.pid}}
 
-    def until(self, true: Callable[[], Any]) -> None:
-        """Wait for something while it runs."""
-        end = time.monotonic() + WAIT
-        while not true():
-            assert self._process.poll() is None, f"it ended before: {self.said()}"
-            assert time.monotonic() < end, f"it does not come: {self.said()}"
+    def wait_until(self, condition: Callable[[], Any]) -> None:
+        """Wait until the condition is true, while the program runs."""
+        end = time.monotonic() + TIMEOUT
+        while not condition():
+            assert self._process.poll() is None, f"the program has ended: {self.output()}"
+            assert time.monotonic() < end, f"timeout: {self.output()}"
             time.sleep(0.02)
 
     def end(self, by: signal.Signals | None = None) -> int:
-        """Wait for its end, perhaps by a signal, and for that of its children; the status."""
+        """Wait for the end of the program and its children, after sending a signal if given; the exit status."""
         self.children()
         if by:
             self._process.send_signal(by)
-        status = self._process.wait(WAIT)
-        end = time.monotonic() + WAIT
-        while left := self._alive():
-            assert time.monotonic() < end, f"{left} are left behind"
+        status = self._process.wait(TIMEOUT)
+        end = time.monotonic() + TIMEOUT
+        while alive := self._alive():
+            assert time.monotonic() < end, f"{alive} are still running"
             time.sleep(0.1)
         return status
 
     def _alive(self) -> set[int]:
-        # What has ended has no program any more.
+        # A process that has ended has no executable.
         return {pid for pid in self._children if Path(f"/proc/{pid}/exe").exists()}
 
     def __enter__(self) -> "Program":
@@ -135,13 +135,13 @@ class Program:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
-        self._said.close()
+        self._output.close()
 
 
 def run(name: str, *arguments: str | Path) -> tuple[int, str]:
-    """The status of a program, and what it said."""
+    """The exit status and the output of a program."""
     with Program(name, *arguments) as program:
-        return program.end(), program.said()
+        return program.end(), program.output()
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-/* Several questions about a picture, each answer written while it comes: chat_stream MODEL IMAGE QUESTION... */
+/* Answers several prompts about an image and streams each answer: chat_stream MODEL IMAGE PROMPT... */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +9,13 @@
 static mimo_vl_error *error;
 static volatile sig_atomic_t interrupted;
 
-/* The first Ctrl-C ends the program after the next token, a second one at once. */
+/* The first Ctrl-C ends the program after the next token, a second one ends it at once. */
 static void interrupt(int number) {
     interrupted = 1;
     signal(number, SIG_DFL);
 }
 
-/* Ends the program with the library's message unless the call went well. */
+/* Exits with the library's message unless the call succeeded. */
 static void check(mimo_vl_status status) {
     if (status != MIMO_VL_STATUS_OK) {
         mimo_vl_str message;
@@ -27,7 +27,7 @@ static void check(mimo_vl_status status) {
 
 int main(int argc, char **argv) {
     if (argc < 4) {
-        fputs("usage: chat_stream MODEL IMAGE QUESTION...\n", stderr);
+        fputs("usage: chat_stream MODEL IMAGE PROMPT...\n", stderr);
         return 2;
     }
     mimo_vl_image *image;
@@ -42,7 +42,7 @@ int main(int argc, char **argv) {
         mimo_vl_event_kind kind;
         mimo_vl_str text;
         mimo_vl_prompt *prompt = mimo_vl_prompt_new_user();
-        /* Only the first question shows the picture; the session knows it from then on. */
+        /* Only the first prompt has the image; the session keeps it. */
         if (at == 3) {
             check(mimo_vl_prompt_add_image(prompt, image, &error));
         }
@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
         check(mimo_vl_session_stream(session, prompt, NULL, &stream, &error));
         do {
             check(mimo_vl_stream_next(stream, &kind, &text, &error));
-            /* Thinking is left out, and an answer stays on its line. */
+            /* Prints the answer without its thinking, on one line. */
             for (size_t byte = 0; kind == MIMO_VL_EVENT_KIND_TEXT && byte < text.len; byte++) {
                 putchar(text.data[byte] == '\n' ? ' ' : text.data[byte]);
             }

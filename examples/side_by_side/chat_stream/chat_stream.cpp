@@ -1,4 +1,4 @@
-/* Several questions about a picture, each answer written while it comes: chat_stream MODEL IMAGE QUESTION... */
+/* Answers several prompts about an image and streams each answer: chat_stream MODEL IMAGE PROMPT... */
 #include <csignal>
 #include <iostream>
 
@@ -6,7 +6,7 @@
 
 static volatile std::sig_atomic_t interrupted;
 
-/* The first Ctrl-C ends the program after the next token, a second one at once. */
+/* The first Ctrl-C ends the program after the next token, a second one ends it at once. */
 extern "C" void interrupt(int number) {
     interrupted = 1;
     std::signal(number, SIG_DFL);
@@ -14,7 +14,7 @@ extern "C" void interrupt(int number) {
 
 int main(int count, char **arguments) {
     if (count < 4) {
-        std::cerr << "usage: chat_stream MODEL IMAGE QUESTION...\n";
+        std::cerr << "usage: chat_stream MODEL IMAGE PROMPT...\n";
         return 2;
     }
     try {
@@ -24,11 +24,11 @@ int main(int count, char **arguments) {
         std::signal(SIGINT, interrupt);
         for (int at = 3; at < count && !interrupted; ++at) {
             mimo_vl::Prompt prompt;
-            // Only the first question shows the picture; the session knows it from then on.
+            // Only the first prompt has the image; the session keeps it.
             if (at == 3) prompt.add(image);
             mimo_vl::Stream stream = session.stream(prompt.add(arguments[at]));
             for (const mimo_vl::Event &event : stream) {
-                // Thinking is left out, and an answer stays on its line.
+                // Prints the answer without its thinking, on one line.
                 if (event.kind == MIMO_VL_EVENT_KIND_TEXT) {
                     for (char byte : event.text) std::cout << (byte == '\n' ? ' ' : byte);
                     std::cout << std::flush;

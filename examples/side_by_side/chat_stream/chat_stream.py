@@ -1,26 +1,26 @@
-"""Several questions about a picture, each answer written while it comes: `chat_stream.py MODEL IMAGE QUESTION...`."""
+"""Answers several prompts about an image and streams each answer: `chat_stream.py MODEL IMAGE PROMPT...`."""
 
 import sys
 
 import mimo_vl
 
 
-def run(model: str, image: str, *questions: str) -> None:
-    # Only the first question shows the picture; the session knows it from then on.
-    shown = [mimo_vl.Image.open(image)]
+def run(model: str, image: str, *prompts: str) -> None:
+    # Only the first prompt has the image; the session keeps it.
+    images = [mimo_vl.Image.open(image)]
     with mimo_vl.Model.load(model).session() as session:
-        for question in questions:
-            for event in session.stream([*shown, question]):
-                # Thinking is left out, and an answer stays on its line.
+        for prompt in prompts:
+            for event in session.stream([*images, prompt]):
+                # Prints the answer without its thinking, on one line.
                 if isinstance(event, mimo_vl.Text):
                     print(event.text.replace("\n", " "), end="", flush=True)
             print()
-            shown = []
+            images = []
 
 
 def main() -> int:
     if len(sys.argv) < 4:
-        print("usage: chat_stream MODEL IMAGE QUESTION...", file=sys.stderr)
+        print("usage: chat_stream MODEL IMAGE PROMPT...", file=sys.stderr)
         return 2
     try:
         run(*sys.argv[1:])

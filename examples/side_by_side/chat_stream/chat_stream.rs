@@ -1,4 +1,4 @@
-//! Several questions about a picture, each answer written while it comes: `chat_stream MODEL IMAGE QUESTION...`.
+//! Answers several prompts about an image and streams each answer: `chat_stream MODEL IMAGE PROMPT...`.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -7,17 +7,17 @@ use std::process::ExitCode;
 
 use mimo_vl_core::{CancelToken, Event, GenerateOptions, Image, LoadOptions, Model, Prompt};
 
-fn run(model: &str, image: &str, questions: &[String]) -> Result<(), Box<dyn Error>> {
-    // Only the first question shows the picture; the session knows it from then on.
+fn run(model: &str, image: &str, texts: &[String]) -> Result<(), Box<dyn Error>> {
+    // Only the first prompt has the image; the session keeps it.
     let mut prompt = Prompt::user().image(Image::open(image)?);
     let mut session = Model::load(model, &LoadOptions::new())?.session();
-    // A cancelled token stays cancelled: Ctrl-C between two answers stops the next one.
+    // A cancelled token stays cancelled: Ctrl-C between two answers cancels the next one.
     let cancel = CancelToken::new();
     let options = GenerateOptions::new().cancel(&cancel);
     ctrlc::set_handler(move || cancel.cancel())?;
-    for question in questions {
-        for event in session.stream(&prompt.text(question), &options)? {
-            // Thinking is left out, and an answer stays on its line.
+    for text in texts {
+        for event in session.stream(&prompt.text(text), &options)? {
+            // Prints the answer without its thinking, on one line.
             if let Event::Text(text) = event? {
                 print!("{}", text.replace('\n', " "));
                 stdout().flush()?;
@@ -32,9 +32,9 @@ fn run(model: &str, image: &str, questions: &[String]) -> Result<(), Box<dyn Err
 fn main() -> ExitCode {
     let arguments: Result<Vec<String>, _> = std::env::args_os().skip(1).map(OsString::into_string).collect();
     let ended = match arguments.as_deref() {
-        Ok([model, image, questions @ ..]) if !questions.is_empty() => run(model, image, questions),
+        Ok([model, image, texts @ ..]) if !texts.is_empty() => run(model, image, texts),
         _ => {
-            eprintln!("usage: chat_stream MODEL IMAGE QUESTION...");
+            eprintln!("usage: chat_stream MODEL IMAGE PROMPT...");
             return ExitCode::from(2);
         }
     };

@@ -1,4 +1,4 @@
-/* Ask about a picture without thinking: describe MODEL IMAGE QUESTION */
+/* Answers a prompt about an image without thinking: describe MODEL IMAGE PROMPT */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 static mimo_vl_error *error;
 
-/* Ends the program with the library's message unless the call went well. */
+/* Exits with the library's message unless the call succeeded. */
 static void check(mimo_vl_status status) {
     if (status != MIMO_VL_STATUS_OK) {
         mimo_vl_str message;
@@ -19,7 +19,7 @@ static void check(mimo_vl_status status) {
 
 int main(int argc, char **argv) {
     if (argc != 4) {
-        fputs("usage: describe MODEL IMAGE QUESTION\n", stderr);
+        fputs("usage: describe MODEL IMAGE PROMPT\n", stderr);
         return 2;
     }
     mimo_vl_image *image;
@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
     mimo_vl_answer *answer;
     mimo_vl_str text;
     check(mimo_vl_image_from_path(argv[2], &image, &error));
-    /* The picture goes before the question. */
+    /* The image comes before the text. */
     mimo_vl_prompt *prompt = mimo_vl_prompt_new_user();
     check(mimo_vl_prompt_add_image(prompt, image, &error));
     check(mimo_vl_prompt_add_text(prompt, argv[3], strlen(argv[3]), &error));

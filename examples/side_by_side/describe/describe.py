@@ -1,20 +1,20 @@
-"""Ask about a picture without thinking: `describe.py MODEL IMAGE QUESTION`."""
+"""Answers a prompt about an image without thinking: `describe.py MODEL IMAGE PROMPT`."""
 
 import sys
 
 import mimo_vl
 
 
-def run(model: str, image: str, question: str) -> None:
-    picture = mimo_vl.Image.open(image)
+def run(model: str, image: str, prompt: str) -> None:
+    opened = mimo_vl.Image.open(image)
     with mimo_vl.Model.load(model).session() as session:
-        # The picture goes before the question.
-        print(session.ask([picture, question], thinking=False).text)
+        # The image comes before the text.
+        print(session.ask([opened, prompt], thinking=False).text)
 
 
 def main() -> int:
     if len(sys.argv) != 4:
-        print("usage: describe MODEL IMAGE QUESTION", file=sys.stderr)
+        print("usage: describe MODEL IMAGE PROMPT", file=sys.stderr)
         return 2
     try:
         run(*sys.argv[1:])

@@ -1,4 +1,4 @@
-/* Boxes around what is asked for, as lines and drawn over the picture: grounding MODEL IMAGE QUESTION OUT.png */
+/* Prints the boxes of objects and draws them over the image: grounding MODEL IMAGE PROMPT OUT.png */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 static mimo_vl_error *error;
 
-/* Ends the program with the library's message unless the call went well. */
+/* Exits with the library's message unless the call succeeded. */
 static void check(mimo_vl_status status) {
     if (status != MIMO_VL_STATUS_OK) {
         mimo_vl_str message;
@@ -19,7 +19,7 @@ static void check(mimo_vl_status status) {
 
 int main(int argc, char **argv) {
     if (argc != 5) {
-        fputs("usage: grounding MODEL IMAGE QUESTION OUT.png\n", stderr);
+        fputs("usage: grounding MODEL IMAGE PROMPT OUT.png\n", stderr);
         return 2;
     }
     mimo_vl_image *image, *drawn;
@@ -31,13 +31,13 @@ int main(int argc, char **argv) {
     check(mimo_vl_prompt_add_image(prompt, image, &error));
     check(mimo_vl_prompt_add_text(prompt, argv[3], strlen(argv[3]), &error));
     check(mimo_vl_prompt_set_thinking(prompt, MIMO_VL_THINKING_OFF, &error));
-    /* The form closes what is open before the tokens are used up. */
-    mimo_vl_generate_options *generate = mimo_vl_generate_options_new();
-    mimo_vl_generate_options_set_max_tokens(generate, 512);
-    check(mimo_vl_generate_options_set_grammar(generate, MIMO_VL_GRAMMAR_KIND_BOXES, "", 0, &error));
+    /* The grammar completes the JSON before max_tokens is reached. */
+    mimo_vl_generate_options *options = mimo_vl_generate_options_new();
+    mimo_vl_generate_options_set_max_tokens(options, 512);
+    check(mimo_vl_generate_options_set_grammar(options, MIMO_VL_GRAMMAR_KIND_BOXES, "", 0, &error));
     check(mimo_vl_model_load(argv[1], NULL, &model, &error));
     check(mimo_vl_session_new(model, &session, &error));
-    check(mimo_vl_session_ask(session, prompt, generate, &answer, &error));
+    check(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     for (size_t index = 0; index < mimo_vl_answer_region_count(answer); index++) {
         const mimo_vl_region *region = mimo_vl_answer_region(answer, index);
         double box[4];
@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
     mimo_vl_answer_free(answer);
     mimo_vl_session_free(session);
     mimo_vl_model_free(model);
-    mimo_vl_generate_options_free(generate);
+    mimo_vl_generate_options_free(options);
     mimo_vl_prompt_free(prompt);
     mimo_vl_image_free(image);
     return 0;

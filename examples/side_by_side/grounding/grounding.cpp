@@ -1,4 +1,4 @@
-/* Boxes around what is asked for, as lines and drawn over the picture: grounding MODEL IMAGE QUESTION OUT.png */
+/* Prints the boxes of objects and draws them over the image: grounding MODEL IMAGE PROMPT OUT.png */
 #include <iomanip>
 #include <iostream>
 
@@ -6,19 +6,19 @@
 
 int main(int count, char **arguments) {
     if (count != 5) {
-        std::cerr << "usage: grounding MODEL IMAGE QUESTION OUT.png\n";
+        std::cerr << "usage: grounding MODEL IMAGE PROMPT OUT.png\n";
         return 2;
     }
     try {
         mimo_vl::Image image = mimo_vl::Image::open(arguments[2]);
         mimo_vl::Prompt prompt;
         prompt.add(image).add(arguments[3]).thinking(MIMO_VL_THINKING_OFF);
-        // The form closes what is open before the tokens are used up.
-        mimo_vl::Generate generate;
-        generate.max_tokens(512).grammar(MIMO_VL_GRAMMAR_KIND_BOXES);
+        // The grammar completes the JSON before max_tokens is reached.
+        mimo_vl::Generate options;
+        options.max_tokens(512).grammar(MIMO_VL_GRAMMAR_KIND_BOXES);
         mimo_vl::Model model(arguments[1]);
         mimo_vl::Session session(model);
-        mimo_vl::Answer answer = session.ask(prompt, generate);
+        mimo_vl::Answer answer = session.ask(prompt, options);
         std::cout << std::fixed << std::setprecision(0);
         for (const mimo_vl::Region &region : answer.regions()) {
             if (auto box = region.box()) {

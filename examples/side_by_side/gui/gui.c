@@ -1,14 +1,15 @@
-/* What to do next on a screen to reach a goal: gui MODEL SCREENSHOT GOAL */
+/* Predicts the next GUI action for a goal from a screenshot: gui MODEL SCREENSHOT GOAL */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mimo_vl.h"
 
-static const int32_t OFFERED[] = {MIMO_VL_ACTION_KIND_CLICK, MIMO_VL_ACTION_KIND_PRESS, MIMO_VL_ACTION_KIND_FINISHED};
+static const int32_t ACTION_SPACE[] = {MIMO_VL_ACTION_KIND_CLICK, MIMO_VL_ACTION_KIND_PRESS,
+                                       MIMO_VL_ACTION_KIND_FINISHED};
 static mimo_vl_error *error;
 
-/* Ends the program with the library's message unless the call went well. */
+/* Exits with the library's message unless the call succeeded. */
 static void check(mimo_vl_status status) {
     if (status != MIMO_VL_STATUS_OK) {
         mimo_vl_str message;
@@ -32,28 +33,28 @@ int main(int argc, char **argv) {
     mimo_vl_action *action;
     check(mimo_vl_image_from_path(argv[2], &screenshot, &error));
     check(mimo_vl_task_new(argv[3], strlen(argv[3]), &task, &error));
-    check(mimo_vl_task_set_action_space(task, OFFERED, 3, &error));
+    check(mimo_vl_task_set_action_space(task, ACTION_SPACE, 3, &error));
     check(mimo_vl_model_load(argv[1], NULL, &model, &error));
     check(mimo_vl_task_prompt(task, screenshot, model, &prompt, &error));
     check(mimo_vl_prompt_set_thinking(prompt, MIMO_VL_THINKING_OFF, &error));
-    mimo_vl_generate_options *generate = mimo_vl_generate_options_new();
-    mimo_vl_generate_options_set_max_tokens(generate, 200);
-    check(mimo_vl_generate_options_set_task(generate, task, &error));
+    mimo_vl_generate_options *options = mimo_vl_generate_options_new();
+    mimo_vl_generate_options_set_max_tokens(options, 200);
+    check(mimo_vl_generate_options_set_task(options, task, &error));
     check(mimo_vl_session_new(model, &session, &error));
-    check(mimo_vl_session_ask(session, prompt, generate, &answer, &error));
+    check(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     check(mimo_vl_answer_action(answer, &action, &error));
     mimo_vl_action_kind kind = mimo_vl_action_kind_of(action);
-    fputs(kind == OFFERED[0] ? "click" : kind == OFFERED[1] ? "press" : "finished", stdout);
+    fputs(kind == ACTION_SPACE[0] ? "click" : kind == ACTION_SPACE[1] ? "press" : "finished", stdout);
     double point[2];
     if (mimo_vl_action_point(action, point)) {
-        /* Rounded: points are never negative. */
+        /* Rounds to nearest: points are never negative. */
         printf(" %ld %ld", (long)(point[0] + 0.5), (long)(point[1] + 0.5));
     }
     putchar('\n');
     mimo_vl_action_free(action);
     mimo_vl_answer_free(answer);
     mimo_vl_session_free(session);
-    mimo_vl_generate_options_free(generate);
+    mimo_vl_generate_options_free(options);
     mimo_vl_prompt_free(prompt);
     mimo_vl_model_free(model);
     mimo_vl_task_free(task);

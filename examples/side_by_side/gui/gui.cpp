@@ -1,4 +1,4 @@
-/* What to do next on a screen to reach a goal: gui MODEL SCREENSHOT GOAL */
+/* Predicts the next GUI action for a goal from a screenshot: gui MODEL SCREENSHOT GOAL */
 #include <cmath>
 #include <iostream>
 
@@ -16,14 +16,14 @@ int main(int count, char **arguments) {
     try {
         mimo_vl::Image screenshot = mimo_vl::Image::open(arguments[2]);
         mimo_vl::Task task(arguments[3]);
-        task.offer({MIMO_VL_ACTION_KIND_CLICK, MIMO_VL_ACTION_KIND_PRESS, MIMO_VL_ACTION_KIND_FINISHED});
+        task.action_space({MIMO_VL_ACTION_KIND_CLICK, MIMO_VL_ACTION_KIND_PRESS, MIMO_VL_ACTION_KIND_FINISHED});
         mimo_vl::Model model(arguments[1]);
         mimo_vl::Prompt prompt = task.prompt(screenshot, model);
         prompt.thinking(MIMO_VL_THINKING_OFF);
-        mimo_vl::Generate generate;
-        generate.max_tokens(200).grammar(task);
+        mimo_vl::Generate options;
+        options.max_tokens(200).grammar(task);
         mimo_vl::Session session(model);
-        mimo_vl::Action action = session.ask(prompt, generate).action();
+        mimo_vl::Action action = session.ask(prompt, options).action();
         std::cout << name(action.kind());
         if (auto point = action.point()) {
             std::cout << ' ' << std::lround((*point)[0]) << ' ' << std::lround((*point)[1]);

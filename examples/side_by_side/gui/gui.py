@@ -1,4 +1,4 @@
-"""What to do next on a screen to reach a goal: `gui.py MODEL SCREENSHOT GOAL`."""
+"""Predicts the next GUI action for a goal from a screenshot: `gui.py MODEL SCREENSHOT GOAL`."""
 
 import sys
 
@@ -6,14 +6,14 @@ import mimo_vl
 
 
 def run(model: str, screenshot: str, goal: str) -> None:
-    picture = mimo_vl.Image.open(screenshot)
+    image = mimo_vl.Image.open(screenshot)
     task = mimo_vl.Task(goal, action_space=["click", "press", "finished"])
     loaded = mimo_vl.Model.load(model)
-    prompt = task.prompt(loaded, picture)
+    prompt = task.prompt(loaded, image)
     with loaded.session() as session:
         action = session.ask(prompt, thinking=False, max_tokens=200, response_format=task).action
     if action is None:
-        raise mimo_vl.AnswerError("the answer is no action")
+        raise mimo_vl.AnswerError("the answer is not an action")
     print(action.name, *(f"{value:.0f}" for value in action.point or ()))
 
 

@@ -1,4 +1,4 @@
-//! What to do next on a screen to reach a goal: `gui MODEL SCREENSHOT GOAL`.
+//! Predicts the next GUI action for a goal from a screenshot: `gui MODEL SCREENSHOT GOAL`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -8,11 +8,11 @@ use mimo_vl_core::{GenerateOptions, Image, LoadOptions, Model, Result, Thinking}
 
 fn run(model: &str, screenshot: &str, goal: &str) -> Result<()> {
     let screenshot = Image::open(screenshot)?;
-    let task = Task::new(goal).offer(&[ActionKind::Click, ActionKind::Press, ActionKind::Finished]);
+    let task = Task::new(goal).action_space(&[ActionKind::Click, ActionKind::Press, ActionKind::Finished]);
     let model = Model::load(model, &LoadOptions::new())?;
     let prompt = task.prompt(screenshot, model.preprocess_config())?.thinking(Thinking::Off);
-    let generate = GenerateOptions::new().max_tokens(200).grammar(task.grammar());
-    let answer = model.session().ask(&prompt, &generate)?;
+    let options = GenerateOptions::new().max_tokens(200).grammar(task.grammar());
+    let answer = model.session().ask(&prompt, &options)?;
     let action = Action::parse(&answer.text)?.to_original(&answer.transforms[0]);
     let point = match &action {
         Action::Click { point: [x, y], .. } => format!(" {} {}", x.round(), y.round()),

@@ -1,14 +1,14 @@
-/* What each page of a PDF file says: ocr_pdf MODEL FILE.pdf */
+/* Reads the text of each page of a PDF file: ocr_pdf MODEL FILE.pdf */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mimo_vl.h"
 
-static const char QUESTION[] = "What does the page say?";
+static const char PROMPT[] = "What does the page say?";
 static mimo_vl_error *error;
 
-/* Ends the program with the library's message unless the call went well. */
+/* Exits with the library's message unless the call succeeded. */
 static void check(mimo_vl_status status) {
     if (status != MIMO_VL_STATUS_OK) {
         mimo_vl_str message;
@@ -27,8 +27,8 @@ int main(int argc, char **argv) {
     mimo_vl_model *model;
     check(mimo_vl_pdf_from_path(argv[2], NULL, NULL, NULL, &pdf, &error));
     check(mimo_vl_model_load(argv[1], NULL, &model, &error));
-    mimo_vl_generate_options *generate = mimo_vl_generate_options_new();
-    mimo_vl_generate_options_set_max_tokens(generate, 24);
+    mimo_vl_generate_options *options = mimo_vl_generate_options_new();
+    mimo_vl_generate_options_set_max_tokens(options, 24);
     for (size_t index = 0; index < mimo_vl_pdf_page_count(pdf); index++) {
         mimo_vl_image *image;
         mimo_vl_session *session;
@@ -37,11 +37,11 @@ int main(int argc, char **argv) {
         mimo_vl_prompt *prompt = mimo_vl_prompt_new_user();
         check(mimo_vl_pdf_page_image(pdf, index, &image, &error));
         check(mimo_vl_prompt_add_image(prompt, image, &error));
-        check(mimo_vl_prompt_add_text(prompt, QUESTION, strlen(QUESTION), &error));
+        check(mimo_vl_prompt_add_text(prompt, PROMPT, strlen(PROMPT), &error));
         check(mimo_vl_prompt_set_thinking(prompt, MIMO_VL_THINKING_OFF, &error));
-        /* A session for each page, which knows nothing of the others. */
+        /* A session of its own for each page. */
         check(mimo_vl_session_new(model, &session, &error));
-        check(mimo_vl_session_ask(session, prompt, generate, &answer, &error));
+        check(mimo_vl_session_ask(session, prompt, options, &answer, &error));
         mimo_vl_answer_text(answer, &text);
         printf("page %zu: ", mimo_vl_pdf_page_number(pdf, index));
         fwrite(text.data, 1, text.len, stdout);
@@ -51,7 +51,7 @@ int main(int argc, char **argv) {
         mimo_vl_prompt_free(prompt);
         mimo_vl_image_free(image);
     }
-    mimo_vl_generate_options_free(generate);
+    mimo_vl_generate_options_free(options);
     mimo_vl_model_free(model);
     mimo_vl_pdf_free(pdf);
     return 0;

@@ -1,4 +1,4 @@
-/* What each page of a PDF file says: ocr_pdf MODEL FILE.pdf */
+/* Reads the text of each page of a PDF file: ocr_pdf MODEL FILE.pdf */
 #include <iostream>
 
 #include "mimo_vl.hpp"
@@ -11,14 +11,14 @@ int main(int count, char **arguments) {
     try {
         mimo_vl::Pdf pdf = mimo_vl::Pdf::open(arguments[2]);
         mimo_vl::Model model(arguments[1]);
-        mimo_vl::Generate generate;
-        generate.max_tokens(24);
+        mimo_vl::Generate options;
+        options.max_tokens(24);
         for (size_t index = 0; index < pdf.page_count(); ++index) {
             mimo_vl::Prompt prompt;
             prompt.add(pdf.image(index)).add("What does the page say?").thinking(MIMO_VL_THINKING_OFF);
-            // A session for each page, which knows nothing of the others.
+            // A session of its own for each page.
             mimo_vl::Session session(model);
-            std::cout << "page " << pdf.number(index) << ": " << session.ask(prompt, generate).text() << '\n';
+            std::cout << "page " << pdf.number(index) << ": " << session.ask(prompt, options).text() << '\n';
         }
     } catch (const mimo_vl::Error &error) {
         std::cerr << "ocr_pdf: " << error.what() << '\n';

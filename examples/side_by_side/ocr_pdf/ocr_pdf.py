@@ -1,4 +1,4 @@
-"""What each page of a PDF file says: `ocr_pdf.py MODEL FILE.pdf`."""
+"""Reads the text of each page of a PDF file: `ocr_pdf.py MODEL FILE.pdf`."""
 
 import sys
 
@@ -9,7 +9,7 @@ def run(model: str, file: str) -> None:
     pages = mimo_vl.open_pdf(file)
     loaded = mimo_vl.Model.load(model)
     for page in pages:
-        # A session for each page, which knows nothing of the others.
+        # A session of its own for each page.
         with loaded.session() as session:
             answer = session.ask([page.image, "What does the page say?"], thinking=False, max_tokens=24)
         print(f"page {page.number}: {answer.text}")

@@ -1,4 +1,4 @@
-//! What each page of a PDF file says: `ocr_pdf MODEL FILE.pdf`.
+//! Reads the text of each page of a PDF file: `ocr_pdf MODEL FILE.pdf`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ fn run(model: &str, file: &str) -> Result<()> {
     let model = Model::load(model, &LoadOptions::new())?;
     for page in pages {
         let prompt = Prompt::user().image(page.image).text("What does the page say?").thinking(Thinking::Off);
-        // A session for each page, which knows nothing of the others.
+        // A session of its own for each page.
         let answer = model.session().ask(&prompt, &GenerateOptions::new().max_tokens(24))?;
         println!("page {}: {}", page.number, answer.text);
     }

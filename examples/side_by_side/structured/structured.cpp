@@ -1,4 +1,4 @@
-/* An answer as JSON that keeps to a schema: structured MODEL IMAGE */
+/* Answers with JSON that follows a schema: structured MODEL IMAGE */
 #include <iostream>
 
 #include "mimo_vl.hpp"
@@ -21,12 +21,12 @@ int main(int count, char **arguments) {
     try {
         mimo_vl::Prompt prompt;
         prompt.add(mimo_vl::Image::open(arguments[2])).add("How many shapes are there?").thinking(MIMO_VL_THINKING_OFF);
-        mimo_vl::Generate generate;
-        generate.grammar(MIMO_VL_GRAMMAR_KIND_JSON_SCHEMA, SCHEMA);
+        mimo_vl::Generate options;
+        options.grammar(MIMO_VL_GRAMMAR_KIND_JSON_SCHEMA, SCHEMA);
         mimo_vl::Model model(arguments[1]);
         mimo_vl::Session session(model);
-        mimo_vl::Answer answer = session.ask(prompt, generate);
-        if (!answer.complete()) throw mimo_vl::Error(MIMO_VL_STATUS_ANSWER, "the answer is cut off");
+        mimo_vl::Answer answer = session.ask(prompt, options);
+        if (!answer.complete()) throw mimo_vl::Error(MIMO_VL_STATUS_ANSWER, "the answer was cut off");
         std::cout << answer.text() << '\n';
     } catch (const mimo_vl::Error &error) {
         std::cerr << "structured: " << error.what() << '\n';

@@ -1,4 +1,4 @@
-"""An answer as JSON that keeps to a schema: `structured.py MODEL IMAGE`."""
+"""Answers with JSON that follows a schema: `structured.py MODEL IMAGE`."""
 
 import sys
 
@@ -16,11 +16,11 @@ SCHEMA = {
 
 
 def run(model: str, image: str) -> None:
-    picture = mimo_vl.Image.open(image)
+    opened = mimo_vl.Image.open(image)
     with mimo_vl.Model.load(model).session() as session:
-        answer = session.ask([picture, "How many shapes are there?"], thinking=False, schema=SCHEMA)
+        answer = session.ask([opened, "How many shapes are there?"], thinking=False, schema=SCHEMA)
     if not answer.complete:
-        raise mimo_vl.AnswerError("the answer is cut off")
+        raise mimo_vl.AnswerError("the answer was cut off")
     print(answer.text)
 
 

@@ -1,4 +1,4 @@
-//! An answer as JSON that keeps to a schema: `structured MODEL IMAGE`.
+//! Answers with JSON that follows a schema: `structured MODEL IMAGE`.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -19,10 +19,10 @@ const SCHEMA: &str = r#"{
 fn run(model: &str, image: &str) -> Result<(), Box<dyn Error>> {
     let image = Image::open(image)?;
     let prompt = Prompt::user().image(image).text("How many shapes are there?").thinking(Thinking::Off);
-    let generate = GenerateOptions::new().grammar(Grammar::JsonSchema(SCHEMA.to_owned()));
-    let answer = Model::load(model, &LoadOptions::new())?.session().ask(&prompt, &generate)?;
+    let options = GenerateOptions::new().grammar(Grammar::JsonSchema(SCHEMA.to_owned()));
+    let answer = Model::load(model, &LoadOptions::new())?.session().ask(&prompt, &options)?;
     if !answer.complete {
-        return Err("the answer is cut off".into());
+        return Err("the answer was cut off".into());
     }
     println!("{}", answer.text);
     Ok(())

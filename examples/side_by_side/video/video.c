@@ -1,4 +1,4 @@
-/* Ask about a video file, of which two frames a second are looked at: video MODEL VIDEO_FILE QUESTION */
+/* Answers a prompt about a video file, sampled at two frames per second: video MODEL VIDEO_FILE PROMPT */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 static mimo_vl_error *error;
 
-/* Ends the program with the library's message unless the call went well. */
+/* Exits with the library's message unless the call succeeded. */
 static void check(mimo_vl_status status) {
     if (status != MIMO_VL_STATUS_OK) {
         mimo_vl_str message;
@@ -19,7 +19,7 @@ static void check(mimo_vl_status status) {
 
 int main(int argc, char **argv) {
     if (argc != 4) {
-        fputs("usage: video MODEL VIDEO_FILE QUESTION\n", stderr);
+        fputs("usage: video MODEL VIDEO_FILE PROMPT\n", stderr);
         return 2;
     }
     mimo_vl_video *video;
@@ -29,7 +29,7 @@ int main(int argc, char **argv) {
     mimo_vl_str text;
     mimo_vl_video_options *options = mimo_vl_video_options_new();
     mimo_vl_video_options_set_fps(options, 2.0);
-    /* A token covers 28 by 28 pixels, so that a pair of frames has at most 36 of them. */
+    /* A token covers 28 × 28 pixels of a pair of frames, so that each pair has at most 36 tokens. */
     mimo_vl_video_options_set_max_pixels(options, 36 * 784);
     check(mimo_vl_video_from_path(argv[2], options, NULL, NULL, &video, &error));
     for (size_t index = 0; index < mimo_vl_video_frame_count(video); index++) {

@@ -1,4 +1,4 @@
-/* Ask about a video file, of which two frames a second are looked at: video MODEL VIDEO_FILE QUESTION */
+/* Answers a prompt about a video file, sampled at two frames per second: video MODEL VIDEO_FILE PROMPT */
 #include <iomanip>
 #include <iostream>
 
@@ -6,12 +6,12 @@
 
 int main(int count, char **arguments) {
     if (count != 4) {
-        std::cerr << "usage: video MODEL VIDEO_FILE QUESTION\n";
+        std::cerr << "usage: video MODEL VIDEO_FILE PROMPT\n";
         return 2;
     }
     try {
         mimo_vl::VideoOptions options;
-        // A token covers 28 by 28 pixels, so that a pair of frames has at most 36 of them.
+        // A token covers 28 × 28 pixels of a pair of frames, so that each pair has at most 36 tokens.
         options.fps(2.0).max_pixels(36 * 784);
         mimo_vl::Video video = mimo_vl::Video::open(arguments[2], options);
         std::cout << std::fixed << std::setprecision(2);

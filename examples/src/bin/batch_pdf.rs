@@ -1,9 +1,9 @@
-//! Put one question to every page and picture in a folder: `batch_pdf FOLDER --question TEXT | --schema FILE`.
+//! Applies one prompt to every PDF page and image in a folder: `batch_pdf FOLDER --prompt TEXT | --schema FILE`.
 //!
-//! Every page of a PDF file and every picture becomes a line of JSON; a summary in Markdown lies beside the file of lines. A
-//! second run goes on where the first stopped, and tries again what failed. What is wrong with a page or a file becomes a
-//! line, too, and status 1 in the end, as other errors do. Wrong usage is status 2. Ctrl-C keeps what is done: status 130.
-//! docs/guide/batch_files.md has the keys of a line; examples/python/batch_pdf.py does the same.
+//! Every page of a PDF file and every image becomes a line of JSON; a summary in Markdown is written beside. A second
+//! run continues where the first one stopped, and retries failures. An error in a page or file becomes a line with
+//! `error`, and the exit status is 1 in the end, as for other errors. Wrong usage is status 2. Ctrl-C keeps the results
+//! so far and is status 130. docs/guide/batch_files.md has the keys of a line; examples/python/batch_pdf.py does the same.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,41 +24,43 @@ use mimo_vl_examples::tiny_model;
 use serde_json::{Value, json};
 
 const USAGE: &str = "\
-usage: batch_pdf FOLDER --question TEXT | --schema FILE [OPTION]...
+usage: batch_pdf FOLDER --prompt TEXT | --schema FILE [OPTION]...
 
-  --question TEXT    what is asked about each page and picture
-  --schema FILE      a JSON schema that each answer follows
-  --out FILE         where results are written (default: FOLDER.jsonl)
-  --model PATH       checkpoint directory, or a GGUF file (default: the mimo-vl-tiny of this repository)
+  --prompt TEXT      prompt for each page and image
+  --schema FILE      JSON schema of the answers
+  --output FILE      file of the results (default: FOLDER.jsonl)
+  --model PATH       checkpoint directory or GGUF file (default: mimo-vl-tiny of this repository)
   --device NAME      cpu, ndarray or cuda:0 (default: cpu)
   --weights FORMAT   native, f32, f16, bf16, int8 or int4 (default: native)
-  --pages N          only the first N pages of each PDF file
-  --together N       answer N at a time (default: 4)
-  --password TEXT    what opens the PDF files
-  --no-think         answer at once
-  --max-tokens N     most tokens of an answer, with thinking";
+  --max-pages N      only the first N pages of each PDF file
+  --batch-size N     pages and images that are answered at the same time (default: 4)
+  --password TEXT    password of the PDF files
+  --no-think         answer without thinking
+  --max-tokens N     maximum tokens of an answer, thinking included (default: 4096)";
 
-const PICTURES: [&str; 8] = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff"];
+const IMAGE_EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff"];
 
 struct Job {
     folder: PathBuf,
-    out: PathBuf,
+    output: PathBuf,
     model: PathBuf,
     load: LoadOptions,
-    pages: usize,
-    together: usize,
+    max_pages: usize,
+    batch_size: usize,
     pdf: PdfOptions,
-    question: String,
+    prompt: String,
     thinking: Thinking,
-    generate: GenerateOptions,
-    /// All that results depend on.
+    options: GenerateOptions,
+    /// The settings that results depend on.
     run: Value,
 }
 
-/// A picture, or a page of a PDF file: its path in the folder, and its number from 1 on, 0 for a picture.
+/// An image, or a page of a PDF file.
 #[derive(Clone)]
 struct Item {
+    /// Path relative to the folder.
     file: String,
+    /// Page number from 1 on; 0 for an image.
     page: usize,
 }
 
@@ -79,13 +81,13 @@ fn main() -> ExitCode {
     let cancel = CancelToken::new();
     let flag = cancel.clone();
     if let Err(error) = ctrlc::set_handler(move || flag.cancel()) {
-        eprintln!("batch_pdf: Ctrl-C will end it at once: {error}");
+        eprintln!("batch_pdf: cannot handle Ctrl-C: {error}");
     }
     match run(&job, &cancel) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(_) if cancel.is_cancelled() => {
-            eprintln!("batch_pdf: interrupted; run it again to go on");
+            eprintln!("batch_pdf: interrupted; run it again to continue");
             ExitCode::from(130)
         }
         Err(reason) => {
@@ -96,32 +98,33 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Job, String> {
-    let (mut folder, mut out, mut question, mut schema) = (None, None, None, None);
-    let (mut pages, mut together, mut thinking) = (usize::MAX, 4, Thinking::Auto);
+    let (mut folder, mut output, mut prompt, mut schema) = (None, None, None, None);
+    let (mut max_pages, mut batch_size, mut thinking) = (usize::MAX, 4, Thinking::Auto);
     let (mut model, mut load, mut pdf) = (tiny_model(), LoadOptions::new(), PdfOptions::new());
-    let mut generate = GenerateOptions::new();
+    let mut options = GenerateOptions::new();
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-        let count =
-            |text: String| text.parse().ok().filter(|&n| n > 0).ok_or(format!("{word}: {text:?} is not 1 or more"));
+        let count = |text: String| {
+            text.parse().ok().filter(|&n| n > 0).ok_or(format!("{word}: {text:?} is not a number from 1 on"))
+        };
         match word.as_str() {
-            "--question" => question = Some(value()?),
+            "--prompt" => prompt = Some(value()?),
             "--schema" => schema = Some(PathBuf::from(value()?)),
-            "--out" => out = Some(PathBuf::from(value()?)),
+            "--output" => output = Some(PathBuf::from(value()?)),
             "--model" => model = value()?.into(),
             "--device" => load.device = value()?,
             "--weights" => load.weights = value()?.parse().map_err(|error: Error| error.to_string())?,
-            "--pages" => pages = count(value()?)?,
-            "--together" => together = count(value()?)?,
+            "--max-pages" => max_pages = count(value()?)?,
+            "--batch-size" => batch_size = count(value()?)?,
             "--password" => pdf = pdf.password(value()?),
             "--no-think" => thinking = Thinking::Off,
-            "--max-tokens" => generate.max_tokens = count(value()?)?,
+            "--max-tokens" => options.max_tokens = count(value()?)?,
             option if option.starts_with("--") => return Err(format!("unknown option {option}")),
             path if folder.is_none() => folder = Some(PathBuf::from(path)),
-            more => return Err(format!("one folder is read at a time, and {more} is another")),
+            more => return Err(format!("more than one folder: {more}")),
         }
     }
-    let folder = folder.ok_or("a folder is needed")?;
+    let folder = folder.ok_or("FOLDER is missing")?;
     let folder = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
     let schema = schema.map(|path| {
         let named = |error: String| format!("{}: {error}", path.display());
@@ -129,79 +132,81 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Job, String> {
         serde_json::from_str::<Value>(&text).map(|_| text).map_err(|error| named(error.to_string()))
     });
     let schema = schema.transpose()?;
-    let question = match (question, &schema) {
-        (Some(question), _) => question,
+    let prompt = match (prompt, &schema) {
+        (Some(prompt), _) => prompt,
         (None, Some(schema)) => format!("Answer with JSON that follows this schema: {schema}"),
-        (None, None) => return Err("a --question or a --schema is needed".into()),
+        (None, None) => return Err("--prompt or --schema is required".into()),
     };
     let run = json!({
-        "folder": folder, "model": model, "device": load.device, "weights": load.weights.name(), "question": question,
-        "schema": schema, "no_think": thinking == Thinking::Off, "max_tokens": generate.max_tokens,
+        "folder": folder, "model": model, "device": load.device, "weights": load.weights.name(), "prompt": prompt,
+        "schema": schema, "no_think": thinking == Thinking::Off, "max_tokens": options.max_tokens,
     });
-    generate.grammar = schema.map(Grammar::JsonSchema);
+    options.grammar = schema.map(Grammar::JsonSchema);
     let name = || format!("{}.jsonl", folder.file_name().unwrap_or_default().to_string_lossy());
-    let out = out.unwrap_or_else(|| name().into());
-    Ok(Job { folder, out, model, load, pages, together, pdf, question, thinking, generate, run })
+    let output = output.unwrap_or_else(|| name().into());
+    Ok(Job { folder, output, model, load, max_pages, batch_size, pdf, prompt, thinking, options, run })
 }
 
-/// How many of the pages and pictures failed.
+/// Answers all items that have no result. Returns the number of failures.
 fn run(job: &Job, cancel: &CancelToken) -> Result<usize, String> {
-    let mut results = earlier(job)?;
-    // What failed is tried again, and its line replaced.
+    let mut results = read_results(job)?;
+    // Failures are retried, and their lines replaced.
     results.retain(|_, result| result["error"].is_null());
     let lines: String = results.values().map(|result| format!("{result}\n")).collect();
-    let new = job.out.with_extension("new");
-    fs::write(&new, lines).and_then(|()| fs::rename(&new, &job.out)).map_err(|error| named(&job.out, error))?;
-    let file = OpenOptions::new().append(true).open(&job.out);
-    let mut file = file.map_err(|error| named(&job.out, error))?;
-    let (items, failures) = find(job, cancel)?;
+    let temporary = job.output.with_extension("tmp");
+    fs::write(&temporary, lines)
+        .and_then(|()| fs::rename(&temporary, &job.output))
+        .map_err(|error| named(&job.output, error))?;
+    let file = OpenOptions::new().append(true).open(&job.output);
+    let mut file = file.map_err(|error| named(&job.output, error))?;
+    let (items, failures) = find_items(job, cancel)?;
     let todo: Vec<Item> = items.iter().filter(|item| !results.contains_key(&item.id())).cloned().collect();
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {elapsed}/{duration}");
     let count = items.len() + failures.len();
     let bar = ProgressBar::new(count as u64).with_style(style.map_err(|error| error.to_string())?);
     bar.set_position(results.len() as u64);
-    let mut keep = |result: Value| {
-        // At once, so that a line is there as a whole or not.
-        file.write_all(format!("{result}\n").as_bytes()).map_err(|error| named(&job.out, error))?;
+    let mut write = |result: Value| {
+        // A single write, so that a crash leaves no half of a line behind.
+        file.write_all(format!("{result}\n").as_bytes()).map_err(|error| named(&job.output, error))?;
         results.insert(result["id"].as_str().unwrap_or_default().to_owned(), result);
         bar.inc(1);
         Ok::<_, String>(())
     };
-    let mut ended = failures.into_iter().try_for_each(&mut keep);
-    if ended.is_ok() && !todo.is_empty() {
-        ended = answer(job, &todo, cancel, &mut keep);
+    let mut outcome = failures.into_iter().try_for_each(&mut write);
+    if outcome.is_ok() && !todo.is_empty() {
+        outcome = answer(job, &todo, cancel, &mut write);
     }
     bar.finish_and_clear();
     let failed = summarize(job, &results, count)?;
-    ended.map(|()| failed)
+    outcome.map(|()| failed)
 }
 
 fn named(path: &Path, error: impl std::fmt::Display) -> String {
     format!("{}: {error}", path.display())
 }
 
-/// The results in the file. A last line that was cut off counts as nothing; those of other options are refused.
-fn earlier(job: &Job) -> Result<BTreeMap<String, Value>, String> {
-    let text = match fs::read(&job.out) {
+/// The results of an earlier run with the same settings, by id. An incomplete last line is ignored.
+fn read_results(job: &Job) -> Result<BTreeMap<String, Value>, String> {
+    let text = match fs::read(&job.output) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(named(&job.out, error)),
+        Err(error) => return Err(named(&job.output, error)),
     };
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let lines = whole.lines().enumerate().map(|(number, line)| {
-        let refused =
-            |reason: &str| format!("{}, line {}: {reason}; give another --out", job.out.display(), number + 1);
-        let result: Value = serde_json::from_str(line).map_err(|_| refused("not a result of this program"))?;
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    let lines = complete.lines().enumerate().map(|(index, line)| {
+        let error =
+            |reason: &str| format!("{}, line {}: {reason}; choose another --output", job.output.display(), index + 1);
+        let result: Value = serde_json::from_str(line).map_err(|_| error("not a result of this program"))?;
         if result["run"] != job.run {
-            return Err(refused("a result of another model or with other options"));
+            return Err(error("a result of another model or other options"));
         }
         Ok((result["id"].as_str().unwrap_or_default().to_owned(), result))
     });
     lines.collect()
 }
 
-/// The pages and pictures in the folder, and the results of files that cannot be read.
-fn find(job: &Job, cancel: &CancelToken) -> Result<(Vec<Item>, Vec<Value>), String> {
+/// The pages and images in the folder, sorted by path, and the results of files that cannot be read.
+fn find_items(job: &Job, cancel: &CancelToken) -> Result<(Vec<Item>, Vec<Value>), String> {
     let (mut items, mut failures) = (Vec::new(), Vec::new());
     let mut folders = vec![job.folder.clone()];
     while let Some(folder) = folders.pop() {
@@ -211,14 +216,16 @@ fn find(job: &Job, cancel: &CancelToken) -> Result<(Vec<Item>, Vec<Value>), Stri
                 folders.push(path);
                 continue;
             }
-            let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+            let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
             let file = path.strip_prefix(&job.folder).unwrap_or(&path).to_string_lossy().into_owned();
-            if PICTURES.contains(&ending.as_str()) {
+            if IMAGE_EXTENSIONS.contains(&extension.as_str()) {
                 items.push(Item { file, page: 0 });
-            } else if ending == "pdf" {
+            } else if extension == "pdf" {
                 cancel.check().map_err(|error| error.to_string())?;
                 match count_pages(job, &path) {
-                    Ok(pages) => items.extend((1..=pages.min(job.pages)).map(|page| Item { file: file.clone(), page })),
+                    Ok(pages) => {
+                        items.extend((1..=pages.min(job.max_pages)).map(|page| Item { file: file.clone(), page }))
+                    }
                     Err(error) => failures.push(record(job, &Item { file, page: 0 }, None, Err(&error), 0.0)),
                 }
             }
@@ -228,7 +235,7 @@ fn find(job: &Job, cancel: &CancelToken) -> Result<(Vec<Item>, Vec<Value>), Stri
     Ok((items, failures))
 }
 
-/// Stops before the first page is drawn: one that is damaged fails when its turn comes.
+/// Counts the pages of a PDF file without rendering one: a damaged page fails later, as an item of its own.
 fn count_pages(job: &Job, path: &Path) -> Result<usize, Error> {
     let (cancel, count) = (CancelToken::new(), Arc::new(AtomicUsize::new(0)));
     let (token, sink) = (cancel.clone(), Arc::clone(&count));
@@ -242,51 +249,51 @@ fn count_pages(job: &Job, path: &Path) -> Result<usize, Error> {
     }
 }
 
-/// What an item shows.
+/// Opens the image, or renders the page.
 fn open(job: &Job, item: &Item) -> Result<Image, Error> {
     let path = job.folder.join(&item.file);
     if item.page == 0 {
         return Image::open(path);
     }
     let pages = open_pdf(path, &job.pdf.clone().pages(item.page..=item.page))?;
-    let page = pages.into_iter().next().ok_or_else(|| Error::Prompt { reason: "the page is gone".into() })?;
+    let page = pages.into_iter().next().ok_or_else(|| Error::Prompt { reason: "the page is missing".into() })?;
     Ok(page.image)
 }
 
-/// Ask about all items, some together. What fails with one harms no other.
+/// Answers all items in batches. An error in one item does not affect the others.
 fn answer(
     job: &Job,
     items: &[Item],
     cancel: &CancelToken,
-    keep: &mut impl FnMut(Value) -> Result<(), String>,
+    write: &mut impl FnMut(Value) -> Result<(), String>,
 ) -> Result<(), String> {
     let model = Model::load(&job.model, &job.load.clone().cancel(cancel));
     let model = model.map_err(|error| error.to_string())?;
-    for some in items.chunks(job.together) {
-        let mut batch = model.batch(&BatchOptions::new().max_concurrent(job.together).cancel(cancel));
-        let mut asked = Vec::new();
-        for item in some {
+    for chunk in items.chunks(job.batch_size) {
+        let mut batch = model.batch(&BatchOptions::new().max_concurrent(job.batch_size).cancel(cancel));
+        let mut requests = Vec::new();
+        for item in chunk {
             match open(job, item) {
                 Ok(image) => {
-                    let prompt = Prompt::user().image(image.clone()).text(&job.question).thinking(job.thinking);
-                    batch.add(&prompt, &job.generate);
-                    asked.push((item, image, Instant::now()));
+                    let prompt = Prompt::user().image(image.clone()).text(&job.prompt).thinking(job.thinking);
+                    batch.add(&prompt, &job.options);
+                    requests.push((item, image, Instant::now()));
                 }
-                Err(error) => keep(record(job, item, None, Err(&error), 0.0))?,
+                Err(error) => write(record(job, item, None, Err(&error), 0.0))?,
             }
         }
         while let Some((number, event)) = batch.next() {
             if cancel.is_cancelled() {
                 return Err("interrupted".into());
             }
-            let (item, image, start) = &asked[number];
-            let (seconds, shown) = (start.elapsed().as_secs_f64(), Some(image));
+            let (item, image, start) = &requests[number];
+            let seconds = start.elapsed().as_secs_f64();
             match event {
                 Err(error @ (Error::Device { .. } | Error::Option { .. })) => return Err(error.to_string()),
-                Err(error) => keep(record(job, item, shown, Err(&error), seconds))?,
+                Err(error) => write(record(job, item, Some(image), Err(&error), seconds))?,
                 Ok(_) => {
                     if let Some(answer) = batch.answer(number) {
-                        keep(record(job, item, shown, Ok(&answer), seconds))?;
+                        write(record(job, item, Some(image), Ok(&answer), seconds))?;
                     }
                 }
             }
@@ -295,59 +302,61 @@ fn answer(
     Ok(())
 }
 
-/// What became of an item, which shows an image.
-fn record(job: &Job, item: &Item, shown: Option<&Image>, outcome: Result<&Answer, &Error>, seconds: f64) -> Value {
+/// The result of an item: a line of the results.
+fn record(job: &Job, item: &Item, image: Option<&Image>, outcome: Result<&Answer, &Error>, seconds: f64) -> Value {
     let page = (item.page > 0).then_some(item.page);
-    let size = shown.map(|image| [image.width(), image.height()]);
-    let mut found =
+    let size = image.map(|image| [image.width(), image.height()]);
+    let mut record =
         json!({"id": item.id(), "file": item.file, "page": page, "size": size, "error": null, "run": job.run});
     match outcome {
         Ok(answer) => {
-            let form = job.generate.grammar.is_some() && answer.complete;
-            found["answer"] = json!(answer.text);
-            found["json"] = if form { serde_json::from_str(&answer.text).unwrap_or(Value::Null) } else { Value::Null };
-            found["regions"] = answer.regions.iter().map(place).collect();
-            found["stop"] = json!(format!("{:?}", answer.stop));
-            found["tokens"] = json!(answer.tokens);
-            found["seconds"] = json!((1e3 * seconds).round() / 1e3);
+            let is_json = job.options.grammar.is_some() && answer.complete;
+            let json = is_json.then(|| serde_json::from_str(&answer.text).ok()).flatten();
+            record["answer"] = json!(answer.text);
+            record["json"] = json.unwrap_or(Value::Null);
+            record["regions"] = answer.regions.iter().map(region_record).collect();
+            record["stop_reason"] = json!(answer.stop.name());
+            record["tokens"] = json!(answer.tokens);
+            record["seconds"] = json!((1e3 * seconds).round() / 1e3);
         }
-        Err(error) => found["error"] = json!(error.to_string()),
+        Err(error) => record["error"] = json!(error.to_string()),
     }
-    found
+    record
 }
 
-/// A box (left, top, right, bottom) or spots (x, y), in pixels of the picture and in points of the page.
-fn place(region: &Region) -> Value {
-    let mut found = json!({"label": region.label, "text": region.text});
+/// A box (left, top, right, bottom) or points (x, y) in pixels of the image, and in PDF points (`_pt`) of the page.
+fn region_record(region: &Region) -> Value {
+    let mut record = json!({"label": region.label, "text": region.text});
     match &region.geometry {
         Geometry::Box(edges) => {
-            found["box"] = json!(edges.pixels);
-            found["box_in_points"] = json!(edges.page);
+            record["box"] = json!(edges.pixels);
+            record["box_pt"] = json!(edges.page);
         }
         Geometry::Points(points) => {
-            found["spots"] = points.iter().map(|point| json!(point.pixels)).collect();
-            let in_points = points.iter().map(|point| point.page).collect::<Option<Vec<_>>>();
-            found["spots_in_points"] = json!(in_points);
+            record["points"] = points.iter().map(|point| json!(point.pixels)).collect();
+            let on_page = points.iter().map(|point| point.page).collect::<Option<Vec<_>>>();
+            record["points_pt"] = json!(on_page);
         }
         _ => {}
     }
-    found
+    record
 }
 
-/// Write the summary, and its main line to the standard error. Gives the number of failures.
+/// Writes the summary, and its main line to the standard error. Returns the number of failures.
 fn summarize(job: &Job, results: &BTreeMap<String, Value>, count: usize) -> Result<usize, String> {
     let failures: Vec<&Value> = results.values().filter(|result| !result["error"].is_null()).collect();
-    let total = format!("{} of {count} pages and pictures are done, {} of them failed", results.len(), failures.len());
-    let mut text = format!("# {}\n\n{total}.\n\n| page or picture | answer |\n|---|---|\n", job.folder.display());
+    let total = format!("{} of {count} pages and images done, {} failed", results.len(), failures.len());
+    let mut text = format!("# {}\n\n{total}.\n\n| page or image | answer |\n|---|---|\n", job.folder.display());
     for (id, result) in results {
-        let said = result["answer"].as_str().or(result["error"].as_str()).unwrap_or_default();
-        let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(100).collect();
+        let text_or_error = result["answer"].as_str().or(result["error"].as_str()).unwrap_or_default();
+        let cell = text_or_error.split_whitespace().collect::<Vec<_>>().join(" ");
+        let cell: String = cell.chars().take(100).collect();
         // Writing to a string does not fail.
-        let _ = writeln!(text, "| {} | {} |", id.replace('|', "\\|"), said.replace('|', "\\|"));
+        let _ = writeln!(text, "| {} | {} |", id.replace('|', "\\|"), cell.replace('|', "\\|"));
     }
-    let mut path = job.out.clone().into_os_string();
+    let mut path = job.output.clone().into_os_string();
     path.push(".md");
     fs::write(&path, text).map_err(|error| named(Path::new(&path), error))?;
-    eprintln!("{total}: {}", job.out.display());
+    eprintln!("{total}: {}", job.output.display());
     Ok(failures.len())
 }

@@ -1,8 +1,8 @@
-//! Draw pictures like those that `mimo-vl-tiny` is trained on, with questions and their answers.
+//! Draws images like those that `mimo-vl-tiny` is trained on, with questions and their answers.
 //!
-//! `draw_shapes OUT [--count N] [--seed S]` writes `OUT/shapes-1.png`, `screen-1.png` and `text-1.png` and so on, and
-//! `OUT/shapes.jsonl` with one line per picture: its file, what it shows, and questions with answers, or with the edges of the
-//! button to click.
+//! `draw_shapes OUT [--count N] [--seed S]` writes `OUT/shapes-1.png`, `screen-1.png`, `text-1.png` and so on, and
+//! `OUT/shapes.jsonl` with one line per image: its file, a caption, and questions with their answers, or with the
+//! bounds of the button to click.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -10,13 +10,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mimo_vl_examples::shapes::{Buttons, Language, Limits, Order, Picture, Random, Reading, Scene, draw};
+use mimo_vl_examples::shapes::{AnnotatedImage, ButtonScreen, Language, Limits, Order, Random, Scene, TextImage, draw};
 use serde_json::{Value, json};
 
 const USAGE: &str = "usage: draw_shapes OUT [--count N] [--seed S]";
-/// Questions written for each picture.
+/// Questions per image of shapes.
 const QUESTIONS: usize = 8;
-/// Width and height of screens, and of pictures of text.
+/// Width and height of screens and of images of text, in pixels.
 const SCREEN: (u32, u32) = (196, 168);
 const TEXT: (u32, u32) = (224, 112);
 
@@ -27,7 +27,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match options(std::env::args().skip(1)).and_then(|options| write_pictures(&options)) {
+    match options(std::env::args().skip(1)).and_then(|options| write_images(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -55,33 +55,33 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Box<d
     Ok(Options { out: out.ok_or(USAGE)?, count, seed })
 }
 
-fn write_pictures(options: &Options) -> Result<(), Box<dyn Error>> {
+fn write_images(options: &Options) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
     let mut lines = String::new();
     let mut write =
-        |name: String, picture: &Picture, shows: String, questions: Vec<Value>| -> Result<(), Box<dyn Error>> {
+        |name: String, image: &AnnotatedImage, shows: String, questions: Vec<Value>| -> Result<(), Box<dyn Error>> {
             let path = options.out.join(&name);
-            image::save_buffer(&path, &picture.pixels, picture.width, picture.height, image::ColorType::Rgb8)
+            image::save_buffer(&path, &image.pixels, image.width, image.height, image::ColorType::Rgb8)
                 .map_err(|error| format!("{}: {error}", path.display()))?;
             Ok(writeln!(lines, "{}", json!({"image": name, "shows": shows, "questions": questions}))?)
         };
     for index in 0..options.count {
         let mut rng = Random::new(options.seed, index);
         let scene = Scene::random(&mut rng, &Limits::default());
-        let picture = draw(&scene, &mut rng);
+        let image = draw(&scene, &mut rng);
         let questions = scene.questions(&mut rng, QUESTIONS);
         let asked =
             questions.iter().map(|question| json!({"question": question.text, "answer": question.answer_text()}));
         let caption = scene.caption(Language::English, Order::default());
-        write(format!("shapes-{}.png", index + 1), &picture, caption, asked.collect())?;
+        write(format!("shapes-{}.png", index + 1), &image, caption, asked.collect())?;
 
-        let Buttons { picture, buttons, words, target, text, .. } = Buttons::random(SCREEN, false, &mut rng);
+        let ButtonScreen { image, buttons, words, target, text, .. } = ButtonScreen::random(SCREEN, false, &mut rng);
         let asked = json!({"question": text, "button": buttons[target]});
-        write(format!("screen-{}.png", index + 1), &picture, words.join(", "), vec![asked])?;
+        write(format!("screen-{}.png", index + 1), &image, words.join(", "), vec![asked])?;
 
-        let Reading { picture, text, written } = Reading::random(TEXT, 1, &mut rng);
-        let asked = json!({"question": text, "answer": written});
-        write(format!("text-{}.png", index + 1), &picture, written, vec![asked])?;
+        let TextImage { image, text, transcript } = TextImage::random(TEXT, 1, &mut rng);
+        let asked = json!({"question": text, "answer": transcript});
+        write(format!("text-{}.png", index + 1), &image, transcript, vec![asked])?;
     }
     let path = options.out.join("shapes.jsonl");
     fs::write(&path, lines).map_err(|error| format!("{}: {error}", path.display()).into())

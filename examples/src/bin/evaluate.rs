@@ -1,9 +1,9 @@
-//! Ask the questions of a JSONL file and score the answers: `evaluate QUESTIONS.jsonl`.
+//! Answers the questions of a JSONL file and scores the answers: `evaluate QUESTIONS.jsonl`.
 //!
-//! A line is an object with `question`, `answer`, `kind` and, as far as there are, `id`, `image` or `images`, `video` and
-//! `choices`. Results go to QUESTIONS.results.jsonl, one line for each question; a second run goes on where the first was
-//! stopped. At the end QUESTIONS.report.md has the scores. A question that fails is part of the results and stops nothing.
-//! Ctrl-C ends the run, and pressed again the program.
+//! A line is an object with `question`, `answer`, `kind` and optionally `id`, `image`, `images`, `video` and `choices`.
+//! The first line of QUESTIONS.results.jsonl holds the settings of the run, each further line one result; a second run
+//! continues where the first one stopped. QUESTIONS.report.md has the scores. A question that fails becomes a result
+//! with its error, and the run continues. The first Ctrl-C ends the run, a second one ends the program at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
@@ -21,21 +21,21 @@ use serde::{Deserialize, Serialize};
 
 const USAGE: &str = "usage: evaluate [OPTION]... QUESTIONS.jsonl
 
-  --model PATH       checkpoint directory, or a GGUF file (default: the mimo-vl-tiny of this repository)
+  --model PATH       checkpoint directory or GGUF file (default: mimo-vl-tiny of this repository)
   --device NAME      cpu, ndarray or cuda:0 (default: cpu)
   --weights FORMAT   native, f32, f16, bf16, int8 or int4 (default: native)
-  --no-think         answer at once
-  --max-tokens N     most tokens of an answer (default: 4096)
-  --max-context N    most tokens of question and answer (default: that of the model)
-  --temperature T    0 for the likeliest token (default: 0)
-  --top-p P          leave out the least likely tokens (default: 1)
-  --seed S           of all answers (default: 0)
-  --max-frames N     most frames of a video, 2 a second (default: 768)
-  --video-tokens N   most tokens of a video, but 134 for two frames at least (default: 115200)
-  --help             write this text
+  --no-think         answer without thinking
+  --max-tokens N     maximum tokens of an answer, thinking included (default: 4096)
+  --max-context N    maximum tokens of prompt and answer (default: that of the model)
+  --temperature T    sampling temperature; 0 is greedy (default: 0)
+  --top-p P          nucleus sampling; 1 is off (default: 1)
+  --seed N           seed of the sampler (default: 0)
+  --max-frames N     maximum frames of a video, at 2 per second (default: 768)
+  --video-tokens N   maximum tokens of a video; two frames take at least 134 (default: 115200)
+  --help             print this text
 ";
 
-/// What came of a question.
+/// The result of a question: a line of the results.
 #[derive(Serialize, Deserialize)]
 struct Outcome {
     id: String,
@@ -54,7 +54,7 @@ struct Arguments {
     model: PathBuf,
     load: LoadOptions,
     thinking: Thinking,
-    generate: GenerateOptions,
+    options: GenerateOptions,
     video: VideoOptions,
 }
 
@@ -63,24 +63,38 @@ impl Arguments {
         if self.thinking == Thinking::Off { "off" } else { "auto" }
     }
 
-    /// What results depend on.
-    fn run(&self) -> String {
-        let (load, generate, video) = (&self.load, &self.generate, &self.video);
-        format!(
-            "{} {} {:?} {} {} tokens of {:?}, temperature {} top-p {} seed {}, {:?} frames of {:?} pixels",
-            self.model.display(),
-            load.device,
-            load.weights,
-            self.thinking_name(),
-            generate.max_tokens,
-            load.max_context,
-            generate.temperature,
-            generate.top_p,
-            generate.seed,
-            video.sampling.max_frames,
-            video.total_pixels
-        )
+    fn run(&self) -> Run {
+        let (load, options, video) = (&self.load, &self.options, &self.video);
+        Run {
+            model: self.model.display().to_string(),
+            device: load.device.clone(),
+            weights: load.weights.name().to_owned(),
+            thinking: self.thinking_name().to_owned(),
+            max_tokens: options.max_tokens,
+            max_context: load.max_context,
+            temperature: options.temperature,
+            top_p: options.top_p,
+            seed: options.seed,
+            max_frames: video.sampling.max_frames,
+            total_pixels: video.total_pixels,
+        }
     }
+}
+
+/// The settings that results depend on; null stands for the model's default.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Run {
+    model: String,
+    device: String,
+    weights: String,
+    thinking: String,
+    max_tokens: usize,
+    max_context: Option<usize>,
+    temperature: f32,
+    top_p: f32,
+    seed: u64,
+    max_frames: Option<usize>,
+    total_pixels: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -109,7 +123,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
         model: tiny_model(),
         load: LoadOptions::new(),
         thinking: Thinking::Auto,
-        generate: GenerateOptions::new(),
+        options: GenerateOptions::new(),
         video: VideoOptions::new(),
     };
     while let Some(word) = words.next() {
@@ -119,11 +133,11 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
             "--device" => arguments.load.device = value()?,
             "--weights" => arguments.load.weights = value()?.parse().map_err(|error: Error| error.to_string())?,
             "--no-think" => arguments.thinking = Thinking::Off,
-            "--max-tokens" => arguments.generate.max_tokens = number(&word, &value()?)?,
+            "--max-tokens" => arguments.options.max_tokens = number(&word, &value()?)?,
             "--max-context" => arguments.load.max_context = Some(number(&word, &value()?)?),
-            "--temperature" => arguments.generate.temperature = number(&word, &value()?)?,
-            "--top-p" => arguments.generate.top_p = number(&word, &value()?)?,
-            "--seed" => arguments.generate.seed = number(&word, &value()?)?,
+            "--temperature" => arguments.options.temperature = number(&word, &value()?)?,
+            "--top-p" => arguments.options.top_p = number(&word, &value()?)?,
+            "--seed" => arguments.options.seed = number(&word, &value()?)?,
             "--max-frames" => arguments.video.sampling = FrameSampling::new().max_frames(number(&word, &value()?)?),
             "--video-tokens" => {
                 arguments.video.total_pixels = Some(number::<u64>(&word, &value()?)?.saturating_mul(28 * 28));
@@ -131,41 +145,41 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
             "--help" => return Ok(None),
             option if option.starts_with("--") => return Err(format!("unknown option {option}")),
             file if arguments.questions.as_os_str().is_empty() => arguments.questions = PathBuf::from(file),
-            more => return Err(format!("one file is evaluated at a time, and {more} is another")),
+            more => return Err(format!("more than one file: {more}")),
         }
     }
     if arguments.questions.as_os_str().is_empty() {
-        return Err("there is no file of questions".to_owned());
+        return Err("QUESTIONS.jsonl is missing".to_owned());
     }
     Ok(Some(arguments))
 }
 
 fn number<T: FromStr>(option: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{option} needs a number, and {text:?} is none"))
+    text.parse().map_err(|_| format!("{option}: {text:?} is not a number"))
 }
 
-/// Whether all questions are answered.
+/// Answers the questions that have no result. Returns false if the run was interrupted.
 fn run(arguments: &Arguments) -> Result<bool, String> {
-    let items = questions(&arguments.questions)?;
+    let items = read_questions(&arguments.questions)?;
     let results = arguments.questions.with_extension("results.jsonl");
     let run = arguments.run();
-    arguments.generate.validate().map_err(|error| error.to_string())?;
-    let mut done = earlier(&results, &run)?;
+    arguments.options.validate().map_err(|error| error.to_string())?;
+    let mut done = read_results(&results, &run)?;
     done.retain(|id, _| items.iter().any(|(known, _)| known == id));
     let cancel = CancelToken::new();
-    interrupt(cancel.clone())?;
+    handle_ctrl_c(cancel.clone())?;
     let model = Model::load(&arguments.model, &arguments.load.clone().cancel(&cancel));
     let model = model.map_err(|error| error.to_string())?;
-    let is_new = !results.exists();
+    let is_empty = !results.exists();
     let mut file =
         OpenOptions::new().create(true).append(true).open(&results).map_err(|error| named(&results, error))?;
     let mut write = |line: String| {
-        // At once, so that a line is there as a whole or not.
+        // A single write, so that a crash leaves no half of a line behind.
         let line = format!("{line}\n");
         file.write_all(line.as_bytes()).map_err(|error| named(&results, error))
     };
-    if is_new {
-        write(serde_json::json!({ "run": run }).to_string())?;
+    if is_empty {
+        write(serde_json::to_string(&Header { run }).map_err(|error| error.to_string())?)?;
     }
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {elapsed}/{duration} {msg}");
     let bar = ProgressBar::new(items.len() as u64).with_style(style.map_err(|error| error.to_string())?);
@@ -175,7 +189,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
             bar.inc(1);
             continue;
         }
-        let Some(outcome) = outcome(id, item, folder, &model, arguments, &cancel) else { break };
+        let Some(outcome) = evaluate(id, item, folder, &model, arguments, &cancel) else { break };
         write(serde_json::to_string(&outcome).map_err(|error| error.to_string())?)?;
         done.insert(id.clone(), outcome);
         bar.inc(1);
@@ -197,7 +211,7 @@ fn named(path: &Path, error: impl std::fmt::Display) -> String {
     format!("{}: {error}", path.display())
 }
 
-fn questions(path: &Path) -> Result<Vec<(String, Item)>, String> {
+fn read_questions(path: &Path) -> Result<Vec<(String, Item)>, String> {
     let text = fs::read_to_string(path).map_err(|error| named(path, error))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let items = lines.map(|(index, line)| {
@@ -209,46 +223,48 @@ fn questions(path: &Path) -> Result<Vec<(String, Item)>, String> {
     let mut ids: Vec<&String> = items.iter().map(|(id, _)| id).collect();
     ids.sort();
     match ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("{}: the id {:?} stands there twice", path.display(), pair[0])),
+        Some(pair) => Err(format!("{}: the id {:?} appears twice", path.display(), pair[0])),
         None => Ok(items),
     }
 }
 
-/// The first line of results.
-#[derive(Deserialize)]
-struct Head {
-    run: String,
+/// The first line of the results.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    run: Run,
 }
 
-/// What an earlier run of the same kind found; a last line that was cut short counts as nothing.
-fn earlier(path: &Path, run: &str) -> Result<HashMap<String, Outcome>, String> {
+/// The results of an earlier run with the same settings, by id. Removes an incomplete last line from the file.
+fn read_results(path: &Path, run: &Run) -> Result<HashMap<String, Outcome>, String> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
         Err(error) => return Err(named(path, error)),
     };
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let mut lines = bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-    let head = lines.next().map(serde_json::from_slice::<Head>);
-    match head {
-        Some(Ok(head)) if head.run == run => {}
+    let complete = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let mut lines = bytes[..complete].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    match lines.next().map(serde_json::from_slice::<Header>) {
+        Some(Ok(header)) if header.run == *run => {}
         None => {}
         _ => {
-            return Err(format!("{} has results of another model or with other options: move it away", path.display()));
+            return Err(format!(
+                "{}: the results are of another model or other options: move the file",
+                path.display()
+            ));
         }
     }
     let outcomes = lines.map(serde_json::from_slice::<Outcome>);
     let outcomes: Vec<Outcome> = outcomes.collect::<Result<_, _>>().map_err(|error| named(path, error))?;
-    if whole == 0 {
+    if complete == 0 {
         fs::remove_file(path).map_err(|error| named(path, error))?;
-    } else if whole < bytes.len() {
-        fs::write(path, &bytes[..whole]).map_err(|error| named(path, error))?;
+    } else if complete < bytes.len() {
+        fs::write(path, &bytes[..complete]).map_err(|error| named(path, error))?;
     }
     Ok(outcomes.into_iter().map(|outcome| (outcome.id.clone(), outcome)).collect())
 }
 
-/// The first Ctrl-C ends what is under way, a second one the program.
-fn interrupt(run: CancelToken) -> Result<(), String> {
+/// Lets the first Ctrl-C cancel loading or the answer, and a second one end the program.
+fn handle_ctrl_c(run: CancelToken) -> Result<(), String> {
     let handler = move || {
         if run.is_cancelled() {
             std::process::exit(130);
@@ -258,8 +274,8 @@ fn interrupt(run: CancelToken) -> Result<(), String> {
     ctrlc::set_handler(handler).map_err(|error| error.to_string())
 }
 
-/// What comes of a question; `None` when the run is stopped.
-fn outcome(
+/// Answers and scores a question; `None` if it was interrupted.
+fn evaluate(
     id: &str,
     item: &Item,
     folder: &Path,
@@ -268,8 +284,8 @@ fn outcome(
     cancel: &CancelToken,
 ) -> Option<Outcome> {
     let start = Instant::now();
-    let answered = item.prompt(folder, arguments.thinking, &arguments.video).and_then(|prompt| {
-        let answer = model.session().ask(&prompt, &arguments.generate.clone().cancel(cancel))?;
+    let scored = item.prompt(folder, arguments.thinking, &arguments.video).and_then(|prompt| {
+        let answer = model.session().ask(&prompt, &arguments.options.clone().cancel(cancel))?;
         let score = item.score(&answer)?;
         Ok((answer, score))
     });
@@ -283,7 +299,7 @@ fn outcome(
         tokens: 0,
         seconds,
     };
-    match answered {
+    match scored {
         Ok((answer, score)) => Some(Outcome { score, tokens: answer.tokens, answer: Some(answer.text), ..outcome }),
         Err(Error::Cancelled) => None,
         Err(error) => Some(Outcome { error: Some(error.to_string()), ..outcome }),
@@ -298,11 +314,12 @@ fn report(items: &[(String, Item)], done: &HashMap<String, Outcome>, arguments: 
         }
     }
     let mut text = format!(
-        "# {}\n\nModel {}, thinking {:?}, {} of {} questions.\n\n| kind | questions | score | failed | tokens | seconds |\n\
+        "# {}\n\nModel {}, thinking {}, {} of {} questions.\n\n\
+         | kind | questions | score | failed | tokens | seconds |\n\
          |---|---:|---:|---:|---:|---:|\n",
         arguments.questions.display(),
         arguments.model.display(),
-        arguments.thinking,
+        arguments.thinking_name(),
         done.len(),
         items.len(),
     );

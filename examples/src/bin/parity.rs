@@ -1,7 +1,7 @@
-//! Compare a checkpoint's results with expected ones, stage by stage: `parity CHECKPOINT_DIR`.
+//! Compares a checkpoint with the values of the reference, stage by stage: `parity CHECKPOINT_DIR`.
 //!
-//! One row for each case and stage; the last line counts those that passed and failed. Exit status 1 when one
-//! failed or the checkpoint cannot be loaded, 2 for wrong usage.
+//! Prints one row per case and stage; the last line counts the rows that passed and failed. Exit status 1 if one failed
+//! or the checkpoint cannot be loaded, 2 for wrong usage.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -9,15 +9,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mimo_vl_core::{LoadOptions, WeightFormat};
-use mimo_vl_examples::parity::{Tally, compare};
+use mimo_vl_examples::parity::{Summary, compare};
 
 const USAGE: &str = "usage: parity CHECKPOINT_DIR [--device NAME] [--weights f32|native]
 
-Run every case in CHECKPOINT_DIR/cases and compare each stage with the expected values.
+Run every case in CHECKPOINT_DIR/cases and compare each stage with the values of the reference.
 
   --device NAME        cpu, ndarray or cuda:0 (default: cpu)
-  --weights TYPE       f32, which the bars are meant for, or native: as stored (default: f32)
-  --help               write this text
+  --weights FORMAT     f32, which the tolerances are made for, or native: as stored (default: f32)
+  --help               print this text
 ";
 
 struct Arguments {
@@ -25,7 +25,7 @@ struct Arguments {
     options: LoadOptions,
 }
 
-/// What the command line asks for.
+/// The command of the command line.
 enum Command {
     Help,
     Compare(Box<Arguments>),
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Ok(Command::Compare(arguments)) => match run(&arguments, &mut out) {
-            Ok(Tally { failed: 0, .. }) => ExitCode::SUCCESS,
+            Ok(Summary { failed: 0, .. }) => ExitCode::SUCCESS,
             Ok(_) => ExitCode::FAILURE,
             Err(error) => {
                 eprintln!("parity: {error}");
@@ -53,23 +53,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Tally, Box<dyn std::error::Error>> {
+fn run(arguments: &Arguments, out: &mut impl Write) -> Result<Summary, Box<dyn std::error::Error>> {
     let mut written = Ok(());
-    let tally = compare(&arguments.directory, &arguments.options, |row| {
+    let summary = compare(&arguments.directory, &arguments.options, |row| {
         if written.is_ok() {
             written = writeln!(out, "{row}").and_then(|()| out.flush());
         }
     })?;
     written?;
-    writeln!(out, "{tally}")?;
-    Ok(tally)
+    writeln!(out, "{summary}")?;
+    Ok(summary)
 }
 
 fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut directory = None;
     let mut options = LoadOptions::new().weights(WeightFormat::F32);
     while let Some(word) = words.next() {
-        // The directory's name need not be UTF-8; an option is.
+        // The directory's name may be other than UTF-8, options may not.
         let Some(option) = word.to_str().filter(|word| word.starts_with('-')) else {
             if directory.replace(PathBuf::from(word)).is_some() {
                 return Err("more than one directory".to_owned());
@@ -92,7 +92,7 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Command, String> {
             ("--device", device) => options.device(device),
             (_, "f32") => options.weights(WeightFormat::F32),
             (_, "native") => options.weights(WeightFormat::Native),
-            (_, other) => return Err(format!("--weights {other}: it must be f32 or native")),
+            (_, other) => return Err(format!("--weights: {other:?} is neither f32 nor native")),
         };
     }
     let directory = directory.ok_or("no checkpoint directory")?;

@@ -1,6 +1,6 @@
-//! Round a checkpoint once: `quantize CHECKPOINT_DIR OUT_DIR`.
+//! Quantizes a checkpoint: `quantize CHECKPOINT_DIR OUT_DIR`.
 //!
-//! Progress goes to stderr, the receipt to stdout. Exit status 1 when it failed, 2 for wrong usage, 130 after Ctrl-C.
+//! Progress goes to stderr, the report to stdout. Exit status 1 for errors, 2 for wrong usage, 130 after Ctrl-C.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,21 +11,21 @@ use mimo_vl_examples::progress::{loading_bar, show};
 
 const USAGE: &str = "usage: quantize [OPTION]... CHECKPOINT_DIR OUT_DIR
 
-Round the weights of a checkpoint and write them to a new one, which loads at once.
+Quantize the weights of a checkpoint and write them to a new checkpoint.
 
   --weights FORMAT     int8 or int4 (default: int4)
-  --prompt TEXT        say how far the predictions change on this prompt; may be repeated
-  --image FILE         show this picture before every prompt; may be repeated
-  --threads N          threads on the CPU (default: one for each core)
-  --help               write this text
+  --prompt TEXT        report the KL divergence from the original model on this prompt; may be repeated
+  --image FILE         image before every prompt; may be repeated
+  --threads N          CPU threads (default: one per physical core)
+  --help               print this text
 ";
 
-/// Status of a program that Ctrl-C ended, as shells count it.
+/// Exit status after Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
 struct Arguments {
-    from: PathBuf,
-    to: PathBuf,
+    input: PathBuf,
+    output: PathBuf,
     load: LoadOptions,
     prompts: Vec<String>,
     images: Vec<PathBuf>,
@@ -44,12 +44,12 @@ fn main() -> ExitCode {
         }
     };
     match run(&arguments) {
-        Ok(receipt) => {
-            write(&receipt);
+        Ok(report) => {
+            print_report(&report);
             ExitCode::SUCCESS
         }
         Err(Error::Cancelled) => {
-            eprintln!("quantize: interrupted; nothing was written that counts as a checkpoint");
+            eprintln!("quantize: interrupted; no checkpoint was written");
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// `None` asks for the usage.
+/// Parses the command line; `None` means `--help`.
 fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Option<Arguments>, String> {
     let (mut prompts, mut images, mut folders) = (Vec::new(), Vec::new(), Vec::new());
     let mut load = LoadOptions::new().weights(WeightFormat::Int4);
@@ -80,8 +80,8 @@ fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Option<Arguments>,
             Some(other) => return Err(format!("unknown option {other}")),
         }
     }
-    let [from, to] = folders.try_into().map_err(|_| "one folder to read and one to write are needed".to_owned())?;
-    Ok(Some(Arguments { from, to, load, prompts, images }))
+    let [input, output] = folders.try_into().map_err(|_| "CHECKPOINT_DIR and OUT_DIR are required".to_owned())?;
+    Ok(Some(Arguments { input, output, load, prompts, images }))
 }
 
 fn run(arguments: &Arguments) -> Result<QuantizationReport, Error> {
@@ -92,28 +92,28 @@ fn run(arguments: &Arguments) -> Result<QuantizationReport, Error> {
     let cancel = CancelToken::new();
     let flag = cancel.clone();
     if let Err(error) = ctrlc::set_handler(move || flag.cancel()) {
-        eprintln!("quantize: Ctrl-C will not be handled: {error}");
+        eprintln!("quantize: cannot handle Ctrl-C: {error}");
     }
     let bar = loading_bar();
     let shown = bar.clone();
     let load = arguments.load.clone().cancel(&cancel).on_progress(move |progress| show(&shown, progress));
-    let receipt = quantize(&arguments.from, &arguments.to, &load, &prompts);
+    let report = quantize(&arguments.input, &arguments.output, &load, &prompts);
     bar.finish_and_clear();
-    receipt
+    report
 }
 
-fn write(receipt: &QuantizationReport) {
-    for matrix in &receipt.matrices {
+fn print_report(report: &QuantizationReport) {
+    for matrix in &report.matrices {
         println!("{:.5}  {:?}  {}", matrix.error, matrix.format.codebook, matrix.names.join(" + "));
     }
-    println!("{:.5}  all {} products, {}", receipt.error(), receipt.matrices.len(), receipt.weights.name());
-    for agreement in &receipt.agreement {
-        let prompt: String = agreement.prompt.chars().take(60).collect();
+    println!("{:.5}  all {} matrices, {}", report.error(), report.matrices.len(), report.weights.name());
+    for divergence in &report.divergences {
+        let prompt: String = divergence.prompt.chars().take(60).collect();
         println!(
-            "divergence {:.2e} nats, the same next token {:.1} %, over {} tokens: {prompt}",
-            agreement.divergence,
-            100.0 * agreement.top1,
-            agreement.tokens
+            "KL divergence {:.2e} nats, top-1 agreement {:.1} %, {} tokens: {prompt}",
+            divergence.divergence,
+            100.0 * divergence.top1,
+            divergence.tokens
         );
     }
 }

@@ -1,61 +1,75 @@
-//! Trains `mimo-vl-tiny`, the model that ships with this repository, on pictures it draws itself.
+//! Trains `mimo-vl-tiny`, the model that ships with this repository, on generated images.
 //!
 //!     cargo run --release --features train --bin train_tiny -- OUT [--from MODEL] [--device cpu] [--steps N]
 //!                                                              [--seed S] [--state DIR] [--workers N]
 //!
-//! OUT becomes a checkpoint directory. With --from, the tensors of an earlier model are where training starts, and layers
-//! that it lacks add nothing at first. Ctrl-C saves the state, in OUT/state or DIR; the same command goes on from
-//! it, with the same result as without the interruption.
+//! OUT becomes a checkpoint directory. With --from, training starts from the tensors of an earlier model, expanded to
+//! the size of the new one. Ctrl-C saves the state, in OUT/state or DIR; the same command resumes from it, with the
+//! same result as without the interruption.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mimo_vl_core::expert::{Checkpoint, Kernels, PreprocessConfig, Tokenizer, WithBackend, dispatch};
-use mimo_vl_core::train::{ExpandedSource, RandomSource, Schedule, StepReport, TrainOptions, Trainer};
+use mimo_vl_core::expert::{Checkpoint, Kernels, PreprocessConfig, TensorSource, Tokenizer, WithBackend, dispatch};
+use mimo_vl_core::train::{Autodiff, CosineSchedule, ExpandedSource, RandomSource, StepReport, TrainOptions, Trainer};
 use mimo_vl_core::{CancelToken, Error, ModelConfig, Result};
 use mimo_vl_examples::shapes::{
-    Dimensions, KINDS, PLACES, Recipe, ShapesDataset, Stage, build_tokenizer, write_checkpoint_files,
+    Dimensions, Recipe, ShapesDataset, ShapesObjective, Stage, build_tokenizer, write_checkpoint_files,
 };
 
 const USAGE: &str = "\
 train_tiny OUT [--from MODEL] [--device cpu] [--steps 22000] [--seed 1] [--state OUT/state] [--workers 2]
-  OUT        the checkpoint directory to make
-  --from     the checkpoint directory of an earlier model to start from
-  --device   cpu, ndarray or cuda:0, as far as this build has it
-  --steps    optimiser steps of 16 pictures each
-  --seed     of the first weights and of all pictures
-  --state    where the state is kept that the same command resumes from
-  --workers  batches that are worked on at once, each on one core";
+  OUT        checkpoint directory to write
+  --from     checkpoint directory of an earlier model to start from
+  --device   cpu, ndarray or cuda:0, if this build has it
+  --steps    optimizer steps of 16 images each
+  --seed     seed of the initial weights and of all images
+  --state    directory of the state that the same command resumes from
+  --workers  batches computed at once, each on one core";
 
-/// Batches of a step.
-const BATCHES: u64 = 4;
+/// Batches per optimizer step.
+const ACCUMULATION_STEPS: usize = 4;
 
-/// What comes in a stage of training.
+/// A stage of the curriculum.
 #[derive(Debug)]
-struct Lessons {
-    /// Steps; the last stage goes on to the end, whatever it says.
+struct Curriculum {
+    /// Optimizer steps; the last stage has no end.
     steps: u64,
-    /// How often each skill comes.
-    skills: [u32; 5],
-    /// Most objects in a picture to detect in.
-    most_detected: usize,
-    /// Most objects that are asked for at once.
-    most_boxes: usize,
-    /// How often it is thought.
+    /// Weight of each skill.
+    skill_weights: [u32; 5],
+    /// Largest number of objects in an image to detect in.
+    max_objects: usize,
+    /// Largest number of objects to detect at once.
+    max_boxes: usize,
+    /// Probability that the last answer thinks.
     thinking: f64,
 }
 
-/// Places are learned first, then which object is meant, then the rest, and lists of boxes at last: a list often starts
-/// with the leftmost object of all, and to take that one is easier to learn than to look for what was asked.
-const STAGES: [Lessons; 6] = [
-    Lessons { steps: 1_300, skills: [15, 85, 0, 0, 0], most_detected: 1, most_boxes: 1, thinking: 0.3 },
-    Lessons { steps: 1_500, skills: [15, 85, 0, 0, 0], most_detected: 2, most_boxes: 1, thinking: 0.3 },
-    Lessons { steps: 1_000, skills: [15, 85, 0, 0, 0], most_detected: 4, most_boxes: 1, thinking: 0.3 },
-    Lessons { steps: 1_500, skills: [15, 45, 10, 20, 10], most_detected: 5, most_boxes: 1, thinking: 0.3 },
-    Lessons { steps: 4_700, skills: [20, 38, 6, 32, 4], most_detected: 5, most_boxes: 1, thinking: 0.4 },
-    Lessons { steps: 1, skills: [28, 52, 4, 5, 11], most_detected: 5, most_boxes: 5, thinking: 0.4 },
+impl Curriculum {
+    const fn new(steps: u64, skill_weights: [u32; 5], [max_objects, max_boxes]: [usize; 2], thinking: f64) -> Self {
+        Self { steps, skill_weights, max_objects, max_boxes, thinking }
+    }
+
+    fn stage(&self) -> Stage {
+        let &Self { steps, skill_weights, max_objects, max_boxes, thinking } = self;
+        Stage {
+            batches: steps * ACCUMULATION_STEPS as u64,
+            recipe: Recipe { skill_weights, max_objects, max_boxes, thinking, ..Recipe::default() },
+        }
+    }
+}
+
+/// Coordinates come first, then the choice of an object, then the other skills, and lists of boxes last: a list often
+/// starts with the leftmost object of all, and that is easier to learn than to find the object of the question.
+const STAGES: [Curriculum; 6] = [
+    Curriculum::new(1_300, [15, 85, 0, 0, 0], [1, 1], 0.3),
+    Curriculum::new(1_500, [15, 85, 0, 0, 0], [2, 1], 0.3),
+    Curriculum::new(1_000, [15, 85, 0, 0, 0], [4, 1], 0.3),
+    Curriculum::new(1_500, [15, 45, 10, 20, 10], [5, 1], 0.3),
+    Curriculum::new(4_700, [20, 38, 6, 32, 4], [5, 1], 0.4),
+    Curriculum::new(1, [28, 52, 4, 5, 11], [5, 5], 0.4),
 ];
 
 struct Arguments {
@@ -102,13 +116,13 @@ fn main() -> ExitCode {
     let cancel = CancelToken::new();
     let flag = cancel.clone();
     if let Err(error) = ctrlc::set_handler(move || flag.cancel()) {
-        eprintln!("train_tiny: Ctrl-C will not save: {error}");
+        eprintln!("train_tiny: no handler for Ctrl-C, which will not save the state: {error}");
     }
     let device = arguments.device.clone();
     match dispatch(&device, Training { arguments, cancel }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Cancelled) => {
-            eprintln!("stopped and saved; the same command goes on from here");
+            eprintln!("stopped; the state is saved, and the same command resumes from it");
             ExitCode::from(130)
         }
         Err(error) => {
@@ -160,81 +174,86 @@ impl WithBackend for Training {
     type Output = ();
 
     fn run<B: Kernels>(self, device: B::Device) -> Result<()> {
-        let Arguments { out, from, state, steps, seed, workers, .. } = self.arguments;
-        make_checkpoint_files(&out)?;
-        let config = ModelConfig::load(&out)?;
-        let preprocess = PreprocessConfig::load(&out)?;
+        let Arguments { out, from, seed, .. } = &self.arguments;
+        make_checkpoint_files(out)?;
+        let config = ModelConfig::load(out)?;
+        let random = RandomSource {
+            seed: *seed,
+            embedding_std: 0.08,
+            depth: config.text.num_hidden_layers,
+            device: device.clone(),
+        };
+        match from {
+            Some(from) => {
+                let (base, token_map) = (Checkpoint::open(from)?, token_map(out, from)?);
+                let base_config = ModelConfig::load(from)?.text;
+                let source = ExpandedSource::new(&base, &base_config, &token_map, random, &device);
+                self.train::<B>(&source, config, device.clone())
+            }
+            None => self.train::<B>(&random, config, device),
+        }
+    }
+}
+
+impl Training {
+    fn train<B: Kernels>(
+        &self,
+        source: &impl TensorSource<Autodiff<B>>,
+        config: ModelConfig,
+        device: B::Device,
+    ) -> Result<()> {
+        let Arguments { out, from, state, steps, seed, workers, .. } = &self.arguments;
+        let preprocess = PreprocessConfig::load(out)?;
+        let schedule = CosineSchedule { max_lr: 1.5e-3, min_lr: 1.5e-5, warmup_steps: 200, total_steps: *steps };
+        let options = TrainOptions {
+            gradient_accumulation_steps: ACCUMULATION_STEPS,
+            workers: *workers,
+            adam_betas: [0.9, 0.98],
+            weight_decay: 0.01,
+            run_name: format!("mimo-vl-tiny, seed {seed}, from {from:?}, {STAGES:?}"),
+            ..TrainOptions::new(schedule, state)
+        };
+        let objective = ShapesObjective::load(source, &config.text, schedule)?;
         let dataset = ShapesDataset {
-            seed,
-            stages: STAGES.map(stage).to_vec(),
+            seed: *seed,
+            stages: STAGES.iter().map(Curriculum::stage).collect(),
             batch_size: 4,
-            tokenizer: Tokenizer::load(&out)?,
+            tokenizer: Tokenizer::load(out)?,
             config: config.clone(),
             preprocess: preprocess.clone(),
         };
-        let random =
-            RandomSource { seed, embedding_std: 0.08, depth: config.text.num_hidden_layers, device: device.clone() };
-        let options = TrainOptions {
-            schedule: Schedule { peak: 1.5e-3, last: 1.5e-5, warmup: 200, steps },
-            batches_per_step: BATCHES as usize,
-            workers,
-            patch_classes: KINDS,
-            number_classes: PLACES,
-            betas: [0.9, 0.98],
-            weight_decay: 0.01,
-            clip: 1.0,
-            run: format!("mimo-vl-tiny, seed {seed}, from {from:?}, {STAGES:?}"),
-            state,
-            save_every: 500,
-        };
-        let mut trainer = match from {
-            Some(from) => {
-                let (earlier, tokens) = (Checkpoint::open(&from)?, common_tokens(&out, &from)?);
-                let earlier_config = ModelConfig::load(&from)?.text;
-                let source = ExpandedSource::new(&earlier, &earlier_config, &tokens, random, &device);
-                Trainer::<B>::new(&source, &config, options, preprocess, device.clone())?
-            }
-            None => Trainer::<B>::new(&random, &config, options, preprocess, device)?,
-        };
-        let bar = progress_bar(steps, trainer.step());
-        let mut mean = Means::default();
-        let result = trainer.run(&dataset, &self.cancel, |report| {
-            mean.add(report);
+        let mut trainer = Trainer::<B, _>::new(source, &config, objective, options, preprocess, device)?;
+        let bar = progress_bar(*steps, trainer.step());
+        let mut averages = RunningAverages::default();
+        let result = trainer.train(&dataset, &self.cancel, |report| {
+            averages.add(report);
             bar.set_position(report.step);
-            bar.set_message(mean.text(report));
+            bar.set_message(averages.text(report));
             if report.step % 100 == 0 {
-                bar.suspend(|| println!("step {} {}", report.step, mean.text(report)));
+                bar.suspend(|| println!("step {} {}", report.step, averages.text(report)));
             }
         });
         bar.finish();
         if matches!(result, Ok(()) | Err(Error::Cancelled)) {
-            trainer.save_weights(&out)?;
+            trainer.save_weights(out)?;
         }
         result
     }
 }
 
-fn stage(lessons: Lessons) -> Stage {
-    let Lessons { steps, skills, most_detected, most_boxes, thinking } = lessons;
-    Stage {
-        batches: steps * BATCHES,
-        recipe: Recipe { skills, most_detected, most_boxes, thinking, ..Recipe::default() },
-    }
-}
-
-/// Every token that two checkpoints have in common: its number in the newer and in the earlier one.
-fn common_tokens(newer: &Path, earlier: &Path) -> Result<Vec<(u32, u32)>> {
-    let words = |folder: &Path| {
+/// Pairs the ids of every token that two checkpoints have in common: the id in `out` and the id in `base`.
+fn token_map(out: &Path, base: &Path) -> Result<Vec<(u32, u32)>> {
+    let vocabulary = |folder: &Path| {
         let path = folder.join("tokenizer.json");
         let tokenizer = tokenizers::Tokenizer::from_file(&path)
             .map_err(|error| Error::Checkpoint { path, reason: error.to_string() })?;
         Ok::<_, Error>(tokenizer.get_vocab(true))
     };
-    let known = words(earlier)?;
-    Ok(words(newer)?.into_iter().filter_map(|(word, token)| Some((token, *known.get(&word)?))).collect())
+    let base_ids = vocabulary(base)?;
+    Ok(vocabulary(out)?.into_iter().filter_map(|(text, token)| Some((token, *base_ids.get(&text)?))).collect())
 }
 
-/// Everything but the weights; a run that is resumed keeps the files, and with them the vocabulary, that it has.
+/// Writes all files but the weights. A resumed run keeps its files, and with them its vocabulary.
 fn make_checkpoint_files(out: &Path) -> Result<()> {
     if out.join("config.json").is_file() && out.join("tokenizer.json").is_file() {
         return Ok(());
@@ -254,33 +273,35 @@ fn progress_bar(steps: u64, done: u64) -> ProgressBar {
     bar
 }
 
-/// Running means over about a hundred steps.
+/// Exponential moving averages over about a hundred steps.
 #[derive(Default)]
-struct Means {
-    loss: f64,
-    auxiliary: f64,
+struct RunningAverages {
+    token_loss: f64,
+    auxiliary_loss: f64,
     accuracy: f64,
     seconds: f64,
     weight: f64,
 }
 
-impl Means {
+impl RunningAverages {
     fn add(&mut self, report: &StepReport) {
-        let keep = 0.99;
-        self.weight = keep * self.weight + 1.0;
-        self.loss = keep * self.loss + report.loss;
-        self.auxiliary = keep * self.auxiliary + report.auxiliary;
-        self.accuracy = keep * self.accuracy + report.accuracy;
-        self.seconds = keep * self.seconds + report.duration.as_secs_f64();
+        let decay = 0.99;
+        let metric = |name| report.metric(name).unwrap_or_default();
+        self.weight = decay * self.weight + 1.0;
+        self.token_loss = decay * self.token_loss + metric("token_loss");
+        self.auxiliary_loss = decay * self.auxiliary_loss + metric("auxiliary_loss");
+        self.accuracy = decay * self.accuracy + metric("accuracy");
+        self.seconds = decay * self.seconds + report.duration.as_secs_f64();
     }
 
     fn text(&self, report: &StepReport) -> String {
-        let rate = self.weight * report.examples as f64 / self.seconds;
+        let examples_per_second = self.weight * report.examples as f64 / self.seconds;
         let [loss, auxiliary, accuracy] =
-            [self.loss, self.auxiliary, 100.0 * self.accuracy].map(|sum| sum / self.weight);
+            [self.token_loss, self.auxiliary_loss, 100.0 * self.accuracy].map(|sum| sum / self.weight);
         format!(
-            "loss {loss:.4} auxiliary {auxiliary:.4} tokens right {accuracy:.1}% {rate:.0} examples/s lr {:.1e}",
-            report.rate
+            "loss {loss:.4} auxiliary {auxiliary:.4} accuracy {accuracy:.1}% {examples_per_second:.0} examples/s \
+             lr {:.1e}",
+            report.learning_rate
         )
     }
 }

@@ -1,4 +1,4 @@
-//! One case: a conversation with its pictures, and the expected values.
+//! One case: a conversation with its images and videos, and the expected values.
 
 use std::path::Path;
 
@@ -6,47 +6,47 @@ use mimo_vl_core::expert::{Patches, PreprocessConfig, preprocess_image, preproce
 use mimo_vl_core::{Image, Message, Result, Role, Video};
 use serde::Deserialize;
 
-use super::expected::{Expected, Unreadable, read_json};
+use super::expected::{CaseError, Expected, read_json};
 
-/// Pixel limits of images where the case states none: those that the expected values were made with.
+/// Default `min_pixels` and `max_pixels` of images: those of the run that made the expected values.
 const IMAGE_PIXELS: [u32; 2] = [4 * 28 * 28, 16_384 * 28 * 28];
 
-/// A conversation and what the reference computes for it.
+/// A conversation and the values that the reference computes for it.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// The folder's name.
+    /// Name of the folder.
     pub name: String,
-    /// The conversation, from the system's or the first user's message on.
+    /// The conversation.
     pub messages: Vec<Message>,
     /// Images and videos in the order of the conversation.
-    pub media: Vec<Medium>,
-    /// What the reference computes.
+    pub media: Vec<MediaItem>,
+    /// The values of the reference.
     pub expected: Expected,
 }
 
 /// One image or video of a case.
 #[derive(Debug, Clone)]
-pub struct Medium {
-    /// What the model is to see.
+pub struct MediaItem {
+    /// The image or video.
     pub content: Content,
-    /// Whether a file is a JPEG, which decoders may decode differently.
+    /// True if a file is a JPEG: decoders round its pixels differently.
     pub lossy: bool,
 }
 
-/// What is shown.
+/// The content of a media item.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// One picture.
+    /// An image.
     Image(Image),
-    /// Frames.
+    /// The frames of a video.
     Video(Video),
 }
 
-impl Medium {
-    /// The medium cut into patches.
+impl MediaItem {
+    /// Resizes and patchifies the item.
     ///
     /// # Errors
-    /// Those of [`preprocess`].
+    /// Those of [`preprocess_image`] and [`preprocess_video`].
     pub fn patches(&self, config: &PreprocessConfig) -> Result<Patches> {
         match &self.content {
             Content::Image(image) => preprocess_image(image, config),
@@ -92,32 +92,32 @@ enum RawPart {
 }
 
 impl Case {
-    /// Read the folder of a case.
+    /// Reads the folder of a case.
     ///
     /// # Errors
-    /// [`Unreadable`] when a file is missing, broken, or does not fit the others.
-    pub fn load(folder: &Path) -> Result<Self, Unreadable> {
+    /// [`CaseError`] when a file is missing or malformed, or the files disagree.
+    pub fn load(folder: &Path) -> Result<Self, CaseError> {
         let path = folder.join("messages.json");
         let raw: RawCase = read_json(&path)?;
         let mut reader = Reader { folder, limits: [raw.min_pixels, raw.max_pixels], media: Vec::new() };
         let messages = raw.messages.into_iter().map(|message| reader.message(message)).collect::<Result<Vec<_>>>();
-        let messages = messages.map_err(|error| Unreadable::new(&path, error.to_string()))?;
+        let messages = messages.map_err(|error| CaseError::new(&path, error.to_string()))?;
         let media = reader.media;
-        let videos: Vec<bool> = media.iter().map(|medium| matches!(medium.content, Content::Video(_))).collect();
+        let videos: Vec<bool> = media.iter().map(|item| matches!(item.content, Content::Video(_))).collect();
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { name, messages, expected: Expected::load(folder, &videos)?, media })
     }
 
-    /// Whether any file is a JPEG.
+    /// True if any file is a JPEG.
     pub fn lossy(&self) -> bool {
-        self.media.iter().any(|medium| medium.lossy)
+        self.media.iter().any(|item| item.lossy)
     }
 }
 
 struct Reader<'a> {
     folder: &'a Path,
     limits: [Option<u32>; 2],
-    media: Vec<Medium>,
+    media: Vec<MediaItem>,
 }
 
 impl Reader<'_> {
@@ -142,7 +142,7 @@ impl Reader<'_> {
             RawPart::Image { image: file } => {
                 let image = Image::open(self.folder.join(&file))?;
                 let image = image.min_pixels(min.unwrap_or(IMAGE_PIXELS[0])).max_pixels(max.unwrap_or(IMAGE_PIXELS[1]));
-                self.media.push(Medium { content: Content::Image(image.clone()), lossy: is_jpeg(&file) });
+                self.media.push(MediaItem { content: Content::Image(image.clone()), lossy: is_jpeg(&file) });
                 Ok(message.image(image))
             }
             RawPart::Video { video: files, sample_fps } => {
@@ -151,7 +151,7 @@ impl Reader<'_> {
                 video = min.into_iter().fold(video, Video::min_pixels);
                 video = max.into_iter().fold(video, Video::max_pixels);
                 let lossy = files.iter().any(|file| is_jpeg(file));
-                self.media.push(Medium { content: Content::Video(video.clone()), lossy });
+                self.media.push(MediaItem { content: Content::Video(video.clone()), lossy });
                 Ok(message.video(video))
             }
         }

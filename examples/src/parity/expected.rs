@@ -1,4 +1,4 @@
-//! What the reference computes for a case.
+//! The values that the reference computes for a case.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,67 +8,67 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// A file of a case that is not as it should be.
+/// A file of a case that cannot be used, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct CaseError {
     path: PathBuf,
     reason: String,
 }
 
-impl Unreadable {
+impl CaseError {
     pub(super) fn new(path: &Path, reason: impl Into<String>) -> Self {
         Self { path: path.to_path_buf(), reason: reason.into() }
     }
 }
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for CaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path.display(), self.reason)
     }
 }
 
-impl std::error::Error for Unreadable {}
+impl std::error::Error for CaseError {}
 
 /// The expected values of one case.
 #[derive(Debug, Clone)]
 pub struct Expected {
-    /// The rendered conversation.
+    /// The conversation after the chat template.
     pub prompt: String,
-    /// The greedy answer, decoded.
+    /// The text of the greedy answer.
     pub text: String,
-    /// The next position minus the number of tokens.
+    /// Next position minus number of prompt tokens (`rope_deltas` in transformers).
     pub rope_delta: i64,
-    /// The smallest gap between the best and the second logit along the greedy answer.
+    /// Smallest difference between the two largest logits along the greedy answer.
     pub min_margin: f64,
-    /// Token ids, one for each feature.
+    /// Token ids of the prompt, with one placeholder token per feature row.
     pub ids: Vec<u32>,
-    /// Temporal, height and width position of each token.
+    /// Temporal, height and width position of each token: `[tokens, 3]`.
     pub positions: Vec<[u32; 3]>,
     /// Images and videos in the order of the conversation.
-    pub media: Vec<ExpectedMedium>,
-    /// `[tokens, vocab]`.
+    pub media: Vec<ExpectedMediaItem>,
+    /// Logits of the prompt: `[tokens, vocab]`.
     pub logits: Vec<f32>,
-    /// The greedy answer, with the token that ends it.
+    /// Token ids of the greedy answer, end-of-text token included.
     pub greedy_ids: Vec<u32>,
-    /// `[greedy_ids, vocab]`: the logits that each token of the answer was the best of.
+    /// Logits from which each token of the greedy answer was taken: `[greedy_ids, vocab]`.
     pub greedy_logits: Vec<f32>,
-    /// Number of logits of one token.
+    /// Vocabulary size.
     pub vocab: usize,
 }
 
-/// One image or video.
+/// The expected values of one image or video.
 #[derive(Debug, Clone)]
-pub struct ExpectedMedium {
-    /// Number of patches along each axis.
+pub struct ExpectedMediaItem {
+    /// Number of patches along time, height and width.
     pub grid: Grid,
-    /// `[patches, 1176]`.
+    /// Pixels of the patches, 0 to 255: `[patches, 1176]`.
     pub patches: Vec<u8>,
-    /// `[tokens, width]`.
+    /// Output of the projector: `[tokens, width]`.
     pub features: Features,
 }
 
 #[derive(Deserialize)]
-struct CheckpointFiles {
+struct ExpectedJson {
     prompt: String,
     text: String,
     rope_delta: i64,
@@ -76,19 +76,20 @@ struct CheckpointFiles {
 }
 
 impl Expected {
-    /// Read `expected.json` and `expected.safetensors` of a case; `videos` tells of each medium whether it is one.
-    pub(super) fn load(folder: &Path, videos: &[bool]) -> Result<Self, Unreadable> {
-        let texts: CheckpointFiles = read_json(&folder.join("expected.json"))?;
+    /// Reads `expected.json` and `expected.safetensors` of a case. `videos` is true for each media item that is a
+    /// video.
+    pub(super) fn load(folder: &Path, videos: &[bool]) -> Result<Self, CaseError> {
+        let json: ExpectedJson = read_json(&folder.join("expected.json"))?;
         let path = folder.join("expected.safetensors");
-        let bytes = std::fs::read(&path).map_err(|error| Unreadable::new(&path, error.to_string()))?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| Unreadable::new(&path, error.to_string()))?;
-        Tensors { tensors: &tensors }.expected(texts, videos).map_err(|reason| Unreadable::new(&path, reason))
+        let bytes = std::fs::read(&path).map_err(|error| CaseError::new(&path, error.to_string()))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| CaseError::new(&path, error.to_string()))?;
+        Tensors { tensors: &tensors }.expected(json, videos).map_err(|reason| CaseError::new(&path, reason))
     }
 }
 
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Unreadable> {
-    let text = std::fs::read_to_string(path).map_err(|error| Unreadable::new(path, error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| Unreadable::new(path, error.to_string()))
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CaseError> {
+    let text = std::fs::read_to_string(path).map_err(|error| CaseError::new(path, error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| CaseError::new(path, error.to_string()))
 }
 
 struct Tensors<'a> {
@@ -96,7 +97,7 @@ struct Tensors<'a> {
 }
 
 impl Tensors<'_> {
-    fn expected(&self, texts: CheckpointFiles, videos: &[bool]) -> Result<Expected, String> {
+    fn expected(&self, json: ExpectedJson, videos: &[bool]) -> Result<Expected, String> {
         let ids: Vec<u32> = self.integers("input_ids")?;
         let axes: Vec<u32> = self.integers("position_ids")?;
         if ids.is_empty() || axes.len() != 3 * ids.len() {
@@ -110,10 +111,10 @@ impl Tensors<'_> {
         }
         let tokens = ids.len();
         Ok(Expected {
-            prompt: texts.prompt,
-            text: texts.text,
-            rope_delta: texts.rope_delta,
-            min_margin: texts.min_margin,
+            prompt: json.prompt,
+            text: json.text,
+            rope_delta: json.rope_delta,
+            min_margin: json.min_margin,
             positions: (0..tokens).map(|token| [0, 1, 2].map(|axis| axes[axis * tokens + token])).collect(),
             media: self.media(videos)?,
             ids,
@@ -124,8 +125,8 @@ impl Tensors<'_> {
         })
     }
 
-    /// The files have all images before all videos.
-    fn media(&self, videos: &[bool]) -> Result<Vec<ExpectedMedium>, String> {
+    /// Restores the order of the conversation: the tensors hold all images before all videos.
+    fn media(&self, videos: &[bool]) -> Result<Vec<ExpectedMediaItem>, String> {
         if videos.is_empty() {
             return Ok(Vec::new());
         }
@@ -144,14 +145,14 @@ impl Tensors<'_> {
         let (values, width) = (patches.len() / rows, features.len() / tokens);
         let (mut row, mut token) = (0, 0);
         let mut stored = grids.into_iter().map(|grid| {
-            let medium = ExpectedMedium {
+            let item = ExpectedMediaItem {
                 grid,
                 patches: patches[row * values..(row + grid.patches()) * values].to_vec(),
                 features: Features { values: features[token * width..(token + grid.tokens()) * width].to_vec(), width },
             };
             row += grid.patches();
             token += grid.tokens();
-            medium
+            item
         });
         let images = videos.iter().filter(|&&video| !video).count();
         let mut images = stored.by_ref().take(images).collect::<Vec<_>>().into_iter();

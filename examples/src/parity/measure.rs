@@ -1,7 +1,8 @@
-//! How far apart two matrices are.
+//! The distance between two matrices.
 
-/// ‖a − b‖ / ‖b‖, summed up in f64. Infinite when the lengths differ or a value is not finite, and when `b` is zero
-/// and `a` is not.
+/// ‖actual − expected‖ / ‖expected‖ in f64.
+///
+/// Infinite when the lengths differ, when a value is not finite, and when `expected` is zero and `actual` is not.
 pub fn relative_error(actual: &[f32], expected: &[f32]) -> f64 {
     if actual.len() != expected.len() {
         return f64::INFINITY;
@@ -16,7 +17,7 @@ pub fn relative_error(actual: &[f32], expected: &[f32]) -> f64 {
     }
 }
 
-/// The larger of the whole matrix's relative error and that of its worst row.
+/// The larger of the relative error of the matrix and that of its worst row.
 ///
 /// # Shapes
 /// - `actual`, `expected`: `[rows, width]`, row by row
@@ -37,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_broken_passes() {
+    fn values_that_cannot_be_compared_have_an_infinite_error() {
         for (actual, expected) in [
             (&[f32::NAN][..], &[1.0][..]),
             (&[1.0], &[f32::NAN]),
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_row_counts() {
+    fn the_error_is_that_of_the_worst_row() {
         assert_eq!(worst_error(&[100.0, 1.0], &[100.0, 2.0], 1), 0.5);
         assert_eq!(worst_error(&[100.0, f32::NAN], &[100.0, 2.0], 1), f64::INFINITY);
     }

@@ -1,8 +1,8 @@
-//! Comparison with the reference, stage by stage: every stage gets the input that the reference had at that place,
-//! and at last the whole runs from the pictures.
+//! Comparison with the reference, stage by stage. Each stage gets the reference's own input, so that errors do not add
+//! up; the last stages run from the images to the answer.
 //!
-//! A checkpoint directory with expected values has a folder `cases`, and in it one folder for each conversation:
-//! `messages.json` with the pictures it names, `expected.json` and `expected.safetensors`.
+//! A checkpoint directory with expected values has a folder `cases` with one folder per conversation: `messages.json`,
+//! the image files that it names, `expected.json` and `expected.safetensors`.
 
 mod case;
 mod expected;
@@ -15,35 +15,35 @@ use std::path::{Path, PathBuf};
 
 use mimo_vl_core::{LoadOptions, Model};
 
-pub use case::{Case, Content, Medium};
-pub use expected::{Expected, ExpectedMedium, Unreadable};
+pub use case::{Case, Content, MediaItem};
+pub use expected::{CaseError, Expected, ExpectedMediaItem};
 pub use measure::{relative_error, worst_error};
-pub use stages::{prompt_logits, stages};
+pub use stages::{compare_stages, prompt_logits};
 
-/// Largest error of features and logits, relative to the expected values.
-pub const TENSOR_BAR: f64 = 2e-5;
+/// Largest relative error of features and logits that passes.
+pub const TENSOR_TOLERANCE: f64 = 2e-5;
 
-/// What came of one stage of one case.
+/// The result of one stage of one case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Within the bar.
+    /// Within the tolerance.
     Passed,
-    /// Not within the bar, or the stage gave an error.
+    /// Outside of the tolerance, or the stage returned an error.
     Failed,
-    /// Told, but held to no bar.
+    /// Printed for information; no tolerance applies.
     Reported,
 }
 
 /// One line of the report.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// The case's folder.
+    /// Name of the case's folder.
     pub case: String,
-    /// What was compared.
+    /// Name of the stage.
     pub stage: &'static str,
-    /// What came of it.
+    /// The result.
     pub verdict: Verdict,
-    /// The error, or the first difference, with the bar.
+    /// The relative error with its tolerance, or the first difference.
     pub error: String,
 }
 
@@ -58,16 +58,16 @@ impl fmt::Display for Row {
     }
 }
 
-/// How many rows were held to a bar, and what came of them.
+/// Number of rows that passed and failed. Rows that are only reported do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Within their bar.
+pub struct Summary {
+    /// Rows within their tolerance.
     pub passed: usize,
-    /// Not within it.
+    /// Rows outside of it.
     pub failed: usize,
 }
 
-impl Tally {
+impl Summary {
     fn count(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Passed => self.passed += 1,
@@ -77,50 +77,54 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed", self.passed, self.failed)
     }
 }
 
-/// Load the checkpoint in `directory` and compare all its cases; `report` gets every row as soon as it is known.
+/// Loads the checkpoint in `directory` and compares all its cases. `report` gets each row as soon as it is known.
 ///
 /// A case that cannot be read is a failed row.
 ///
 /// # Errors
-/// When the checkpoint cannot be loaded or there are no cases.
-pub fn compare(directory: &Path, options: &LoadOptions, mut report: impl FnMut(&Row)) -> Result<Tally, Box<dyn Error>> {
+/// The checkpoint cannot be loaded, or it has no cases.
+pub fn compare(
+    directory: &Path,
+    options: &LoadOptions,
+    mut report: impl FnMut(&Row),
+) -> Result<Summary, Box<dyn Error>> {
     let folders = folders(&directory.join("cases"))?;
     let model = Model::load(directory, options)?;
-    let mut tally = Tally::default();
+    let mut summary = Summary::default();
     for folder in folders {
         let rows = match Case::load(&folder) {
-            Ok(case) => stages(&model, &case),
-            Err(unreadable) => vec![Row {
+            Ok(case) => compare_stages(&model, &case),
+            Err(error) => vec![Row {
                 case: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
                 stage: "case",
                 verdict: Verdict::Failed,
-                error: unreadable.to_string(),
+                error: error.to_string(),
             }],
         };
         for row in rows {
-            tally.count(row.verdict);
+            summary.count(row.verdict);
             report(&row);
         }
     }
-    Ok(tally)
+    Ok(summary)
 }
 
-/// The folders of all cases, in the order of their names.
-fn folders(cases: &Path) -> Result<Vec<PathBuf>, Unreadable> {
-    let unreadable = |error: std::io::Error| Unreadable::new(cases, error.to_string());
+/// The folders of all cases, sorted by name.
+fn folders(cases: &Path) -> Result<Vec<PathBuf>, CaseError> {
+    let failed = |error: std::io::Error| CaseError::new(cases, error.to_string());
     let mut folders = Vec::new();
-    for entry in std::fs::read_dir(cases).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+    for entry in std::fs::read_dir(cases).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
         if path.is_dir() {
             folders.push(path);
         }
     }
     folders.sort();
-    if folders.is_empty() { Err(Unreadable::new(cases, "there are no cases")) } else { Ok(folders) }
+    if folders.is_empty() { Err(CaseError::new(cases, "there are no cases")) } else { Ok(folders) }
 }

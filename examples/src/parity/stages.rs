@@ -1,4 +1,4 @@
-//! The stages of a case, each from the expected output of the one before.
+//! The stages of a case. Each starts from the expected output of the one before.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -10,21 +10,21 @@ use mimo_vl_core::{Error as LibraryError, GenerateOptions, Model, Prompt, StopRe
 
 use super::case::Case;
 use super::measure::worst_error;
-use super::{Row, TENSOR_BAR, Verdict};
+use super::{Row, TENSOR_TOLERANCE, Verdict};
 
-/// Bars of JPEG pictures, in levels of 255: decoders round differently.
-const JPEG_MEAN: f64 = 0.5;
-const JPEG_MAX: u8 = 8;
+/// Largest mean and maximum difference of patches of a JPEG file, of 255: decoders round differently.
+const JPEG_MEAN_TOLERANCE: f64 = 0.5;
+const JPEG_MAX_TOLERANCE: u8 = 8;
 
-/// Tokens of a whole conversation that go through the layers at once.
+/// Number of tokens per forward pass in the stages that run from the images.
 const PREFILL_CHUNK: usize = 512;
 
 type Outcome = Result<(Verdict, String), Box<dyn Error>>;
 
 type Stage<'a> = fn(&Run<'a>) -> Outcome;
 
-/// Compare all stages of a case with the expected values.
-pub fn stages(model: &Model, case: &Case) -> Vec<Row> {
+/// Compares all stages of a case with the expected values.
+pub fn compare_stages(model: &Model, case: &Case) -> Vec<Row> {
     let text: [(&str, Stage<'_>); 2] = [("prompt", Run::prompt), ("ids", Run::ids)];
     let media: [(&str, Stage<'_>); 3] = [("grids", Run::grids), ("patches", Run::patches), ("features", Run::features)];
     let rest: [(&str, Stage<'_>); 7] = [
@@ -46,21 +46,24 @@ pub fn stages(model: &Model, case: &Case) -> Vec<Row> {
     rows.collect()
 }
 
-/// The logits of every token of the conversation, from its messages and pictures, `chunk` tokens at a time.
+/// The logits of every token of the conversation, computed from its messages and images in chunks of `chunk` tokens.
+///
+/// # Shapes
+/// - result: `[tokens, vocab]`
 ///
 /// # Errors
 /// Those of the library.
 pub fn prompt_logits(model: &Model, case: &Case, chunk: usize) -> Result<Vec<f32>, LibraryError> {
-    let whole = Run { model, case, control: TaskControl::default() }.whole(chunk, true)?;
-    Ok(whole.logits)
+    let prefilled = Run { model, case, control: TaskControl::default() }.prefill_messages(chunk, true)?;
+    Ok(prefilled.logits)
 }
 
-/// A sequence that has taken in a conversation.
+/// A sequence after the prefill of a conversation.
 struct Prefilled {
     sequence: Box<dyn Sequence>,
-    /// The next position minus the number of tokens.
-    delta: i64,
-    /// Of every token, or of the last.
+    /// Next position minus number of prompt tokens.
+    rope_delta: i64,
+    /// Logits of every token, or of the last one: `[tokens, vocab]`.
     logits: Vec<f32>,
 }
 
@@ -77,28 +80,28 @@ impl Run<'_> {
         Ok(equal(&actual.collect::<Vec<_>>(), &expected.collect::<Vec<_>>()))
     }
 
-    /// From the rendered text, and from the messages as a session has them.
+    /// Token ids from the rendered text, and from the messages as in a session.
     fn ids(&self) -> Outcome {
         let (expected, tokenizer) = (&self.case.expected, self.model.tokenizer());
-        let whole = tokenizer.encode(&expected.prompt)?;
-        let guarded = self.model.template().encode(tokenizer, &self.case.messages, true)?;
-        let from_text = equal(&self.encoded(&whole)?.ids, &expected.ids);
-        let from_messages = equal(&self.encoded(&guarded)?.ids, &expected.ids);
+        let from_text = tokenizer.encode(&expected.prompt)?;
+        let from_messages = self.model.template().encode(tokenizer, &self.case.messages, true)?;
+        let from_text = equal(&self.expand(&from_text)?.ids, &expected.ids);
+        let from_messages = equal(&self.expand(&from_messages)?.ids, &expected.ids);
         Ok(if from_text.0 == Verdict::Failed { from_text } else { from_messages })
     }
 
     fn grids(&self) -> Outcome {
         let actual: Vec<Grid> = self.all_patches()?.iter().map(|patches| patches.grid).collect();
-        Ok(equal(&actual, &self.case.expected.media.iter().map(|medium| medium.grid).collect::<Vec<_>>()))
+        Ok(equal(&actual, &self.case.expected.media.iter().map(|item| item.grid).collect::<Vec<_>>()))
     }
 
     fn patches(&self) -> Outcome {
         let (mut text, mut passed) = (Vec::new(), true);
         let all = self.all_patches()?;
-        for ((patches, medium), expected) in all.iter().zip(&self.case.media).zip(&self.case.expected.media) {
-            let (verdict, error) = match medium.lossy && patches.pixels.len() == expected.patches.len() {
+        for ((patches, item), expected) in all.iter().zip(&self.case.media).zip(&self.case.expected.media) {
+            let (verdict, error) = match item.lossy && patches.pixels.len() == expected.patches.len() {
                 false => equal(&patches.pixels, &expected.patches),
-                true => alike(&patches.pixels, &expected.patches),
+                true => close_pixels(&patches.pixels, &expected.patches),
             };
             passed &= verdict == Verdict::Passed;
             text.push(error);
@@ -109,36 +112,36 @@ impl Run<'_> {
 
     fn features(&self) -> Outcome {
         let (mut actual, mut expected, mut width) = (Vec::new(), Vec::new(), 0);
-        for (mut patches, medium) in self.all_patches()?.into_iter().zip(&self.case.expected.media) {
-            (patches.grid, patches.pixels) = (medium.grid, medium.patches.clone());
+        for (mut patches, item) in self.all_patches()?.into_iter().zip(&self.case.expected.media) {
+            (patches.grid, patches.pixels) = (item.grid, item.patches.clone());
             let features = self.model.engine().encode(&patches, &self.control)?;
             width = features.width;
             actual.extend(features.values);
-            expected.extend_from_slice(&medium.features.values);
+            expected.extend_from_slice(&item.features.values);
         }
         Ok(close(worst_error(&actual, &expected, width)))
     }
 
     fn positions(&self) -> Outcome {
-        Ok(equal(&self.expected_encoding()?.positions, &self.case.expected.positions))
+        Ok(equal(&self.expand_expected()?.positions, &self.case.expected.positions))
     }
 
     fn rope_delta(&self) -> Outcome {
-        Ok(equal(&[self.expected_encoding()?.rope_delta], &[self.case.expected.rope_delta]))
+        Ok(equal(&[self.expand_expected()?.rope_delta], &[self.case.expected.rope_delta]))
     }
 
     fn logits(&self) -> Outcome {
-        let prefilled = self.prefilled()?;
+        let prefilled = self.prefill_expected()?;
         Ok(close(worst_error(&prefilled.logits, &self.case.expected.logits, self.case.expected.vocab)))
     }
 
-    /// The expected answer, fed token by token.
+    /// Logits of the expected answer, decoded token by token.
     fn decode(&self) -> Outcome {
         let expected = &self.case.expected;
-        let Prefilled { mut sequence, delta, logits } = self.prefilled()?;
+        let Prefilled { mut sequence, rope_delta, logits } = self.prefill_expected()?;
         let mut actual = logits[logits.len().saturating_sub(expected.vocab)..].to_vec();
         for &id in expected.greedy_ids.iter().take(expected.greedy_ids.len().saturating_sub(1)) {
-            let position = u32::try_from(sequence.len() as i64 + delta)?;
+            let position = u32::try_from(sequence.len() as i64 + rope_delta)?;
             actual.extend(sequence.step(id, position, &self.control)?);
         }
         let (verdict, error) = close(worst_error(&actual, &expected.greedy_logits, expected.vocab));
@@ -151,10 +154,10 @@ impl Run<'_> {
         Ok(equal(&actual.collect::<Vec<_>>(), &expected.collect::<Vec<_>>()))
     }
 
-    /// From messages and pictures to the answer, with the best of all logits at every step.
+    /// The greedy answer from messages and images, without a session.
     fn answer(&self) -> Outcome {
         let (model, expected) = (self.model, &self.case.expected.greedy_ids);
-        let Prefilled { mut sequence, delta, mut logits } = self.whole(PREFILL_CHUNK, false)?;
+        let Prefilled { mut sequence, rope_delta, mut logits } = self.prefill_messages(PREFILL_CHUNK, false)?;
         let mut sampler = Sampler::new(&GenerateOptions::new(), &[])?;
         let mut actual = Vec::new();
         while actual.len() < expected.len() {
@@ -163,70 +166,70 @@ impl Run<'_> {
             if model.eos_token_ids().contains(&id) {
                 break;
             }
-            let position = u32::try_from(sequence.len() as i64 + delta)?;
+            let position = u32::try_from(sequence.len() as i64 + rope_delta)?;
             logits = sequence.step(id, position, &self.control)?;
         }
-        Ok(self.judged(&actual, expected))
+        Ok(self.compare_answers(&actual, expected))
     }
 
-    /// The answer as a session gives it. Sessions never give the tokens that frame media, so the comparison ends
-    /// where the reference gives one.
+    /// The answer of a session. Sessions suppress the tokens that frame media, so the comparison ends where the
+    /// reference has one.
     fn session(&self) -> Outcome {
         let expected = &self.case.expected.greedy_ids;
         let options = GenerateOptions::new().max_tokens(expected.len());
         let answer = self.model.session().ask(&Prompt::from_messages(self.case.messages.clone()), &options)?;
-        let never = expected.iter().position(|id| self.model.suppressed_tokens().contains(id));
+        let suppressed = expected.iter().position(|id| self.model.suppressed_tokens().contains(id));
         let stop = expected.iter().position(|id| self.model.eos_token_ids().contains(id));
-        let (mut actual, compared) = (answer.ids.as_slice(), never.or(stop).unwrap_or(expected.len()));
-        if never.is_some() {
+        let (mut actual, compared) = (answer.ids.as_slice(), suppressed.or(stop).unwrap_or(expected.len()));
+        if suppressed.is_some() {
             actual = &actual[..compared.min(actual.len())];
         }
-        let (verdict, error) = self.judged(actual, &expected[..compared]);
-        if never.is_none() && !self.case.lossy() && (answer.stop == StopReason::EndOfText) != stop.is_some() {
+        let (verdict, error) = self.compare_answers(actual, &expected[..compared]);
+        if suppressed.is_none() && !self.case.lossy() && (answer.stop == StopReason::EndOfText) != stop.is_some() {
             return Ok((Verdict::Failed, format!("{error}, but the answer ended with {:?}", answer.stop)));
         }
         Ok((verdict, error))
     }
 
-    /// Answers to JPEG pictures may differ, since the pictures do.
-    fn judged(&self, actual: &[u32], expected: &[u32]) -> (Verdict, String) {
+    /// Compares token ids. Answers about JPEG files are only reported, since their pixels may differ.
+    fn compare_answers(&self, actual: &[u32], expected: &[u32]) -> (Verdict, String) {
         let (verdict, error) = equal(actual, expected);
         let error = format!("{error}, {} tokens, margin {:.4}", expected.len(), self.case.expected.min_margin);
         (if self.case.lossy() { Verdict::Reported } else { verdict }, error)
     }
 
-    /// Take in the whole conversation from its messages and pictures; `all` asks for the logits of every token.
-    fn whole(&self, chunk: usize, all: bool) -> Result<Prefilled, LibraryError> {
+    /// Prefills the conversation from its messages and images. `all` asks for the logits of every token.
+    fn prefill_messages(&self, chunk: usize, all: bool) -> Result<Prefilled, LibraryError> {
         let (engine, config) = (self.model.engine(), self.model.config());
         let ids = self.model.template().encode(self.model.tokenizer(), &self.case.messages, true)?;
         let patches = self.all_patches()?;
         let grids: Vec<_> = patches.iter().map(|patches| (patches.grid, patches.second_per_grid)).collect();
-        let encoded = build_input(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
+        let input = build_input(&ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
         let features = patches.iter().map(|patches| engine.encode(patches, &self.control));
         let features: Vec<Features> = features.collect::<Result<_, _>>()?;
-        let segment = segment(&encoded, &encoded.ids, &encoded.positions, features.iter());
+        let prefill_input = prefill_input(&input, &input.ids, &input.positions, features.iter());
         let mut sequence = engine.sequence();
-        let logits = sequence.prefill(&segment, chunk, all, &self.control)?;
-        Ok(Prefilled { sequence, delta: encoded.rope_delta, logits })
+        let logits = sequence.prefill(&prefill_input, chunk, all, &self.control)?;
+        Ok(Prefilled { sequence, rope_delta: input.rope_delta, logits })
     }
 
     fn all_patches(&self) -> Result<Vec<Patches>, LibraryError> {
-        self.case.media.iter().map(|medium| medium.patches(self.model.preprocess_config())).collect()
+        self.case.media.iter().map(|item| item.patches(self.model.preprocess_config())).collect()
     }
 
-    /// Encode ids with one token for each medium, with the expected grids.
-    fn encoded(&self, ids: &[u32]) -> Result<ModelInput, LibraryError> {
+    /// Expands ids that have one placeholder per media item, with the expected grids.
+    fn expand(&self, ids: &[u32]) -> Result<ModelInput, LibraryError> {
         let patches = self.all_patches()?;
         let seconds = patches.iter().map(|patches| patches.second_per_grid);
-        let grids: Vec<_> = self.case.expected.media.iter().map(|medium| medium.grid).zip(seconds).collect();
+        let grids: Vec<_> = self.case.expected.media.iter().map(|item| item.grid).zip(seconds).collect();
         let config = self.model.config();
         build_input(ids, &grids, &config.tokens, config.vision.tokens_per_second)
     }
 
-    /// Encode the expected ids, each medium's run of tokens drawn together to one first.
-    fn expected_encoding(&self) -> Result<ModelInput, LibraryError> {
+    /// Collapses the placeholders of each media item of the expected ids to one, and expands them again.
+    fn expand_expected(&self) -> Result<ModelInput, LibraryError> {
         let tokens = &self.model.config().tokens;
-        let mut grids = self.case.expected.media.iter().map(|medium| medium.grid);
+        let mut grids = self.case.expected.media.iter().map(|item| item.grid);
         let (mut ids, mut skip) = (Vec::new(), 0);
         for &id in &self.case.expected.ids {
             if skip > 0 {
@@ -238,27 +241,27 @@ impl Run<'_> {
             }
             ids.push(id);
         }
-        self.encoded(&ids)
+        self.expand(&ids)
     }
 
-    /// Take in the expected tokens, positions and features.
-    fn prefilled(&self) -> Result<Prefilled, LibraryError> {
-        let (expected, encoded) = (&self.case.expected, self.expected_encoding()?);
-        let features = expected.media.iter().map(|medium| &medium.features);
+    /// Prefills the expected tokens, positions and features.
+    fn prefill_expected(&self) -> Result<Prefilled, LibraryError> {
+        let (expected, input) = (&self.case.expected, self.expand_expected()?);
+        let features = expected.media.iter().map(|item| &item.features);
         let mut sequence = self.model.engine().sequence();
-        let segment = segment(&encoded, &expected.ids, &expected.positions, features);
-        let logits = sequence.prefill(&segment, expected.ids.len(), true, &self.control)?;
-        Ok(Prefilled { sequence, delta: expected.rope_delta, logits })
+        let input = prefill_input(&input, &expected.ids, &expected.positions, features);
+        let logits = sequence.prefill(&input, expected.ids.len(), true, &self.control)?;
+        Ok(Prefilled { sequence, rope_delta: expected.rope_delta, logits })
     }
 }
 
-fn segment<'a>(
-    encoded: &ModelInput,
+fn prefill_input<'a>(
+    input: &ModelInput,
     ids: &'a [u32],
     positions: &'a [[u32; 3]],
     features: impl Iterator<Item = &'a Features>,
 ) -> PrefillInput<'a> {
-    PrefillInput { ids, positions, media: encoded.placeholders.iter().cloned().zip(features).collect() }
+    PrefillInput { ids, positions, media: input.placeholders.iter().cloned().zip(features).collect() }
 }
 
 fn verdict(passed: bool) -> Verdict {
@@ -276,14 +279,14 @@ fn equal<T: PartialEq + Debug>(actual: &[T], expected: &[T]) -> (Verdict, String
 }
 
 fn close(error: f64) -> (Verdict, String) {
-    (verdict(error <= TENSOR_BAR), format!("{error:.2e} of {TENSOR_BAR:.0e}"))
+    (verdict(error <= TENSOR_TOLERANCE), format!("{error:.2e} of {TENSOR_TOLERANCE:.0e}"))
 }
 
-/// Patches of a JPEG picture.
-fn alike(actual: &[u8], expected: &[u8]) -> (Verdict, String) {
+/// Compares patches of a JPEG file.
+fn close_pixels(actual: &[u8], expected: &[u8]) -> (Verdict, String) {
     let differences = || actual.iter().zip(expected).map(|(&a, &b)| a.abs_diff(b));
     let mean = differences().map(f64::from).sum::<f64>() / expected.len().max(1) as f64;
     let max = differences().max().unwrap_or(0);
-    let error = format!("JPEG: mean {mean:.3} of {JPEG_MEAN}, max {max} of {JPEG_MAX}");
-    (verdict(mean <= JPEG_MEAN && max <= JPEG_MAX), error)
+    let error = format!("JPEG: mean {mean:.3} of {JPEG_MEAN_TOLERANCE}, max {max} of {JPEG_MAX_TOLERANCE}");
+    (verdict(mean <= JPEG_MEAN_TOLERANCE && max <= JPEG_MAX_TOLERANCE), error)
 }

@@ -6,54 +6,54 @@ use super::random::Random;
 use super::scene::{Colour, Object, Scene, Shape};
 use super::words::Language;
 
-/// What a question is about: objects of a colour, of a shape, of both, or all of them.
+/// The objects that a question is about: those of a colour, of a shape, of both, or all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Subject {
-    /// The colour, if it matters.
+    /// Colour of the objects; `None` for any.
     pub colour: Option<Colour>,
-    /// The shape, if it matters.
+    /// Shape of the objects; `None` for any.
     pub shape: Option<Shape>,
 }
 
 impl Subject {
-    /// Whether the object is one of those asked about.
-    pub fn is(&self, object: &Object) -> bool {
+    /// True for an object that the question is about.
+    pub fn includes(&self, object: &Object) -> bool {
         self.colour.is_none_or(|colour| colour == object.colour) && self.shape.is_none_or(|shape| shape == object.shape)
     }
 
-    /// What it is called, each part in the form that it has in an object's whole name.
+    /// Name of the objects, each part as in the full name of an object.
     fn name(&self, language: Language) -> String {
         let shape = self.shape.map(|shape| shape.word(language));
         let joint = if language == Language::English && shape.is_some() { " " } else { "" };
         [self.colour.map_or("", |colour| colour.word(language)), joint, shape.unwrap_or("")].concat()
     }
 
-    /// What it is called in either language; nothing for all objects.
+    /// Names in both languages; none for all objects.
     pub(crate) fn names(&self) -> Vec<String> {
         Language::ALL.map(|language| self.name(language)).into_iter().filter(|name| !name.is_empty()).collect()
     }
 }
 
-/// What a question asks for.
+/// Kinds of questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// How many of a shape.
+    /// Number of objects of a shape.
     CountShape,
-    /// How many of a colour.
+    /// Number of objects of a colour.
     CountColour,
-    /// How many of a colour and shape.
+    /// Number of objects of a colour and shape.
     CountColouredShape,
-    /// How many altogether.
+    /// Number of all objects.
     CountAll,
-    /// Which colour is the only one of a shape.
+    /// Colour of the only object of a shape.
     ColourOfShape,
-    /// Which shape is the only one of a colour.
+    /// Shape of the only object of a colour.
     ShapeOfColour,
-    /// Is there one of a shape.
+    /// Presence of a shape.
     HasShape,
-    /// Is there one of a colour.
+    /// Presence of a colour.
     HasColour,
-    /// Is there one of a colour and shape.
+    /// Presence of a colour and shape.
     HasColouredShape,
 }
 
@@ -72,36 +72,36 @@ impl Kind {
     ];
 }
 
-/// A right answer.
+/// A reference answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// To how many.
+    /// A count.
     Count(usize),
-    /// To which colour.
+    /// A colour.
     Colour(Colour),
-    /// To which shape.
+    /// A shape.
     Shape(Shape),
-    /// To is there: yes or no.
+    /// Presence: yes or no.
     Has(bool),
 }
 
 /// A question about a scene, with its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// The question as the user types it.
+    /// Text of the question.
     pub text: String,
-    /// The right answer.
+    /// Reference answer.
     pub answer: Answer,
-    /// What is asked for.
+    /// Kind of the question.
     pub kind: Kind,
-    /// About which objects.
+    /// The objects that it is about.
     pub subject: Subject,
     /// The language of question and answer.
     pub language: Language,
 }
 
 impl Question {
-    /// The answer that the model learns: a word, or a number in digits in both languages.
+    /// Text of the reference answer: a word, or a number in digits.
     pub fn answer_text(&self) -> String {
         match self.answer {
             Answer::Count(count) => count.to_string(),
@@ -113,25 +113,25 @@ impl Question {
 }
 
 impl Object {
-    /// Its colour and shape as one name.
+    /// Name of colour and shape.
     pub(crate) fn name(&self, language: Language) -> String {
         Subject { colour: Some(self.colour), shape: Some(self.shape) }.name(language)
     }
 }
 
 impl Scene {
-    /// How many objects the subject stands for.
+    /// Number of objects that `subject` includes.
     pub fn count(&self, subject: &Subject) -> usize {
-        self.objects.iter().filter(|object| subject.is(object)).count()
+        self.objects.iter().filter(|object| subject.includes(object)).count()
     }
 
-    /// `n` questions, no two of the same kind about the same objects; fewer when the scene does not give
-    /// as many. Most are in one language, English or Chinese.
+    /// Draws up to `n` questions, no two of the same kind and subject; most are in one language. There may be fewer
+    /// where the scene has not as many.
     pub fn questions(&self, rng: &mut Random, n: usize) -> Vec<Question> {
         let main = rng.pick(&Language::ALL);
         let mut questions: Vec<Question> = Vec::with_capacity(n);
         let mut tries = 0;
-        // One at least, which every scene has: a conversation without a question is none.
+        // Every scene has at least one question, and a conversation needs one.
         while questions.len() < n && (tries < 8 * n || questions.is_empty()) {
             tries += 1;
             let language = if rng.chance(0.2) { rng.pick(&Language::ALL) } else { main };
@@ -146,26 +146,26 @@ impl Scene {
     }
 }
 
-/// Whether a text answers the question: the expected word, one with the same meaning, or the number in
-/// digits or words; case, surrounding space and a final stop do not matter.
-pub fn is_right(answer: &str, question: &Question) -> bool {
+/// True when a text answers the question: with the expected word, a synonym, or the number in digits or words. Case,
+/// surrounding space and final punctuation are ignored.
+pub fn is_correct(answer: &str, question: &Question) -> bool {
     let stops = ['.', '。', '!', '！', '"', '\'', '“', '”'];
-    let said = answer.trim().trim_matches(|c: char| stops.contains(&c) || c.is_whitespace()).to_lowercase();
+    let text = answer.trim().trim_matches(|c: char| stops.contains(&c) || c.is_whitespace()).to_lowercase();
     let language = question.language;
     let names: &[&str] = match question.answer {
         Answer::Count(count) => {
-            let said = said.strip_suffix('个').unwrap_or(&said);
-            return said == count.to_string() || number_names(count, language).contains(&said);
+            let text = text.strip_suffix('个').unwrap_or(&text);
+            return text == count.to_string() || number_names(count, language).contains(&text);
         }
         Answer::Colour(colour) => colour.names(language),
         Answer::Shape(shape) => shape.names(language),
         Answer::Has(has) => yes_or_no(has, language),
     };
-    let bare = said.strip_suffix('的').unwrap_or(&said);
+    let bare = text.strip_suffix('的').unwrap_or(&text);
     names.contains(&bare)
 }
 
-/// The word that answers use, then others with the same meaning.
+/// The word that answers use, then its synonyms.
 pub(crate) fn yes_or_no(has: bool, language: Language) -> &'static [&'static str] {
     match (language, has) {
         (Language::English, true) => &["yes", "true"],

@@ -7,17 +7,17 @@ use mimo_vl_core::{Part, Prompt, Result};
 use super::ask::Subject;
 use super::backdrop::backdrop;
 use super::checkpoint::TOKEN_SIDE;
-use super::conversation::{Ask, Asked, resized};
-use super::draw::{Mark, Picture};
-use super::kinds;
+use super::conversation::{Grounding, QaPair, resized_bounds};
+use super::draw::{AnnotatedImage, Annotation};
 use super::lettering::{HEIGHT, SCALE, whole_tokens, width, write};
 use super::palette::shade;
-use super::phrases::worded;
+use super::patch_class;
+use super::phrases::from_templates;
 use super::random::Random;
 use super::scene::Colour;
 use super::words::Language;
 
-/// What stands on buttons, in English and in Chinese.
+/// Words on buttons, in English and in Chinese.
 pub(crate) const WORDS: [&[&str]; 2] = [
     &[
         "OK", "Cancel", "Save", "Open", "Close", "Delete", "Edit", "Send", "Help", "Back", "Next", "Login", "Search",
@@ -26,7 +26,7 @@ pub(crate) const WORDS: [&[&str]; 2] = [
     &["确定", "取消", "保存", "打开", "关闭", "删除", "编辑", "发送", "帮助", "返回", "搜索", "登录"],
 ];
 
-/// `@` stands for the word.
+/// Templates of requests; `@` stands for the word on the button.
 const ENGLISH: &[&str] = &[
     "[Click|Tap|Click on] the @ button.",
     "[Click|Tap|Click on] [@|\"@\"].",
@@ -34,42 +34,42 @@ const ENGLISH: &[&str] = &[
     "[Please click|Click] @[| {p}].",
 ];
 const CHINESE: &[&str] = &["[请|]点击@[按钮|]。", "[请|]点击“@”[按钮|]。", "点一下@[按钮|]。", "点击{p}的@按钮。"];
-/// Width of a button's edge.
+/// Width of a button's border, in pixels.
 const EDGE: u32 = 2;
-/// Least distance of two buttons.
+/// Smallest distance of two buttons, in pixels.
 const GAP: u32 = 2;
-/// Distance of the places where words may start: a patch, which is as wide as the widest padding or wider.
+/// Spacing of the grid on which words start, in pixels: one patch, which is at least the widest padding.
 const GRID: u32 = TOKEN_SIDE as u32 / 2;
 /// Faces of coloured buttons.
 const FACES: [Colour; 5] = [Colour::Blue, Colour::Green, Colour::Red, Colour::Purple, Colour::Black];
 const TRIES: usize = 80;
 
-/// A screen with 1 to 6 buttons, from top to bottom, and the request to click one of them.
+/// A screen with 1 to 6 buttons, and the request to click one of them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Buttons {
+pub struct ButtonScreen {
     /// The screen.
-    pub picture: Picture,
-    /// Edges of every button, in its pixels.
+    pub image: AnnotatedImage,
+    /// Left, top, right and bottom of every button, from top to bottom, in pixels of the image.
     pub buttons: Vec<[f64; 4]>,
-    /// The words on them.
+    /// The word on each button.
     pub words: Vec<&'static str>,
-    /// Which is to be clicked.
+    /// Index of the button to click.
     pub target: usize,
     /// The request as the user types it.
     pub text: String,
     /// The language of the request.
     language: Language,
-    /// Whether it is put as the goal of a [`Task`], not as a question.
+    /// True for the goal of a [`Task`], false for a plain request.
     pub is_task: bool,
 }
 
-impl Buttons {
-    /// Buttons on a screen of about this width and height, of at least 140 by 140 pixels.
+impl ButtonScreen {
+    /// Draws a screen of about this width and height, of at least 140 by 140 pixels.
     pub fn random((wide, high): (u32, u32), is_task: bool, rng: &mut Random) -> Self {
         let room = (whole_tokens(wide), whole_tokens(high));
         let language = rng.pick(&Language::ALL);
         let all: Vec<&'static str> = WORDS.concat();
-        // All screens mix languages now and then, as real ones do.
+        // Some screens mix languages, as real ones do.
         let set = if rng.chance(0.2) { &all[..] } else { WORDS[usize::from(language == Language::Chinese)] };
         let mut placed: Vec<([u32; 4], &'static str)> = Vec::new();
         for _ in 0..rng.within(2, 6) {
@@ -77,36 +77,37 @@ impl Buttons {
             let mut padding = |low, high| rng.within(low, high) as u32 * SCALE;
             let padding = (padding(3, 6), padding(2, 4));
             if placed.iter().all(|(_, other)| *other != word)
-                && let Some(edges) = free_place(&placed, room, (width(word), HEIGHT), padding, rng)
+                && let Some(bounds) = free_position(&placed, room, (width(word), HEIGHT), padding, rng)
             {
-                placed.push((edges, word));
+                placed.push((bounds, word));
             }
         }
         placed.sort_by_key(|([left, top, ..], _)| (*top, *left));
-        let mut picture = backdrop(room.0, room.1, rng);
+        let mut image = backdrop(room.0, room.1, rng);
         let coloured = rng.chance(0.4);
-        for &(edges @ [left, top, right, bottom], word) in &placed {
+        for &(bounds @ [left, top, right, bottom], word) in &placed {
             let (face, ink) = if coloured { (shade(rng.pick(&FACES), rng), [255; 3]) } else { grey(rng) };
-            picture.fill(edges, face.map(|value| (u16::from(value) * 5 / 8) as u8));
-            picture.fill([left + EDGE, top + EDGE, right - EDGE, bottom - EDGE], face);
+            image.fill(bounds, face.map(|value| (u16::from(value) * 5 / 8) as u8));
+            image.fill([left + EDGE, top + EDGE, right - EDGE, bottom - EDGE], face);
             let corner = ((left + right - width(word)) / 2, (top + bottom - HEIGHT) as i32 / 2);
-            write(&mut picture, word, corner, ink);
-            let kind = all.iter().position(|other| *other == word).unwrap_or(0);
+            write(&mut image, word, corner, ink);
+            let index = all.iter().position(|other| *other == word).unwrap_or(0);
             let (x, y) = (f64::from(left + right) / 2.0, f64::from(top + bottom) / 2.0);
-            picture.marks.push(Mark { edges: [x, y, x, y], kind: kinds::of_word(kind) });
+            image.annotations.push(Annotation { bounds: [x, y, x, y], class: patch_class::of_word(index) });
         }
-        let buttons = placed.iter().map(|(edges, _)| edges.map(f64::from)).collect();
+        let buttons = placed.iter().map(|(bounds, _)| bounds.map(f64::from)).collect();
         let words = placed.iter().map(|(_, word)| *word).collect();
-        let mut screen = Self { picture, buttons, words, target: 0, text: String::new(), language, is_task };
+        let mut screen = Self { image, buttons, words, target: 0, text: String::new(), language, is_task };
         screen.choose(rng);
         screen
     }
 
-    /// Ask for one of the buttons.
+    /// Draws another request.
     pub(crate) fn choose(&mut self, rng: &mut Random) {
         self.target = rng.below(self.words.len());
         let templates = if self.language == Language::English { ENGLISH } else { CHINESE };
-        self.text = worded(templates, Subject::default(), self.language, rng).replace('@', self.words[self.target]);
+        self.text =
+            from_templates(templates, Subject::default(), self.language, rng).replace('@', self.words[self.target]);
     }
 
     /// The prompt that asks for the click.
@@ -114,7 +115,7 @@ impl Buttons {
     /// # Errors
     /// Those of [`Task::prompt`].
     pub fn prompt(&self, config: &PreprocessConfig) -> Result<Prompt> {
-        let image = self.picture.image()?;
+        let image = self.image.to_image()?;
         if self.is_task {
             Task::new(&self.text).prompt(image, config)
         } else {
@@ -122,7 +123,7 @@ impl Buttons {
         }
     }
 
-    pub(crate) fn ask(&self, config: &PreprocessConfig) -> Result<Ask> {
+    pub(crate) fn qa_pair(&self, config: &PreprocessConfig) -> Result<QaPair> {
         let question = if self.is_task {
             match self.prompt(config)?.messages().last().and_then(|message| message.parts.last()) {
                 Some(Part::Text(text)) => text.clone(),
@@ -131,20 +132,20 @@ impl Buttons {
         } else {
             self.text.clone()
         };
-        let place @ [x, y, ..] = resized(&self.picture, self.picture.marks[self.target].edges);
+        let center @ [x, y, ..] = resized_bounds(&self.image, self.image.annotations[self.target].bounds);
         let answer = format!("{{\"action\": \"click\", \"start_point\": [{x}, {y}]}}");
-        let listed = |(word, mark): (&&str, &Mark)| {
-            let [x, y, ..] = resized(&self.picture, mark.edges);
+        let listed = |(word, annotation): (&&str, &Annotation)| {
+            let [x, y, ..] = resized_bounds(&self.image, annotation.bounds);
             format!("{word} [{x}, {y}]")
         };
-        let thought: Vec<String> = self.words.iter().zip(&self.picture.marks).map(listed).collect();
-        let asked = Asked { names: vec![self.words[self.target].to_owned()], places: vec![place] };
-        Ok(Ask { question, answer, thought: thought.join(", "), asked })
+        let reasoning: Vec<String> = self.words.iter().zip(&self.image.annotations).map(listed).collect();
+        let grounding = Grounding { names: vec![self.words[self.target].to_owned()], boxes: vec![center] };
+        Ok(QaPair { question, answer, reasoning: reasoning.join(", "), grounding })
     }
 }
 
-/// Edges of a button around a word of this size that lies apart from the others, the word on the grid.
-fn free_place(
+/// Bounds of a button that overlaps no other, around a word of this size that starts on the grid.
+fn free_position(
     placed: &[([u32; 4], &str)],
     room: (u32, u32),
     size: (u32, u32),
@@ -152,10 +153,10 @@ fn free_place(
     rng: &mut Random,
 ) -> Option<[u32; 4]> {
     let free = |room: u32, size: u32, padding: u32| Some(room.checked_sub(size + padding)? / GRID).filter(|&n| n > 0);
-    let places = (free(room.0, size.0, padding.0)?, free(room.1, size.1, padding.1)?);
+    let positions = (free(room.0, size.0, padding.0)?, free(room.1, size.1, padding.1)?);
     (0..TRIES).find_map(|_| {
-        let mut start = |places: u32| (1 + rng.below(places as usize) as u32) * GRID;
-        let (x, y) = (start(places.0), start(places.1));
+        let mut start = |positions: u32| (1 + rng.below(positions as usize) as u32) * GRID;
+        let (x, y) = (start(positions.0), start(positions.1));
         let [left, top] = [x - padding.0, y - padding.1];
         let [right, bottom] = [x + size.0 + padding.0, y + size.1 + padding.1];
         let apart = |([x1, y1, x2, y2], _): &([u32; 4], &str)| {
@@ -165,12 +166,12 @@ fn free_place(
     })
 }
 
-/// Face and ink of a button without a colour.
+/// Face and ink of a grey button.
 fn grey(rng: &mut Random) -> ([u8; 3], [u8; 3]) {
     ([rng.within(205, 250) as u8; 3], [rng.within(0, 60) as u8; 3])
 }
 
-/// All text of this skill but what is filled in.
+/// Templates of this skill.
 pub(crate) fn texts(language: Language) -> impl Iterator<Item = &'static str> {
     let templates = if language == Language::English { ENGLISH } else { CHINESE };
     templates.iter().copied()

@@ -1,4 +1,4 @@
-//! What the model thinks before it answers: every object in a fixed order.
+//! Captions, which the model thinks before it answers: every object in a fixed order.
 
 use super::scene::{Object, Scene};
 use super::words::Language;
@@ -9,12 +9,12 @@ pub enum Order {
     /// By colour, then by shape; the same words for every arrangement of the same objects.
     #[default]
     ColourThenShape,
-    /// By the centre's column, then its row.
+    /// By the column of the center, then its row.
     LeftToRight,
 }
 
 impl Scene {
-    /// Every object with its colour and shape, such as `red circle, red circle, blue star`.
+    /// Lists every object with its colour and shape, such as `red circle, red circle, blue star`.
     pub fn caption(&self, language: Language, order: Order) -> String {
         let mut objects: Vec<&Object> = self.objects.iter().collect();
         match order {

@@ -7,14 +7,14 @@ use tokenizers::{Result, Tokenizer};
 
 use super::vocabulary::padded_vocab_size;
 
-/// The shapes of a small model.
+/// Dimensions of a small model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dimensions {
     /// Width of the language model.
     pub hidden_size: usize,
     /// Width of its feed-forward layers.
     pub intermediate_size: usize,
-    /// Its layers.
+    /// Layers of the language model.
     pub layers: usize,
     /// Query heads.
     pub heads: usize,
@@ -24,34 +24,34 @@ pub struct Dimensions {
     pub rope_theta: f64,
     /// Rotary pairs of the temporal, height and width position; together half a head.
     pub mrope_section: [usize; 3],
-    /// Whether the output layer is the token embedding.
+    /// True when the output layer is the token embedding.
     pub tie_word_embeddings: bool,
-    /// Longest context.
+    /// Longest context, in tokens.
     pub context: usize,
     /// Blocks of the vision tower.
     pub vision_depth: usize,
-    /// Its width.
+    /// Width of the vision tower.
     pub vision_hidden_size: usize,
     /// Width of its feed-forward layers.
     pub vision_intermediate_size: usize,
-    /// Its heads.
+    /// Heads of the vision tower.
     pub vision_heads: usize,
-    /// Blocks that attend over the whole picture.
+    /// Blocks with full attention; the others attend within windows.
     pub full_attention: Vec<usize>,
 }
 
 /// Side, in pixels, of the square that becomes one token.
 pub(crate) const TOKEN_SIDE: usize = 28;
-/// Fewest tokens of a picture that the model is trained on.
-pub(crate) const LEAST_TOKENS: usize = 25;
-/// Most tokens of a picture that the model is trained on.
-pub(crate) const MOST_TOKENS: usize = 64;
+/// Fewest tokens of an image in training.
+pub(crate) const MIN_TOKENS: usize = 25;
+/// Most tokens of an image in training.
+pub(crate) const MAX_TOKENS: usize = 64;
 
-/// The conversation format, written for templates of the multimodal kind.
+/// The chat template, with parts of images and videos.
 const CHAT_TEMPLATE: &str = include_str!("chat_template.jinja");
 
-/// Write `config.json`, `generation_config.json`, `preprocessor_config.json`, the tokenizer's files and the
-/// chat template into a directory that exists.
+/// Writes `config.json`, `generation_config.json`, `preprocessor_config.json`, the files of the tokenizer and the chat
+/// template to an existing directory.
 ///
 /// # Errors
 /// When a file cannot be written, or the tokenizer lacks one of the special tokens.
@@ -137,13 +137,13 @@ fn generation_config(tokenizer: &Tokenizer) -> Result<Value> {
     Ok(json!({"do_sample": false, "bos_token_id": pad, "eos_token_id": [end, pad], "pad_token_id": pad}))
 }
 
-/// The limits keep every picture within what the model is trained on.
+/// Preprocessor settings; the limits keep every image within the sizes of training.
 fn preprocessor_config() -> Value {
     json!({
         "image_processor_type": "Qwen2VLImageProcessor",
         "processor_class": "Qwen2_5_VLProcessor",
-        "min_pixels": LEAST_TOKENS * TOKEN_SIDE * TOKEN_SIDE,
-        "max_pixels": MOST_TOKENS * TOKEN_SIDE * TOKEN_SIDE,
+        "min_pixels": MIN_TOKENS * TOKEN_SIDE * TOKEN_SIDE,
+        "max_pixels": MAX_TOKENS * TOKEN_SIDE * TOKEN_SIDE,
         "patch_size": 14,
         "temporal_patch_size": 2,
         "merge_size": 2,
@@ -165,4 +165,49 @@ fn tokenizer_config(d: &Dimensions) -> Value {
         "model_max_length": d.context,
         "chat_template": CHAT_TEMPLATE
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::shapes::build_tokenizer;
+
+    #[test]
+    fn checkpoint_files_are_complete() {
+        let directory = std::env::temp_dir().join(format!("mimo-vl-shapes-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let dimensions = Dimensions {
+            hidden_size: 64,
+            intermediate_size: 128,
+            layers: 2,
+            heads: 4,
+            kv_heads: 2,
+            rope_theta: 10_000.0,
+            mrope_section: [2, 3, 3],
+            tie_word_embeddings: true,
+            context: 1024,
+            vision_depth: 2,
+            vision_hidden_size: 64,
+            vision_intermediate_size: 128,
+            vision_heads: 4,
+            full_attention: vec![1],
+        };
+        let tokenizer = build_tokenizer().unwrap();
+        write_checkpoint_files(&directory, &dimensions, &tokenizer).unwrap();
+        let read = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&read("config.json")).unwrap();
+        assert_eq!(config["vocab_size"], padded_vocab_size(&tokenizer));
+        assert_eq!(config["image_token_id"], tokenizer.token_to_id("<|image_pad|>").unwrap());
+        assert_eq!(config["vision_config"]["out_hidden_size"], config["hidden_size"]);
+        let loaded = tokenizers::Tokenizer::from_file(directory.join("tokenizer.json")).unwrap();
+        let text = "<think>\n红色圆形\n</think>\n\n2<|im_end|>";
+        let ids = |t: &tokenizers::Tokenizer| t.encode(text, false).unwrap().get_ids().to_vec();
+        assert_eq!(ids(&loaded), ids(&tokenizer));
+        for name in ["generation_config.json", "preprocessor_config.json", "tokenizer_config.json"] {
+            assert!(serde_json::from_str::<serde_json::Value>(&read(name)).unwrap().is_object());
+        }
+        assert!(read("chat_template.jinja").contains("<|vision_start|>"));
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

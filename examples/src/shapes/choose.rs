@@ -1,26 +1,26 @@
-//! Which question to ask of a scene, so that the answers are spread evenly.
+//! Choice of questions, so that the answers are balanced.
 
 use super::ask::{Answer, Kind, Subject};
 use super::random::Random;
 use super::scene::{Colour, Scene, Shape};
 
-/// How often each kind is tried, in the order of [`Kind::ALL`].
+/// Weight of each kind, in the order of [`Kind::ALL`].
 const KIND_WEIGHTS: [u32; 9] = [15, 15, 15, 10, 26, 14, 5, 5, 12];
-/// How often a count is asked for when the scene offers it: the higher ones are rarely on offer.
+/// Weight of each count, among those that the scene has; few scenes have the higher ones.
 const COUNT_WEIGHTS: [u32; 6] = [3, 5, 10, 18, 24, 30];
 
-/// A question with its true answer; `None` when the kind drawn cannot be asked of this scene.
+/// Draws a question with its answer; `None` when the drawn kind does not fit the scene.
 pub(crate) fn choose(scene: &Scene, rng: &mut Random) -> Option<(Kind, Subject, Answer)> {
     let kind = Kind::ALL[rng.weighted(&KIND_WEIGHTS)];
     let subjects = subjects(kind);
     let (subject, answer) = match kind {
         Kind::CountShape | Kind::CountColour | Kind::CountColouredShape | Kind::CountAll => {
-            let subject = of_some_count(scene, &subjects, rng)?;
+            let subject = subject_by_count(scene, &subjects, rng)?;
             (subject, Answer::Count(scene.count(&subject)))
         }
         Kind::ColourOfShape | Kind::ShapeOfColour => {
             let subject = any(subjects.into_iter().filter(|subject| scene.count(subject) == 1), rng)?;
-            let object = scene.objects.iter().find(|object| subject.is(object))?;
+            let object = scene.objects.iter().find(|object| subject.includes(object))?;
             let colour = Answer::Colour(object.colour);
             (subject, if kind == Kind::ColourOfShape { colour } else { Answer::Shape(object.shape) })
         }
@@ -36,7 +36,7 @@ pub(crate) fn choose(scene: &Scene, rng: &mut Random) -> Option<(Kind, Subject, 
     Some((kind, subject, answer))
 }
 
-/// Everything that a question of this kind can be about.
+/// All subjects of a kind of question.
 fn subjects(kind: Kind) -> Vec<Subject> {
     let shapes = || Shape::ALL.into_iter().map(Some);
     let colours = || Colour::ALL.into_iter().map(Some);
@@ -54,8 +54,8 @@ fn subjects(kind: Kind) -> Vec<Subject> {
     }
 }
 
-/// A subject whose count was drawn first, by [`COUNT_WEIGHTS`].
-fn of_some_count(scene: &Scene, subjects: &[Subject], rng: &mut Random) -> Option<Subject> {
+/// Draws a count by [`COUNT_WEIGHTS`], then a subject with that count.
+fn subject_by_count(scene: &Scene, subjects: &[Subject], rng: &mut Random) -> Option<Subject> {
     let largest = COUNT_WEIGHTS.len() - 1;
     let count = |subject: &Subject| scene.count(subject).min(largest);
     let mut weights = COUNT_WEIGHTS;
@@ -70,7 +70,7 @@ fn of_some_count(scene: &Scene, subjects: &[Subject], rng: &mut Random) -> Optio
     }
 }
 
-/// A subject that the scene does not show: mostly one of a colour and a shape that it shows elsewhere.
+/// Draws a subject that the scene does not show: mostly a colour and a shape that it shows on different objects.
 fn absent(scene: &Scene, subjects: &[Subject], rng: &mut Random) -> Option<Subject> {
     let is_absent = |subject: &&Subject| scene.count(subject) == 0;
     let is_near = |subject: &&Subject| {

@@ -1,88 +1,88 @@
-//! One example of training: a picture or a video, and one or several turns about it.
+//! Training conversations: an image or a video, and one or several questions about it.
 
 use mimo_vl_core::Result;
 use mimo_vl_core::expert::{PreprocessConfig, smart_resize};
 
 use super::ask::Question;
-use super::buttons::Buttons;
+use super::buttons::ButtonScreen;
 use super::caption::Order;
-use super::checkpoint::{LEAST_TOKENS, MOST_TOKENS, TOKEN_SIDE};
+use super::checkpoint::{MAX_TOKENS, MIN_TOKENS, TOKEN_SIDE};
 use super::detection::Detection;
-use super::draw::{Picture, draw};
-use super::motion::Motion;
+use super::draw::{AnnotatedImage, draw};
+use super::motion::MotionVideo;
 use super::random::Random;
-use super::reading::Reading;
+use super::reading::TextImage;
 use super::scene::{Limits, Scene};
 use super::words::Language;
 
-/// What a training conversation is about, and its form.
+/// Subject and form of a training conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skill {
     /// Questions about shapes.
-    Ask {
-        /// Turns.
-        turns: usize,
+    Questions {
+        /// Number of questions.
+        exchanges: usize,
     },
     /// Boxes of shapes.
     Detect {
-        /// Turns.
-        turns: usize,
+        /// Number of questions.
+        exchanges: usize,
     },
     /// Reading characters.
     Read {
-        /// Most lines.
+        /// Largest number of lines.
         lines: usize,
     },
     /// Clicking buttons.
     Click {
-        /// Turns.
-        turns: usize,
-        /// Whether as a GUI task, not as a plain request.
+        /// Number of questions.
+        exchanges: usize,
+        /// True for a GUI task, false for a plain request.
         task: bool,
     },
-    /// Telling which way something moves.
-    Motion {
+    /// Telling the direction in which something moves.
+    Track {
         /// Frames of the video.
         frames: usize,
     },
 }
 
 impl Skill {
-    /// One of the skills, by weights in their order.
+    /// Draws a skill; `weights` are in the order of the variants.
     #[cfg(feature = "train")]
     pub(crate) fn random(weights: &[u32; 5], rng: &mut Random) -> Self {
         match rng.weighted(weights) {
-            0 => Self::Ask { turns: rng.within(1, 4) as usize },
-            1 => Self::Detect { turns: rng.within(1, 3) as usize },
+            0 => Self::Questions { exchanges: rng.within(1, 4) as usize },
+            1 => Self::Detect { exchanges: rng.within(1, 3) as usize },
             2 => Self::Read { lines: rng.within(1, 5) as usize },
-            3 if rng.chance(0.3) => Self::Click { turns: 1, task: true },
-            3 => Self::Click { turns: rng.within(1, 4) as usize, task: false },
-            _ => Self::Motion { frames: rng.within(4, 8) as usize },
+            3 if rng.chance(0.3) => Self::Click { exchanges: 1, task: true },
+            3 => Self::Click { exchanges: rng.within(1, 4) as usize, task: false },
+            _ => Self::Track { frames: rng.within(4, 8) as usize },
         }
     }
 }
 
-/// How often all objects of a picture have one colour where several are asked for at once. A label says the colour first, and that
-/// mostly tells the shape too; here only the place does.
+/// Probability that all objects of an image to detect several in have one colour. The colour, which a label starts
+/// with, mostly determines the shape as well; with one colour only the position does.
 const ONE_COLOUR: f64 = 0.5;
 
-/// What training conversations are made of.
+/// Distribution of training conversations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
-    /// The scenes.
+    /// Ranges of the scenes.
     pub limits: Limits,
-    /// The order of captions.
+    /// Order of captions.
     pub order: Order,
-    /// How often the last turn thinks.
+    /// Probability that the last answer thinks.
     pub thinking: f64,
-    /// How often an earlier turn looks like one that thought: no suffix, and only the answer left.
-    pub thought: f64,
-    /// How often each skill comes, in their order.
-    pub skills: [u32; 5],
-    /// Most objects in a picture to detect in.
-    pub most_detected: usize,
-    /// Most objects that are asked for at once where they are to be detected. Above 1, half of these pictures have one colour.
-    pub most_boxes: usize,
+    /// Probability that an earlier answer had its thinking removed: no suffix, and only the answer left.
+    pub stripped_thinking: f64,
+    /// Weight of each skill, in the order of [`Skill`].
+    pub skill_weights: [u32; 5],
+    /// Largest number of objects in an image to detect in.
+    pub max_objects: usize,
+    /// Largest number of objects to detect at once. Above 1, half of these images have one colour.
+    pub max_boxes: usize,
 }
 
 impl Default for Recipe {
@@ -91,233 +91,239 @@ impl Default for Recipe {
             limits: Limits::default(),
             order: Order::default(),
             thinking: 0.6,
-            thought: 0.15,
-            skills: [28, 26, 16, 16, 14],
-            most_detected: 5,
-            most_boxes: 5,
+            stripped_thinking: 0.15,
+            skill_weights: [28, 26, 16, 16, 14],
+            max_objects: 5,
+            max_boxes: 5,
         }
     }
 }
 
-/// A question, its answer, and what is thought before it.
+/// A question with the reasoning before its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ask {
+pub(crate) struct QaPair {
     pub(crate) question: String,
     pub(crate) answer: String,
-    pub(crate) thought: String,
-    /// What is asked for.
-    pub(crate) asked: Asked,
+    pub(crate) reasoning: String,
+    pub(crate) grounding: Grounding,
 }
 
-/// What is asked for: what the model is to hear in the question, and to find in the picture.
+/// The objects that a question is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asked {
-    /// Its names.
+pub struct Grounding {
+    /// Names of the objects.
     pub names: Vec<String>,
-    /// Left, top, right and bottom of each of it, for a click its middle twice, as and in the order in which the answer says them;
-    /// of what moves, which no answer says, x and y of its middle at first and at last. In pixels of the picture that the model
-    /// sees, each a multiple of seven.
-    pub places: Vec<[i64; 4]>,
+    /// Left, top, right and bottom of each object, in the order of the answer; for a click the center of the button,
+    /// twice; for a movement, of which the answer says no coordinates, first and last center. In pixels of the resized
+    /// image, each a multiple of seven.
+    pub boxes: Vec<[i64; 4]>,
 }
 
-/// A question of the user and what the model should reply.
+/// A user message and the reference answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
-    /// The user's words, without the suffix that turns thinking off.
+pub struct Exchange {
+    /// Text of the user message, without the suffix that turns thinking off.
     pub question: String,
-    /// Whether the user's message ends with ` /no_think`.
+    /// True when the user message ends with ` /no_think`.
     pub no_think: bool,
-    /// The whole text of the assistant, without `<|im_end|>`.
-    pub reply: String,
-    /// Whether the reply is to be learned. It is not where the history shows an answer without the
-    /// thinking that came before it.
-    pub learn: bool,
-    /// What is asked for.
-    pub asked: Asked,
+    /// Text of the assistant message, thinking included, without `<|im_end|>`.
+    pub response: String,
+    /// True when the answer enters the loss. It does not where its thinking was removed.
+    pub is_target: bool,
+    /// The objects that the question is about.
+    pub grounding: Grounding,
 }
 
-/// What the first turn shows before its question.
+/// The media item of a conversation, before the first question.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Media {
-    /// A picture.
-    Picture(Picture),
+    /// An image.
+    Image(AnnotatedImage),
     /// A video.
-    Motion(Motion),
+    Video(MotionVideo),
 }
 
-/// A picture or a video and the turns about it.
+/// An image or a video and the questions about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conversation {
-    /// What the first turn shows before its question.
+    /// The media item of a conversation, before the first question.
     pub media: Media,
-    /// The system line.
+    /// The system message.
     pub system: &'static str,
-    /// The turns, in order; only the last one can contain thinking, as a history never does.
-    pub turns: Vec<Turn>,
+    /// Questions and answers in order; only the last answer can contain thinking, as a chat template removes that of
+    /// earlier ones.
+    pub exchanges: Vec<Exchange>,
 }
 
 /// A part of a conversation as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
-    /// The text, special tokens spelled out. Pieces tokenize apart as they do together.
+pub struct Segment {
+    /// The text, special tokens spelled out. Segments tokenized alone give the same ids as their concatenation.
     pub text: String,
-    /// Whether its tokens count in the loss.
-    pub learn: bool,
-    /// What is asked for, where it is a reply.
-    pub asked: Asked,
+    /// True when the tokens enter the loss.
+    pub is_target: bool,
+    /// The objects that the question is about, for an answer.
+    pub grounding: Grounding,
 }
 
 impl Conversation {
-    /// The example number `index` of `seed`, with pictures of the recipe's width and height.
+    /// Draws example number `index` of `seed`.
     ///
     /// # Errors
-    /// Those of the library for a picture that it does not take.
+    /// Those of [`Task::prompt`](mimo_vl_core::gui::Task::prompt) and [`MotionVideo::video`].
     pub fn random(seed: u64, index: u64, skill: Skill, recipe: &Recipe) -> Result<Self> {
         let mut rng = Random::new(seed, index);
         let mut side = |(low, high): (u32, u32)| rng.within(low as i32, high as i32) as u32;
         let size = (side(recipe.limits.width), side(recipe.limits.height));
         let mut system = SYSTEM;
-        let (media, asks) = match skill {
-            Skill::Ask { turns } => {
+        let (media, pairs) = match skill {
+            Skill::Questions { exchanges } => {
                 let scene = Scene::random(&mut rng, &recipe.limits);
-                let picture = draw(&scene, &mut rng);
-                let asks = questions(&scene, turns, recipe, &mut rng);
-                (Media::Picture(picture), asks)
+                let image = draw(&scene, &mut rng);
+                let pairs = questions(&scene, exchanges, recipe, &mut rng);
+                (Media::Image(image), pairs)
             }
-            Skill::Detect { turns } => {
+            Skill::Detect { exchanges } => {
                 let mut limits = recipe.limits.clone();
-                limits.objects.1 = limits.objects.1.min(recipe.most_detected);
+                limits.objects.1 = limits.objects.1.min(recipe.max_objects);
                 let mut scene = Scene::random(&mut rng, &limits);
-                if recipe.most_boxes > 1 && rng.chance(ONE_COLOUR) {
+                if recipe.max_boxes > 1 && rng.chance(ONE_COLOUR) {
                     scene.use_one_colour();
                 }
-                let picture = draw(&scene, &mut rng);
-                let asks = detections(&scene, &picture, turns, recipe, &mut rng);
-                (Media::Picture(picture), asks)
+                let image = draw(&scene, &mut rng);
+                let pairs = detections(&scene, &image, exchanges, recipe, &mut rng);
+                (Media::Image(image), pairs)
             }
             Skill::Read { lines } => {
-                let reading = Reading::random(size, lines, &mut rng);
-                let ask = reading.ask();
-                (Media::Picture(reading.picture), vec![ask])
+                let reading = TextImage::random(size, lines, &mut rng);
+                let pair = reading.qa_pair();
+                (Media::Image(reading.image), vec![pair])
             }
-            Skill::Click { turns, task } => {
-                let mut buttons = Buttons::random(size, task, &mut rng);
-                let mut asks = vec![buttons.ask(&PreprocessConfig::default())?];
-                for _ in 1..turns {
+            Skill::Click { exchanges, task } => {
+                let mut buttons = ButtonScreen::random(size, task, &mut rng);
+                let mut pairs = vec![buttons.qa_pair(&PreprocessConfig::default())?];
+                for _ in 1..exchanges {
                     buttons.choose(&mut rng);
-                    asks.push(buttons.ask(&PreprocessConfig::default())?);
+                    pairs.push(buttons.qa_pair(&PreprocessConfig::default())?);
                 }
                 if task {
                     system = TASK_SYSTEM;
                 }
-                (Media::Picture(buttons.picture), asks)
+                (Media::Image(buttons.image), pairs)
             }
-            Skill::Motion { frames } => {
-                let motion = Motion::random(size, frames, &mut rng);
-                let ask = motion.ask(&PreprocessConfig::default())?;
-                (Media::Motion(motion), vec![ask])
+            Skill::Track { frames } => {
+                let motion = MotionVideo::random(size, frames, &mut rng);
+                let pair = motion.qa_pair(&PreprocessConfig::default())?;
+                (Media::Video(motion), vec![pair])
             }
         };
-        Ok(Self { media, system, turns: turns(asks, recipe, &mut rng) })
+        Ok(Self { media, system, exchanges: exchanges(pairs, recipe, &mut rng) })
     }
 
-    /// The conversation in the text format of the checkpoints, cut where learning starts and stops. One
-    /// `<|image_pad|>` or `<|video_pad|>` stands for the picture or video, to be repeated once per token of it.
-    pub fn pieces(&self) -> Vec<Piece> {
-        let mut pieces = Vec::with_capacity(2 * self.turns.len());
-        let mut before = format!("<|im_start|>system\n{}{IM_END}\n", self.system);
+    /// Renders the conversation in the chat format of the checkpoints, split where targets start and end. One
+    /// `<|image_pad|>` or `<|video_pad|>` stands for the media item, to be repeated once per token of it.
+    pub fn segments(&self) -> Vec<Segment> {
+        let mut segments = Vec::with_capacity(2 * self.exchanges.len());
+        let mut prompt = format!("<|im_start|>system\n{}{IM_END}\n", self.system);
         let mut media = match self.media {
-            Media::Picture(_) => "<|vision_start|><|image_pad|><|vision_end|>",
-            Media::Motion(_) => "<|vision_start|><|video_pad|><|vision_end|>",
+            Media::Image(_) => "<|vision_start|><|image_pad|><|vision_end|>",
+            Media::Video(_) => "<|vision_start|><|video_pad|><|vision_end|>",
         };
-        for turn in &self.turns {
-            let suffix = if turn.no_think { NO_THINK } else { "" };
-            before += &format!("<|im_start|>user\n{media}{}{suffix}{IM_END}\n<|im_start|>assistant\n", turn.question);
+        for exchange in &self.exchanges {
+            let suffix = if exchange.no_think { NO_THINK } else { "" };
+            prompt +=
+                &format!("<|im_start|>user\n{media}{}{suffix}{IM_END}\n<|im_start|>assistant\n", exchange.question);
             media = "";
-            pieces.push(Piece {
-                text: std::mem::replace(&mut before, "\n".into()),
-                learn: false,
-                asked: Asked::default(),
+            segments.push(Segment {
+                text: std::mem::replace(&mut prompt, "\n".into()),
+                is_target: false,
+                grounding: Grounding::default(),
             });
-            pieces.push(Piece {
-                text: format!("{}{IM_END}", turn.reply),
-                learn: turn.learn,
-                asked: turn.asked.clone(),
+            segments.push(Segment {
+                text: format!("{}{IM_END}", exchange.response),
+                is_target: exchange.is_target,
+                grounding: exchange.grounding.clone(),
             });
         }
-        pieces
+        segments
     }
 }
 
-fn questions(scene: &Scene, count: usize, recipe: &Recipe, rng: &mut Random) -> Vec<Ask> {
-    let ask = |question: Question| Ask {
+fn questions(scene: &Scene, count: usize, recipe: &Recipe, rng: &mut Random) -> Vec<QaPair> {
+    let pair = |question: Question| QaPair {
         answer: question.answer_text(),
-        thought: scene.caption(question.language, recipe.order),
-        asked: Asked { names: question.subject.names(), places: Vec::new() },
+        reasoning: scene.caption(question.language, recipe.order),
+        grounding: Grounding { names: question.subject.names(), boxes: Vec::new() },
         question: question.text,
     };
-    scene.questions(rng, count).into_iter().map(ask).collect()
+    scene.questions(rng, count).into_iter().map(pair).collect()
 }
 
-fn detections(scene: &Scene, picture: &Picture, count: usize, recipe: &Recipe, rng: &mut Random) -> Vec<Ask> {
-    let mut ask = || {
+fn detections(scene: &Scene, image: &AnnotatedImage, count: usize, recipe: &Recipe, rng: &mut Random) -> Vec<QaPair> {
+    let mut pair = || {
         let language = rng.pick(&Language::ALL);
-        let thought = scene.caption(language, recipe.order);
-        let detection = Detection::random(scene, language, recipe.most_boxes, rng);
-        detection.ask(scene, picture, thought)
+        let reasoning = scene.caption(language, recipe.order);
+        let detection = Detection::random(scene, language, recipe.max_boxes, rng);
+        detection.qa_pair(scene, image, reasoning)
     };
-    (0..count).map(|_| ask()).collect()
+    (0..count).map(|_| pair()).collect()
 }
 
-fn turns(asks: Vec<Ask>, recipe: &Recipe, rng: &mut Random) -> Vec<Turn> {
+fn exchanges(pairs: Vec<QaPair>, recipe: &Recipe, rng: &mut Random) -> Vec<Exchange> {
     let thinks = rng.chance(recipe.thinking);
-    let last = asks.len().saturating_sub(1);
-    let turn = |(position, Ask { question, answer, thought, asked }): (usize, Ask)| {
+    let last = pairs.len().saturating_sub(1);
+    let exchange = |(position, QaPair { question, answer, reasoning, grounding }): (usize, QaPair)| {
         if position == last && thinks {
-            Turn { question, no_think: false, reply: thinking_reply(&thought, &answer), learn: true, asked }
-        } else if position < last && rng.chance(recipe.thought) {
-            Turn { question, no_think: false, reply: answer, learn: false, asked }
+            Exchange {
+                question,
+                no_think: false,
+                response: thinking_response(&reasoning, &answer),
+                is_target: true,
+                grounding,
+            }
+        } else if position < last && rng.chance(recipe.stripped_thinking) {
+            Exchange { question, no_think: false, response: answer, is_target: false, grounding }
         } else {
-            Turn { question, no_think: true, reply: answer, learn: true, asked }
+            Exchange { question, no_think: true, response: answer, is_target: true, grounding }
         }
     };
-    asks.into_iter().enumerate().map(turn).collect()
+    pairs.into_iter().enumerate().map(exchange).collect()
 }
 
-/// Edges in a picture as pixels of the picture that the model sees.
-pub(crate) fn resized(picture: &Picture, edges: [f64; 4]) -> [i64; 4] {
-    let (width, height) = (picture.width as usize, picture.height as usize);
+/// Scales bounds to the resized image, rounded to coordinate bins.
+pub(crate) fn resized_bounds(image: &AnnotatedImage, bounds: [f64; 4]) -> [i64; 4] {
+    let (width, height) = (image.width as usize, image.height as usize);
     let pixels = TOKEN_SIDE * TOKEN_SIDE;
-    let seen = smart_resize(height, width, TOKEN_SIDE, LEAST_TOKENS * pixels, MOST_TOKENS * pixels);
-    let (high, wide) = seen.unwrap_or((height, width));
-    let scale = [wide as f64 / width as f64, high as f64 / height as f64];
-    std::array::from_fn(|index| in_steps(edges[index] * scale[index % 2]))
+    let size = smart_resize(height, width, TOKEN_SIDE, MIN_TOKENS * pixels, MAX_TOKENS * pixels);
+    let (resized_height, resized_width) = size.unwrap_or((height, width));
+    let scale = [resized_width as f64 / width as f64, resized_height as f64 / height as f64];
+    std::array::from_fn(|index| to_bin_edge(bounds[index] * scale[index % 2]))
 }
 
-/// The nearest pixel of those that the model names: a quarter of a token apart, so that there are few numbers to learn.
-pub(crate) fn in_steps(pixel: f64) -> i64 {
-    let step = (TOKEN_SIDE / STEPS) as i64;
+/// Rounds to the nearest pixel of a coordinate bin: bins are a quarter of a token apart, so that few numbers exist.
+pub(crate) fn to_bin_edge(pixel: f64) -> i64 {
+    let step = (TOKEN_SIDE / BINS_PER_TOKEN) as i64;
     (pixel / step as f64).round() as i64 * step
 }
 
-/// Places that have names along a token.
-pub(crate) const STEPS: usize = 4;
-/// Places that have names along an axis of the largest picture, both edges included.
-pub const PLACES: usize = 33;
+/// Coordinate bins per token, along an axis.
+pub(crate) const BINS_PER_TOKEN: usize = 4;
+/// Coordinate bins along an axis of the largest image, both edges included.
+pub const COORDINATE_BINS: usize = 33;
 
-/// The system line of MiMo's chat template.
+/// System message of MiMo's chat template.
 pub(crate) const SYSTEM: &str = "You are MiMo, an AI assistant developed by Xiaomi.";
-/// The system line of GUI tasks.
+/// System message of GUI tasks.
 pub(crate) const TASK_SYSTEM: &str = "You are a helpful assistant.";
-/// What turns thinking off at the end of a user's message.
+/// Suffix of a user message that turns thinking off.
 pub(crate) const NO_THINK: &str = " /no_think";
 
-/// The end of a turn.
+/// End of a message.
 pub(crate) const IM_END: &str = "<|im_end|>";
-/// What stands between thinking and answer.
-pub(crate) const ANSWER: &str = "\n</think>\n\n";
+/// Text between thinking and answer.
+pub(crate) const THINK_END: &str = "\n</think>\n\n";
 
-/// The assistant's whole text when it thinks.
-pub(crate) fn thinking_reply(caption: &str, answer: &str) -> String {
-    format!("<think>\n{caption}{ANSWER}{answer}")
+/// Text of an assistant message with thinking.
+pub(crate) fn thinking_response(caption: &str, answer: &str) -> String {
+    format!("<think>\n{caption}{THINK_END}{answer}")
 }

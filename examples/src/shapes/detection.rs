@@ -1,9 +1,9 @@
 //! "Detect all red circles": boxes as JSON.
 
 use super::ask::Subject;
-use super::conversation::{Ask, Asked, resized};
-use super::draw::Picture;
-use super::phrases::worded;
+use super::conversation::{Grounding, QaPair, resized_bounds};
+use super::draw::AnnotatedImage;
+use super::phrases::from_templates;
 use super::random::Random;
 use super::scene::{Colour, Object, Scene, Shape};
 use super::words::Language;
@@ -24,7 +24,7 @@ const CHINESE: &[&str] = &[
     "[请|]给出{p}[所有|全部]{n}的边界框。",
     "{p}的{n}在哪里？",
 ];
-/// The form of the answer, in the words of the authors' notebook among others.
+/// Requests for the format of the answer; the first is that of the MiMo-VL cookbook.
 const FORMS: [&[&str]; 2] = [
     &[
         " Output a JSON in the format [{\"bbox_2d\": [...], \"label\": \"{label_name}\"}, ...].",
@@ -33,17 +33,17 @@ const FORMS: [&[&str]; 2] = [
     ],
     &["请用 JSON 输出。", "以 JSON 格式输出。"],
 ];
-/// How often a scene is searched for what it does not show.
+/// Probability of a request for something that the scene does not show.
 const ABSENT: f64 = 0.1;
-/// How often another request is drawn that asks for fewer objects.
+/// Redraws of a request that asks for too many objects.
 const TRIES: usize = 20;
 
-/// A request to detect objects, with those that it means.
+/// A request to detect objects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detection {
     /// The request as the user types it.
     pub text: String,
-    /// What is to be detected.
+    /// The objects to detect, by colour and shape.
     pub subject: Subject,
     /// The language of the request and of the labels.
     pub language: Language,
@@ -52,9 +52,9 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// A request about the scene, mostly for something that it shows, and for at most so many objects where it shows something
-    /// that there are so few of.
-    pub fn random(scene: &Scene, language: Language, most: usize, rng: &mut Random) -> Self {
+    /// Draws a request, mostly for something that the scene shows, and for at most `max_boxes` objects where that is
+    /// possible.
+    pub fn random(scene: &Scene, language: Language, max_boxes: usize, rng: &mut Random) -> Self {
         let absent = rng.chance(ABSENT);
         let mut draw = || {
             let present = scene.objects.get(rng.below(scene.objects.len())).filter(|_| !absent);
@@ -66,7 +66,7 @@ impl Detection {
         };
         let mut subject = draw();
         for _ in 0..TRIES {
-            if absent || scene.count(&subject) <= most {
+            if absent || scene.count(&subject) <= max_boxes {
                 break;
             }
             subject = draw();
@@ -75,34 +75,40 @@ impl Detection {
             Language::English => (ENGLISH, FORMS[0]),
             Language::Chinese => (CHINESE, FORMS[1]),
         };
-        let mut text = worded(templates, subject, language, rng);
+        let mut text = from_templates(templates, subject, language, rng);
         if text.ends_with(['.', '。', '?', '？']) && rng.chance(0.3) {
             text.push_str(rng.pick(forms));
         }
         let mut objects: Vec<usize> =
-            (0..scene.objects.len()).filter(|&index| subject.is(&scene.objects[index])).collect();
+            (0..scene.objects.len()).filter(|&index| subject.includes(&scene.objects[index])).collect();
         objects.sort_by_key(|&index| (scene.objects[index].left, scene.objects[index].top));
         Self { text, subject, language, objects }
     }
 
-    /// The name that the answer gives to an object.
+    /// The label of an object in the answer.
     pub fn label(&self, object: &Object) -> String {
         object.name(self.language)
     }
 
-    /// The request and its answer about the scene as it was drawn; boxes are in pixels of the picture that the model sees.
-    pub(crate) fn ask(&self, scene: &Scene, picture: &Picture, thought: String) -> Ask {
-        let places: Vec<_> = self.objects.iter().map(|&index| resized(picture, picture.marks[index].edges)).collect();
-        let boxes = self.objects.iter().zip(&places).map(|(&index, [left, top, right, bottom])| {
+    /// The request with its answer; boxes are in pixels of the resized image.
+    pub(crate) fn qa_pair(&self, scene: &Scene, image: &AnnotatedImage, reasoning: String) -> QaPair {
+        let boxes: Vec<_> =
+            self.objects.iter().map(|&index| resized_bounds(image, image.annotations[index].bounds)).collect();
+        let answer_boxes = self.objects.iter().zip(&boxes).map(|(&index, [left, top, right, bottom])| {
             let label = self.label(&scene.objects[index]);
             format!("{{\"bbox_2d\": [{left}, {top}, {right}, {bottom}], \"label\": \"{label}\"}}")
         });
-        let answer = format!("[{}]", boxes.collect::<Vec<_>>().join(", "));
-        Ask { question: self.text.clone(), answer, thought, asked: Asked { names: self.subject.names(), places } }
+        let answer = format!("[{}]", answer_boxes.collect::<Vec<_>>().join(", "));
+        QaPair {
+            question: self.text.clone(),
+            answer,
+            reasoning,
+            grounding: Grounding { names: self.subject.names(), boxes },
+        }
     }
 }
 
-/// All text of this skill but what is filled in.
+/// Templates of this skill.
 pub(crate) fn texts(language: Language) -> impl Iterator<Item = &'static str> {
     let (templates, forms) = if language == Language::English { (ENGLISH, FORMS[0]) } else { (CHINESE, FORMS[1]) };
     templates.iter().chain(forms).copied()

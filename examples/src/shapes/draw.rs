@@ -4,47 +4,46 @@ use mimo_vl_core::{Image, Result};
 
 use super::backdrop::{backdrop, noise};
 use super::figure::Figure;
-use super::kinds;
 use super::palette::shade;
+use super::patch_class;
 use super::random::Random;
 use super::scene::{Object, Scene};
 
-/// Rows of samples in a row of pixels where edges are smooth.
+/// Sample lines per row of pixels for smooth edges.
 const SMOOTH: usize = 4;
 
-/// Something that a picture shows, and where.
+/// An object of an image, for supervision and scoring.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Mark {
-    /// Left, top, right and bottom edge of what is painted, in pixels of the picture; of what is to be clicked, its middle
-    /// twice.
-    pub edges: [f64; 4],
-    /// What it is: a number above 0 and below [`KINDS`](super::KINDS).
-    pub kind: u32,
+pub struct Annotation {
+    /// Left, top, right and bottom of the painted pixels, in pixels of the image; for a button its center, twice.
+    pub bounds: [f64; 4],
+    /// Class, above 0 and below [`PATCH_CLASSES`](super::PATCH_CLASSES).
+    pub class: u32,
 }
 
-/// A drawn picture.
+/// A drawn image with its objects.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
+pub struct AnnotatedImage {
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
     /// Rows of red, green and blue, without padding: `[height, width, 3]`.
     pub pixels: Vec<u8>,
-    /// What is drawn, in the order in which it was.
-    pub marks: Vec<Mark>,
+    /// Objects, in the order in which they were drawn.
+    pub annotations: Vec<Annotation>,
 }
 
-impl Picture {
-    /// The picture as the library takes it.
+impl AnnotatedImage {
+    /// Converts to an image of the library.
     ///
     /// # Errors
     /// Those of [`Image::from_rgb`].
-    pub fn image(&self) -> Result<Image> {
+    pub fn to_image(&self) -> Result<Image> {
         Image::from_rgb(self.width, self.height, 3 * self.width as usize, &self.pixels)
     }
 
-    /// Paint a rectangle, as far as it lies in the picture.
+    /// Fills a rectangle, clipped to the image.
     pub(crate) fn fill(&mut self, [left, top, right, bottom]: [u32; 4], colour: [u8; 3]) {
         let (left, right) = (left.min(self.width) as usize, right.min(self.width) as usize);
         for row in top..bottom.min(self.height) {
@@ -55,10 +54,10 @@ impl Picture {
     }
 }
 
-/// Draw a scene. What the scene leaves open (background, exact colours, proportions and rotation, smooth
-/// or hard edges) comes from `rng`.
-pub fn draw(scene: &Scene, rng: &mut Random) -> Picture {
-    let mut picture = backdrop(scene.width, scene.height, rng);
+/// Draws a scene. `rng` chooses what the scene leaves open: background, exact colours, proportions, rotation, and
+/// smooth or hard edges.
+pub fn draw(scene: &Scene, rng: &mut Random) -> AnnotatedImage {
+    let mut image = backdrop(scene.width, scene.height, rng);
     let samples = if rng.chance(0.7) { SMOOTH } else { 1 };
     let outlined = rng.chance(0.08);
     for object in &scene.objects {
@@ -67,37 +66,37 @@ pub fn draw(scene: &Scene, rng: &mut Random) -> Picture {
         if outlined {
             let dark = if rng.chance(0.3) { [20; 3] } else { colour.map(|value| (u16::from(value) * 5 / 8) as u8) };
             let width = rng.between(1.0, 2.0);
-            fill(&mut picture, &figure, object, dark, samples);
-            fill(&mut picture, &figure.inset(width), object, colour, samples);
+            fill(&mut image, &figure, object, dark, samples);
+            fill(&mut image, &figure.inset(width), object, colour, samples);
         } else {
-            fill(&mut picture, &figure, object, colour, samples);
+            fill(&mut image, &figure, object, colour, samples);
         }
-        picture.marks.push(Mark { edges: figure.bounds(), kind: kinds::of_object(object) });
+        image.annotations.push(Annotation { bounds: figure.bounds(), class: patch_class::of_object(object) });
     }
     if rng.chance(0.05) {
         let amplitude = rng.within(2, 8);
-        noise(&mut picture, amplitude, rng);
+        noise(&mut image, amplitude, rng);
     }
-    picture
+    image
 }
 
-/// Paint what the figure covers of the object's box. With one sample a pixel is painted when its centre is
-/// covered; with more, in proportion to the covered length of that many lines through it.
-fn fill(picture: &mut Picture, figure: &Figure, object: &Object, colour: [u8; 3], samples: usize) {
+/// Paints the figure within the box of its object. With one sample line, a pixel is painted when its center is covered;
+/// with more, it is blended by the covered length of the lines through it.
+fn fill(image: &mut AnnotatedImage, figure: &Figure, object: &Object, colour: [u8; 3], samples: usize) {
     let (left, width) = (f64::from(object.left), object.size as usize);
     let mut cover = vec![0.0f64; width];
-    let mut places = Vec::with_capacity(12);
+    let mut crossings = Vec::with_capacity(12);
     for row in object.top..object.top + object.size {
         cover.fill(0.0);
         for sample in 0..samples {
-            figure.crossings(f64::from(row) + (sample as f64 + 0.5) / samples as f64, &mut places);
-            for span in places.chunks_exact(2) {
+            figure.crossings(f64::from(row) + (sample as f64 + 0.5) / samples as f64, &mut crossings);
+            for span in crossings.chunks_exact(2) {
                 let (from, to) = ((span[0] - left).max(0.0), (span[1] - left).min(width as f64));
                 if samples == 1 { cover_centres(&mut cover, from, to) } else { cover_lengths(&mut cover, from, to) }
             }
         }
-        let start = (row as usize * picture.width as usize + object.left as usize) * 3;
-        let pixels = picture.pixels[start..start + width * 3].chunks_exact_mut(3);
+        let start = (row as usize * image.width as usize + object.left as usize) * 3;
+        let pixels = image.pixels[start..start + width * 3].chunks_exact_mut(3);
         for (pixel, &covered) in pixels.zip(&cover) {
             blend(pixel, colour, covered / samples as f64);
         }

@@ -1,4 +1,4 @@
-//! Outlines of shapes, and where a row of the picture crosses them.
+//! Outlines of shapes, and their crossings with rows of an image.
 
 use super::random::Random;
 use super::scene::{Object, Shape};
@@ -13,7 +13,7 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    /// A figure of the object's shape, inside its box.
+    /// Draws a figure of the object's shape, inside its box.
     pub(crate) fn of(object: &Object, rng: &mut Random) -> Self {
         let radius = f64::from(object.size) / 2.0;
         let (x, y) = (f64::from(object.left) + radius, f64::from(object.top) + radius);
@@ -26,7 +26,7 @@ impl Figure {
         Self::Polygon(unit.into_iter().map(|[a, b]| [x + a * radius, y + b * radius]).collect())
     }
 
-    /// Its left, upper, right and lower edge.
+    /// Left, top, right and bottom.
     pub(crate) fn bounds(&self) -> [f64; 4] {
         match self {
             Self::Disc { x, y, radius } => [x - radius, y - radius, x + radius, y + radius],
@@ -39,7 +39,7 @@ impl Figure {
         }
     }
 
-    /// The same figure, smaller by `margin` pixels on every side of its box.
+    /// The figure shrunk by `margin` pixels on every side of its box.
     pub(crate) fn inset(&self, margin: f64) -> Self {
         match self {
             Self::Disc { x, y, radius } => Self::Disc { x: *x, y: *y, radius: radius - margin },
@@ -54,25 +54,26 @@ impl Figure {
         }
     }
 
-    /// The places, in ascending order, where the horizontal line at `y` enters and leaves the figure.
-    pub(crate) fn crossings(&self, at: f64, places: &mut Vec<f64>) {
-        places.clear();
+    /// Writes to `crossings` the x coordinates, ascending, at which the horizontal line at `line` enters and leaves the
+    /// figure.
+    pub(crate) fn crossings(&self, line: f64, crossings: &mut Vec<f64>) {
+        crossings.clear();
         match self {
             Self::Disc { x, y, radius } => {
-                let square = radius * radius - (at - y) * (at - y);
+                let square = radius * radius - (line - y) * (line - y);
                 if square > 0.0 {
                     let half = square.sqrt();
-                    places.extend([x - half, x + half]);
+                    crossings.extend([x - half, x + half]);
                 }
             }
             Self::Polygon(points) => {
                 let next = points.iter().cycle().skip(1);
                 for (a, b) in points.iter().zip(next) {
-                    if (a[1] <= at) != (b[1] <= at) {
-                        places.push(a[0] + (at - a[1]) / (b[1] - a[1]) * (b[0] - a[0]));
+                    if (a[1] <= line) != (b[1] <= line) {
+                        crossings.push(a[0] + (line - a[1]) / (b[1] - a[1]) * (b[0] - a[0]));
                     }
                 }
-                places.sort_by(f64::total_cmp);
+                crossings.sort_by(f64::total_cmp);
             }
         }
     }
@@ -82,8 +83,8 @@ fn square(rng: &mut Random) -> Vec<[f64; 2]> {
     let corners = vec![[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]];
     match rng.weighted(&[86, 9, 5]) {
         0 => corners,
-        1 => fitted(turned(corners, rng.between(-15.0, 15.0))),
-        _ => fitted(turned(corners, rng.pick(&[45.0, 45.0, 30.0, 60.0]))),
+        1 => fitted(rotated(corners, rng.between(-15.0, 15.0))),
+        _ => fitted(rotated(corners, rng.pick(&[45.0, 45.0, 30.0, 60.0]))),
     }
 }
 
@@ -99,7 +100,7 @@ fn triangle(rng: &mut Random) -> Vec<[f64; 2]> {
     match rng.weighted(&[82, 6, 12]) {
         0 => upright,
         1 => upright.into_iter().map(|[x, y]| [x, -y]).collect(),
-        _ => fitted(turned(upright, rng.between(0.0, 360.0))),
+        _ => fitted(rotated(upright, rng.between(0.0, 360.0))),
     }
 }
 
@@ -119,7 +120,7 @@ fn star(rng: &mut Random) -> Vec<[f64; 2]> {
     if rng.chance(0.5) { corners } else { fitted(corners) }
 }
 
-/// Centre the points in the box from -1 to 1 and let their larger extent fill it.
+/// Centers the points in the box from -1 to 1 and scales their larger extent to it.
 fn fitted(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     let range = |axis: usize| {
         let values = || points.iter().map(|point| point[axis]);
@@ -131,15 +132,15 @@ fn fitted(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     points.iter().map(|p| [(p[0] - x) * scale, (p[1] - y) * scale]).collect()
 }
 
-fn turned(points: Vec<[f64; 2]>, degrees: f64) -> Vec<[f64; 2]> {
+fn rotated(points: Vec<[f64; 2]>, degrees: f64) -> Vec<[f64; 2]> {
     let (cos, sin) = direction(degrees);
     points.into_iter().map(|[x, y]| [cos * x - sin * y, sin * x + cos * y]).collect()
 }
 
-/// Cosine and sine of an angle of 0 or more degrees, or slightly below 0.
+/// Cosine and sine of an angle in degrees.
 ///
-/// The standard library's differ between platforms in the last bit; here the angle is brought within 45
-/// degrees and the Taylor series summed with exact operations in a fixed order.
+/// Those of the standard library differ between platforms in the last bit. Here the angle is reduced to at most 45
+/// degrees, and the Taylor series is summed in a fixed order.
 fn direction(degrees: f64) -> (f64, f64) {
     let quarter = (degrees / 90.0 + 0.5).floor();
     let x = (degrees - quarter * 90.0) * (std::f64::consts::PI / 180.0);

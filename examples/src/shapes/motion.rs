@@ -6,9 +6,9 @@ use mimo_vl_core::{Result, Video};
 
 use super::ask::Subject;
 use super::checkpoint::TOKEN_SIDE;
-use super::conversation::{Ask, Asked, in_steps};
-use super::draw::{Picture, draw};
-use super::phrases::worded;
+use super::conversation::{Grounding, QaPair, to_bin_edge};
+use super::draw::{AnnotatedImage, draw};
+use super::phrases::from_templates;
 use super::random::Random;
 use super::scene::{Colour, Object, Scene, Shape};
 use super::words::Language;
@@ -26,29 +26,29 @@ const CHINESE: &[&str] = &[
     "[请|]说出{n}的[运动|移动]方向。",
     "视频[中|里]{n}[向|往][哪个方向|哪边][移动|运动]？",
 ];
-/// Most pixels of a frame of the videos that the model is trained on, which its caller sets, too.
+/// Largest number of pixels of a frame in training; set the same limit at inference.
 pub const FRAME_PIXELS: u32 = 36 * 28 * 28;
 
-/// A video in which one object moves, and the question where.
+/// A video in which one object moves, and a question for the direction.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Motion {
-    /// Its frames.
-    pub frames: Vec<Picture>,
-    /// Frames a second.
+pub struct MotionVideo {
+    /// Frames.
+    pub frames: Vec<AnnotatedImage>,
+    /// Frames per second.
     pub fps: f64,
     /// The question as the user types it.
     pub text: String,
-    /// Its language.
+    /// Language of question and answer.
     pub language: Language,
-    /// Where the object moves.
+    /// Direction of the movement.
     pub direction: Direction,
-    /// What moves, by what the question calls it.
+    /// The moving object, as the question names it.
     subject: Subject,
-    thought: String,
+    reasoning: String,
 }
 
-impl Motion {
-    /// A video of `frames` frames, at least 2, of this width and height, of at least 112 by 112 pixels.
+impl MotionVideo {
+    /// Draws a video of `frames` frames, at least 2, of this width and height, of at least 112 by 112 pixels.
     pub fn random((width, height): (u32, u32), frames: usize, rng: &mut Random) -> Self {
         let language = rng.pick(&Language::ALL);
         let direction = rng.pick(&Direction::ALL);
@@ -66,61 +66,61 @@ impl Motion {
         };
         let mut scene = Scene { width, height, objects: vec![moving(start)] };
         if rng.chance(0.4) {
-            scene.objects.extend(still(&scene, (start, start + way + size), across, lane, rng));
+            scene.objects.extend(still_object(&scene, (start, start + way + size), across, lane, rng));
         }
         let forward = matches!(direction, Direction::Right | Direction::Down);
-        // The look of the object and of the background is drawn from the same numbers in every frame.
+        // Object and background look the same in every frame, as each is drawn from the same random numbers.
         let look = rng.clone();
-        let pictures = (0..frames).map(|frame| {
+        let images = (0..frames).map(|frame| {
             let done = way * frame as u32 / (frames as u32 - 1);
             scene.objects[0] = moving(if forward { start + done } else { start + way - done });
             draw(&scene, &mut look.clone())
         });
-        let frames = pictures.collect();
+        let frames = images.collect();
         let fps = rng.pick(&[1.0, 2.0, 2.0, 4.0]);
         let by = [(true, true), (true, false), (false, true)][rng.below(3)];
         let subject = Subject { colour: by.0.then_some(kind.0), shape: by.1.then_some(kind.1) };
         let templates = if language == Language::English { ENGLISH } else { CHINESE };
-        let text = worded(templates, subject, language, rng);
-        Self { frames, fps, text, language, direction, subject, thought: scene.caption(language, Default::default()) }
+        let text = from_templates(templates, subject, language, rng);
+        Self { frames, fps, text, language, direction, subject, reasoning: scene.caption(language, Default::default()) }
     }
 
-    /// The frames as the library takes them, at the size that the model is trained on.
+    /// Converts to a video of the library, with the size limit of training.
     ///
     /// # Errors
     /// Those of [`Video::from_frames`].
     pub fn video(&self) -> Result<Video> {
-        let frames = self.frames.iter().map(Picture::image).collect::<Result<_>>()?;
+        let frames = self.frames.iter().map(AnnotatedImage::to_image).collect::<Result<_>>()?;
         Ok(Video::from_frames(frames, self.fps)?.max_pixels(FRAME_PIXELS))
     }
 
-    /// The word that the model answers.
+    /// The answer: one word.
     pub fn answer_text(&self) -> &'static str {
         word(self.direction, self.language)
     }
 
-    /// The middle of what moves, x and y in the first frame and in the last of those that each start a step in time, in pixels of
-    /// the frames that the model sees, each a multiple of seven.
-    fn ends(&self, config: &PreprocessConfig) -> Result<[i64; 4]> {
+    /// Center of the moving object, x and y in the first frame and in the first frame of the last temporal patch, in
+    /// pixels of the resized frames, rounded to coordinate bins.
+    fn endpoints(&self, config: &PreprocessConfig) -> Result<[i64; 4]> {
         let grid = video_layout(&self.video()?, config)?.grid;
         let (first, last) = (&self.frames[0], &self.frames[(self.frames.len() - 1) / 2 * 2]);
         let seen = [(grid.w, first.width), (grid.h, first.height)];
         let scale = seen.map(|(patches, side)| (patches * TOKEN_SIDE / 2) as f64 / f64::from(side));
         Ok(std::array::from_fn(|index| {
-            let edges = if index < 2 { first } else { last }.marks[0].edges;
-            in_steps((edges[index % 2] + edges[index % 2 + 2]) / 2.0 * scale[index % 2])
+            let bounds = if index < 2 { first } else { last }.annotations[0].bounds;
+            to_bin_edge((bounds[index % 2] + bounds[index % 2 + 2]) / 2.0 * scale[index % 2])
         }))
     }
 
-    pub(crate) fn ask(&self, config: &PreprocessConfig) -> Result<Ask> {
-        let asked = Asked { names: self.subject.names(), places: vec![self.ends(config)?] };
-        let (question, answer, thought) = (self.text.clone(), self.answer_text().into(), self.thought.clone());
-        Ok(Ask { question, answer, thought, asked })
+    pub(crate) fn qa_pair(&self, config: &PreprocessConfig) -> Result<QaPair> {
+        let grounding = Grounding { names: self.subject.names(), boxes: vec![self.endpoints(config)?] };
+        let (question, answer, reasoning) = (self.text.clone(), self.answer_text().into(), self.reasoning.clone());
+        Ok(QaPair { question, answer, reasoning, grounding })
     }
 }
 
-/// Another object, of another colour and shape, that stays where the first does not come.
-fn still(scene: &Scene, (from, to): (u32, u32), across: bool, lane: u32, rng: &mut Random) -> Option<Object> {
+/// An object of another colour and shape, outside the path of the moving one.
+fn still_object(scene: &Scene, (from, to): (u32, u32), across: bool, lane: u32, rng: &mut Random) -> Option<Object> {
     let first = scene.objects[0];
     let size = rng.within(24, 40) as u32;
     for _ in 0..40 {
@@ -137,7 +137,7 @@ fn still(scene: &Scene, (from, to): (u32, u32), across: bool, lane: u32, rng: &m
     None
 }
 
-/// The word of an answer.
+/// The word for a direction.
 pub(crate) fn word(direction: Direction, language: Language) -> &'static str {
     let [english, chinese] = match direction {
         Direction::Left => ["left", "左"],
@@ -148,7 +148,7 @@ pub(crate) fn word(direction: Direction, language: Language) -> &'static str {
     if language == Language::English { english } else { chinese }
 }
 
-/// All text of this skill but what is filled in.
+/// Templates and answers of this skill.
 pub(crate) fn texts(language: Language) -> impl Iterator<Item = &'static str> {
     let templates = if language == Language::English { ENGLISH } else { CHINESE };
     templates.iter().copied().chain(Direction::ALL.map(|direction| word(direction, language)))

@@ -1,9 +1,9 @@
-//! The exact values that go by the name of a colour.
+//! RGB values of the named colours.
 
 use super::random::Random;
 use super::scene::Colour;
 
-/// Values in common use: primary ones, those of HTML, and those of plotting libraries and design systems.
+/// Values in common use: primary colours, those of HTML, of plotting libraries and of design systems.
 fn values(colour: Colour) -> &'static [[u8; 3]] {
     match colour {
         Colour::Red => &[
@@ -91,7 +91,7 @@ fn values(colour: Colour) -> &'static [[u8; 3]] {
     }
 }
 
-/// A value of the colour, in two of three cases moved a little in every channel.
+/// Draws a value of the colour, in two of three cases with a small offset in every channel.
 pub(crate) fn shade(colour: Colour, rng: &mut Random) -> [u8; 3] {
     let value = rng.pick(values(colour));
     if rng.chance(0.35) {

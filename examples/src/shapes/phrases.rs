@@ -1,34 +1,34 @@
-//! How people ask: templates of questions, and how one is filled in.
+//! Templates of questions.
 //!
-//! In a template `[a|b|]` stands for one of the alternatives, and `{x}` for words that depend on what is
-//! asked about: `{n}` several objects ("red circles"), `{a}` one of them ("a red circle"), `{s}` its name
-//! ("red circle"), `{is}` what is said of it ("red", "a star"), `{c}` the word colour, `{k}` the colour
-//! asked about, `{p}` where to look ("in the picture"), `{i}` the picture itself.
+//! In a template `[a|b|]` stands for one of the alternatives, and `{x}` for words that depend on the subject of the
+//! question: `{n}` its plural ("red circles"), `{a}` its singular with article ("a red circle"), `{s}` the noun alone
+//! ("red circle"), `{is}` a predicate ("red", "a star"), `{c}` the word colour, `{k}` the colour of the subject, `{p}`
+//! a location ("in the picture"), and `{i}` the image.
 
 use super::ask::{Kind, Subject};
 use super::random::Random;
 use super::scene::Shape;
 use super::words::Language;
 
-/// A question in one of many wordings.
+/// Draws a question.
 pub(crate) fn phrase(kind: Kind, subject: Subject, language: Language, rng: &mut Random) -> String {
-    let mut text = worded(templates(kind, language), subject, language, rng);
+    let mut text = from_templates(templates(kind, language), subject, language, rng);
     if text.ends_with(['?', '.', '？', '。']) && rng.chance(0.06) {
         text.push_str(rng.pick(requests(kind, language)));
     }
     text
 }
 
-/// One of these templates, filled in and typed as people do.
-pub(crate) fn worded(templates: &[&str], subject: Subject, language: Language, rng: &mut Random) -> String {
+/// Draws one of these templates, fills it in and varies case and punctuation.
+pub(crate) fn from_templates(templates: &[&str], subject: Subject, language: Language, rng: &mut Random) -> String {
     let template = rng.pick(templates);
     let mut text = String::with_capacity(96);
     fill(template, subject, language, rng, &mut text);
-    finish(&mut text, language, rng);
+    vary_typing(&mut text, language, rng);
     text
 }
 
-/// The wordings of a kind of question.
+/// Templates of a kind of question.
 pub(crate) fn templates(kind: Kind, language: Language) -> &'static [&'static str] {
     use Kind::{
         ColourOfShape, CountAll, CountColour, CountColouredShape, CountShape, HasColour, HasColouredShape, HasShape,
@@ -162,7 +162,7 @@ pub(crate) fn templates(kind: Kind, language: Language) -> &'static [&'static st
     }
 }
 
-/// Write a template with its alternatives chosen and its words filled in.
+/// Appends a template with its alternatives drawn and its slots filled in.
 fn fill(template: &str, subject: Subject, language: Language, rng: &mut Random, text: &mut String) {
     let mut rest = template;
     while let Some(start) = rest.find(['[', '{']) {
@@ -228,7 +228,7 @@ fn english(slot: &str, subject: Subject, rng: &mut Random, text: &mut String) {
     }
 }
 
-/// "circles that are red" and "anything red", where the subject allows; whether something was written.
+/// Appends "circles that are red" or "anything red" where the subject allows it. Returns true when it did.
 fn english_clause(slot: &str, colour: Option<&str>, shape: Option<&str>, rng: &mut Random, text: &mut String) -> bool {
     match (slot, colour, shape) {
         ("a", Some(colour), Some(shape)) => {
@@ -264,13 +264,13 @@ fn chinese(slot: &str, subject: Subject, rng: &mut Random, text: &mut String) {
     }
 }
 
-/// Mostly the word of the answers, sometimes another one in use.
+/// Draws the word that answers use or, less often, a synonym.
 fn chinese_shape(shape: Shape, rng: &mut Random) -> &'static str {
     let names = shape.names(Language::Chinese);
     if rng.chance(0.8) { names[0] } else { rng.pick(&names[..names.len().min(3)]) }
 }
 
-/// Requests for a short answer, which change nothing.
+/// Requests for a short answer; the answers are short anyway.
 pub(crate) fn requests(kind: Kind, language: Language) -> &'static [&'static str] {
     match (language, kind) {
         (Language::English, Kind::HasShape | Kind::HasColour | Kind::HasColouredShape) => {
@@ -288,8 +288,8 @@ pub(crate) fn requests(kind: Kind, language: Language) -> &'static [&'static str
     }
 }
 
-/// The small liberties of people who type: no capital, no mark at the end, another mark.
-fn finish(text: &mut String, language: Language, rng: &mut Random) {
+/// Varies case and punctuation as typed text does: no capital, no final mark, another mark.
+fn vary_typing(text: &mut String, language: Language, rng: &mut Random) {
     if text.ends_with('？') {
         match rng.weighted(&[85, 8, 7]) {
             0 => {}

@@ -3,10 +3,8 @@
 /// The increment of SplitMix64: 2⁶⁴ divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The generator xoshiro256++ (Blackman and Vigna, 2019), its state filled by SplitMix64.
-///
-/// Only integer operations and exact floating-point ones are used, so a sequence depends on nothing but
-/// the seed and the index that opened it.
+/// The generator xoshiro256++ (Blackman and Vigna, "Scrambled Linear Pseudorandom Number Generators", 2019), seeded by
+/// SplitMix64. It uses integer and exact floating-point operations only, so a sequence is the same on every platform.
 #[derive(Debug, Clone)]
 pub struct Random {
     state: [u64; 4],
@@ -20,7 +18,7 @@ fn mix(mut x: u64) -> u64 {
 }
 
 impl Random {
-    /// The sequence number `index` of `seed`.
+    /// Opens sequence number `index` of `seed`.
     pub fn new(seed: u64, index: u64) -> Self {
         let start = mix(mix(seed.wrapping_add(GOLDEN)).wrapping_add(index));
         let state = [1, 2, 3, 4].map(|step: u64| mix(start.wrapping_add(step.wrapping_mul(GOLDEN))));
@@ -73,7 +71,7 @@ impl Random {
         items[self.below(items.len())]
     }
 
-    /// The position of a weight, with a probability in proportion to it.
+    /// Index of a weight, drawn with a probability in proportion to it.
     pub fn weighted(&mut self, weights: &[u32]) -> usize {
         let total: u32 = weights.iter().sum();
         let mut left = self.below(total as usize) as u32;

@@ -1,8 +1,8 @@
-//! What a picture shows: coloured shapes at places.
+//! Scenes: coloured shapes at positions.
 
 use super::random::Random;
 
-/// The kinds of shape, in the order in which captions list them.
+/// Shapes, in the order in which captions list them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shape {
     /// A disc.
@@ -20,7 +20,7 @@ impl Shape {
     pub const ALL: [Self; 4] = [Self::Circle, Self::Square, Self::Triangle, Self::Star];
 }
 
-/// The colours, in the order in which captions list them.
+/// Colours, in the order in which captions list them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Colour {
     /// Red.
@@ -45,7 +45,7 @@ impl Colour {
         [Self::Red, Self::Green, Self::Blue, Self::Yellow, Self::Purple, Self::Orange, Self::Black];
 }
 
-/// One shape and the square box, in pixels, that it fills or is centred in.
+/// One shape with its square box, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Object {
     /// Its colour.
@@ -60,25 +60,25 @@ pub struct Object {
     pub size: u32,
 }
 
-/// A picture before it is drawn.
+/// An image before it is drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scene {
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// What it shows; the boxes do not overlap and lie inside the picture.
+    /// Objects; their boxes do not overlap and lie inside the image.
     pub objects: Vec<Object>,
 }
 
-/// The ranges a random scene is taken from; every pair includes both ends.
+/// Ranges of random scenes; every pair includes both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Width of the picture, in pixels.
+    /// Width of the image, in pixels.
     pub width: (u32, u32),
-    /// Height of the picture, in pixels.
+    /// Height of the image, in pixels.
     pub height: (u32, u32),
-    /// Size of an object's box, in pixels; not above the picture's smallest side.
+    /// Side of an object's box, in pixels; at most the smaller side of the image.
     pub size: (u32, u32),
     /// Number of objects.
     pub objects: (usize, usize),
@@ -90,39 +90,37 @@ impl Default for Limits {
     }
 }
 
-/// Fewest pixels between two boxes, so that equal colours do not run into one another.
+/// Smallest distance of two boxes, in pixels, so that objects of one colour stay apart.
 const GAP: u32 = 2;
-/// Places tried for one object at the size first drawn, and then at smaller ones.
+/// Positions tried for one object, at decreasing sizes.
 const TRIES: usize = 60;
 
 impl Scene {
-    /// A scene within the limits.
-    ///
-    /// Larger numbers of objects come somewhat more often, for they are harder. Where a crowded picture
-    /// has no place left for an object it is made smaller, and in the end left out.
+    /// Draws a scene within the limits. Higher numbers of objects are more likely, as they are harder. An object
+    /// without a free position shrinks, and is left out in the end.
     pub fn random(rng: &mut Random, limits: &Limits) -> Self {
         let mut side = |(low, high): (u32, u32)| rng.within(low as i32, high as i32) as u32;
         let (width, height) = (side(limits.width), side(limits.height));
-        let (fewest, most) = limits.objects;
-        let weights: Vec<u32> = (fewest..=most).map(|count| 8 + 2 * count.min(6) as u32).collect();
-        let count = fewest + rng.weighted(&weights);
+        let (min_objects, max_objects) = limits.objects;
+        let weights: Vec<u32> = (min_objects..=max_objects).map(|count| 8 + 2 * count.min(6) as u32).collect();
+        let count = min_objects + rng.weighted(&weights);
         let mut scene = Self { width, height, objects: Vec::with_capacity(count) };
         for (colour, shape) in random_kinds(rng, count) {
-            if let Some((left, top, size)) = scene.free_place(rng, limits.size) {
+            if let Some((left, top, size)) = scene.free_position(rng, limits.size) {
                 scene.objects.push(Object { colour, shape, left, top, size });
             }
         }
         scene
     }
 
-    /// Give all objects the colour of the first.
+    /// Gives all objects the colour of the first.
     pub fn use_one_colour(&mut self) {
         if let Some(&Object { colour, .. }) = self.objects.first() {
             self.objects.iter_mut().for_each(|object| object.colour = colour);
         }
     }
 
-    fn free_place(&self, rng: &mut Random, (smallest, largest): (u32, u32)) -> Option<(u32, u32, u32)> {
+    fn free_position(&self, rng: &mut Random, (smallest, largest): (u32, u32)) -> Option<(u32, u32, u32)> {
         let mut size = rng.within(smallest as i32, largest as i32) as u32;
         for attempt in 1..=TRIES {
             let left = rng.below((self.width + 1).saturating_sub(size) as usize) as u32;
@@ -148,8 +146,8 @@ impl Object {
     }
 }
 
-/// Colours and shapes of the objects: all independent in half of the scenes, otherwise with repetition,
-/// so that counts above one are common.
+/// Draws colours and shapes: independent in half of the scenes, else with repetition, so that counts above one are
+/// common.
 fn random_kinds(rng: &mut Random, count: usize) -> Vec<(Colour, Shape)> {
     let same_colour = [0.0, 0.6, 0.0, 0.4][rng.below(4)] * f64::from(rng.chance(0.7));
     let same_shape = [0.0, 0.0, 0.6, 0.4][rng.below(4)] * f64::from(rng.chance(0.7));

@@ -10,15 +10,15 @@ use super::palette::shade;
 use super::*;
 
 const SKILLS: [Skill; 6] = [
-    Skill::Ask { turns: 4 },
-    Skill::Detect { turns: 2 },
+    Skill::Questions { exchanges: 4 },
+    Skill::Detect { exchanges: 2 },
     Skill::Read { lines: 4 },
-    Skill::Click { turns: 3, task: false },
-    Skill::Click { turns: 1, task: true },
-    Skill::Motion { frames: 5 },
+    Skill::Click { exchanges: 3, task: false },
+    Skill::Click { exchanges: 1, task: true },
+    Skill::Track { frames: 5 },
 ];
 
-/// A conversation about each of the skills in turn.
+/// A conversation; the index chooses the skill.
 fn any_conversation(seed: u64, index: u64) -> Conversation {
     Conversation::random(seed, index, SKILLS[index as usize % SKILLS.len()], &Recipe::default()).unwrap()
 }
@@ -29,7 +29,7 @@ fn scene(index: u64) -> (Scene, Random) {
 }
 
 #[test]
-fn scenes_keep_their_limits() {
+fn scenes_stay_within_their_limits() {
     let mut by_count = [0usize; 6];
     for index in 0..2000 {
         let (scene, _) = scene(index);
@@ -50,13 +50,13 @@ fn scenes_keep_their_limits() {
 }
 
 #[test]
-fn answers_are_true() {
+fn reference_answers_are_true() {
     for index in 0..2000 {
         let (scene, mut rng) = scene(index);
         for question in scene.questions(&mut rng, 8) {
+            let Subject { colour, shape } = question.subject;
             let fits = |object: &&Object| {
-                question.subject.colour.is_none_or(|colour| colour == object.colour)
-                    && question.subject.shape.is_none_or(|shape| shape == object.shape)
+                colour.is_none_or(|colour| colour == object.colour) && shape.is_none_or(|shape| shape == object.shape)
             };
             let found: Vec<&Object> = scene.objects.iter().filter(fits).collect();
             match question.answer {
@@ -65,7 +65,7 @@ fn answers_are_true() {
                 Answer::Colour(colour) => assert!(found.len() == 1 && found[0].colour == colour),
                 Answer::Shape(shape) => assert!(found.len() == 1 && found[0].shape == shape),
             }
-            assert!(is_right(&question.answer_text(), &question));
+            assert!(is_correct(&question.answer_text(), &question));
             assert!(!question.text.contains(['{', '}', '[', ']', '|']), "{}", question.text);
             assert!(!question.text.contains("  ") && !question.text.is_empty(), "{:?}", question.text);
         }
@@ -124,7 +124,7 @@ fn an_example_depends_on_seed_and_index_only() {
     assert_eq!(bits, GOLDEN_BITS);
 }
 
-/// The first numbers of seed 1, index 2, from another implementation of the same definitions.
+/// First numbers of seed 1, index 2, from an independent implementation.
 const GOLDEN_BITS: [u64; 3] = [6_748_381_332_067_369_065, 7_783_729_652_641_646_569, 12_065_272_553_160_682_699];
 
 #[test]
@@ -132,19 +132,19 @@ fn an_example_is_the_same_on_every_platform() {
     let mut sum: u64 = 0xcbf2_9ce4_8422_2325;
     for index in 0..200 {
         let conversation = any_conversation(11, index);
-        let text: String = conversation.pieces().into_iter().map(|piece| piece.text).collect();
-        let pictures = match &conversation.media {
-            Media::Picture(picture) => std::slice::from_ref(picture),
-            Media::Motion(motion) => &motion.frames,
+        let text: String = conversation.segments().into_iter().map(|segment| segment.text).collect();
+        let images = match &conversation.media {
+            Media::Image(image) => std::slice::from_ref(image),
+            Media::Video(motion) => &motion.frames,
         };
-        for byte in pictures.iter().flat_map(|picture| &picture.pixels).copied().chain(text.bytes()) {
+        for byte in images.iter().flat_map(|image| &image.pixels).copied().chain(text.bytes()) {
             sum = (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
     assert_eq!(sum, GOLDEN_EXAMPLES);
 }
 
-/// FNV-1a of 200 pictures and their text; changes with every change of what is drawn or said.
+/// FNV-1a of 200 examples, pixels and text; every change of the data changes it.
 const GOLDEN_EXAMPLES: u64 = 9_970_554_374_161_514_299;
 
 /// Hue in degrees, saturation and value of a colour.
@@ -185,12 +185,12 @@ fn colours_stay_apart() {
 }
 
 #[test]
-fn shapes_cover_what_they_should_and_nothing_outside_their_box() {
+fn shapes_cover_the_center_and_stay_inside_their_box() {
     for index in 0..400 {
         let (mut scene, _) = scene(index);
         let drawn = draw(&scene, &mut Random::new(1, index));
         let objects = std::mem::take(&mut scene.objects);
-        // Backgrounds are light and colours are not: the middle of a box shows which is there.
+        // Backgrounds are light and colours are dark, so the center of a box shows whether it is painted.
         let darkest = |object: &Object| {
             let middle = object.size * 3 / 8..object.size * 5 / 8;
             let place = |dx: u32, dy: u32| (((object.top + dy) * drawn.width + object.left + dx) * 3) as usize;
@@ -234,34 +234,38 @@ fn answers_are_judged_by_meaning() {
         language,
     };
     let two = question(Answer::Count(2), Language::Chinese);
-    assert!(["2", "二", "两个", " 2。"].iter().all(|said| is_right(said, &two)));
-    assert!(["3", "", "22", "two"].iter().all(|said| !is_right(said, &two)));
+    assert!(["2", "二", "两个", " 2。"].iter().all(|said| is_correct(said, &two)));
+    assert!(["3", "", "22", "two"].iter().all(|said| !is_correct(said, &two)));
     let red = question(Answer::Colour(Colour::Red), Language::English);
-    assert!(is_right("Red.", &red) && !is_right("blue", &red) && !is_right("红色", &red));
+    assert!(is_correct("Red.", &red) && !is_correct("blue", &red) && !is_correct("红色", &red));
     let no = question(Answer::Has(false), Language::Chinese);
-    assert!(is_right("没有", &no) && !is_right("有", &no));
+    assert!(is_correct("没有", &no) && !is_correct("有", &no));
 }
 
 #[test]
-fn only_the_last_turn_thinks() {
+fn only_the_last_answer_thinks() {
     let mut thinking = 0;
     for index in 0..500 {
         let conversation = any_conversation(5, index);
-        let (last, before) = conversation.turns.split_last().unwrap();
-        assert!(before.iter().all(|turn| !turn.reply.contains("<think>") && turn.learn == turn.no_think));
-        assert_eq!(last.no_think, !last.reply.starts_with("<think>\n"));
-        assert!(last.learn);
+        let (last, before) = conversation.exchanges.split_last().unwrap();
+        assert!(
+            before
+                .iter()
+                .all(|exchange| !exchange.response.contains("<think>") && exchange.is_target == exchange.no_think)
+        );
+        assert_eq!(last.no_think, !last.response.starts_with("<think>\n"));
+        assert!(last.is_target);
         thinking += usize::from(!last.no_think);
-        let pieces = conversation.pieces();
-        let pad = if matches!(conversation.media, Media::Motion(_)) { "<|video_pad|>" } else { "<|image_pad|>" };
-        assert_eq!(pieces.iter().filter(|piece| piece.text.contains("_pad|>")).count(), 1);
-        assert!(pieces[0].text.contains(pad) && !pieces[0].learn);
+        let segments = conversation.segments();
+        let pad = if matches!(conversation.media, Media::Video(_)) { "<|video_pad|>" } else { "<|image_pad|>" };
+        assert_eq!(segments.iter().filter(|segment| segment.text.contains("_pad|>")).count(), 1);
+        assert!(segments[0].text.contains(pad) && !segments[0].is_target);
     }
     assert!((250..350).contains(&thinking), "{thinking}");
 }
 
 #[test]
-fn the_tokenizer_knows_the_words() {
+fn names_and_special_tokens_are_single_tokens() {
     let tokenizer = build_tokenizer().unwrap();
     let again = build_tokenizer().unwrap();
     assert_eq!(tokenizer.to_string(false).unwrap(), again.to_string(false).unwrap());
@@ -281,55 +285,19 @@ fn the_tokenizer_knows_the_words() {
         assert_eq!(count(token), 1);
     }
     for index in 0..300 {
-        let pieces = any_conversation(2, index).pieces();
-        let whole: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
-        let ids = tokenizer.encode(whole.as_str(), false).unwrap().get_ids().to_vec();
-        let apart: Vec<u32> =
-            pieces.iter().flat_map(|p| tokenizer.encode(p.text.as_str(), false).unwrap().get_ids().to_vec()).collect();
+        let segments = any_conversation(2, index).segments();
+        let text: String = segments.iter().map(|segment| segment.text.as_str()).collect();
+        let ids = tokenizer.encode(text.as_str(), false).unwrap().get_ids().to_vec();
+        let apart: Vec<u32> = segments
+            .iter()
+            .flat_map(|p| tokenizer.encode(p.text.as_str(), false).unwrap().get_ids().to_vec())
+            .collect();
         assert_eq!(ids, apart);
-        assert_eq!(tokenizer.decode(&ids, false).unwrap(), whole);
+        assert_eq!(tokenizer.decode(&ids, false).unwrap(), text);
     }
 }
 
-#[test]
-fn a_checkpoint_gets_its_files() {
-    let directory = std::env::temp_dir().join(format!("mimo-vl-shapes-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let dimensions = Dimensions {
-        hidden_size: 64,
-        intermediate_size: 128,
-        layers: 2,
-        heads: 4,
-        kv_heads: 2,
-        rope_theta: 10_000.0,
-        mrope_section: [2, 3, 3],
-        tie_word_embeddings: true,
-        context: 1024,
-        vision_depth: 2,
-        vision_hidden_size: 64,
-        vision_intermediate_size: 128,
-        vision_heads: 4,
-        full_attention: vec![1],
-    };
-    let tokenizer = build_tokenizer().unwrap();
-    write_checkpoint_files(&directory, &dimensions, &tokenizer).unwrap();
-    let read = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
-    let config: serde_json::Value = serde_json::from_str(&read("config.json")).unwrap();
-    assert_eq!(config["vocab_size"], padded_vocab_size(&tokenizer));
-    assert_eq!(config["image_token_id"], tokenizer.token_to_id("<|image_pad|>").unwrap());
-    assert_eq!(config["vision_config"]["out_hidden_size"], config["hidden_size"]);
-    let loaded = tokenizers::Tokenizer::from_file(directory.join("tokenizer.json")).unwrap();
-    let text = "<think>\n红色圆形\n</think>\n\n2<|im_end|>";
-    let ids = |t: &tokenizers::Tokenizer| t.encode(text, false).unwrap().get_ids().to_vec();
-    assert_eq!(ids(&loaded), ids(&tokenizer));
-    for name in ["generation_config.json", "preprocessor_config.json", "tokenizer_config.json"] {
-        assert!(serde_json::from_str::<serde_json::Value>(&read(name)).unwrap().is_object());
-    }
-    assert!(read("chat_template.jinja").contains("<|vision_start|>"));
-    std::fs::remove_dir_all(&directory).unwrap();
-}
-
-/// The numbers between the first brackets behind each `key` of an answer.
+/// The numbers in the brackets after each `key` of an answer.
 fn numbers(answer: &str, key: &str) -> Vec<Vec<f64>> {
     let before = format!("\"{key}\": [");
     let lists = answer.split(&before).skip(1);
@@ -337,48 +305,53 @@ fn numbers(answer: &str, key: &str) -> Vec<Vec<f64>> {
 }
 
 #[test]
-fn detections_name_the_boxes_of_what_is_asked_for() {
+fn detections_have_the_boxes_of_their_objects() {
     let (mut boxes, mut none) = (0, 0);
     for index in 0..600 {
         let (scene, mut rng) = scene(index);
-        let picture = draw(&scene, &mut rng);
-        assert_eq!(picture.marks.len(), scene.objects.len());
+        let image = draw(&scene, &mut rng);
+        assert_eq!(image.annotations.len(), scene.objects.len());
         let detection = Detection::random(&scene, rng.pick(&Language::ALL), 5, &mut rng);
         assert_eq!(detection.objects.len(), scene.count(&detection.subject));
         assert!(detection.objects.is_sorted_by_key(|&object| scene.objects[object].left));
-        let ask = detection.ask(&scene, &picture, String::new());
-        let said = numbers(&ask.answer, "bbox_2d");
-        assert_eq!(said.len(), detection.objects.len(), "{}", ask.answer);
-        assert!(serde_json::from_str::<serde_json::Value>(&ask.answer).unwrap().is_array());
-        // What the model sees is at most half a token larger or smaller on a side of at least five.
-        for (said, &object) in said.iter().zip(&detection.objects) {
-            let (mark, object) = (&picture.marks[object], &scene.objects[object]);
+        let pair = detection.qa_pair(&scene, &image, String::new());
+        let answer_boxes = numbers(&pair.answer, "bbox_2d");
+        assert_eq!(answer_boxes.len(), detection.objects.len(), "{}", pair.answer);
+        assert!(serde_json::from_str::<serde_json::Value>(&pair.answer).unwrap().is_array());
+        // Resizing changes a side of at least five tokens by at most half a token.
+        for (answer_box, &object) in answer_boxes.iter().zip(&detection.objects) {
+            let (annotation, object) = (&image.annotations[object], &scene.objects[object]);
             let [left, top] = [object.left, object.top].map(f64::from);
             let right = left + f64::from(object.size);
-            assert!(left <= mark.edges[0] && top <= mark.edges[1] && mark.edges[2] <= right, "{mark:?} {object:?}");
             assert!(
-                said.iter().zip(mark.edges).all(|(said, edge)| (said - edge).abs() <= 0.1 * edge + 4.0),
-                "{said:?}"
+                left <= annotation.bounds[0] && top <= annotation.bounds[1] && annotation.bounds[2] <= right,
+                "{annotation:?} {object:?}"
             );
-            assert!(said.iter().all(|said| said % 7.0 == 0.0));
+            assert!(
+                answer_box.iter().zip(annotation.bounds).all(|(a, b)| (a - b).abs() <= 0.1 * b + 4.0),
+                "{answer_box:?}"
+            );
+            assert!(answer_box.iter().all(|edge| edge % 7.0 == 0.0));
         }
-        boxes += said.len();
-        none += usize::from(said.is_empty());
-        assert!(!ask.question.contains(['@', '|']) && !ask.question.is_empty(), "{}", ask.question);
+        boxes += answer_boxes.len();
+        none += usize::from(answer_boxes.is_empty());
+        assert!(!pair.question.contains(['@', '|']) && !pair.question.is_empty(), "{}", pair.question);
     }
     assert!(boxes > 600 && (10..200).contains(&none), "{boxes} {none}");
 }
 
 #[test]
-fn half_of_the_pictures_to_list_in_have_one_colour() {
-    let alike = |most_boxes| {
-        let recipe = Recipe { most_boxes, ..Recipe::default() };
+fn half_of_the_images_with_lists_have_one_colour() {
+    let alike = |max_boxes| {
+        let recipe = Recipe { max_boxes, ..Recipe::default() };
         let colours = (0..400).map(|index| {
-            match Conversation::random(3, index, Skill::Detect { turns: 1 }, &recipe).unwrap().media {
-                Media::Picture(picture) => {
-                    picture.marks.iter().map(|mark| (mark.kind as usize - 1) / Shape::ALL.len()).collect()
-                }
-                Media::Motion(motion) => panic!("{motion:?}"),
+            match Conversation::random(3, index, Skill::Detect { exchanges: 1 }, &recipe).unwrap().media {
+                Media::Image(image) => image
+                    .annotations
+                    .iter()
+                    .map(|annotation| (annotation.class as usize - 1) / Shape::ALL.len())
+                    .collect(),
+                Media::Video(motion) => panic!("{motion:?}"),
             }
         });
         let crowded: Vec<Vec<usize>> = colours.filter(|colours: &Vec<_>| colours.len() > 2).collect();
@@ -390,40 +363,45 @@ fn half_of_the_pictures_to_list_in_have_one_colour() {
 }
 
 #[test]
-fn readings_have_a_mark_for_every_character() {
+fn text_images_have_an_annotation_for_every_character() {
     let mut lengths = [0; 9];
     for index in 0..400 {
         let mut rng = Random::new(3, index);
         let size = (rng.within(196, 224) as u32, rng.within(112, 196) as u32);
         let most = 1 + index as usize % 5;
-        let reading = Reading::random(size, most, &mut rng);
-        let lines: Vec<&str> = reading.written.lines().collect();
-        assert!(lines.len() == most.min(reading.picture.height as usize / 28), "{lines:?}");
-        let mut marks = reading.picture.marks.iter();
+        let reading = TextImage::random(size, most, &mut rng);
+        let lines: Vec<&str> = reading.transcript.lines().collect();
+        assert!(lines.len() == most.min(reading.image.height as usize / 28), "{lines:?}");
+        let mut annotations = reading.image.annotations.iter();
         let mut above = 0.0;
         for line in lines {
             lengths[line.len()] += 1;
             assert!(line.bytes().all(|letter| letter.is_ascii_digit() || letter.is_ascii_uppercase()));
-            let marks: Vec<_> = marks.by_ref().take(line.len()).collect();
-            assert!(marks.is_sorted_by(|a, b| a.edges[2] <= b.edges[0]), "{marks:?}");
-            assert!(marks.iter().all(|mark| mark.edges[1] >= above), "{marks:?}");
-            above = marks.iter().fold(0.0, |low, mark| mark.edges[3].max(low));
+            let annotations: Vec<_> = annotations.by_ref().take(line.len()).collect();
+            assert!(annotations.is_sorted_by(|a, b| a.bounds[2] <= b.bounds[0]), "{annotations:?}");
+            assert!(annotations.iter().all(|annotation| annotation.bounds[1] >= above), "{annotations:?}");
+            above = annotations.iter().fold(0.0, |low, annotation| annotation.bounds[3].max(low));
         }
-        assert!(marks.next().is_none());
-        let size = (reading.picture.width, reading.picture.height);
+        assert!(annotations.next().is_none());
+        let size = (reading.image.width, reading.image.height);
         assert!(size.0.is_multiple_of(28) && size.1.is_multiple_of(28));
-        let marks = &reading.picture.marks;
-        for mark in marks {
-            assert!(mark.edges[2] <= f64::from(size.0) && mark.edges[3] <= f64::from(size.1), "{mark:?} {size:?}");
-            let cell = |axis: usize| (mark.edges[axis] / 28.0).floor();
-            assert!([2, 3].iter().all(|&end| mark.edges[end] <= 28.0 * (cell(end - 2) + 1.0)), "in one cell: {mark:?}");
-            // There is ink in the middle of the mark's rows.
-            let pixel =
-                |x: f64, y: f64| &reading.picture.pixels[3 * (y as usize * size.0 as usize + x as usize)..][..3];
-            let row = (mark.edges[1] + mark.edges[3]) / 2.0;
-            let columns = mark.edges[0] as usize..mark.edges[2] as usize;
+        let annotations = &reading.image.annotations;
+        for annotation in annotations {
+            assert!(
+                annotation.bounds[2] <= f64::from(size.0) && annotation.bounds[3] <= f64::from(size.1),
+                "{annotation:?} {size:?}"
+            );
+            let cell = |axis: usize| (annotation.bounds[axis] / 28.0).floor();
+            assert!(
+                [2, 3].iter().all(|&end| annotation.bounds[end] <= 28.0 * (cell(end - 2) + 1.0)),
+                "in one cell: {annotation:?}"
+            );
+            // There is ink in the middle row of the annotation.
+            let pixel = |x: f64, y: f64| &reading.image.pixels[3 * (y as usize * size.0 as usize + x as usize)..][..3];
+            let row = (annotation.bounds[1] + annotation.bounds[3]) / 2.0;
+            let columns = annotation.bounds[0] as usize..annotation.bounds[2] as usize;
             let darkest = columns.map(|x| pixel(x as f64, row).iter().min().copied().unwrap()).min().unwrap();
-            assert!(darkest < 160, "{darkest} {}", reading.written);
+            assert!(darkest < 160, "{darkest} {}", reading.transcript);
         }
     }
     assert!(
@@ -433,14 +411,14 @@ fn readings_have_a_mark_for_every_character() {
 }
 
 #[test]
-fn buttons_lie_apart_and_the_click_in_its_own() {
+fn buttons_do_not_overlap_and_the_click_is_inside_its_own() {
     for index in 0..400 {
         let mut rng = Random::new(4, index);
         let size = (rng.within(168, 196) as u32, rng.within(140, 196) as u32);
-        let buttons = Buttons::random(size, index % 2 == 0, &mut rng);
+        let buttons = ButtonScreen::random(size, index % 2 == 0, &mut rng);
         assert!((1..=6).contains(&buttons.buttons.len()) && buttons.words.len() == buttons.buttons.len());
         for (position, a) in buttons.buttons.iter().enumerate() {
-            assert!(a[2] <= f64::from(buttons.picture.width) && a[3] <= f64::from(buttons.picture.height));
+            assert!(a[2] <= f64::from(buttons.image.width) && a[3] <= f64::from(buttons.image.height));
             for (other, b) in buttons.buttons[..position].iter().enumerate() {
                 let apart = a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
                 assert!(apart && buttons.words[position] != buttons.words[other]);
@@ -448,23 +426,23 @@ fn buttons_lie_apart_and_the_click_in_its_own() {
         }
         let word = buttons.words[buttons.target];
         assert!(buttons.text.contains(word), "{} {word}", buttons.text);
-        let ask = buttons.ask(&PreprocessConfig::default()).unwrap();
-        assert_eq!(ask.question.contains("## Goal"), buttons.is_task);
-        let [x, y] = numbers(&ask.answer, "start_point")[0][..] else { panic!("{}", ask.answer) };
+        let pair = buttons.qa_pair(&PreprocessConfig::default()).unwrap();
+        assert_eq!(pair.question.contains("## Goal"), buttons.is_task);
+        let [x, y] = numbers(&pair.answer, "start_point")[0][..] else { panic!("{}", pair.answer) };
         assert!(contains(buttons.buttons[buttons.target], [x, y]), "{x} {y} {buttons:?}");
     }
 }
 
 #[test]
-fn what_moves_goes_where_the_answer_says() {
+fn objects_move_in_the_direction_of_the_answer() {
     let mut directions = HashMap::new();
     for index in 0..200 {
         let mut rng = Random::new(6, index);
         let size = (rng.within(112, 168) as u32, rng.within(112, 168) as u32);
-        let motion = Motion::random(size, 4 + index as usize % 5, &mut rng);
+        let motion = MotionVideo::random(size, 4 + index as usize % 5, &mut rng);
         assert_eq!(motion.frames.len(), 4 + index as usize % 5);
-        let edges = |frame: &Picture| frame.marks[0].edges;
-        let (first, last) = (edges(&motion.frames[0]), edges(motion.frames.last().unwrap()));
+        let bounds = |frame: &AnnotatedImage| frame.annotations[0].bounds;
+        let (first, last) = (bounds(&motion.frames[0]), bounds(motion.frames.last().unwrap()));
         let (across, down) = (last[0] - first[0], last[1] - first[1]);
         let expected = match motion.direction {
             Direction::Left => across <= -28.0 && down == 0.0,
@@ -473,7 +451,7 @@ fn what_moves_goes_where_the_answer_says() {
             Direction::Down => down >= 28.0 && across == 0.0,
         };
         assert!(expected, "{:?}: {across} {down}", motion.direction);
-        let [from_x, from_y, to_x, to_y] = motion.ask(&PreprocessConfig::default()).unwrap().asked.places[0];
+        let [from_x, from_y, to_x, to_y] = motion.qa_pair(&PreprocessConfig::default()).unwrap().grounding.boxes[0];
         let expected = match motion.direction {
             Direction::Left => to_x < from_x && to_y == from_y,
             Direction::Right => to_x > from_x && to_y == from_y,
@@ -481,10 +459,10 @@ fn what_moves_goes_where_the_answer_says() {
             Direction::Down => to_y > from_y && to_x == from_x,
         };
         assert!(expected, "{:?}: {from_x} {from_y} {to_x} {to_y}", motion.direction);
-        // Nothing else moves, and the background stays.
+        // The other objects do not move.
         for frame in &motion.frames {
-            assert_eq!(frame.marks.len(), motion.frames[0].marks.len());
-            assert_eq!(frame.marks[1..], motion.frames[0].marks[1..]);
+            assert_eq!(frame.annotations.len(), motion.frames[0].annotations.len());
+            assert_eq!(frame.annotations[1..], motion.frames[0].annotations[1..]);
         }
         *directions.entry(motion.answer_text()).or_insert(0) += 1;
         assert_eq!(motion.video().unwrap().frames().len(), motion.frames.len());

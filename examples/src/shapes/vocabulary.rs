@@ -1,4 +1,4 @@
-//! The tokenizer of `mimo-vl-tiny`: Qwen's kind of tokenizer over the words of this world.
+//! The tokenizer of `mimo-vl-tiny`: byte-level BPE as in Qwen2.5, trained on the texts of the shapes.
 
 use std::collections::BTreeSet;
 
@@ -17,14 +17,14 @@ use tokenizers::{
 
 use super::ask::{Kind, Subject, yes_or_no};
 use super::checkpoint::TOKEN_SIDE;
-use super::conversation::{NO_THINK, PLACES, STEPS, SYSTEM, TASK_SYSTEM, thinking_reply};
+use super::conversation::{BINS_PER_TOKEN, COORDINATE_BINS, NO_THINK, SYSTEM, TASK_SYSTEM, thinking_response};
 use super::phrases::{CHINESE_PLACES, CHINESE_THINGS, phrase, requests, templates};
 use super::random::Random;
 use super::scene::{Colour, Shape};
 use super::words::Language;
 use super::{buttons, detection, motion, reading};
 
-/// Qwen2.5's special tokens, in its order.
+/// Special tokens of Qwen2.5, in its order.
 pub const SPECIAL_TOKENS: [&str; 14] = [
     "<|endoftext|>",
     "<|im_start|>",
@@ -41,29 +41,28 @@ pub const SPECIAL_TOKENS: [&str; 14] = [
     "<|image_pad|>",
     "<|video_pad|>",
 ];
-/// Tokens with a spelling of their own that are part of the text.
+/// Added tokens that are part of the text.
 pub const ADDED_TOKENS: [&str; 4] = ["<tool_call>", "</tool_call>", "<think>", "</think>"];
 
-/// How Qwen2.5 cuts text into words, but for the numbers of places in JSON: each of them is one word, so that it is one token,
-/// and to name a place is one choice.
+/// Pre-tokenization of Qwen2.5, except that a coordinate in JSON is one word, and so one token.
 const SPLIT: &str = concat!(
     r" ?\p{N}{1,3}(?=[,\]])|(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*",
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 );
-/// Bytes and merged tokens; the special and added ones come after.
-const WORDS: usize = 1200;
+/// Bytes and merged tokens; special and added tokens come after them.
+const BPE_TOKENS: usize = 1200;
 
-/// Train the tokenizer on the generator's own text. The result is always the same.
+/// Trains the tokenizer on the texts of the generator. The result is deterministic.
 ///
 /// # Errors
-/// Never for any reason that a caller could influence; the `tokenizers` crate states no narrower type.
+/// Those of the `tokenizers` crate; none is expected.
 pub fn build_tokenizer() -> Result<Tokenizer> {
     let cut = Split::new(SplitPattern::Regex(SPLIT.into()), SplitDelimiterBehavior::Isolated, false)?;
     let bytes = ByteLevel::new(false, true, false);
     let words = Sequence::new(vec![PreTokenizerWrapper::Split(cut), PreTokenizerWrapper::ByteLevel(bytes)]);
 
     let mut trainer = BpeTrainer::builder()
-        .vocab_size(WORDS)
+        .vocab_size(BPE_TOKENS)
         .show_progress(false)
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
@@ -78,7 +77,7 @@ pub fn build_tokenizer() -> Result<Tokenizer> {
     Ok(tokenizer)
 }
 
-/// Rows of the embedding for a tokenizer: its size, rounded up to a multiple of 64.
+/// Embedding rows for a tokenizer: its size, rounded up to a multiple of 64.
 pub fn padded_vocab_size(tokenizer: &Tokenizer) -> usize {
     tokenizer.get_vocab_size(true).next_multiple_of(64)
 }
@@ -90,8 +89,8 @@ fn byte_words(words: &Sequence, piece: &str) -> Result<Vec<String>> {
     Ok(splits.into_iter().map(|(word, ..)| word.to_string()).collect())
 }
 
-/// Text to train on. English comes as whole sentences. Chinese has no spaces, so it comes as the parts
-/// that templates and words are made of, and no token grows across two of them.
+/// Training text. English comes as sentences. Chinese has no spaces, so it comes as the parts of its templates and
+/// words, and no token spans two of them.
 fn text() -> Vec<String> {
     let mut text = Vec::new();
     let mut add = |piece: &str, times: usize| text.extend(std::iter::repeat_n(piece.to_string(), times));
@@ -100,7 +99,7 @@ fn text() -> Vec<String> {
     }
     for (colour, shape) in Colour::ALL.into_iter().flat_map(|colour| Shape::ALL.map(|shape| (colour, shape))) {
         let [colour, shape] = [colour.word(Language::English), shape.word(Language::English)];
-        add(&thinking_reply(&format!("{colour} {shape}, {colour} {shape}"), colour), 40);
+        add(&thinking_response(&format!("{colour} {shape}, {colour} {shape}"), colour), 40);
         add(&format!("{shape} {colour} {colour} {shape}s"), 40);
     }
     for word in chinese_words() {
@@ -121,8 +120,8 @@ fn text() -> Vec<String> {
     for piece in JSON {
         add(piece, 1000);
     }
-    for place in 0..PLACES {
-        let pixel = place * TOKEN_SIDE / STEPS;
+    for bin in 0..COORDINATE_BINS {
+        let pixel = bin * TOKEN_SIDE / BINS_PER_TOKEN;
         add(&format!("[{pixel}, {pixel}]"), 1000);
     }
     for word in buttons::WORDS.concat() {
@@ -144,7 +143,7 @@ fn text() -> Vec<String> {
     text
 }
 
-/// The parts of answers in JSON.
+/// Parts of answers in JSON.
 const JSON: [&str; 6] = [
     "[{\"bbox_2d\": [1, 2, 3, 4], \"label\": \"",
     "\"}, {\"bbox_2d\": [",
@@ -154,7 +153,7 @@ const JSON: [&str; 6] = [
     TASK_SYSTEM,
 ];
 
-/// What a GUI task says to the model.
+/// Text of the user message of a GUI task.
 fn task_text(goal: &str) -> Option<String> {
     let screen = Image::from_rgb(140, 140, 420, &[0; 420 * 140]).ok()?;
     let prompt = Task::new(goal).prompt(screen, &PreprocessConfig::default()).ok()?;
@@ -171,7 +170,7 @@ fn chinese_words() -> BTreeSet<&'static str> {
     colours.chain(shapes.copied()).chain(has).chain(CHINESE_PLACES.iter().chain(CHINESE_THINGS).copied()).collect()
 }
 
-/// The plain text between the signs of a template.
+/// Literal text of a template, between its slots and alternatives.
 fn template_parts(template: &str) -> impl Iterator<Item = &str> {
     let outside =
         template.split('{').flat_map(|part| part.split_once('}').map_or([part, ""], |(_, after)| [after, ""]));

@@ -1,4 +1,4 @@
-//! English and Chinese words for what a scene shows.
+//! English and Chinese words for colours and shapes.
 
 use super::scene::{Colour, Shape};
 
@@ -22,7 +22,7 @@ impl Colour {
         self.names(language)[0]
     }
 
-    /// The word that answers use, then others with the same meaning.
+    /// The word that answers use, then its synonyms.
     pub(crate) fn names(self, language: Language) -> &'static [&'static str] {
         match (language, self) {
             (Language::English, Self::Red) => &["red"],
@@ -49,7 +49,7 @@ impl Shape {
         self.names(language)[0]
     }
 
-    /// The word that answers use, then others with the same meaning.
+    /// The word that answers use, then its synonyms.
     pub(crate) fn names(self, language: Language) -> &'static [&'static str] {
         match (language, self) {
             (Language::English, Self::Circle) => &["circle", "disc", "disk"],

@@ -1,15 +1,15 @@
-//! Where values stand in an answer that is JSON.
+//! Byte ranges of values in an answer that is JSON.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-/// Where in a text a value of its first JSON object or list stands, in bytes; `None` where there is no such value.
+/// Returns the byte range of a value in the first JSON object or list of `text`; `None` where there is no such value.
 ///
-/// `pointer` names it as RFC 6901 says: `/items/0/price`; an empty one is the whole. What stands before the JSON, such as a
-/// fence, and behind it is passed over.
-pub fn field(text: &str, pointer: &str) -> Option<Range<usize>> {
+/// `pointer` is a JSON pointer (RFC 6901) such as `/items/0/price`; the empty pointer is the entire JSON. Text before
+/// and after the JSON, such as a fence, is skipped.
+pub fn json_value_range(text: &str, pointer: &str) -> Option<Range<usize>> {
     let starts = text.match_indices(['{', '[']).map(|(start, _)| start);
     let parsed = |start: usize| serde_json::Deserializer::from_str(&text[start..]).into_iter().next()?.ok();
     let mut value: &RawValue = starts.filter_map(parsed).next()?;
@@ -27,9 +27,9 @@ pub fn field(text: &str, pointer: &str) -> Option<Range<usize>> {
             fields.remove(&step.replace("~1", "/").replace("~0", "~"))?
         };
     }
-    // A raw value is a part of the text itself.
-    let from = value.get().as_ptr() as usize - text.as_ptr() as usize;
-    Some(from..from + value.get().len())
+    // A raw value borrows from `text`.
+    let start = value.get().as_ptr() as usize - text.as_ptr() as usize;
+    Some(start..start + value.get().len())
 }
 
 #[cfg(test)]
@@ -39,9 +39,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pointers_lead_to_values() {
+    fn pointers_find_their_values() {
         let text = "```json\n{\"a/b\": [1, {\"猫~\": \"two \\\"x\\\"\"}], \"\": null, \"a\": 1, \"a\": 2}\n```";
-        let at = |pointer| field(text, pointer).map(|range| &text[range]);
+        let at = |pointer| json_value_range(text, pointer).map(|range| &text[range]);
         assert_eq!(at("/a~1b/0"), Some("1"));
         assert_eq!(at("/a~1b/1/猫~0"), Some("\"two \\\"x\\\"\""));
         assert_eq!(at("/"), Some("null"));
@@ -51,9 +51,9 @@ mod tests {
             assert_eq!(at(none), None, "{none}");
         }
         for none in ["", "two", "{\"a\": ", "[1"] {
-            assert_eq!(field(none, ""), None, "{none}");
+            assert_eq!(json_value_range(none, ""), None, "{none}");
         }
-        assert_eq!(field("It is [3].", "/0"), Some(7..8));
-        assert_eq!(field("{note} [EUR]: {\"a\": 1}", "/a"), Some(20..21));
+        assert_eq!(json_value_range("It is [3].", "/0"), Some(7..8));
+        assert_eq!(json_value_range("{note} [EUR]: {\"a\": 1}", "/a"), Some(20..21));
     }
 }

@@ -1,44 +1,44 @@
 //! Splits streamed text at `<think>` and `</think>`.
 
-use super::Event;
+use super::event::Event;
 
 const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
 
-/// Where the text goes that comes next.
+/// The part of the output that the next text belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ParserMode {
     Answer,
     Thinking,
 }
 
-/// What to do with space at the current mode.
+/// The position of the next text, which decides about whitespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Edge {
-    /// At the start of the text: space is dropped if a tag follows, and is part of the answer otherwise.
+enum Position {
+    /// Start of the output: whitespace is dropped if a tag follows, else it is part of the answer.
     Start,
-    /// Behind a tag: space is dropped.
-    Tag,
-    /// Inside text: space belongs to it.
-    Inside,
+    /// After a tag: whitespace is dropped.
+    AfterTag,
+    /// Inside text: whitespace is kept.
+    InText,
 }
 
-/// Tells thinking from answer while the text of both comes in.
+/// Incremental parser that separates thinking from answer.
 ///
-/// - Text before `<think>` is answer. Thinking that is never closed is all thinking.
-/// - Space around thinking is dropped, on both sides of both tags, and at the end of thinking that breaks off.
-/// - Tags may come in pieces, repeatedly, or without their counterpart; they are never part of the text.
-/// - Events of one kind, put together, do not depend on how the text was cut into pieces.
+/// - Text before `<think>` is answer. Thinking without a closing tag extends to the end.
+/// - Whitespace around both tags is dropped, and so is whitespace at the end of unclosed thinking.
+/// - Tags may be split across pieces, repeated, or unbalanced; they are never part of the text.
+/// - The concatenated text of each kind of event does not depend on how the input is split into pieces.
 #[derive(Debug, Clone)]
 pub struct AnswerParser {
     mode: ParserMode,
-    edge: Edge,
-    /// Space that is dropped if a tag follows, and written otherwise.
-    space: String,
-    /// The beginning of what may become a tag.
-    held: String,
-    /// No tag follows.
-    literal: bool,
+    position: Position,
+    /// Whitespace that is dropped if a tag follows, and emitted otherwise.
+    whitespace: String,
+    /// Possible start of a tag.
+    pending: String,
+    /// `true` if tags are ordinary text.
+    ignore_tags: bool,
 }
 
 impl Default for AnswerParser {
@@ -48,39 +48,45 @@ impl Default for AnswerParser {
 }
 
 impl AnswerParser {
-    /// For text that starts with the answer or with `<think>`.
+    /// Creates a parser for output that starts with the answer or with `<think>`.
     pub fn new() -> Self {
-        Self { mode: ParserMode::Answer, edge: Edge::Start, space: String::new(), held: String::new(), literal: false }
+        Self {
+            mode: ParserMode::Answer,
+            position: Position::Start,
+            whitespace: String::new(),
+            pending: String::new(),
+            ignore_tags: false,
+        }
     }
 
-    /// For text that starts with thinking whose tag was written already.
+    /// Creates a parser for output that starts inside thinking, because the prompt ends with `<think>`.
     pub fn in_thinking() -> Self {
-        Self { mode: ParserMode::Thinking, edge: Edge::Tag, ..Self::new() }
+        Self { mode: ParserMode::Thinking, position: Position::AfterTag, ..Self::new() }
     }
 
-    /// Whether the text that comes next is thinking, as far as can be seen.
+    /// Returns `true` if the parser is inside thinking.
     pub fn is_thinking(&self) -> bool {
         self.mode == ParserMode::Thinking
     }
 
-    /// Take all that follows as it is, and nothing of it for a tag.
-    pub fn read_literally(&mut self) {
-        self.literal = true;
-        self.edge = Edge::Inside;
+    /// Treats all text that follows as plain text, tags included.
+    pub fn ignore_tags(&mut self) {
+        self.ignore_tags = true;
+        self.position = Position::InText;
     }
 
-    /// Whether the beginning of what may become a tag is held back.
-    pub fn is_holding(&self) -> bool {
-        !self.held.is_empty()
+    /// Returns `true` if a possible start of a tag is buffered.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
-    /// The events that `text` completes.
+    /// Appends `text` and returns the events that it completes.
     pub fn push(&mut self, text: &str) -> Vec<Event> {
-        let mut held = std::mem::take(&mut self.held);
-        held.push_str(text);
+        let mut input = std::mem::take(&mut self.pending);
+        input.push_str(text);
         let mut events = Vec::new();
-        let mut rest = held.as_str();
-        if self.literal {
+        let mut rest = input.as_str();
+        if self.ignore_tags {
             self.write(rest, &mut events);
             return events;
         }
@@ -89,66 +95,67 @@ impl AnswerParser {
             self.enter(mode);
             rest = after;
         }
-        let (text, unfinished) = rest.split_at(rest.len() - unfinished_tag(rest));
+        let (text, pending) = rest.split_at(rest.len() - partial_tag_len(rest));
         self.write(text, &mut events);
-        self.held = unfinished.to_owned();
+        self.pending = pending.to_owned();
         events
     }
 
-    /// The events that are left when no text follows.
+    /// Ends the input and returns the remaining events.
     pub fn finish(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        let held = std::mem::take(&mut self.held);
-        self.write(&held, &mut events);
-        let space = std::mem::take(&mut self.space);
-        if self.mode == ParserMode::Answer && !space.is_empty() {
-            events.push(Event::Text(space));
+        let pending = std::mem::take(&mut self.pending);
+        self.write(&pending, &mut events);
+        let whitespace = std::mem::take(&mut self.whitespace);
+        if self.mode == ParserMode::Answer && !whitespace.is_empty() {
+            events.push(Event::Text(whitespace));
         }
         events
     }
 
+    /// Switches the mode at a tag.
     fn enter(&mut self, mode: ParserMode) {
         if self.mode == mode && mode == ParserMode::Thinking {
-            // Thinking that opens again goes on as it was.
+            // A repeated opening tag changes nothing.
             return;
         }
-        self.space.clear();
+        self.whitespace.clear();
         self.mode = mode;
-        self.edge = Edge::Tag;
+        self.position = Position::AfterTag;
     }
 
-    /// Take text without tags.
+    /// Emits text that has no tags.
     fn write(&mut self, text: &str, events: &mut Vec<Event>) {
-        let text = if self.edge == Edge::Tag { text.trim_start() } else { text };
-        let body = match (self.mode, self.edge) {
+        let text = if self.position == Position::AfterTag { text.trim_start() } else { text };
+        let body = match (self.mode, self.position) {
             (ParserMode::Thinking, _) => text.trim_end(),
-            (ParserMode::Answer, Edge::Start) if text.trim_start().is_empty() => "",
+            (ParserMode::Answer, Position::Start) if text.trim_start().is_empty() => "",
             (ParserMode::Answer, _) => text,
         };
         if body.is_empty() {
-            self.space.push_str(text);
+            self.whitespace.push_str(text);
             return;
         }
-        self.edge = Edge::Inside;
-        let mut whole = std::mem::take(&mut self.space);
-        whole.push_str(body);
-        self.space.push_str(text.get(body.len()..).unwrap_or_default());
+        self.position = Position::InText;
+        let mut run = std::mem::take(&mut self.whitespace);
+        run.push_str(body);
+        self.whitespace.push_str(text.get(body.len()..).unwrap_or_default());
         events.push(match self.mode {
-            ParserMode::Thinking => Event::Thinking(whole),
-            ParserMode::Answer => Event::Text(whole),
+            ParserMode::Thinking => Event::Thinking(run),
+            ParserMode::Answer => Event::Text(run),
         });
     }
 }
 
-/// The text before the first tag, the mode that the tag leads to, and the text behind it.
+/// Splits at the first tag: the text before it, the mode that it switches to, and the text after it.
 fn split_at_tag(text: &str) -> Option<(&str, ParserMode, &str)> {
     let open = text.split_once(OPEN).map(|(before, after)| (before, ParserMode::Thinking, after));
     let close = text.split_once(CLOSE).map(|(before, after)| (before, ParserMode::Answer, after));
     [open, close].into_iter().flatten().min_by_key(|(before, _, _)| before.len())
 }
 
-/// How many bytes at the end of `text` may be the beginning of a tag.
-fn unfinished_tag(text: &str) -> usize {
+/// Number of bytes at the end of `text` that may be the start of a tag.
+fn partial_tag_len(text: &str) -> usize {
     let Some(start) = text.rfind('<') else { return 0 };
     let end = text.get(start..).unwrap_or_default();
     if OPEN.starts_with(end) || CLOSE.starts_with(end) { end.len() } else { 0 }
@@ -158,7 +165,7 @@ fn unfinished_tag(text: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// All events put together: the thinking and the answer, as (kind, text) runs.
+    /// The events for these pieces, with consecutive events of one kind merged.
     fn collect(pieces: &[&str]) -> Vec<Event> {
         let mut parser = AnswerParser::new();
         let mut events: Vec<Event> = Vec::new();
@@ -183,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn splits_thinking_from_the_answer() {
+    fn thinking_is_separated_from_the_answer() {
         let cases = [
             ("", vec![]),
             ("plain", vec![text("plain")]),
@@ -201,7 +208,7 @@ mod tests {
             ("a < b, <thin", vec![text("a < b, <thin")]),
             ("<<think>x<</think>>", vec![text("<"), thinking("x<"), text(">")]),
         ];
-        for (given, expected) in cases {
+        for (input, expected) in cases {
             let mut runs: Vec<Event> = Vec::new();
             for event in expected {
                 match (runs.last_mut(), event) {
@@ -210,12 +217,12 @@ mod tests {
                     (_, event) => runs.push(event),
                 }
             }
-            assert_eq!(collect(&[given]), runs, "{given:?}");
+            assert_eq!(collect(&[input]), runs, "{input:?}");
         }
     }
 
     #[test]
-    fn text_is_not_held_back_without_need() {
+    fn only_a_possible_tag_is_buffered() {
         let mut parser = AnswerParser::new();
         assert_eq!(parser.push("3 < 4"), [text("3 < 4")]);
         assert_eq!(parser.push(" and <"), [text(" and ")]);
@@ -223,16 +230,16 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_text_where_no_tag_follows() {
+    fn ignored_tags_are_text() {
         let mut parser = AnswerParser::new();
         assert_eq!(parser.push("<think>a</think>\n"), [thinking("a")]);
-        parser.read_literally();
+        parser.ignore_tags();
         assert_eq!(parser.push(" <thi"), [text(" <thi")]);
         assert_eq!(parser.push("nk> </think>"), [text("nk> </think>")]);
     }
 
     #[test]
-    fn cuts_do_not_matter() {
+    fn events_do_not_depend_on_how_the_text_is_split() {
         let words = ["<think>", "</think>", "\n", " ", "<", "</", "think>", "é票", "a b", "<thi", "nk>", ">"];
         let mut state = 3_u32;
         let mut random = |below: usize| {

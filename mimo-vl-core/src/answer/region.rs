@@ -1,53 +1,53 @@
-//! Boxes and points of an answer, in the caller's pixels.
+//! Boxes and points of an answer in the caller's pixels.
 
 use super::region_scanner::{RawGeometry, RawRegion};
 use crate::media::Transform;
 
-/// Something that the answer locates in a picture, with its name.
+/// A labelled box, or labelled points, in an image.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Region {
-    /// What it is called, under the key `label`.
+    /// Name of the object, from the key `label`.
     pub label: Option<String>,
-    /// The text that is written there, under the key `text_content`.
+    /// Text in the region, from the key `text_content`.
     pub text: Option<String>,
-    /// In which picture or video of the conversation: an index into the answer's transforms.
+    /// The image or video of the conversation: an index into the answer's transforms.
     pub image: usize,
-    /// On which page of its PDF file, from 1 on, if the picture shows one.
+    /// Page number in its PDF file, from 1, if the image is a page.
     pub page: Option<usize>,
-    /// Where it is.
+    /// Shape and coordinates.
     pub geometry: Geometry,
-    /// The geometric mean of the probabilities that the model gave to the tokens in which it wrote this; `None` unless
-    /// logprobs were asked for. It is not calibrated: use it to sort, not as a probability of being right.
+    /// Geometric mean of the probabilities of the region's tokens, from 0 to 1; `None` unless logprobs were requested.
+    /// It is not calibrated: use it to rank regions, not as the probability that one is correct.
     pub confidence: Option<f32>,
 }
 
-/// Where a [`Region`] is.
+/// The shape of a [`Region`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Geometry {
     /// A rectangle.
     Box(Coordinates<4>),
-    /// One or several points.
+    /// Points, at least one.
     Points(Vec<Coordinates<2>>),
 }
 
-/// A box (`N` = 4: left, top, right, bottom) or a point (`N` = 2: x, y), in several frames.
+/// A box (`N` = 4: left, top, right, bottom) or a point (`N` = 2: x, y), in several coordinate systems.
 ///
-/// In those of pictures the origin is the top left corner, x goes to the right, and pixel (0, 0) covers the square from (0, 0)
-/// to (1, 1).
+/// The origin of an image is its top left corner, x grows to the right and y downwards, and pixel (0, 0) covers the
+/// square from (0, 0) to (1, 1).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Coordinates<const N: usize> {
-    /// As the model wrote it: pixels of the picture that it saw.
+    /// The model's output: pixels of the resized image.
     pub model: [f64; N],
-    /// Pixels of the caller's picture as a viewer shows it, within the part that the model saw.
+    /// Pixels of the caller's image as a viewer shows it, clamped to the part that the model saw.
     pub pixels: [f64; N],
-    /// `pixels` over the size of the caller's picture: from 0 to 1.
+    /// `pixels` divided by the size of the caller's image: from 0 to 1.
     pub normalized: [f64; N],
-    /// In points of the page of a PDF file, if the picture shows one: y goes upwards, and a box has the smaller values first.
+    /// Points of the PDF page, if the image is one: y grows upwards, and a box has its smaller values first.
     pub page: Option<[f64; N]>,
-    /// Whether the model's values lay outside the picture, or a box had its sides the wrong way round.
+    /// `true` if the model's values lay outside the image, or a box had its sides swapped.
     pub clamped: bool,
 }
 
@@ -59,7 +59,7 @@ impl<const N: usize> Coordinates<N> {
         for point in pixels.chunks_exact_mut(2) {
             let (x, y) = transform.to_original(point[0], point[1]);
             let inside = [x.clamp(left, right), y.clamp(top, bottom)];
-            // RoundingError of the way back is no fault of the model's.
+            // The tolerance excludes the rounding error of the transform.
             clamped |= (inside[0] - x).abs() > 1e-6 || (inside[1] - y).abs() > 1e-6;
             point.copy_from_slice(&inside);
         }
@@ -79,7 +79,7 @@ impl<const N: usize> Coordinates<N> {
 }
 
 impl Coordinates<4> {
-    /// The middle, in the caller's pixels.
+    /// The center, in the caller's pixels.
     pub fn center(&self) -> [f64; 2] {
         let [left, top, right, bottom] = self.pixels;
         [(left + right) / 2.0, (top + bottom) / 2.0]
@@ -87,27 +87,27 @@ impl Coordinates<4> {
 }
 
 impl Region {
-    /// What was found, in the picture `image` of those that `transform` belongs to.
-    pub(super) fn new(found: RawRegion, image: usize, transform: &Transform) -> Self {
-        let RawRegion { geometry, label, text, .. } = found;
+    /// Converts a region to the caller's pixels. `transform` belongs to image number `image`.
+    pub(super) fn new(raw: RawRegion, image: usize, transform: &Transform) -> Self {
+        let RawRegion { geometry, label, text, .. } = raw;
         let geometry = match geometry {
             RawGeometry::Box(edges) => Geometry::Box(Coordinates::new(edges, transform)),
             RawGeometry::Points(points) => {
                 Geometry::Points(points.into_iter().map(|point| Coordinates::new(point, transform)).collect())
             }
         };
-        Self { label, text, image, page: page_of(transform), geometry, confidence: None }
+        Self { label, text, image, page: page_number(transform), geometry, confidence: None }
     }
 
-    /// The rectangle, if it is one.
+    /// The box; `None` for points.
     pub fn as_box(&self) -> Option<&Coordinates<4>> {
         match &self.geometry {
-            Geometry::Box(located) => Some(located),
+            Geometry::Box(coordinates) => Some(coordinates),
             Geometry::Points(_) => None,
         }
     }
 
-    /// The points; none for a rectangle.
+    /// The points; empty for a box.
     pub fn points(&self) -> &[Coordinates<2>] {
         match &self.geometry {
             Geometry::Box(_) => &[],
@@ -115,19 +115,19 @@ impl Region {
         }
     }
 
-    /// The same as if it were meant for another picture of the conversation.
+    /// Reinterprets the model's coordinates as those of another image of the conversation.
     #[must_use]
     pub fn in_image(&self, image: usize, transform: &Transform) -> Self {
         let geometry = match &self.geometry {
-            Geometry::Box(located) => Geometry::Box(Coordinates::new(located.model, transform)),
+            Geometry::Box(coordinates) => Geometry::Box(Coordinates::new(coordinates.model, transform)),
             Geometry::Points(points) => {
                 Geometry::Points(points.iter().map(|point| Coordinates::new(point.model, transform)).collect())
             }
         };
-        Self { image, page: page_of(transform), geometry, ..self.clone() }
+        Self { image, page: page_number(transform), geometry, ..self.clone() }
     }
 }
 
-fn page_of(transform: &Transform) -> Option<usize> {
+fn page_number(transform: &Transform) -> Option<usize> {
     transform.page.map(|page| page.number)
 }

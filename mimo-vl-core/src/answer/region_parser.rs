@@ -1,42 +1,43 @@
-//! The boxes and points of an answer, while its text comes in.
+//! Incremental parsing of the boxes and points of an answer.
 
 use std::ops::Range;
 
 use super::region::Region;
-use super::region_scanner::Scanner;
+use super::region_scanner::RegionScanner;
 use crate::media::Transform;
 
-/// Finds the boxes and points in an answer and brings them into the caller's pixels.
+/// Finds the boxes and points of an answer and converts them to the caller's pixels.
 ///
-/// What it knows: objects with a key `bbox_2d`, `point_2d` or `points`, with `label` and `text_content`, in a list or
-/// not, fenced or not; bare lists of four numbers; and of two numbers where the answer or a fenced block starts with
-/// them. They belong to the last picture or video of the conversation; [`Region::in_image`] moves them to another.
+/// Recognises objects with a key `bbox_2d`, `point_2d` or `points`, and optionally `label` and `text_content`, in a
+/// list or not, fenced or not; bare lists of four numbers; and bare lists of two numbers at the start of the answer or
+/// of a fenced block. Regions belong to the last image or video of the conversation; [`Region::in_image`] assigns them
+/// to another.
 #[derive(Debug, Clone)]
 pub struct RegionParser {
-    scanner: Scanner,
-    /// The last picture's number and transform; `None` without pictures.
+    scanner: RegionScanner,
+    /// Index and transform of the last image; `None` without images.
     image: Option<(usize, Transform)>,
 }
 
 impl RegionParser {
-    /// For a conversation with these pictures and videos.
+    /// Creates a parser for a conversation with these images and videos.
     pub fn new(transforms: &[Transform]) -> Self {
         let last = transforms.last().map(|transform| (transforms.len() - 1, *transform));
-        Self { scanner: Scanner::default(), image: last }
+        Self { scanner: RegionScanner::default(), image: last }
     }
 
-    /// The boxes and points that `text` completes, each with its place in the whole text, in bytes. None without a
-    /// picture.
+    /// Appends `text` and returns the regions that it completes, each with its byte range in the entire text. Returns
+    /// none without an image.
     pub fn push(&mut self, text: &str) -> Vec<(Region, Range<usize>)> {
-        let found = self.scanner.push(text).into_iter();
+        let regions = self.scanner.push(text).into_iter();
         let Some((image, transform)) = self.image else { return Vec::new() };
-        found
-            .map(|found| (found.range.clone(), found))
-            .map(|(range, found)| (Region::new(found, image, &transform), range))
+        regions
+            .map(|raw| (raw.range.clone(), raw))
+            .map(|(range, raw)| (Region::new(raw, image, &transform), range))
             .collect()
     }
 
-    /// Whether a list or an object was begun and not ended.
+    /// Returns `true` while a list or an object is still open.
     pub fn is_open(&self) -> bool {
         self.scanner.is_open()
     }

@@ -1,96 +1,108 @@
-//! Finds boxes and points in an answer while it is written.
+//! Incremental scanner for boxes and points in the text of an answer.
 
 use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-/// Longest list or object that is looked into, in bytes.
-const LONGEST: usize = 1 << 16;
+/// Largest list or object that is parsed, in bytes.
+const MAX_JSON_BYTES: usize = 1 << 16;
 
-/// Keys under which a box, and one or several points, stand.
-const BOX: &str = "bbox_2d";
-const POINTS: [&str; 2] = ["point_2d", "points"];
+/// Key of a box.
+const BOX_KEY: &str = "bbox_2d";
 
-/// A box or points as the model wrote them, in its own pixels.
+/// Keys of one or several points.
+const POINT_KEYS: [&str; 2] = ["point_2d", "points"];
+
+/// A box or points as the model wrote them, in pixels of the resized image.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct RawRegion {
+    /// Shape and coordinates.
     pub(super) geometry: RawGeometry,
+    /// Value of `label`.
     pub(super) label: Option<String>,
+    /// Value of `text_content`.
     pub(super) text: Option<String>,
-    /// Where it stands in the text, in bytes.
+    /// Byte range in the text of the answer.
     pub(super) range: Range<usize>,
 }
 
+/// The shape of a [`RawRegion`].
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum RawGeometry {
     /// Left, top, right, bottom.
     Box([f64; 4]),
+    /// Points, at least one, each x and y.
     Points(Vec<[f64; 2]>),
 }
 
-/// Reads the text of an answer, piece by piece, and gives each box and each group of points when it closes.
+/// Scans the text of an answer piece by piece, and returns each box and each group of points when it closes.
 ///
-/// - Objects count that have a key `bbox_2d`, `point_2d` or `points`, in a list or not, in a fenced block or not, inside
-///   other objects or not. Where one is not valid JSON, the first list of numbers behind its key is taken.
-/// - A bare list of four numbers is a box wherever it stands. One of two numbers is a point only where the answer or a
-///   fenced block starts with it, or it follows another list, since prose has such pairs too.
+/// - An object with a key `bbox_2d`, `point_2d` or `points` is a region, in a list or not, in a fenced block or not,
+///   nested or not. If the object is not valid JSON, the first list of numbers after its key is used.
+/// - A bare list of four numbers is a box anywhere. A bare list of two numbers is a point only at the start of the
+///   answer or of a fenced block, or after another list, because prose has such pairs too.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Scanner {
+pub(super) struct RegionScanner {
     text: String,
-    /// Bytes of `text` that were looked at.
-    read: usize,
-    /// Brackets that are open, and where.
-    open: Vec<(u8, usize)>,
+    /// Bytes of `text` that were scanned.
+    scanned: usize,
+    /// Open brackets with their byte offsets.
+    open_brackets: Vec<(u8, usize)>,
+    /// State inside a JSON string; `None` outside.
     string: Option<StringState>,
-    /// Pairs are points in the list that is open.
-    pairs: bool,
-    /// Where the last list or object ended in which pairs were points.
-    last: Option<usize>,
-    /// Where the last find ended.
-    found: usize,
+    /// `true` if pairs are points in the open list.
+    pairs_are_points: bool,
+    /// End of the last list or object in which pairs were points.
+    last_block_end: Option<usize>,
+    /// End of the last region.
+    last_region_end: usize,
 }
 
+/// The position inside a JSON string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StringState {
     Plain,
+    /// After a backslash.
     Escaped,
-    /// Behind a quote, which ends the string if what follows can follow a string.
+    /// After a quote, which closes the string only if a byte follows that may come after a string.
     Quoted,
 }
 
-/// Whether JSON can go on with `byte` behind a string. Models forget to escape the quotes in a name.
-fn follows_a_string(byte: u8) -> bool {
+/// Returns `true` if `byte` may come after a string in JSON. A quote before any other byte is an unescaped one inside
+/// the string, which models write.
+fn may_follow_string(byte: u8) -> bool {
     matches!(byte, b',' | b':' | b']' | b'}')
 }
 
-impl Scanner {
-    /// What `text` completes.
+impl RegionScanner {
+    /// Appends `text` and returns the regions that it completes.
     pub(super) fn push(&mut self, text: &str) -> Vec<RawRegion> {
         self.text.push_str(text);
-        let mut found = Vec::new();
-        // Brackets, quotes and backslashes are single bytes, and never part of another character.
-        while let Some(&byte) = self.text.as_bytes().get(self.read) {
-            let at = self.read;
-            self.read += 1;
-            self.take(byte, at, &mut found);
+        let mut regions = Vec::new();
+        // Brackets, quotes and backslashes are ASCII, so they are never part of another UTF-8 character.
+        while let Some(&byte) = self.text.as_bytes().get(self.scanned) {
+            let at = self.scanned;
+            self.scanned += 1;
+            self.scan_byte(byte, at, &mut regions);
         }
-        found
+        regions
     }
 
-    /// Whether a list or an object was begun and not ended.
+    /// Returns `true` while a list or an object is still open.
     pub(super) fn is_open(&self) -> bool {
-        !self.open.is_empty()
+        !self.open_brackets.is_empty()
     }
 
-    fn take(&mut self, byte: u8, at: usize, found: &mut Vec<RawRegion>) {
-        if self.open.first().is_some_and(|(_, start)| at - start > LONGEST) {
+    /// Processes the byte at offset `at`.
+    fn scan_byte(&mut self, byte: u8, at: usize, regions: &mut Vec<RawRegion>) {
+        if self.open_brackets.first().is_some_and(|(_, start)| at - start > MAX_JSON_BYTES) {
             self.abandon();
         }
         if let Some(state) = self.string {
             self.string = match (state, byte) {
                 (StringState::Escaped, _) => Some(StringState::Plain),
                 (StringState::Quoted, _) if byte.is_ascii_whitespace() => return,
-                (StringState::Quoted, _) if follows_a_string(byte) => None,
+                (StringState::Quoted, _) if may_follow_string(byte) => None,
                 (_, b'\\') => Some(StringState::Escaped),
                 (_, b'"') => Some(StringState::Quoted),
                 _ => Some(StringState::Plain),
@@ -104,98 +116,102 @@ impl Scanner {
         }
         match byte {
             b'[' | b'{' => {
-                if self.open.is_empty() {
-                    self.pairs = self.starts_a_block(at);
+                if self.open_brackets.is_empty() {
+                    self.pairs_are_points = self.starts_block(at);
                 }
-                self.open.push((byte, at));
+                self.open_brackets.push((byte, at));
             }
-            b'"' if self.open.iter().any(|&(bracket, _)| bracket == b'{') => self.string = Some(StringState::Plain),
-            b']' | b'}' => self.close(byte, at, found),
+            b'"' if self.open_brackets.iter().any(|&(bracket, _)| bracket == b'{') => {
+                self.string = Some(StringState::Plain)
+            }
+            b']' | b'}' => self.close_bracket(byte, at, regions),
             _ => {}
         }
     }
 
-    /// Whether nothing but space stands between the last bracket that opened and `at`.
+    /// Returns `true` if there is only whitespace between the last opening bracket and `at`.
     fn just_opened(&self, at: usize) -> bool {
-        self.open
+        self.open_brackets
             .last()
             .is_some_and(|&(_, start)| self.text.as_bytes()[start + 1..at].iter().all(u8::is_ascii_whitespace))
     }
 
-    /// Whether what is open can be JSON that starts with `byte`: prose has brackets too.
+    /// Returns `true` if the open bracket can be JSON whose content starts with `byte`. Prose has brackets too.
     fn may_start_with(&self, byte: u8) -> bool {
-        match self.open.last() {
+        match self.open_brackets.last() {
             Some((b'{', _)) => matches!(byte, b'"' | b'}'),
-            Some(_) => matches!(byte, b'[' | b'{' | b']' | b'-' | b'"' | b'0'..=b'9') || self.open.len() > 1,
+            Some(_) => matches!(byte, b'[' | b'{' | b']' | b'-' | b'"' | b'0'..=b'9') || self.open_brackets.len() > 1,
             None => true,
         }
     }
 
-    /// Whether nothing stands before `at` but space, the start of a fenced block, or a list that counted.
-    fn starts_a_block(&self, at: usize) -> bool {
+    /// Returns `true` if `at` is preceded only by whitespace, by the start of a fenced block, or by a list whose pairs
+    /// were points.
+    fn starts_block(&self, at: usize) -> bool {
         let before = self.text[..at].trim_end();
         let line = before.rsplit('\n').next().unwrap_or_default();
-        let follows = |last: usize| before.len() <= last || before[last..].trim() == ",";
-        before.is_empty() || line.trim_start().starts_with("```") || self.last.is_some_and(follows)
+        let follows = |end: usize| before.len() <= end || before[end..].trim() == ",";
+        before.is_empty() || line.trim_start().starts_with("```") || self.last_block_end.is_some_and(follows)
     }
 
-    fn close(&mut self, byte: u8, at: usize, found: &mut Vec<RawRegion>) {
-        if byte == b'}' && self.open.iter().any(|&(bracket, _)| bracket == b'{') {
-            // Lists that were not ended inside the object.
-            while self.open.last().is_some_and(|&(bracket, _)| bracket == b'[') {
-                self.open.pop();
+    /// Processes a closing bracket at offset `at`.
+    fn close_bracket(&mut self, byte: u8, at: usize, regions: &mut Vec<RawRegion>) {
+        if byte == b'}' && self.open_brackets.iter().any(|&(bracket, _)| bracket == b'{') {
+            // Unclosed lists inside the object.
+            while self.open_brackets.last().is_some_and(|&(bracket, _)| bracket == b'[') {
+                self.open_brackets.pop();
             }
         }
-        let Some((bracket, start)) = self.open.pop() else { return };
+        let Some((bracket, start)) = self.open_brackets.pop() else { return };
         if (bracket == b'[') != (byte == b']') {
             self.abandon();
             return;
         }
         let range = start..at + 1;
         match bracket {
-            b'{' => found.extend(object(&self.text[range.clone()], range, self.found > start)),
-            _ if self.open.iter().all(|&(bracket, _)| bracket == b'[') => {
+            b'{' => regions.extend(object_regions(&self.text[range.clone()], range, self.last_region_end > start)),
+            _ if self.open_brackets.iter().all(|&(bracket, _)| bracket == b'[') => {
                 let numbers: Option<Vec<f64>> = serde_json::from_str(&self.text[range.clone()]).ok();
                 let geometry = match numbers.as_deref() {
                     Some(&[a, b, c, d]) => Some(RawGeometry::Box([a, b, c, d])),
-                    Some(&[x, y]) if self.pairs => Some(RawGeometry::Points(vec![[x, y]])),
+                    Some(&[x, y]) if self.pairs_are_points => Some(RawGeometry::Points(vec![[x, y]])),
                     _ => None,
                 };
-                found.extend(geometry.map(|geometry| RawRegion { geometry, label: None, text: None, range }));
+                regions.extend(geometry.map(|geometry| RawRegion { geometry, label: None, text: None, range }));
             }
             _ => {}
         }
-        self.found = found.last().map_or(self.found, |found| found.range.end);
-        if self.open.is_empty() && self.pairs {
-            self.last = Some(at + 1);
+        self.last_region_end = regions.last().map_or(self.last_region_end, |region| region.range.end);
+        if self.open_brackets.is_empty() && self.pairs_are_points {
+            self.last_block_end = Some(at + 1);
         }
     }
 
-    /// What is open is no JSON.
+    /// Gives up on the open brackets, which are not JSON.
     fn abandon(&mut self) {
-        self.open.clear();
+        self.open_brackets.clear();
         self.string = None;
     }
 }
 
-/// The boxes and points that an object itself has; `inside`: some were found in an object within it.
-fn object(text: &str, range: Range<usize>, inside: bool) -> Vec<RawRegion> {
+/// The regions of an object itself. `has_nested`: an object inside it already gave regions.
+fn object_regions(text: &str, range: Range<usize>, has_nested: bool) -> Vec<RawRegion> {
     let parsed = |text: &str| serde_json::from_str::<Map<String, Value>>(text).ok();
     let object = match parsed(text).or_else(|| parsed(&repair_json(text))) {
         Some(object) => object,
-        None if inside => return Vec::new(),
-        None => return broken(text, range),
+        None if has_nested => return Vec::new(),
+        None => return malformed_object_regions(text, range),
     };
     let name = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
     let (label, text) = (name("label"), name("text_content"));
-    let found = |geometry| RawRegion { geometry, label: label.clone(), text: text.clone(), range: range.clone() };
-    let boxes = object.get(BOX).map(rows::<4>).unwrap_or_default();
-    let points: Vec<[f64; 2]> = POINTS.iter().filter_map(|key| object.get(*key)).flat_map(rows::<2>).collect();
+    let region = |geometry| RawRegion { geometry, label: label.clone(), text: text.clone(), range: range.clone() };
+    let boxes = object.get(BOX_KEY).map(rows::<4>).unwrap_or_default();
+    let points: Vec<[f64; 2]> = POINT_KEYS.iter().filter_map(|key| object.get(*key)).flat_map(rows::<2>).collect();
     let points = Some(points).filter(|points| !points.is_empty());
-    boxes.into_iter().map(RawGeometry::Box).chain(points.map(RawGeometry::Points)).map(found).collect()
+    boxes.into_iter().map(RawGeometry::Box).chain(points.map(RawGeometry::Points)).map(region).collect()
 }
 
-/// Rows of `N` numbers: one, or a list of them.
+/// Parses one row of `N` numbers, or a list of such rows.
 fn rows<const N: usize>(value: &Value) -> Vec<[f64; N]> {
     let row = |value: &Value| -> Option<[f64; N]> {
         let numbers: Vec<f64> = value.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
@@ -207,38 +223,38 @@ fn rows<const N: usize>(value: &Value) -> Vec<[f64; N]> {
     }
 }
 
-/// With quotes and control characters escaped that stand as they are inside strings.
+/// Escapes unescaped quotes and control characters inside strings.
 fn repair_json(text: &str) -> String {
-    let mut repair_json = String::with_capacity(text.len() + 8);
+    let mut repaired = String::with_capacity(text.len() + 8);
     let (mut inside, mut escaped) = (false, false);
     for (at, letter) in text.char_indices() {
-        let ends = || text[at + 1..].bytes().find(|byte| !byte.is_ascii_whitespace()).is_none_or(follows_a_string);
+        let ends = || text[at + 1..].bytes().find(|byte| !byte.is_ascii_whitespace()).is_none_or(may_follow_string);
         match letter {
             _ if escaped => escaped = false,
             '\\' => escaped = inside,
             '"' if !inside => inside = true,
             '"' if ends() => inside = false,
-            '"' => repair_json.push('\\'),
+            '"' => repaired.push('\\'),
             control if inside && control.is_control() => {
-                repair_json.push_str(&format!("\\u{:04x}", u32::from(control)));
+                repaired.push_str(&format!("\\u{:04x}", u32::from(control)));
                 continue;
             }
             _ => {}
         }
-        repair_json.push(letter);
+        repaired.push(letter);
     }
-    repair_json
+    repaired
 }
 
-/// The first list of numbers behind a known key of what is no valid object.
-fn broken(text: &str, range: Range<usize>) -> Vec<RawRegion> {
+/// The regions of an object that is not valid JSON: the first list of numbers after a known key.
+fn malformed_object_regions(text: &str, range: Range<usize>) -> Vec<RawRegion> {
     let numbers = |key: &str| -> Option<Vec<f64>> {
         let (_, after) = text.split_once(&format!("\"{key}\""))?;
         let (_, list) = after.split_once('[')?;
         let list = list.split([']', '}', '"']).next()?.trim_start_matches('[').trim_end().trim_end_matches(',');
         list.split(',').map(|number| number.trim().parse().ok().filter(|number: &f64| number.is_finite())).collect()
     };
-    let geometry = match (numbers(BOX).as_deref(), POINTS.iter().find_map(|key| numbers(key)).as_deref()) {
+    let geometry = match (numbers(BOX_KEY).as_deref(), POINT_KEYS.iter().find_map(|key| numbers(key)).as_deref()) {
         (Some(&[a, b, c, d]), _) => RawGeometry::Box([a, b, c, d]),
         (_, Some(&[x, y])) => RawGeometry::Points(vec![[x, y]]),
         _ => return Vec::new(),
@@ -250,27 +266,26 @@ fn broken(text: &str, range: Range<usize>) -> Vec<RawRegion> {
 mod tests {
     use super::*;
 
-    /// What is found, whether the text comes at once or byte by byte, written shortly.
+    /// The regions of `text` as short strings, after a check that scanning it by characters gives the same.
     fn scan(text: &str) -> Vec<String> {
-        let mut whole = Scanner::default();
-        let found = whole.push(text);
-        let mut pieces = Scanner::default();
-        let letters: Vec<RawRegion> =
-            text.chars().flat_map(|letter| pieces.push(letter.encode_utf8(&mut [0; 4]))).collect();
-        assert_eq!(found, letters, "{text}");
-        let short = |found: &RawRegion| {
-            assert!(text[found.range.clone()].starts_with(['[', '{']), "{text}");
-            let name = [&found.label, &found.text].map(|name| name.clone().unwrap_or_default()).join("|");
-            match &found.geometry {
+        let regions = RegionScanner::default().push(text);
+        let mut scanner = RegionScanner::default();
+        let by_character: Vec<RawRegion> =
+            text.chars().flat_map(|character| scanner.push(character.encode_utf8(&mut [0; 4]))).collect();
+        assert_eq!(regions, by_character, "{text}");
+        let short = |region: &RawRegion| {
+            assert!(text[region.range.clone()].starts_with(['[', '{']), "{text}");
+            let name = [&region.label, &region.text].map(|name| name.clone().unwrap_or_default()).join("|");
+            match &region.geometry {
                 RawGeometry::Box(edges) => format!("{edges:?} {name}"),
                 RawGeometry::Points(points) => format!("{points:?} {name}"),
             }
         };
-        found.iter().map(short).collect()
+        regions.iter().map(short).collect()
     }
 
     #[test]
-    fn every_form_is_found() {
+    fn every_format_is_recognised() {
         let one = "[1.0, 2.0, 30.0, 40.5] cat|";
         for text in [
             r#"{"bbox_2d": [1, 2, 30, 40.5], "label": "cat"}"#,
@@ -292,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_points_where_the_answer_starts_with_them() {
+    fn pairs_are_points_at_the_start_of_an_answer_or_block() {
         assert_eq!(scan("[5, 6]"), ["[[5.0, 6.0]] |"]);
         assert_eq!(scan("```\n[[5, 6], [7, 8]]\n```").len(), 2);
         assert_eq!(scan("[5, 6], [7, 8]").len(), 2);
@@ -301,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_and_broken_json_do_no_harm() {
+    fn prose_has_no_regions_and_malformed_json_is_recovered() {
         for text in [
             "",
             "a [b] {c}",
@@ -328,27 +343,27 @@ mod tests {
     }
 
     #[test]
-    fn names_with_quotes_and_line_breaks_lose_nothing() {
+    fn labels_with_unescaped_quotes_and_line_breaks_are_kept() {
         let second = r#"{"bbox_2d": [5, 6, 7, 8], "label": "b"}"#;
-        for (name, read) in [
+        for (written, label) in [
             (r#"a "big" cat"#, "a \"big\" cat"),
             (r#""quoted""#, "\"quoted\""),
             ("two\nlines", "two\nlines"),
             (r#"6\" pipe"#, "6\" pipe"),
             (r#"[}"{"#, "[}\"{"),
         ] {
-            let text = format!("[{{\"bbox_2d\": [1, 2, 3, 4], \"label\": \"{name}\"}}, {second}]");
-            let expected = [format!("[1.0, 2.0, 3.0, 4.0] {read}|"), "[5.0, 6.0, 7.0, 8.0] b|".to_owned()];
+            let text = format!("[{{\"bbox_2d\": [1, 2, 3, 4], \"label\": \"{written}\"}}, {second}]");
+            let expected = [format!("[1.0, 2.0, 3.0, 4.0] {label}|"), "[5.0, 6.0, 7.0, 8.0] b|".to_owned()];
             assert_eq!(scan(&text), expected, "{text}");
         }
     }
 
     #[test]
-    fn what_was_whole_is_given_when_the_answer_is_cut() {
-        let mut scanner = Scanner::default();
-        let found = scanner.push(r#"[{"bbox_2d": [1,2,3,4], "label": "a"}, {"bbox_2d": [5,6,"#);
-        assert_eq!((found.len(), scanner.is_open()), (1, true));
-        let mut scanner = Scanner::default();
+    fn complete_regions_of_a_truncated_answer_are_returned() {
+        let mut scanner = RegionScanner::default();
+        let regions = scanner.push(r#"[{"bbox_2d": [1,2,3,4], "label": "a"}, {"bbox_2d": [5,6,"#);
+        assert_eq!((regions.len(), scanner.is_open()), (1, true));
+        let mut scanner = RegionScanner::default();
         scanner.push("[1,2,3,4]");
         assert!(!scanner.is_open());
     }

@@ -1,7 +1,6 @@
-//! Where a model takes its tensors from while it is built.
+//! Tensors for a model that is being built.
 
 use std::cell::{Cell, RefCell};
-use std::str::FromStr;
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{AllocationProperty, Bytes, DType, Tensor, TensorData};
@@ -9,251 +8,167 @@ use burn::tensor::{AllocationProperty, Bytes, DType, Tensor, TensorData};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use super::files::{Checkpoint, Encoding, TensorEntry};
+use super::entry::{Encoding, TensorEntry};
+use super::files::Checkpoint;
+use super::formats::{FloatType, WeightFormat};
 use super::gguf::blocks::Block;
-use super::quantized::{QuantizationReport, QuantizedWriter};
+use super::names::TensorId;
+use super::quantized::QuantizationReport;
+use super::quantized_writer::QuantizedWriter;
 use crate::cancel::{Stage, TaskControl};
+use crate::config::TensorRole;
 use crate::error::{Error, Result};
 use crate::kernels::{QuantizationError, QuantizedWeight, quantize_matrix, repack_matrix};
 use crate::quant::{Bits, Codebook, QuantFormat, quant_format};
 
-/// The number format that weights have in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum WeightFormat {
-    /// As the checkpoint stores them, without a copy where the device allows it; f32 where it lacks their type.
-    #[default]
-    Native,
-    /// Cast to f32 while loading.
-    F32,
-    /// Cast to f16 while loading.
-    F16,
-    /// Cast to bf16 while loading.
-    Bf16,
-    /// Rounded to eight bits while loading, as [`quant`](crate::quant) says.
-    Int8,
-    /// Rounded to four bits while loading, the more delicate ones to eight, as [`quant`](crate::quant) says.
-    Int4,
-}
-
-impl WeightFormat {
-    /// Every format.
-    pub const ALL: [Self; 6] = [Self::Native, Self::F32, Self::F16, Self::Bf16, Self::Int8, Self::Int4];
-
-    /// The name, as `from_str` takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Int8 => "int8",
-            Self::Int4 => "int4",
-        }
-    }
-
-    /// How many bits most matrices get, when they are rounded.
-    pub(super) fn bits(self) -> Option<Bits> {
-        match self {
-            Self::Int4 => Some(Bits::Four),
-            Self::Int8 => Some(Bits::Eight),
-            Self::Native | Self::F32 | Self::F16 | Self::Bf16 => None,
-        }
-    }
-}
-
-impl FromStr for WeightFormat {
-    type Err = Error;
-
-    /// # Errors
-    /// [`Error::Option`] for a name that is none of these.
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|weights| weights.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::option("weights", format!("{name:?} is none of {names}"))
-        })
-    }
-}
-
-/// A number format that a checkpoint may store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FloatType {
-    /// IEEE single precision.
-    F32,
-    /// IEEE half precision.
-    F16,
-    /// The upper half of single precision.
-    Bf16,
-}
-
-impl FloatType {
-    /// Bytes of one value.
-    pub fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-
-    /// The name that safetensors has for it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "F32",
-            Self::F16 => "F16",
-            Self::Bf16 => "BF16",
-        }
-    }
-
-    fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::F16 => DType::F16,
-            Self::Bf16 => DType::BF16,
-        }
-    }
-}
-
-/// Gives tensors by name, with the shape that the model's configuration implies.
+/// A source of tensors by id, with the shape that the model's configuration implies.
 pub trait TensorSource<B: Backend> {
-    /// The tensor called `name`, which must have `shape`.
+    /// The tensor `id`, which must have `shape`.
     ///
     /// # Errors
     /// [`Error::Tensor`] when it is missing or has another shape or type.
-    fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>>;
+    fn tensor<const D: usize>(&self, id: TensorId, shape: [usize; D]) -> Result<Tensor<B, D>>;
 
-    /// Matrices of `width` columns, given by their names and numbers of rows, quantized one below the other; `None`
-    /// when this source has them as tensors.
+    /// Matrices of `width` columns, given as ids and numbers of rows, quantized one below the other; `None` when this
+    /// source has them as tensors.
     ///
     /// # Errors
-    /// [`Error::Tensor`] when one is missing, has another shape or type, or cannot be rounded.
-    fn quantized(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
+    /// [`Error::Tensor`] when one is missing, has another shape or type, or cannot be quantized.
+    fn quantized(&self, matrices: &[(TensorId, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
         let _ = (matrices, width);
         Ok(None)
     }
 }
 
-/// Tensors of a checkpoint on their way to one device.
+/// Tensors of a checkpoint in a number format, on a device.
 #[derive(Debug)]
 pub struct CheckpointSource<'a, B: Backend> {
     checkpoint: &'a Checkpoint,
     weights: WeightFormat,
     device: &'a B::Device,
     control: Option<&'a TaskControl>,
-    /// Bytes of the files that were read, and of all tensors.
+    /// Stored bytes that were read.
     read: Cell<u64>,
-    all: u64,
+    /// Stored bytes of all tensors.
+    total: u64,
     writer: Option<&'a RefCell<QuantizedWriter>>,
 }
 
 impl Checkpoint {
     /// The tensors of this checkpoint, in the number format `weights`, on `device`.
     pub fn source<'a, B: Backend>(&'a self, weights: WeightFormat, device: &'a B::Device) -> CheckpointSource<'a, B> {
-        let (read, all) = (Cell::new(0), self.bytes());
-        CheckpointSource { checkpoint: self, weights, device, control: None, read, all, writer: None }
+        CheckpointSource {
+            checkpoint: self,
+            weights,
+            device,
+            control: None,
+            read: Cell::new(0),
+            total: self.bytes(),
+            writer: None,
+        }
     }
 }
 
 impl<'a, B: Backend> CheckpointSource<'a, B> {
-    /// Reports to `control` and checks it before each tensor.
+    /// Sets the control that progress is reported to, in bytes, and that is checked before each tensor.
     #[must_use]
-    pub fn controlled_by(mut self, control: &'a TaskControl) -> Self {
+    pub fn control(mut self, control: &'a TaskControl) -> Self {
         self.control = Some(control);
         self
     }
 
-    /// Write what is given to a rounded checkpoint, too.
+    /// Sets the writer that stores every tensor in a quantized checkpoint.
     #[must_use]
-    pub fn written_to(mut self, writer: Option<&'a RefCell<QuantizedWriter>>) -> Self {
+    pub fn writer(mut self, writer: Option<&'a RefCell<QuantizedWriter>>) -> Self {
         self.writer = writer;
         self
     }
 
-    fn place(&self, name: &str, shape: &[usize]) -> Result<&'a TensorEntry> {
-        let place = self.checkpoint.place(name)?;
-        if place.shape != shape {
-            return Err(Error::tensor(name, format!("shape {:?}; the configuration asks for {shape:?}", place.shape)));
+    fn entry(&self, id: TensorId, shape: &[usize]) -> Result<&'a TensorEntry> {
+        let entry = self.checkpoint.entry(id)?;
+        if entry.shape != shape {
+            let reason = format!("shape {:?}; the configuration requires {shape:?}", entry.shape);
+            return Err(Error::tensor(id.to_string(), reason));
         }
-        Ok(place)
+        Ok(entry)
     }
 
-    /// Tell the one who watches, before so many bytes are taken. A tied embedding is taken twice.
+    /// Reports progress before `bytes` more are read. A tied embedding is read twice.
     fn report(&self, bytes: usize) -> Result<()> {
         if let Some(control) = self.control {
-            control.step(Stage::Load, self.read.get().min(self.all), self.all)?;
+            control.step(Stage::Load, self.read.get().min(self.total), self.total)?;
         }
         self.read.set(self.read.get() + bytes as u64);
         Ok(())
     }
 
-    /// What a rounded checkpoint has of these matrices, shared with the memory map.
-    fn mapped(
+    /// The stored product of these matrices of a quantized checkpoint, shared with the memory map.
+    fn stored_product(
         &self,
-        receipt: &QuantizationReport,
-        matrices: &[(&str, usize)],
+        report: &QuantizationReport,
+        matrices: &[(TensorId, usize)],
         width: usize,
     ) -> Result<Option<QuantizedWeight<B>>> {
-        let Some(matrix) = receipt.matrix(matrices) else { return Ok(None) };
-        let wanted: Vec<usize> = matrices.iter().map(|&(_, rows)| rows).collect();
-        if matrix.rows != wanted || matrix.width != width {
-            let (rows, columns) = (&matrix.rows, matrix.width);
+        let Some(matrix) = report.matrix(matrices) else { return Ok(None) };
+        let expected: Vec<usize> = matrices.iter().map(|&(_, rows)| rows).collect();
+        if matrix.rows != expected || matrix.width != width {
+            let stored = format!("{:?} rows of {}", matrix.rows, matrix.width);
             let reason = format!(
-                "{rows:?} rows of {columns}; the configuration asks for {wanted:?} of {width}: the weights of another model"
+                "{stored}; the configuration requires {expected:?} of {width}: the weights are of another model"
             );
-            return Err(Error::tensor(matrices[0].0, reason));
+            return Err(Error::tensor(matrices[0].0.to_string(), reason));
         }
-        let rows = wanted.iter().sum();
+        let rows = expected.iter().sum();
         let shapes = matrix.format.shapes(rows, width);
-        let [codes, scales] = matrix.tensors();
-        let codes = self.checkpoint.part(&codes, Encoding::Bytes, shapes[0])?;
-        let scales = self.checkpoint.part(&scales, Encoding::Float(FloatType::F16), shapes[1])?;
-        self.report(codes.len() + scales.len())?;
-        let codes = TensorData::from_bytes(shared(codes.whole(), 1), shapes[0].to_vec(), DType::U8);
-        let scales = TensorData::from_bytes(shared(scales.whole(), 2), shapes[1].to_vec(), DType::F16);
+        let [codes, scales] = matrix.stored_names();
+        let codes = self.checkpoint.quantized_entry(&codes, Encoding::Bytes, shapes[0])?;
+        let scales = self.checkpoint.quantized_entry(&scales, Encoding::Float(FloatType::F16), shapes[1])?;
+        self.report(codes.byte_len() + scales.byte_len())?;
+        let codes = TensorData::from_bytes(shared(codes.contiguous(), 1), shapes[0].to_vec(), DType::U8);
+        let scales = TensorData::from_bytes(shared(scales.contiguous(), 2), shapes[1].to_vec(), DType::F16);
         Ok(Some(QuantizedWeight::from_data(codes, scales, [rows, width], matrix.format, self.device)))
     }
 
-    /// The type that values have on the device.
+    /// The type of dense values on the device.
     fn dtype(&self, encoding: Encoding) -> Result<DType> {
-        let wanted = match (self.weights, encoding) {
+        let preferred = match (self.weights, encoding) {
             (WeightFormat::F32, _) => DType::F32,
             (WeightFormat::F16, _) => DType::F16,
             (WeightFormat::Bf16, _) => DType::BF16,
             (_, Encoding::Float(float)) => float.dtype(),
-            // As precise as their scales.
+            // As precise as the scales of the blocks.
             _ => DType::F16,
         };
         match self.weights {
-            _ if B::supports_dtype(self.device, wanted) => Ok(wanted),
+            _ if B::supports_dtype(self.device, preferred) => Ok(preferred),
             WeightFormat::Native | WeightFormat::Int8 | WeightFormat::Int4 => Ok(DType::F32),
-            asked => Err(Error::option("weights", format!("the device has no {asked:?}; choose Native or F32"))),
+            format => Err(Error::option("weights", format!("the device has no {format:?}; choose Native or F32"))),
         }
     }
 }
 
-/// How a matrix is quantized.
+/// The quantization of a matrix while it is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QuantSpec {
     pub(super) format: QuantFormat,
-    /// The stored blocks of this kind are quantized as they are; else what they stand for is rounded.
+    /// The kind of stored blocks whose codes are kept exactly; `None` where their values are quantized anew.
     exact: Option<Block>,
 }
 
-/// How the matrix called `name` is quantized when `weights` is asked for; `None` when it is not.
+/// The quantization of a matrix that is loaded as `weights`; `None` when it stays dense.
 ///
-/// Blocks of a GGUF file keep their weights where a format has exactly the same. Others become bytes in groups as small
-/// as theirs, which changes them little, unless four bits are asked for.
-pub(super) fn quant_spec(name: &str, encoding: Encoding, weights: WeightFormat) -> Option<QuantSpec> {
-    let rounded = |bits| quant_format(name, bits).map(|format| QuantSpec { format, exact: None });
-    let Encoding::Block(block) = encoding else { return weights.bits().and_then(rounded) };
+/// Blocks of a GGUF file keep their weights where a format has exactly the same. Others become bytes in groups as
+/// small as theirs, which changes them little, unless `weights` is [`WeightFormat::Int4`].
+pub(super) fn quant_spec(role: TensorRole, encoding: Encoding, weights: WeightFormat) -> Option<QuantSpec> {
+    let by_policy = |bits| quant_format(role, bits).map(|format| QuantSpec { format, exact: None });
+    let Encoding::Block(block) = encoding else { return weights.bits().and_then(by_policy) };
     let exact = block.format().map(|format| QuantSpec { format, exact: Some(block) });
     match weights {
         WeightFormat::F32 | WeightFormat::F16 | WeightFormat::Bf16 => None,
         WeightFormat::Int4 => {
-            let wanted = rounded(Bits::Four)?;
-            exact.filter(|exact| exact.format.codebook.bits() <= wanted.format.codebook.bits()).or(Some(wanted))
+            let policy = by_policy(Bits::Four)?;
+            exact.filter(|exact| exact.format.codebook.bits() <= policy.format.codebook.bits()).or(Some(policy))
         }
         WeightFormat::Native | WeightFormat::Int8 => Some(
             exact.unwrap_or(QuantSpec { format: QuantFormat { codebook: Codebook::Linear8, group: 32 }, exact: None }),
@@ -262,82 +177,84 @@ pub(super) fn quant_spec(name: &str, encoding: Encoding, weights: WeightFormat) 
 }
 
 impl<B: Backend> TensorSource<B> for CheckpointSource<'_, B> {
-    fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
-        let place = self.place(name, &shape)?;
-        self.report(place.len())?;
+    fn tensor<const D: usize>(&self, id: TensorId, shape: [usize; D]) -> Result<Tensor<B, D>> {
+        let entry = self.entry(id, &shape)?;
+        self.report(entry.byte_len())?;
         if let Some(writer) = self.writer {
-            writer.borrow_mut().dense(name, place.clone());
+            writer.borrow_mut().add_dense(id, entry.clone());
         }
-        let dtype = self.dtype(place.encoding)?;
-        let data = match place.encoding {
+        let dtype = self.dtype(entry.encoding)?;
+        let data = match entry.encoding {
             Encoding::Float(float) => {
-                let bytes = shared(place.whole(), float.size());
-                TensorData::from_bytes(bytes, place.shape.clone(), float.dtype()).convert_dtype(dtype)
+                let bytes = shared(entry.contiguous(), float.size());
+                TensorData::from_bytes(bytes, entry.shape.clone(), float.dtype()).convert_dtype(dtype)
             }
-            _ if dtype == DType::F32 => TensorData::new(place.values(), place.shape.clone()),
+            _ if dtype == DType::F32 => TensorData::new(entry.values(), entry.shape.clone()),
             _ => {
-                // Row by row: the whole as f32 would be twice as large as the result.
+                // Row by row: all of them as f32 would be twice as large as the result.
                 let width = shape[D - 1];
                 let mut values = vec![f16::ZERO; shape.iter().product()];
-                values.par_chunks_exact_mut(width).enumerate().for_each(|(row, to)| {
+                values.par_chunks_exact_mut(width).enumerate().for_each(|(row, out)| {
                     let mut values = vec![0.0; width];
-                    place.read_row(row, &mut values);
-                    to.convert_from_f32_slice(&values);
+                    entry.read_row(row, &mut values);
+                    out.convert_from_f32_slice(&values);
                 });
-                TensorData::new(values, place.shape.clone()).convert_dtype(dtype)
+                TensorData::new(values, entry.shape.clone()).convert_dtype(dtype)
             }
         };
         Ok(Tensor::from_data(data, (self.device, dtype)))
     }
 
-    fn quantized(&self, matrices: &[(&str, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
-        if let Some(receipt) = self.checkpoint.quantization_report() {
-            return self.mapped(receipt, matrices, width);
+    fn quantized(&self, matrices: &[(TensorId, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
+        if let Some(report) = self.checkpoint.quantization_report() {
+            return self.stored_product(report, matrices, width);
         }
-        let places: Vec<&TensorEntry> =
-            matrices.iter().map(|&(name, rows)| self.place(name, &[rows, width])).collect::<Result<_>>()?;
-        let packing_of = |index: usize| quant_spec(matrices[index].0, places[index].encoding, self.weights);
-        let Some(quant_spec) = packing_of(0) else { return Ok(None) };
-        if (1..places.len()).any(|index| packing_of(index) != Some(quant_spec)) {
-            // QuantizedWeight in different ways, they are products of their own.
+        let entries: Vec<&TensorEntry> =
+            matrices.iter().map(|&(id, rows)| self.entry(id, &[rows, width])).collect::<Result<_>>()?;
+        let spec_of = |index: usize| quant_spec(matrices[index].0.role, entries[index].encoding, self.weights);
+        let Some(spec) = spec_of(0) else { return Ok(None) };
+        if (1..entries.len()).any(|index| spec_of(index) != Some(spec)) {
+            // Matrices in different formats are products of their own.
             return Ok(None);
         }
-        self.report(places.iter().map(|place| place.len()).sum())?;
+        self.report(entries.iter().map(|entry| entry.byte_len()).sum())?;
         let rows: usize = matrices.iter().map(|&(_, rows)| rows).sum();
-        let at = |mut row: usize| {
-            let holds = |&(_, rows): &(&str, usize)| match row < rows {
+        // Index of the matrix that a row of the product is in, and its row there.
+        let locate = |mut row: usize| {
+            let contains = |&(_, rows): &(TensorId, usize)| match row < rows {
                 true => true,
                 false => {
                     row -= rows;
                     false
                 }
             };
-            let index = matrices.iter().position(holds).unwrap_or_default();
+            let index = matrices.iter().position(contains).unwrap_or_default();
             (index, row)
         };
-        let quantized = if let Some(block) = quant_spec.exact {
-            repack_matrix([rows, width], quant_spec.format, |row, codes, scales| {
-                let (index, row) = at(row);
-                let blocks = places[index].row(row, width).chunks_exact(block.bytes());
+        let quantized = if let Some(block) = spec.exact {
+            repack_matrix([rows, width], spec.format, |row, codes, scales| {
+                let (index, row) = locate(row);
+                let blocks = entries[index].row(row, width).chunks_exact(block.bytes());
                 for ((codes, scale), bytes) in codes.chunks_exact_mut(block.values()).zip(&mut *scales).zip(blocks) {
                     *scale = block.codes(bytes, codes);
                 }
                 scales.iter().all(|scale| scale.is_finite()).then(QuantizationError::default)
             })
         } else {
-            quantize_matrix([rows, width], quant_spec.format, |row, to| {
-                let (index, row) = at(row);
-                places[index].read_row(row, to);
+            quantize_matrix([rows, width], spec.format, |row, out| {
+                let (index, row) = locate(row);
+                entries[index].read_row(row, out);
             })
         };
         let (data, rounding) = quantized.map_err(|row| {
-            let (index, row) = at(row);
-            Error::tensor(matrices[index].0, format!("row {row} has a value that is not finite, or above 60,000"))
+            let (index, row) = locate(row);
+            let reason = format!("row {row} has a value that is not finite, or above 60,000");
+            Error::tensor(matrices[index].0.to_string(), reason)
         })?;
-        tracing::debug!(name = matrices[0].0, error = rounding.relative(), "quantized");
-        places.iter().for_each(|place| place.release());
+        tracing::debug!(name = %matrices[0].0, error = rounding.relative(), "quantized");
+        entries.iter().for_each(|entry| entry.release());
         if let Some(writer) = self.writer {
-            writer.borrow_mut().quantized(matrices, &data, rounding)?;
+            writer.borrow_mut().add_quantized(matrices, &data, rounding)?;
         }
         Ok(Some(QuantizedWeight::new(data, self.device)))
     }

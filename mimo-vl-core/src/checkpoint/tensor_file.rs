@@ -1,4 +1,4 @@
-//! A file of a text and named tensors: what a session is saved as.
+//! A file with a text and named tensors, the format of saved sessions: safetensors with the text in its metadata.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -7,26 +7,26 @@ use safetensors::{Dtype, SafeTensors, View};
 
 use crate::error::{Error, Result};
 
-/// The entry of the file's metadata that has the text.
-const ENTRY: &str = "mimo_vl_session";
+/// The key of the text in the file's metadata.
+const METADATA_KEY: &str = "mimo_vl_session";
 
 /// The values of a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TensorValues<'a> {
-    /// Bytes.
+    /// Unsigned bytes.
     Bytes(Cow<'a, [u8]>),
-    /// Numbers.
+    /// Values of f32.
     Floats(Cow<'a, [f32]>),
 }
 
 /// A named tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTensor<'a> {
-    /// Its name.
+    /// Name in the file.
     pub name: String,
-    /// Its shape.
+    /// Sizes, the outermost first.
     pub shape: Vec<usize>,
-    /// Its values, row by row.
+    /// Values, row by row.
     pub values: TensorValues<'a>,
 }
 
@@ -60,29 +60,29 @@ impl View for NamedTensor<'_> {
     }
 }
 
-/// Write a text and tensors as a safetensors file. The file is replaced in one step.
+/// Writes a text and tensors. The file is replaced in one step.
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn write_saved(path: &Path, text: String, tensors: Vec<NamedTensor<'_>>) -> Result<()> {
+/// [`Error::Io`] when it cannot be written.
+pub fn write_tensor_file(path: &Path, text: String, tensors: Vec<NamedTensor<'_>>) -> Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let tensors = tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor));
-    let metadata = [(ENTRY.to_owned(), text)].into();
+    let metadata = [(METADATA_KEY.to_owned(), text)].into();
     safetensors::serialize_to_file(tensors, Some(metadata), Path::new(&partial))
         .map_err(|error| Error::io(path, std::io::Error::other(error.to_string())))?;
     std::fs::rename(&partial, path).map_err(|error| Error::io(path, error))
 }
 
-/// Read what [`write_saved`] wrote.
+/// Reads the text and the tensors that [`write_tensor_file`] wrote.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be read, [`Error::Checkpoint`] when it is no such file, or not whole.
-pub fn read_saved(path: &Path) -> Result<(String, Vec<NamedTensor<'static>>)> {
+/// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when it is of another kind, or truncated.
+pub fn read_tensor_file(path: &Path) -> Result<(String, Vec<NamedTensor<'static>>)> {
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
     let broken = |error: String| Error::checkpoint(path, format!("not a whole saved session: {error}"));
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
-    let text = metadata.metadata().as_ref().and_then(|entries| entries.get(ENTRY)).cloned();
+    let text = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY)).cloned();
     let text = text.ok_or_else(|| broken("it is another kind of safetensors file".to_owned()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
     let tensors = file.tensors().into_iter().map(|(name, view)| {

@@ -1,11 +1,11 @@
-//! `generation_config.json`: when to stop, and how the authors sample.
+//! `generation_config.json`: the tokens that end an answer.
 
 use serde::Deserialize;
 
 use super::{CheckpointFiles, read_json};
 use crate::error::Result;
 
-/// What the checkpoint's authors say about generation.
+/// The checkpoint's settings for generation.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct GenerationConfig {
@@ -27,14 +27,14 @@ enum OneOrMany {
 }
 
 impl GenerationConfig {
-    /// Read `generation_config.json` of a checkpoint directory; an absent file gives the defaults.
+    /// Reads `generation_config.json` of a checkpoint directory; an absent file gives the defaults.
     ///
     /// # Errors
     /// [`Error::Io`](crate::error::Error::Io) when the file cannot be read,
     /// [`Error::Checkpoint`](crate::error::Error::Checkpoint) when it is not valid.
-    pub fn load(texts: impl Into<CheckpointFiles>) -> Result<Self> {
-        let texts = texts.into();
-        let raw: Option<RawGenerationConfig> = read_json(&texts, "generation_config.json")?;
+    pub fn load(files: impl Into<CheckpointFiles>) -> Result<Self> {
+        let files = files.into();
+        let raw: Option<RawGenerationConfig> = read_json(&files, "generation_config.json")?;
         let eos_token_ids = match raw.and_then(|raw| raw.eos_token_id) {
             Some(OneOrMany::One(id)) => vec![id],
             Some(OneOrMany::Many(ids)) => ids,

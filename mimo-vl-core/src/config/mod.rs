@@ -1,34 +1,36 @@
-//! The checkpoint's own JSON files, read into typed and validated values.
+//! The checkpoint's own JSON files, read into typed and validated values, and the roles of the model's tensors.
 //!
-//! A value that a file states always wins; a key that is absent falls back to MiMo-VL-7B's value.
+//! A value in a file takes precedence; an absent key falls back to the value of MiMo-VL-7B.
 
 mod generation;
 mod model;
 mod preprocess;
+mod tensor_role;
 
 pub use generation::GenerationConfig;
 pub use model::{MediaTokenIds, ModelConfig, TextConfig, VisionConfig};
 pub use preprocess::PreprocessConfig;
+pub use tensor_role::{AttentionPart, Component, MlpPart, NormPart, ProjectorPart, TensorRole, VisionAttentionPart};
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// The files of a checkpoint that hold no weights: those of a directory, and the texts that stand for files which are
-/// missing there.
+/// The files of a checkpoint that hold no weights: those of a directory, and the fallbacks for files that are missing
+/// there.
 #[derive(Debug, Clone)]
 pub struct CheckpointFiles {
     directory: PathBuf,
-    others: Vec<(&'static str, String)>,
+    fallbacks: Vec<(&'static str, String)>,
 }
 
 impl CheckpointFiles {
-    /// The files of a directory; where one is missing, the text that `others` has under its name.
-    pub fn new(directory: impl AsRef<Path>, others: Vec<(&'static str, String)>) -> Self {
-        Self { directory: directory.as_ref().to_path_buf(), others }
+    /// The files of `directory`; where one is missing, the text in `fallbacks` with its name.
+    pub fn new(directory: impl AsRef<Path>, fallbacks: Vec<(&'static str, String)>) -> Self {
+        Self { directory: directory.as_ref().to_path_buf(), fallbacks }
     }
 
-    /// The directory.
+    /// The directory of the files.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -42,7 +44,7 @@ impl CheckpointFiles {
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(self.others.iter().find(|(name, _)| *name == file).map(|(_, text)| text.clone()))
+                Ok(self.fallbacks.iter().find(|(name, _)| *name == file).map(|(_, text)| text.clone()))
             }
             Err(error) => Err(Error::io(path, error)),
         }
@@ -55,11 +57,11 @@ impl<P: AsRef<Path>> From<P> for CheckpointFiles {
     }
 }
 
-/// Read a file as JSON; `None` when there is no such file.
-fn read_json<T: serde::de::DeserializeOwned>(texts: &CheckpointFiles, file: &str) -> Result<Option<T>> {
-    let path = texts.directory().join(file);
-    let Some(text) = texts.read(file)? else { return Ok(None) };
-    // A list would be read as values without keys.
+/// Reads a file as JSON; `None` when there is no such file.
+fn read_json<T: serde::de::DeserializeOwned>(files: &CheckpointFiles, file: &str) -> Result<Option<T>> {
+    let path = files.directory().join(file);
+    let Some(text) = files.read(file)? else { return Ok(None) };
+    // Deserialization would accept a list as the values of a struct without keys.
     if text.trim_start().starts_with('[') {
         return Err(Error::checkpoint(path, "a list; it must be a JSON object"));
     }

@@ -16,7 +16,7 @@ pub struct ModelConfig {
     pub vision: VisionConfig,
     /// Ids of the tokens that stand for media.
     pub tokens: MediaTokenIds,
-    /// Tokens that end an answer according to this file.
+    /// Tokens that end an answer, according to this file.
     pub eos_token_ids: Vec<u32>,
 }
 
@@ -38,15 +38,15 @@ pub struct TextConfig {
     pub num_key_value_heads: usize,
     /// Width of one head.
     pub head_dim: usize,
-    /// Added to the mean square under the root of every norm.
+    /// Constant that is added to the mean square under the root of every norm.
     pub rms_norm_eps: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
-    /// Rotary pairs that turn with the temporal, the height and the width position.
+    /// Numbers of rotary pairs for the temporal, the height and the width position.
     pub mrope_section: [usize; 3],
-    /// Longest context the checkpoint claims.
+    /// Longest context of the checkpoint, in tokens.
     pub max_position_embeddings: usize,
-    /// Whether the output layer is the token embedding.
+    /// True when the output layer is the token embedding.
     pub tie_word_embeddings: bool,
 }
 
@@ -62,7 +62,7 @@ pub struct VisionConfig {
     pub intermediate_size: usize,
     /// Attention heads.
     pub num_heads: usize,
-    /// Width of the features that the projector gives to the language model.
+    /// Width of the projector's features, that of the language model.
     pub out_hidden_size: usize,
     /// Side of a patch, in pixels.
     pub patch_size: usize,
@@ -72,7 +72,7 @@ pub struct VisionConfig {
     pub spatial_merge_size: usize,
     /// Side of an attention window, in pixels.
     pub window_size: usize,
-    /// Blocks that attend over the whole image instead of a window.
+    /// Blocks that attend over the full image instead of windows.
     pub fullatt_block_indexes: Vec<usize>,
     /// Temporal positions per second of video.
     pub tokens_per_second: f64,
@@ -82,36 +82,36 @@ pub struct VisionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MediaTokenIds {
-    /// Stands for one feature of an image.
+    /// Placeholder of one image feature.
     pub image: u32,
-    /// Stands for one feature of a video.
+    /// Placeholder of one video feature.
     pub video: u32,
-    /// Opens a media slot.
+    /// Start of a placeholder range.
     pub vision_start: u32,
-    /// Closes a media slot.
+    /// End of a placeholder range.
     pub vision_end: u32,
 }
 
 const FILE: &str = "config.json";
-/// No size of a real model comes near this; below it, products of a few sizes cannot overflow.
+/// Limit of every size, far above those of real models; below it, products of a few sizes cannot overflow.
 const MAX_SIZE: usize = 1 << 24;
 const ARCHITECTURE: &str = "Qwen2_5_VLForConditionalGeneration";
 
 impl ModelConfig {
-    /// Read and check `config.json` of a checkpoint directory, with the text values at the top level or
-    /// under `text_config`.
+    /// Reads and checks `config.json` of a checkpoint directory, with the values of the language model at the top
+    /// level or under `text_config`.
     ///
     /// # Errors
     /// [`Error::Io`] when the directory or file cannot be read, [`Error::Checkpoint`] when the architecture
     /// is another one or a value is missing, broken or not supported.
-    pub fn load(texts: impl Into<CheckpointFiles>) -> Result<Self> {
-        let texts = texts.into();
-        if !texts.directory().is_dir() {
+    pub fn load(files: impl Into<CheckpointFiles>) -> Result<Self> {
+        let files = files.into();
+        if !files.directory().is_dir() {
             let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "no such checkpoint directory");
-            return Err(Error::io(texts.directory(), missing));
+            return Err(Error::io(files.directory(), missing));
         }
-        let path = texts.directory().join(FILE);
-        let Some(json): Option<Value> = read_json(&texts, FILE)? else {
+        let path = files.directory().join(FILE);
+        let Some(json): Option<Value> = read_json(&files, FILE)? else {
             return Err(Error::checkpoint(path, "no config.json: this is not a checkpoint directory"));
         };
         let config = Self::from_json(&json).map_err(|reason| Error::checkpoint(&path, reason))?;
@@ -276,8 +276,8 @@ fn check_architecture(json: &Value) -> Result<(), String> {
     require(!sliding, || "use_sliding_window is true, which is not supported".into())
 }
 
-fn require(holds: bool, reason: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(reason()) }
+fn require(condition: bool, reason: impl FnOnce() -> String) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(reason()) }
 }
 
 fn token_id(value: &Value) -> Option<u32> {
@@ -318,7 +318,7 @@ struct RawText {
     tie_word_embeddings: Option<bool>,
 }
 
-/// `rope_scaling` of older files, `rope_parameters` of newer ones.
+/// The value of `rope_scaling` or, in files of transformers 5, `rope_parameters`.
 #[derive(Deserialize, Default)]
 struct RawRope {
     rope_theta: Option<f64>,
@@ -346,7 +346,7 @@ struct RawVision {
     tokens_per_second: f64,
 }
 
-/// MiMo-VL-7B's values, for keys that a file leaves out.
+/// Values of MiMo-VL-7B, for absent keys.
 mod defaults {
     pub(super) fn image_token_id() -> u32 {
         151_655
@@ -392,13 +392,16 @@ mod tests {
         serde_json::json!({
             "architectures": ["Qwen2_5_VLForConditionalGeneration"], "eos_token_id": 151645, "vocab_size": 151680,
             "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 32,
-            "num_key_value_heads": 8, "rope_theta": 640000, "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
-            "vision_config": {"depth": 32, "hidden_size": 1280, "intermediate_size": 3456, "num_heads": 16, "out_hidden_size": 4096}
+            "num_key_value_heads": 8, "rope_theta": 640000,
+            "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
+            "vision_config": {
+                "depth": 32, "hidden_size": 1280, "intermediate_size": 3456, "num_heads": 16, "out_hidden_size": 4096
+            }
         })
     }
 
     #[test]
-    fn absent_keys_take_mimos_values() {
+    fn absent_keys_have_the_values_of_mimo_vl_7b() {
         let config = ModelConfig::from_json(&mimo()).unwrap();
         config.validate().unwrap();
         assert_eq!(config.text.head_dim, 128);
@@ -410,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_text_values_read_the_same() {
+    fn text_values_may_be_nested() {
         let flat = mimo();
         let mut nested = flat.clone();
         nested["text_config"] = flat.clone();
@@ -421,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn every_broken_value_is_named() {
+    fn errors_name_the_invalid_field() {
         for (pointer, value, named) in [
             ("/num_key_value_heads", serde_json::json!(5), "num_key_value_heads"),
             ("/num_attention_heads", serde_json::json!(0), "num_attention_heads"),

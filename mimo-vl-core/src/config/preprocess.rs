@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{CheckpointFiles, read_json};
 use crate::error::{Error, Result};
 
-/// How an image is resized, cut and normalised.
+/// Resizing, patches and normalisation of images.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PreprocessConfig {
@@ -15,15 +15,15 @@ pub struct PreprocessConfig {
     pub temporal_patch_size: usize,
     /// Side of the block of patches that becomes one token.
     pub merge_size: usize,
-    /// Fewest pixels of a resized image.
+    /// Minimum number of pixels of a resized image.
     pub min_pixels: usize,
-    /// Most pixels of a resized image, unless the image itself states another limit.
+    /// Maximum number of pixels of a resized image, unless the image has a limit of its own.
     pub max_pixels: usize,
-    /// Most tokens of one image or video; larger ones are refused before memory is taken.
+    /// Maximum number of tokens of one image or video; larger ones are refused before memory is allocated.
     pub max_tokens: usize,
-    /// Mean of each colour channel, of values between 0 and 1.
+    /// Mean of each colour channel, in values from 0 to 1.
     pub image_mean: [f32; 3],
-    /// Standard deviation of each colour channel.
+    /// Standard deviation of each colour channel, in the same values.
     pub image_std: [f32; 3],
 }
 
@@ -57,16 +57,16 @@ struct RawPreprocessConfig {
 }
 
 impl PreprocessConfig {
-    /// Read `preprocessor_config.json` of a checkpoint directory; an absent file gives the defaults.
+    /// Reads `preprocessor_config.json` of a checkpoint directory; an absent file gives the defaults.
     ///
-    /// The file's `max_pixels` counts where it is lower than the documented cap of 4096 tokens: published files
-    /// state more than the model was evaluated with. An image's own limits go before both.
+    /// `max_pixels` of the file applies where it is below the documented cap of 4096 tokens: published files have
+    /// more than the model was evaluated with. The limits of an image take precedence over both.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when a value is not supported.
-    pub fn load(texts: impl Into<CheckpointFiles>) -> Result<Self> {
-        let texts = texts.into();
-        let Some(raw): Option<RawPreprocessConfig> = read_json(&texts, "preprocessor_config.json")? else {
+    pub fn load(files: impl Into<CheckpointFiles>) -> Result<Self> {
+        let files = files.into();
+        let Some(raw): Option<RawPreprocessConfig> = read_json(&files, "preprocessor_config.json")? else {
             return Ok(Self::default());
         };
         let default = Self::default();
@@ -83,7 +83,7 @@ impl PreprocessConfig {
         let steps = check_steps(raw.resample, raw.rescale_factor);
         steps
             .and_then(|()| config.validate())
-            .map_err(|reason| Error::checkpoint(texts.directory().join("preprocessor_config.json"), reason))?;
+            .map_err(|reason| Error::checkpoint(files.directory().join("preprocessor_config.json"), reason))?;
         Ok(config)
     }
 
@@ -107,7 +107,7 @@ impl PreprocessConfig {
         Ok(())
     }
 
-    /// What the vision tower gets for each level of each colour channel: `(level/255 − mean) / std`.
+    /// The normalised value of each level of each colour channel: `(level/255 − mean) / std`.
     pub(crate) fn normalised(&self) -> [[f32; 256]; 3] {
         let value = |channel: usize, level| (level as f32 / 255.0 - self.image_mean[channel]) / self.image_std[channel];
         std::array::from_fn(|channel| std::array::from_fn(|level| value(channel, level)))
@@ -118,13 +118,13 @@ impl PreprocessConfig {
         self.patch_size * self.merge_size
     }
 
-    /// Values of one patch: channels × frames × rows × columns.
+    /// Number of values of one patch: channels × frames × rows × columns.
     pub fn patch_values(&self) -> usize {
         3 * self.temporal_patch_size * self.patch_size * self.patch_size
     }
 }
 
-/// Bicubic resampling and values between 0 and 1 are all there is.
+/// Checks that resampling is bicubic and values are scaled to 0 to 1.
 fn check_steps(resample: Option<u32>, rescale_factor: Option<f64>) -> Result<(), String> {
     const BICUBIC: u32 = 3;
     if let Some(other) = resample.filter(|&resample| resample != BICUBIC) {

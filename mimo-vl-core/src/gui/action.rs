@@ -1,97 +1,203 @@
-//! The actions, and how the model writes them.
+//! Actions, and their JSON form.
 
 use serde_json::{Map, Value, json};
 
-use super::kind::{ActionKind, Direction};
+use super::action_kind::{ActionKind, Field};
+use super::direction::Direction;
 use crate::error::{Error, Result};
 use crate::media::Transform;
-use crate::prompt::spaced_json;
+use crate::prompt::to_python_json;
 
-/// One action on a screen; points are pixels from the top left corner.
+/// An action on a screen. Points are pixels from the top left corner.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Press and let go.
+    /// Press and release.
     Click {
-        /// Where.
+        /// Position.
         point: [f64; 2],
-        /// What is written there.
+        /// Text at this position, if the model gave it.
         text: Option<String>,
     },
-    /// Scroll the view in the middle of the screen.
+    /// Scroll the view at the center of the screen.
     Scroll {
-        /// As the model says it; see [`Direction`].
+        /// Direction, in the model's words; see [`Direction`].
         direction: Direction,
-        /// How far, in pixels.
+        /// Distance in pixels, if the model gave it.
         distance: Option<f64>,
     },
-    /// Type.
+    /// Type text.
     Input {
-        /// What.
+        /// The text.
         text: String,
-        /// Where to click before.
+        /// Position to click first.
         point: Option<[f64; 2]>,
     },
-    /// Move while pressing.
+    /// Press at one point, move to another, and release.
     Drag {
-        /// From here.
+        /// Start position.
         start: [f64; 2],
-        /// To here.
+        /// End position.
         end: [f64; 2],
     },
-    /// Start a program.
+    /// Start an application.
     Open {
-        /// Its name.
+        /// Name of the application.
         app: String,
     },
-    /// Press keys together, `home`, `back` and `enter` among them.
+    /// Press keys together.
     Press {
-        /// Their names.
+        /// Names of the keys, such as `home`, `back` and `enter`.
         keys: Vec<String>,
     },
-    /// The task is over.
+    /// Report that the task is over.
     Finished {
-        /// How it went.
+        /// Outcome, such as `success`.
         status: String,
     },
     /// Press for long.
     LongPress {
-        /// Where.
+        /// Position.
         point: [f64; 2],
     },
-    /// Move there.
+    /// Move the pointer.
     Hover {
-        /// Where.
+        /// Position.
         point: [f64; 2],
     },
-    /// Choose from a list.
+    /// Choose an entry of a list.
     Select {
         /// The entry.
         text: String,
     },
     /// Do nothing for a while.
     Wait,
-    /// Go to another running program.
+    /// Switch to another running application.
     AppSwitch {
-        /// Its name.
+        /// Name of the application.
         app: Option<String>,
     },
 }
 
-impl Action {
-    /// The first action of an answer: what stands after the last `</think>`, in a block fenced as JSON or from the first
-    /// `{"action":` to the last brace; of a list its first element. Points are in the model's pixels.
+/// The values of an action's JSON fields; `None` where the action lacks one.
+#[derive(Default)]
+struct Fields {
+    start_point: Option<[f64; 2]>,
+    end_point: Option<[f64; 2]>,
+    text: Option<String>,
+    app: Option<String>,
+    status: Option<String>,
+    keys: Option<Vec<String>>,
+    direction: Option<Direction>,
+    scroll_distance: Option<f64>,
+}
+
+impl Fields {
+    /// Reads one field of a JSON object. A value of another type counts as absent.
     ///
     /// # Errors
-    /// [`Error::Answer`] when there is no action, or one that is none of the twelve or lacks something.
+    /// [`Error::Answer`] for an unknown direction.
+    fn read(&mut self, field: Field, object: &Map<String, Value>) -> Result<()> {
+        let value = object.get(field.key());
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let point = || -> Option<[f64; 2]> {
+            let [x, y] = &value?.as_array()?[..] else { return None };
+            Some([x.as_f64()?, y.as_f64()?])
+        };
+        match field {
+            Field::StartPoint => self.start_point = point(),
+            Field::EndPoint => self.end_point = point(),
+            Field::Text => self.text = text(value),
+            // The authors' evaluation also accepts the name of the prompt's placeholder.
+            Field::App => self.app = text(value).or_else(|| text(object.get("app_name"))),
+            Field::Status => self.status = text(value),
+            Field::Keys => {
+                let keys = value.and_then(Value::as_array);
+                self.keys = keys.and_then(|keys| keys.iter().map(|key| text(Some(key))).collect());
+            }
+            Field::Direction => self.direction = text(value).map(|word| word.parse()).transpose()?,
+            Field::ScrollDistance => self.scroll_distance = value.and_then(Value::as_f64),
+        }
+        Ok(())
+    }
+
+    /// The JSON value of one field. Pixels are rounded.
+    fn write(&self, field: Field) -> Option<Value> {
+        let point = |point: [f64; 2]| json!(point.map(|value| value.round() as i64));
+        match field {
+            Field::StartPoint => self.start_point.map(point),
+            Field::EndPoint => self.end_point.map(point),
+            Field::Text => self.text.as_ref().map(|text| json!(text)),
+            Field::App => self.app.as_ref().map(|app| json!(app)),
+            Field::Status => self.status.as_ref().map(|status| json!(status)),
+            Field::Keys => self.keys.as_ref().map(|keys| json!(keys)),
+            Field::Direction => self.direction.map(|direction| json!(direction.name())),
+            Field::ScrollDistance => self.scroll_distance.map(|distance| json!(distance.round() as i64)),
+        }
+    }
+
+    /// The action with these fields, or the first required field that is missing.
+    fn into_action(self, kind: ActionKind) -> Result<Action, Field> {
+        let point = self.start_point.ok_or(Field::StartPoint);
+        let text = self.text.clone().ok_or(Field::Text);
+        Ok(match kind {
+            ActionKind::Click => Action::Click { point: point?, text: self.text },
+            ActionKind::Scroll => {
+                let direction = self.direction.ok_or(Field::Direction)?;
+                Action::Scroll { direction, distance: self.scroll_distance }
+            }
+            ActionKind::Input => Action::Input { text: text?, point: self.start_point },
+            ActionKind::Drag => Action::Drag { start: point?, end: self.end_point.ok_or(Field::EndPoint)? },
+            ActionKind::Open => Action::Open { app: self.app.ok_or(Field::App)? },
+            ActionKind::Press => Action::Press { keys: self.keys.ok_or(Field::Keys)? },
+            ActionKind::Finished => Action::Finished { status: self.status.unwrap_or_default() },
+            ActionKind::LongPress => Action::LongPress { point: point? },
+            ActionKind::Hover => Action::Hover { point: point? },
+            ActionKind::Select => Action::Select { text: text? },
+            ActionKind::Wait => Action::Wait,
+            ActionKind::AppSwitch => Action::AppSwitch { app: self.app },
+        })
+    }
+
+    /// The kind and the fields of an action: the inverse of [`into_action`](Self::into_action).
+    fn of_action(action: Action) -> (ActionKind, Self) {
+        let none = Self::default();
+        match action {
+            Action::Click { point, text } => (ActionKind::Click, Self { start_point: Some(point), text, ..none }),
+            Action::Scroll { direction, distance } => {
+                (ActionKind::Scroll, Self { direction: Some(direction), scroll_distance: distance, ..none })
+            }
+            Action::Input { text, point } => (ActionKind::Input, Self { text: Some(text), start_point: point, ..none }),
+            Action::Drag { start, end } => {
+                (ActionKind::Drag, Self { start_point: Some(start), end_point: Some(end), ..none })
+            }
+            Action::Open { app } => (ActionKind::Open, Self { app: Some(app), ..none }),
+            Action::Press { keys } => (ActionKind::Press, Self { keys: Some(keys), ..none }),
+            Action::Finished { status } => (ActionKind::Finished, Self { status: Some(status), ..none }),
+            Action::LongPress { point } => (ActionKind::LongPress, Self { start_point: Some(point), ..none }),
+            Action::Hover { point } => (ActionKind::Hover, Self { start_point: Some(point), ..none }),
+            Action::Select { text } => (ActionKind::Select, Self { text: Some(text), ..none }),
+            Action::Wait => (ActionKind::Wait, none),
+            Action::AppSwitch { app } => (ActionKind::AppSwitch, Self { app, ..none }),
+        }
+    }
+}
+
+impl Action {
+    /// Parses the first action of an answer. The answer is the text after the last `</think>`; the action is in a
+    /// fenced JSON block, or between the first `{"action":` and the last brace. Of a list, the first element is used.
+    /// Points are in the model's pixels.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] when there is no action, or one that is unknown or lacks a field.
     pub fn parse(answer: &str) -> Result<Self> {
-        let said = answer.rsplit("</think>").next().unwrap_or_default();
-        let text = match said.split_once("```json") {
+        let answer = answer.rsplit("</think>").next().unwrap_or_default();
+        let text = match answer.split_once("```json") {
             Some((_, block)) => block.split("```").next().unwrap_or_default(),
-            None => unfenced(said).ok_or_else(|| Error::answer(format!("no action in {:?}", shortened(said))))?,
+            None => unfenced(answer).ok_or_else(|| Error::answer(format!("no action in {:?}", shortened(answer))))?,
         };
         let value: Value = serde_json::from_str(text.trim())
-            .map_err(|error| Error::answer(format!("the action {:?} is no JSON: {error}", shortened(text))))?;
+            .map_err(|error| Error::answer(format!("the action {:?} is not JSON: {error}", shortened(text))))?;
         let first = match &value {
             Value::Array(list) => list.first(),
             other => Some(other),
@@ -100,46 +206,22 @@ impl Action {
         Self::from_object(object.ok_or_else(|| Error::answer(format!("no action in {:?}", shortened(text))))?)
     }
 
-    /// An action as a JSON object, named under `action` or `action_name`.
+    /// Reads an action from a JSON object, with its name under `action` or `action_name`.
     fn from_object(object: &Map<String, Value>) -> Result<Self> {
         let name = object.get("action").or_else(|| object.get("action_name")).and_then(Value::as_str);
-        let name = name.ok_or_else(|| Error::answer("an action without a name under \"action\""))?;
-        let kind = ActionKind::ALL.into_iter().find(|kind| kind.name() == name);
-        let kind = kind.ok_or_else(|| Error::answer(format!("{name:?} is no action that MiMo-VL knows")))?;
-        let missing = |key: &str| Error::answer(format!("the action {name:?} lacks {key:?}, or it is of another kind"));
-        let point = |key: &str| -> Option<[f64; 2]> {
-            let numbers = object.get(key)?.as_array()?;
-            let [x, y] = &numbers[..] else { return None };
-            Some([x.as_f64()?, y.as_f64()?])
-        };
-        let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
-        let needed = |key: &str| text(key).ok_or_else(|| missing(key));
-        let place = |key: &str| point(key).ok_or_else(|| missing(key));
-        let app = || text("app").or_else(|| text("app_name"));
-        Ok(match kind {
-            ActionKind::Click => Self::Click { point: place("start_point")?, text: text("text") },
-            ActionKind::LongPress => Self::LongPress { point: place("start_point")? },
-            ActionKind::Hover => Self::Hover { point: place("start_point")? },
-            ActionKind::Drag => Self::Drag { start: place("start_point")?, end: place("end_point")? },
-            ActionKind::Scroll => Self::Scroll {
-                direction: needed("direction")?.parse()?,
-                distance: object.get("scroll_distance").and_then(Value::as_f64),
-            },
-            ActionKind::Input => Self::Input { text: needed("text")?, point: point("start_point") },
-            ActionKind::Select => Self::Select { text: needed("text")? },
-            ActionKind::Press => {
-                let keys = object.get("keys").and_then(Value::as_array).ok_or_else(|| missing("keys"))?;
-                let keys: Option<Vec<String>> = keys.iter().map(|key| key.as_str().map(str::to_owned)).collect();
-                Self::Press { keys: keys.ok_or_else(|| missing("keys"))? }
-            }
-            ActionKind::Open => Self::Open { app: app().ok_or_else(|| missing("app"))? },
-            ActionKind::AppSwitch => Self::AppSwitch { app: app() },
-            ActionKind::Finished => Self::Finished { status: text("status").unwrap_or_default() },
-            ActionKind::Wait => Self::Wait,
+        let name = name.ok_or_else(|| Error::answer("an action has no name under \"action\""))?;
+        let kind =
+            ActionKind::from_name(name).ok_or_else(|| Error::answer(format!("{name:?} is an unknown action")))?;
+        let mut fields = Fields::default();
+        for field in kind.all_fields() {
+            fields.read(field, object)?;
+        }
+        fields.into_action(kind).map_err(|missing| {
+            Error::answer(format!("the action {name:?} lacks {:?}, or its value has another type", missing.key()))
         })
     }
 
-    /// What it does.
+    /// The kind of the action.
     pub fn kind(&self) -> ActionKind {
         match self {
             Self::Click { .. } => ActionKind::Click,
@@ -157,63 +239,84 @@ impl Action {
         }
     }
 
-    /// The action as the model writes it: `{"action": "click", "start_point": [5, 6]}`. Pixels are rounded.
-    pub fn to_json(&self) -> String {
-        self.named("action")
-    }
-
-    /// The action as the model sees it in its history, with the name under `action_name`.
-    pub fn to_history(&self) -> String {
-        self.named("action_name")
-    }
-
-    fn named(&self, key: &str) -> String {
-        let pixels = |point: &[f64; 2]| json!(point.map(|value| value.round() as i64));
-        let mut object = Map::new();
-        let mut put = |key: &str, value: Value| drop(object.insert(key.to_owned(), value));
-        put(key, json!(self.kind().name()));
+    /// The position of the action; the start position of a drag.
+    pub fn point(&self) -> Option<[f64; 2]> {
         match self {
-            Self::Click { point, text } => {
-                put("start_point", pixels(point));
-                text.iter().for_each(|text| put("text", json!(text)));
-            }
-            Self::LongPress { point } | Self::Hover { point } => put("start_point", pixels(point)),
-            Self::Drag { start, end } => {
-                put("start_point", pixels(start));
-                put("end_point", pixels(end));
-            }
-            Self::Scroll { direction, distance } => {
-                put("direction", json!(direction.name()));
-                distance.iter().for_each(|distance| put("scroll_distance", json!(distance.round() as i64)));
-            }
-            Self::Input { text, point } => {
-                put("text", json!(text));
-                point.iter().for_each(|point| put("start_point", pixels(point)));
-            }
-            Self::Select { text } => put("text", json!(text)),
-            Self::Press { keys } => put("keys", json!(keys)),
-            Self::Open { app } => put("app", json!(app)),
-            Self::AppSwitch { app } => app.iter().for_each(|app| put("app", json!(app))),
-            Self::Finished { status } => put("status", json!(status)),
-            Self::Wait => {}
+            Self::Click { point, .. } | Self::LongPress { point } | Self::Hover { point } => Some(*point),
+            Self::Drag { start, .. } => Some(*start),
+            Self::Input { point, .. } => *point,
+            _ => None,
         }
-        spaced_json(&Value::Object(object))
     }
 
-    /// The action with every point moved.
+    /// The end position of a drag.
+    pub fn end_point(&self) -> Option<[f64; 2]> {
+        match self {
+            Self::Drag { end, .. } => Some(*end),
+            _ => None,
+        }
+    }
+
+    /// The text, application or status of the action.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Click { text, .. } => text.as_deref(),
+            Self::Input { text, .. } | Self::Select { text } => Some(text),
+            Self::Open { app } => Some(app),
+            Self::AppSwitch { app } => app.as_deref(),
+            Self::Finished { status } => Some(status),
+            _ => None,
+        }
+    }
+
+    /// The keys to press; empty for other actions.
+    pub fn keys(&self) -> &[String] {
+        match self {
+            Self::Press { keys } => keys,
+            _ => &[],
+        }
+    }
+
+    /// The direction of a scroll.
+    pub fn direction(&self) -> Option<Direction> {
+        match self {
+            Self::Scroll { direction, .. } => Some(*direction),
+            _ => None,
+        }
+    }
+
+    /// The JSON that the model writes for the action: `{"action": "click", "start_point": [5, 6]}`. Pixels are rounded.
+    pub fn to_json(&self) -> String {
+        self.write_json("action")
+    }
+
+    /// The JSON of the action in the prompt's history, with its name under `action_name`.
+    pub fn to_history(&self) -> String {
+        self.write_json("action_name")
+    }
+
+    fn write_json(&self, name_key: &str) -> String {
+        let (kind, fields) = Fields::of_action(self.clone());
+        let values = kind.all_fields().filter_map(|field| Some((field.key().to_owned(), fields.write(field)?)));
+        let object: Map<String, Value> =
+            [(name_key.to_owned(), json!(kind.name()))].into_iter().chain(values).collect();
+        to_python_json(&Value::Object(object))
+    }
+
+    /// Returns the action with `to` applied to every point.
     #[must_use]
     pub fn map(&self, to: impl Fn([f64; 2]) -> [f64; 2]) -> Self {
-        let mut moved = self.clone();
-        match &mut moved {
+        let mut mapped = self.clone();
+        match &mut mapped {
             Self::Click { point, .. } | Self::LongPress { point } | Self::Hover { point } => *point = to(*point),
             Self::Drag { start, end } => (*start, *end) = (to(*start), to(*end)),
             Self::Input { point: Some(point), .. } => *point = to(*point),
             _ => {}
         }
-        moved
+        mapped
     }
 
-    /// From the model's pixels to those of the caller's screenshot, kept within what the model saw of it.
+    /// Converts from the model's pixels to those of the caller's screenshot, clamped to the part that the model saw.
     #[must_use]
     pub fn to_original(&self, transform: &Transform) -> Self {
         let [(left, top), (right, bottom)] = transform.seen();
@@ -223,37 +326,37 @@ impl Action {
         })
     }
 
-    /// From the pixels of the caller's screenshot to the model's.
+    /// Converts from the pixels of the caller's screenshot to the model's.
     #[must_use]
     pub fn to_model(&self, transform: &Transform) -> Self {
         self.map(|[x, y]| transform.to_model(x, y).into())
     }
 
-    /// A scroll as the drag that does the same on a screen of `width` by `height` pixels; other actions as they are.
+    /// Replaces a scroll by the equivalent drag on a screen of `width` by `height` pixels; returns other actions
+    /// unchanged.
     #[must_use]
     pub fn scroll_as_drag(&self, width: f64, height: f64) -> Self {
-        let Self::Scroll { direction, .. } = self else { return self.clone() };
-        let end = match direction {
-            Direction::Up => [0.5, 0.8],
-            Direction::Down => [0.5, 0.2],
-            Direction::Left => [0.8, 0.5],
-            Direction::Right => [0.2, 0.5],
-        };
-        Self::Drag { start: [0.5 * width, 0.5 * height], end: [end[0] * width, end[1] * height] }
+        match self {
+            Self::Scroll { direction, .. } => {
+                let [start, end] = direction.to_drag(width, height);
+                Self::Drag { start, end }
+            }
+            other => other.clone(),
+        }
     }
 }
 
-/// From the first object that starts with an action to the last brace.
+/// The JSON from the first object that starts with an action's name up to the last brace.
 fn unfenced(text: &str) -> Option<&str> {
     let starts = text.match_indices('{').map(|(at, _)| at);
-    let named = |at: &usize| {
+    let is_action = |at: &usize| {
         let rest = text[at + 1..].trim_start();
         ["\"action\"", "\"action_name\""].iter().any(|key| rest.starts_with(key))
     };
-    let start = starts.into_iter().find(named)?;
+    let start = starts.into_iter().find(is_action)?;
     let end = text.rfind('}')?;
     let object = text.get(start..=end)?;
-    // Several objects, of a list or one after the other: the first.
+    // The first of several objects, in a list or one after the other.
     let mut values = serde_json::Deserializer::from_str(object).into_iter::<Value>();
     match values.next() {
         Some(Ok(_)) => object.get(..values.byte_offset()),
@@ -271,6 +374,7 @@ mod tests {
 
     use super::*;
 
+    /// Every kind of action with its JSON.
     fn all() -> Vec<(Action, &'static str)> {
         let text = |text: &str| text.to_owned();
         vec![
@@ -308,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn all_actions_are_written_and_read() {
+    fn every_action_survives_writing_and_parsing() {
         let mut kinds: Vec<ActionKind> = Vec::new();
         for (action, json) in all() {
             assert_eq!(action.to_json(), json);
@@ -324,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_as_the_authors_do() {
+    fn actions_are_parsed_from_every_form_of_answer() {
         let click = Action::Click { point: [10.0, 20.5], text: None };
         for answer in [
             "<think>\n{\"action\": \"wait\"}</think>\n{\"action\": \"click\", \"start_point\": [10, 20.5]}",
@@ -340,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_action_is_an_error() {
+    fn answers_without_a_valid_action_are_errors() {
         for answer in [
             "",
             "I do nothing.",
@@ -360,15 +464,9 @@ mod tests {
     }
 
     #[test]
-    fn scrolls_and_drags_agree() {
-        for direction in Direction::ALL {
-            let scroll = Action::Scroll { direction, distance: None };
-            let Action::Drag { start, end } = scroll.scroll_as_drag(1000.0, 500.0) else { panic!("{direction:?}") };
-            assert_eq!(start, [500.0, 250.0]);
-            assert_eq!(Direction::of_drag(start, end), Some(direction));
-            assert_eq!(direction.flipped().flipped(), direction);
-        }
-        assert_eq!(Direction::of_drag([1.0, 1.0], [1.0, 1.0]), None);
+    fn a_scroll_becomes_a_drag_and_other_actions_stay() {
+        let scroll = Action::Scroll { direction: Direction::Down, distance: None };
+        assert_eq!(scroll.scroll_as_drag(100.0, 50.0), Action::Drag { start: [50.0, 25.0], end: [50.0, 10.0] });
         assert_eq!(Action::Wait.scroll_as_drag(1.0, 1.0), Action::Wait);
     }
 }

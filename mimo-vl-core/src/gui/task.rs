@@ -1,21 +1,20 @@
 //! The prompt that asks for the next action.
 
 use super::action::Action;
-use super::kind::ActionKind;
+use super::action_kind::ActionKind;
 use crate::config::PreprocessConfig;
 use crate::error::Result;
 use crate::media::{Image, Transform};
 use crate::preprocess::image_layout;
 use crate::prompt::Prompt;
-use crate::sampling::Grammar;
 
 const SYSTEM: &str = "You are a helpful assistant.";
 
-/// The actions that the authors' evaluation offers.
-const OFFERED: [ActionKind; 6] =
+/// The action space of the authors' evaluation.
+const DEFAULT_ACTION_SPACE: [ActionKind; 6] =
     [ActionKind::Click, ActionKind::Drag, ActionKind::Input, ActionKind::Press, ActionKind::Wait, ActionKind::Finished];
 
-/// What an agent is to reach on a screen, and what it did so far.
+/// The task of a GUI agent: its goal, its action space, and its steps so far.
 ///
 /// ```no_run
 /// # fn main() -> mimo_vl_core::Result<()> {
@@ -28,7 +27,7 @@ const OFFERED: [ActionKind; 6] =
 /// let prompt = task.prompt(screenshot, model.preprocess_config())?;
 /// let answer = model.session().ask(&prompt.thinking(Thinking::Off), &GenerateOptions::new())?;
 /// let action = Action::parse(&answer.text)?.to_original(&answer.transforms[0]);
-/// // Do it, then look again.
+/// // Perform the action, take the next screenshot, and repeat.
 /// task = task.step("Open the settings.", action);
 /// # Ok(())
 /// # }
@@ -37,82 +36,84 @@ const OFFERED: [ActionKind; 6] =
 pub struct Task {
     goal: String,
     instruction: Option<String>,
-    offered: Vec<ActionKind>,
+    action_space: Vec<ActionKind>,
     steps: Vec<(String, Action)>,
 }
 
 impl Task {
-    /// A task of which nothing is done yet.
+    /// Creates a task without steps.
     pub fn new(goal: impl Into<String>) -> Self {
-        Self { goal: goal.into(), instruction: None, offered: OFFERED.to_vec(), steps: Vec::new() }
+        Self { goal: goal.into(), instruction: None, action_space: DEFAULT_ACTION_SPACE.to_vec(), steps: Vec::new() }
     }
 
-    /// Say what the next step is.
+    /// Sets an instruction for the next step.
     #[must_use]
     pub fn instruction(mut self, instruction: impl Into<String>) -> Self {
         self.instruction = Some(instruction.into());
         self
     }
 
-    /// Offer these actions; without it click, drag, input, press, wait and finished, as the authors' evaluation does.
+    /// Sets the actions that the model may take. Default: click, drag, input, press, wait and finished, as in the
+    /// authors' evaluation.
     #[must_use]
-    pub fn offer(mut self, actions: &[ActionKind]) -> Self {
-        self.offered = actions.to_vec();
+    pub fn action_space(mut self, actions: &[ActionKind]) -> Self {
+        self.action_space = actions.to_vec();
         self
     }
 
-    /// The form of an answer that is one of the actions offered.
-    pub fn grammar(&self) -> Grammar {
-        Grammar::Actions(self.offered.iter().map(|kind| kind.name().to_owned()).collect())
+    /// The actions that the model may take.
+    pub fn actions(&self) -> &[ActionKind] {
+        &self.action_space
     }
 
-    /// Add what was done, in the pixels of the caller's screenshots, which are all of one size; `explanation` says it in
-    /// words and may be empty.
+    /// Appends a performed action, in pixels of the caller's screenshots, which must all have the same size.
+    /// `explanation` describes it in words and may be empty.
     #[must_use]
     pub fn step(mut self, explanation: impl Into<String>, action: Action) -> Self {
         self.steps.push((explanation.into(), action));
         self
     }
 
-    /// The prompt that asks for the next action, with the screenshot before the text, in the words that MiMo-VL was
-    /// trained and evaluated with. Earlier actions stand in it in the model's pixels, scrolls as drags, and input without
-    /// its point.
+    /// Builds the prompt for the next action, with the screenshot before the text, in the wording that MiMo-VL was
+    /// trained and evaluated with. The history has earlier actions in the model's pixels, scrolls as drags, and input
+    /// without its point.
     ///
     /// # Errors
-    /// [`Error::Image`](crate::error::Error::Image) when the screenshot cannot be brought to the model's size.
+    /// [`Error::Image`](crate::Error::Image) when the screenshot cannot be resized for the model.
     pub fn prompt(&self, screenshot: Image, config: &PreprocessConfig) -> Result<Prompt> {
         let transform = image_layout(&screenshot, config)?.transform;
-        let given = match &self.instruction {
+        let inputs = match &self.instruction {
             Some(_) => "a screenshot, a goal, your action history, and an instruction for your next action",
             None => "a screenshot, a goal, and your action history",
         };
-        let next = self.instruction.as_ref();
-        let next = next.map(|instruction| format!("## Instruction for the next step\n{instruction}\n\n"));
-        let offered: Vec<String> = self.offered.iter().map(|kind| kind.signature()).collect();
+        let instruction = self.instruction.as_ref();
+        let instruction = instruction.map(|instruction| format!("## Instruction for the next step\n{instruction}\n\n"));
+        let signatures: Vec<String> = self.action_space.iter().map(|kind| kind.signature()).collect();
         let text = format!(
-            "You are a GUI agent. You will be provided with {given}. You need to perform the next action to complete the \
-             task.\n\n## Action Space\n{}\n\n## Goal\n{}\n\n## Previous Actions\n{}\n\n{}Now, output the next action in \
-             json format [{{\"action\": \"{{action_name}}\"}}, ...].",
-            offered.join("\n"),
+            "You are a GUI agent. You will be provided with {inputs}. You need to perform the next action to complete \
+             the task.\n\n## Action Space\n{}\n\n## Goal\n{}\n\n## Previous Actions\n{}\n\n{}Now, output the next \
+             action in json format [{{\"action\": \"{{action_name}}\"}}, ...].",
+            signatures.join("\n"),
             self.goal,
             self.history(&transform),
-            next.unwrap_or_default(),
+            instruction.unwrap_or_default(),
         );
         Ok(Prompt::user().system(SYSTEM).image(screenshot).text(text))
     }
 
+    /// The text of the steps so far.
     fn history(&self, transform: &Transform) -> String {
         if self.steps.is_empty() {
             return "None".to_owned();
         }
         let (width, height) = transform.resized;
         let step = |(index, (explanation, action)): (usize, &(String, Action))| {
-            let seen = match action.to_model(transform).scroll_as_drag(width as f64, height as f64) {
+            let action = match action.to_model(transform).scroll_as_drag(width as f64, height as f64) {
                 Action::Input { text, .. } => Action::Input { text, point: None },
                 other => other,
             };
             let gap = if explanation.is_empty() { "" } else { " " };
-            format!("Step {index}: {explanation}{gap}{}.", seen.to_history())
+            format!("Step {index}: {explanation}{gap}{}.", action.to_history())
         };
         self.steps.iter().enumerate().map(step).collect()
     }
@@ -148,13 +149,13 @@ mod tests {
             {\"action\": \"finished\", \"status\": \"status\"}\n\n## Goal\nPay\n\n## Previous Actions\nNone\n\n\
             Now, output the next action in json format [{\"action\": \"{action_name}\"}, ...].";
         assert_eq!(text(&Task::new("Pay")), expected);
-        let with = text(&Task::new("Pay").instruction("Press the button."));
-        assert!(with.contains("your action history, and an instruction for your next action. You"));
-        assert!(with.contains("None\n\n## Instruction for the next step\nPress the button.\n\nNow, output"));
+        let instructed = text(&Task::new("Pay").instruction("Press the button."));
+        assert!(instructed.contains("your action history, and an instruction for your next action. You"));
+        assert!(instructed.contains("None\n\n## Instruction for the next step\nPress the button.\n\nNow, output"));
     }
 
     #[test]
-    fn history_is_in_the_models_pixels() {
+    fn the_history_is_in_the_models_pixels() {
         // 560 × 280 becomes 280 × 140.
         let task = Task::new("Pay")
             .step("点击确定。", Action::Click { point: [100.0, 50.0], text: None })

@@ -84,7 +84,7 @@ impl WithBackend for Load<'_> {
             check_memory("the weights", weight_bytes)?;
         }
         let model = guarded(threads, || {
-            let source = self.checkpoint.source::<B>(weights, &device).controlled_by(control).written_to(writer);
+            let source = self.checkpoint.source::<B>(weights, &device).control(control).writer(writer);
             VisionLanguageModel::load(&source, self.config)
         })?;
         Ok(Box::new(BackendEngine {

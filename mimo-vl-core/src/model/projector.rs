@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::gelu;
 
 use crate::checkpoint::TensorSource;
-use crate::config::VisionConfig;
+use crate::config::{ProjectorPart, TensorRole, VisionConfig};
 use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::model::nn::{Linear, RmsNorm};
@@ -29,10 +29,11 @@ impl<B: Kernels> Projector<B> {
     /// Errors of the source.
     pub fn load(source: &impl TensorSource<B>, config: &VisionConfig) -> Result<Self> {
         let merged = config.hidden_size * config.spatial_merge_size.pow(2);
+        let role = TensorRole::Projector;
         Ok(Self {
-            norm: RmsNorm::load(source, "visual.merger.ln_q", config.hidden_size, EPS)?,
-            first: Linear::load(source, "visual.merger.mlp.0", [merged, merged], true)?,
-            second: Linear::load(source, "visual.merger.mlp.2", [merged, config.out_hidden_size], true)?,
+            norm: RmsNorm::load(source, role(ProjectorPart::Norm), config.hidden_size, EPS)?,
+            first: Linear::load(source, role(ProjectorPart::First), [merged, merged], true)?,
+            second: Linear::load(source, role(ProjectorPart::Second), [merged, config.out_hidden_size], true)?,
             merged,
         })
     }

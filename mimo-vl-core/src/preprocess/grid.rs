@@ -1,9 +1,9 @@
-//! How many patches a picture or a video has along each axis.
+//! The grid of patches of an image or a video.
 
-/// The patches of one picture or video, counted along time, height and width.
+/// The number of patches of one image or video along time, height and width (`grid_thw` in transformers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Grid {
-    /// Pairs of frames; 1 for a picture.
+    /// Pairs of frames; 1 for an image.
     pub t: usize,
     /// Rows of patches, even.
     pub h: usize,
@@ -12,12 +12,12 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// How many patches there are.
+    /// Total number of patches.
     pub fn patches(&self) -> usize {
         self.t.saturating_mul(self.h).saturating_mul(self.w)
     }
 
-    /// How many tokens the language model sees: one for every 2×2 patches.
+    /// Number of tokens in the language model: one per 2×2 patches.
     pub fn tokens(&self) -> usize {
         self.patches() / 4
     }

@@ -1,7 +1,7 @@
-//! Pixels to patches: chooses a size, resizes, cuts into patches.
+//! Pixels to patches: chooses a size, resizes, and splits into patches.
 //!
-//! The arithmetic is that of `qwen-vl-utils`, the reference's preprocessing package. Normalisation is left to the vision
-//! tower: patches stay 8-bit here, and [`Patches::values`] gives the normalised values.
+//! The arithmetic is that of `qwen-vl-utils`, the preprocessing package of the reference. Normalisation is left to the
+//! vision tower: patches are 8-bit here, and [`Patches::values`] returns normalised values.
 
 mod grid;
 mod layout;

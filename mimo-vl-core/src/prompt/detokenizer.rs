@@ -1,23 +1,23 @@
-//! Token ids back to text, all at once or one by one.
+//! Token ids to text, all at once or one by one.
 
 use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
-/// The tags around thinking are text even if a checkpoint lists them as special: what follows tells thinking from
-/// answer by them.
-const THINKING: [&str; 2] = ["<think>", "</think>"];
+/// The tags around thinking. They decode to text even if a checkpoint lists them as special, because the answer parser
+/// needs them.
+const THINKING_TAGS: [&str; 2] = ["<think>", "</think>"];
 
-/// The bytes that every token stands for.
+/// The bytes of every token of the vocabulary.
 #[derive(Debug)]
 pub(super) struct TokenBytes {
     bytes: Vec<u8>,
-    /// Where in `bytes` the token's own end; those of token 0 start at 0.
+    /// End of each token's bytes in `bytes`; those of token 0 start at 0.
     ends: Vec<usize>,
 }
 
 impl TokenBytes {
-    /// Special tokens other than [`THINKING`] stand for nothing, and so do ids without a token.
+    /// Builds the table. Special tokens other than [`THINKING_TAGS`] and ids without a token have no bytes.
     pub(super) fn new(tokenizer: &Tokenizer) -> Self {
         let alphabet = byte_of_char();
         let mut table: Vec<Vec<u8>> = Vec::new();
@@ -34,8 +34,8 @@ impl TokenBytes {
             set(id, token_bytes(&token, &alphabet));
         }
         for (id, token) in tokenizer.get_added_tokens_decoder() {
-            let silent = token.special && !THINKING.contains(&token.content.as_str());
-            set(id, if silent { Vec::new() } else { token_bytes(&token.content, &alphabet) });
+            let skipped = token.special && !THINKING_TAGS.contains(&token.content.as_str());
+            set(id, if skipped { Vec::new() } else { token_bytes(&token.content, &alphabet) });
         }
         let mut flat = Self { bytes: Vec::new(), ends: Vec::with_capacity(table.len()) };
         for bytes in table {
@@ -45,6 +45,7 @@ impl TokenBytes {
         flat
     }
 
+    /// The bytes of token `id`; empty for an unknown id.
     pub(super) fn get(&self, id: u32) -> &[u8] {
         let index = id as usize;
         let Some(&end) = self.ends.get(index) else { return &[] };
@@ -53,8 +54,8 @@ impl TokenBytes {
     }
 }
 
-/// Byte-level BPE writes every byte as a printable character: the 188 printable ones of Latin-1 as themselves, the
-/// others, in order, as the characters from U+0100 on. This is the way back, by character; `None` beyond U+0143.
+/// Inverse of the byte-level alphabet of GPT-2's BPE, indexed by code point. That alphabet writes the 188 printable
+/// bytes of Latin-1 as themselves, and the others, in order, as the characters from U+0100 to U+0143.
 fn byte_of_char() -> Vec<Option<u8>> {
     let mut bytes = vec![None; 0x144];
     let mut next = 0x100;
@@ -69,35 +70,35 @@ fn byte_of_char() -> Vec<Option<u8>> {
     bytes
 }
 
-/// A token with a character outside the byte-level alphabet was added as text and stands for itself.
+/// The bytes of a token. A token with a character outside the byte-level alphabet was added as text and is UTF-8.
 fn token_bytes(token: &str, alphabet: &[Option<u8>]) -> Vec<u8> {
     let bytes: Option<Vec<u8>> = token.chars().map(|c| alphabet.get(c as usize).copied().flatten()).collect();
     bytes.unwrap_or_else(|| token.as_bytes().to_vec())
 }
 
-/// Text of an answer while its tokens come in: whole characters only.
+/// Incremental detokenizer: decodes an answer token by token into complete characters.
 ///
-/// A character may be spread over several tokens; its bytes are held back until it is complete. Bytes that cannot
-/// become a character any more turn into U+FFFD, exactly as when all tokens are decoded at once.
+/// The bytes of a character may be spread over several tokens; they are buffered until the character is complete.
+/// Invalid bytes become U+FFFD, exactly as when all tokens are decoded at once.
 #[derive(Debug, Clone)]
 pub struct StreamDecoder {
     table: Arc<TokenBytes>,
-    /// At most three bytes between calls: the beginning of a character.
-    held: Vec<u8>,
+    /// Incomplete character: at most three bytes between calls.
+    pending: Vec<u8>,
 }
 
 impl StreamDecoder {
     pub(super) fn new(table: Arc<TokenBytes>) -> Self {
-        Self { table, held: Vec::new() }
+        Self { table, pending: Vec::new() }
     }
 
-    /// The text that token `id` completes: empty for unfinished characters, unknown ids, and special tokens except
-    /// `<think>` and `</think>`.
+    /// Appends token `id` and returns the text that it completes. Empty for incomplete characters, unknown ids, and
+    /// special tokens except `<think>` and `</think>`.
     pub fn push(&mut self, id: u32) -> String {
-        self.held.extend_from_slice(self.table.get(id));
+        self.pending.extend_from_slice(self.table.get(id));
         let mut text = String::new();
-        let mut rest = self.held.as_slice();
-        let unfinished = loop {
+        let mut rest = self.pending.as_slice();
+        let incomplete = loop {
             match std::str::from_utf8(rest) {
                 Ok(valid) => {
                     text.push_str(valid);
@@ -112,20 +113,19 @@ impl StreamDecoder {
                 }
             }
         };
-        self.held.drain(..self.held.len() - unfinished);
+        self.pending.drain(..self.pending.len() - incomplete);
         text
     }
 
-    /// Whether the first bytes of a character are held back.
-    pub fn is_holding(&self) -> bool {
-        !self.held.is_empty()
+    /// Returns `true` if the first bytes of a character are buffered.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
-    /// What is still held back when no token follows: U+FFFD if a character is unfinished, or nothing. The stream
-    /// is then as new.
+    /// Ends the stream and resets the decoder. Returns U+FFFD for an incomplete character, else an empty text.
     pub fn finish(&mut self) -> String {
-        let text = String::from_utf8_lossy(&self.held).into_owned();
-        self.held.clear();
+        let text = String::from_utf8_lossy(&self.pending).into_owned();
+        self.pending.clear();
         text
     }
 }
@@ -134,7 +134,7 @@ impl StreamDecoder {
 mod tests {
     use super::*;
 
-    fn stream(tokens: &[&[u8]]) -> StreamDecoder {
+    fn decoder(tokens: &[&[u8]]) -> StreamDecoder {
         let bytes = tokens.concat();
         let ends = tokens.iter().scan(0, |end, token| {
             *end += token.len();
@@ -144,17 +144,17 @@ mod tests {
     }
 
     #[test]
-    fn holds_unfinished_characters_back() {
-        let mut text = stream(&["票".as_bytes().split_at(1).0, "票".as_bytes().split_at(1).1, b"ok"]);
-        assert_eq!([text.push(0), text.push(1), text.push(2)], ["", "票", "ok"]);
-        assert_eq!([text.push(0), text.push(2)], ["", "\u{FFFD}ok"]);
-        assert_eq!([text.push(0), text.finish(), text.finish()], ["", "\u{FFFD}", ""]);
-        assert_eq!(text.push(99), "");
+    fn incomplete_characters_are_buffered() {
+        let mut decoder = decoder(&["票".as_bytes().split_at(1).0, "票".as_bytes().split_at(1).1, b"ok"]);
+        assert_eq!([decoder.push(0), decoder.push(1), decoder.push(2)], ["", "票", "ok"]);
+        assert_eq!([decoder.push(0), decoder.push(2)], ["", "\u{FFFD}ok"]);
+        assert_eq!([decoder.push(0), decoder.finish(), decoder.finish()], ["", "\u{FFFD}", ""]);
+        assert_eq!(decoder.push(99), "");
     }
 
     #[test]
-    fn pieces_add_up_to_the_whole_for_any_bytes() {
-        // Every byte is a token; a simple walk visits runs of all kinds of bytes, valid and not.
+    fn streamed_pieces_equal_the_text_decoded_at_once_for_any_bytes() {
+        // A token per byte; a linear congruential generator yields valid and invalid sequences.
         let all: Vec<u8> = (0..=u8::MAX).collect();
         let tokens: Vec<&[u8]> = all.chunks(1).collect();
         let mut state = 1_u32;
@@ -166,16 +166,16 @@ mod tests {
                     if state & 0x800 == 0 { 0x80 | byte & 0x3F } else { byte }
                 })
                 .collect();
-            let mut text = stream(&tokens);
-            let mut pieces: String = ids.iter().map(|&id| text.push(id)).collect();
-            pieces += &text.finish();
+            let mut decoder = decoder(&tokens);
+            let mut pieces: String = ids.iter().map(|&id| decoder.push(id)).collect();
+            pieces += &decoder.finish();
             let bytes: Vec<u8> = ids.iter().map(|&id| id as u8).collect();
             assert_eq!(pieces, String::from_utf8_lossy(&bytes));
         }
     }
 
     #[test]
-    fn alphabet_covers_every_byte_once() {
+    fn the_alphabet_covers_every_byte_once() {
         let alphabet = byte_of_char();
         let mut bytes: Vec<u8> = alphabet.iter().flatten().copied().collect();
         bytes.sort_unstable();

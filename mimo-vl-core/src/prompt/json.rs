@@ -1,4 +1,4 @@
-//! JSON in the layout that models were trained on.
+//! JSON in the layout of Python's `json.dumps`, which the models were trained on.
 
 use std::io::{Result, Write};
 
@@ -6,21 +6,21 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
 
-/// JSON as Python's `json.dumps(value, ensure_ascii=False)` writes it.
-pub(crate) fn spaced_json(json: &Value) -> String {
-    write_json(json, Spaced)
+/// Serializes JSON as Python's `json.dumps(value, ensure_ascii=False)` does.
+pub(crate) fn to_python_json(json: &Value) -> String {
+    write_json(json, PythonFormatter)
 }
 
 pub(super) fn write_json(json: &Value, formatter: impl Formatter) -> String {
     let mut bytes = Vec::new();
-    json.serialize(&mut Serializer::with_formatter(&mut bytes, formatter)).expect("values of JSON can be written");
+    json.serialize(&mut Serializer::with_formatter(&mut bytes, formatter)).expect("JSON values serialize");
     String::from_utf8(bytes).expect("JSON is UTF-8")
 }
 
-/// Python's default layout: one line, a space after every comma and colon.
-struct Spaced;
+/// Python's default layout: one line, with a space after every comma and colon.
+struct PythonFormatter;
 
-impl Formatter for Spaced {
+impl Formatter for PythonFormatter {
     fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> Result<()> {
         writer.write_all(if first { b"" } else { b", " })
     }

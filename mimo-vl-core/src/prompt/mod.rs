@@ -1,5 +1,4 @@
-//! What the caller says, up to token ids: messages with pictures and videos, the checkpoint's chat template, and
-//! its tokenizer.
+//! Messages to token ids: messages with images and videos, the checkpoint's chat template, and its tokenizer.
 
 mod detokenizer;
 mod escape;
@@ -7,13 +6,15 @@ mod json;
 mod message;
 mod special_tokens;
 mod template;
+mod thinking;
 mod tokenizer;
 mod tools;
 
 pub use detokenizer::StreamDecoder;
-pub(crate) use json::spaced_json;
-pub use message::{Message, Part, Prompt, Role, Thinking, ThinkingStyle, strip_thinking};
+pub(crate) use json::to_python_json;
+pub(crate) use message::available_tools;
+pub use message::{Message, Part, Prompt, Role};
 pub use template::ChatTemplate;
+pub use thinking::{Thinking, ThinkingStyle, strip_thinking};
 pub use tokenizer::Tokenizer;
 pub use tools::ToolCall;
-pub(crate) use tools::offered;

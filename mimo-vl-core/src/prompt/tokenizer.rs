@@ -1,4 +1,4 @@
-//! `tokenizer.json`: text to token ids and back.
+//! The tokenizer, from `tokenizer.json`: text to token ids and back.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 
 const FILE: &str = "tokenizer.json";
 
-/// Largest id of a token: far above every published vocabulary, and small enough for a table with an entry for each.
+/// Largest supported token id: far above every published vocabulary, and small enough for a table of all ids.
 const MAX_ID: u32 = 1 << 22;
 
-/// What a message must never be able to write, even if a checkpoint lists one of them as an ordinary added token.
+/// Tokens that a message must never produce, even if a checkpoint lists one of them as an ordinary added token.
 const RESERVED: [&str; 8] = [
     "<|endoftext|>",
     "<|im_start|>",
@@ -36,23 +36,23 @@ pub struct Tokenizer {
 
 #[derive(Debug)]
 struct Inner {
-    /// Takes special tokens for ordinary text: `literals` finds those that are meant.
+    /// Encodes special tokens as ordinary text; `special_tokens` finds the intended ones.
     encoder: tokenizers::Tokenizer,
-    literals: SpecialTokens,
+    special_tokens: SpecialTokens,
     bytes: Arc<TokenBytes>,
 }
 
 impl Tokenizer {
-    /// Read `tokenizer.json` of a checkpoint directory.
+    /// Loads `tokenizer.json` of a checkpoint directory.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] when the file is missing, is not a tokenizer, or is of a kind that is not supported
-    /// (byte-level BPE is); [`Error::Io`] when it cannot be read.
-    pub fn load(texts: impl Into<CheckpointFiles>) -> Result<Self> {
-        let texts = texts.into();
-        let path = texts.directory().join(FILE);
-        let Some(text) = texts.read(FILE)? else {
-            return Err(Error::checkpoint(path, "no tokenizer.json: copy it from the checkpoint's origin"));
+    /// [`Error::Checkpoint`] when the file is missing, is not a tokenizer, or is not byte-level BPE; [`Error::Io`]
+    /// when it cannot be read.
+    pub fn load(files: impl Into<CheckpointFiles>) -> Result<Self> {
+        let files = files.into();
+        let path = files.directory().join(FILE);
+        let Some(text) = files.read(FILE)? else {
+            return Err(Error::checkpoint(path, "tokenizer.json is missing: copy it from the published checkpoint"));
         };
         let encoder = tokenizers::Tokenizer::from_bytes(text)
             .map_err(|error| Error::checkpoint(&path, format!("not a tokenizer: {error}")))?;
@@ -72,7 +72,7 @@ impl Tokenizer {
         if let Err(error) = encoder.with_truncation(None) {
             return unsupported(format!("its truncation cannot be switched off: {error}"));
         }
-        let mut specials = Vec::new();
+        let mut special = Vec::new();
         for (id, mut token) in encoder.get_added_tokens_decoder() {
             token.special |= RESERVED.contains(&token.content.as_str());
             if !token.special {
@@ -81,24 +81,23 @@ impl Tokenizer {
             if token.lstrip || token.rstrip || token.single_word || token.content.chars().nth(1).is_none() {
                 let text = token.content;
                 return unsupported(format!(
-                    "special token {text:?} takes in spaces, stands only between words, or is a single character: \
+                    "special token {text:?} strips whitespace, matches only between words, or is a single character: \
                      this is not supported"
                 ));
             }
-            specials.push((id, token));
+            special.push((id, token));
         }
-        let tokens: Vec<AddedToken> = specials.iter().map(|(_, token)| token.clone()).collect();
+        let tokens: Vec<AddedToken> = special.iter().map(|(_, token)| token.clone()).collect();
         encoder.add_special_tokens(&tokens);
         encoder.set_encode_special_tokens(true);
-        let literals = SpecialTokens::new(specials.into_iter().map(|(id, token)| (token.content, id)));
+        let special_tokens = SpecialTokens::new(special.into_iter().map(|(id, token)| (token.content, id)));
         let bytes = Arc::new(TokenBytes::new(&encoder));
-        Ok(Self { inner: Arc::new(Inner { encoder, literals, bytes }) })
+        Ok(Self { inner: Arc::new(Inner { encoder, special_tokens, bytes }) })
     }
 
-    /// The ids of a rendered prompt, in which the text of a special token stands for that token.
+    /// Encodes a rendered prompt. The text of a special token becomes that token.
     ///
-    /// Not for anything that a user typed: [`ChatTemplate::encode`](super::template::ChatTemplate::encode) keeps
-    /// the two apart.
+    /// Not for text from users: [`ChatTemplate::encode`](crate::expert::ChatTemplate::encode) escapes it.
     ///
     /// # Errors
     /// [`Error::Prompt`] when the tokenizer cannot encode the text.
@@ -106,7 +105,7 @@ impl Tokenizer {
         self.encode_pieces(text, None)
     }
 
-    /// The ids of `text` as ordinary text: no special token comes out, whatever it contains.
+    /// Encodes `text` as ordinary text: special tokens in it are not recognised.
     ///
     /// # Errors
     /// [`Error::Prompt`] when the tokenizer cannot encode the text.
@@ -116,65 +115,65 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The ids of a rendered prompt whose messages are protected by `guard`.
-    pub(super) fn encode_guarded(&self, rendered: &str, guard: SpecialTokenEscaper) -> Result<Vec<u32>> {
-        self.encode_pieces(rendered, Some(guard))
+    /// Encodes a rendered prompt whose messages were escaped by `escaper`.
+    pub(super) fn encode_escaped(&self, rendered: &str, escaper: SpecialTokenEscaper) -> Result<Vec<u32>> {
+        self.encode_pieces(rendered, Some(escaper))
     }
 
-    fn encode_pieces(&self, text: &str, guard: Option<SpecialTokenEscaper>) -> Result<Vec<u32>> {
+    fn encode_pieces(&self, text: &str, escaper: Option<SpecialTokenEscaper>) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
-        for piece in self.inner.literals.split(text) {
-            match (piece, guard) {
+        for piece in self.inner.special_tokens.split(text) {
+            match (piece, escaper) {
                 (Piece::Special(id), _) => ids.push(id),
                 (Piece::Text(text), None) => ids.extend(self.encode_text(text)?),
-                (Piece::Text(text), Some(guard)) => ids.extend(self.encode_text(&guard.restore(text))?),
+                (Piece::Text(text), Some(escaper)) => ids.extend(self.encode_text(&escaper.unescape(text))?),
             }
         }
         Ok(ids)
     }
 
-    /// The texts that stand for special tokens.
-    pub(super) fn literals(&self) -> &SpecialTokens {
-        &self.inner.literals
+    /// The special tokens.
+    pub(super) fn special_tokens(&self) -> &SpecialTokens {
+        &self.inner.special_tokens
     }
 
-    /// The text of `ids`, without ids that have no token and without special tokens, except `<think>` and `</think>`,
-    /// special or not. Bytes that form no character become U+FFFD.
+    /// Decodes `ids`. Skips unknown ids and special tokens except `<think>` and `</think>`. Invalid UTF-8 becomes
+    /// U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.inner.bytes.get(id)).copied().collect();
-        text(bytes)
+        lossy_text(bytes)
     }
 
-    /// The text of `ids`, special tokens included; otherwise as [`decode`](Self::decode).
-    pub fn decode_with_specials(&self, ids: &[u32]) -> String {
-        let Inner { literals, bytes, .. } = &*self.inner;
-        let bytes = ids.iter().flat_map(|&id| literals.text(id).map_or_else(|| bytes.get(id), str::as_bytes));
-        text(bytes.copied().collect())
+    /// Decodes `ids` including special tokens; otherwise as [`decode`](Self::decode).
+    pub fn decode_with_special_tokens(&self, ids: &[u32]) -> String {
+        let Inner { special_tokens, bytes, .. } = &*self.inner;
+        let bytes = ids.iter().flat_map(|&id| special_tokens.text(id).map_or_else(|| bytes.get(id), str::as_bytes));
+        lossy_text(bytes.copied().collect())
     }
 
-    /// The bytes of text that a token stands for: none for special tokens, except `<think>` and `</think>`.
+    /// The bytes of a token's text; empty for special tokens except `<think>` and `</think>`.
     pub fn token_bytes(&self, id: u32) -> &[u8] {
         self.inner.bytes.get(id)
     }
 
-    /// Decode an answer while it comes in.
-    pub fn stream(&self) -> StreamDecoder {
+    /// Creates a decoder for a stream of tokens.
+    pub fn stream_decoder(&self) -> StreamDecoder {
         StreamDecoder::new(Arc::clone(&self.inner.bytes))
     }
 
-    /// The id of the token that is written `token`.
+    /// The id of `token`.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.encoder.token_to_id(token)
     }
 
-    /// How many tokens there are, added ones included. A model's embedding may have more rows.
+    /// Number of tokens, added ones included. A model's embedding may have more rows.
     pub fn vocab_size(&self) -> usize {
         self.inner.encoder.get_vocab_size(true)
     }
 }
 
-/// Bytes as text; those that form no character become U+FFFD.
-fn text(bytes: Vec<u8>) -> String {
+/// Bytes as text; invalid UTF-8 becomes U+FFFD.
+fn lossy_text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
@@ -186,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// Tokens for `h` and the two bytes of `é`, one special token, and `<think>`, which is none.
+    /// A tokenizer with `h`, the two bytes of `é`, one special token, and `<think>` as an ordinary added token.
     fn tokenizer() -> Tokenizer {
         let added = |id: u32, content: &str, special: bool| {
             json!({"id": id, "content": content, "special": special, "single_word": false, "lstrip": false,
@@ -204,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn special_tokens_are_decoded_where_they_are_asked_for() {
+    fn special_tokens_are_decoded_only_on_request() {
         let tokenizer = tokenizer();
         let ids = [4, 0, 1, 2, 99, 3];
-        assert_eq!(tokenizer.decode_with_specials(&ids), "<think>hé<|im_end|>");
+        assert_eq!(tokenizer.decode_with_special_tokens(&ids), "<think>hé<|im_end|>");
         assert_eq!(tokenizer.decode(&ids), "<think>hé");
-        assert_eq!(tokenizer.decode_with_specials(&[1, 3]), "\u{FFFD}<|im_end|>");
+        assert_eq!(tokenizer.decode_with_special_tokens(&[1, 3]), "\u{FFFD}<|im_end|>");
         assert_eq!(tokenizer.encode("<think>hé<|im_end|>").unwrap(), [4, 0, 1, 2, 3]);
     }
 }

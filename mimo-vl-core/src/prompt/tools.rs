@@ -2,53 +2,53 @@
 
 use serde_json::{Map, Value};
 
-use super::message::{Message, Part};
 use crate::error::{Error, Result};
 
-/// A function that the model wants called.
+/// A function call of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ToolCall {
     /// The function's name.
     pub name: String,
-    /// Its arguments, a JSON object.
+    /// The arguments, a JSON object.
     pub arguments: String,
 }
 
 impl ToolCall {
-    /// What stands before a call in an answer.
+    /// The tag before a call in an answer.
     pub const START: &str = "<tool_call>";
-    /// What stands behind it.
+    /// The tag after a call in an answer.
     pub const END: &str = "</tool_call>";
 
-    /// A call of a function with arguments as a JSON object.
+    /// Creates a call with arguments given as a JSON object.
     ///
     /// # Errors
-    /// [`Error::Prompt`] when the arguments are no JSON object.
+    /// [`Error::Prompt`] when `arguments` is not a JSON object.
     pub fn new(name: impl Into<String>, arguments: &str) -> Result<Self> {
         let name = name.into();
         match serde_json::from_str::<Map<String, Value>>(arguments) {
             Ok(arguments) => Ok(Self { name, arguments: Value::from(arguments).to_string() }),
             Err(error) => {
-                Err(Error::prompt(format!("the arguments of the call of {name:?} are no JSON object: {error}")))
+                Err(Error::prompt(format!("the arguments of the call of {name:?} are not a JSON object: {error}")))
             }
         }
     }
 
-    /// What an answer says, and the calls at its end, in the form in which the models write them:
-    /// `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, one after the other. An answer that ends otherwise has none.
+    /// Splits an answer into its text and the calls at its end, one after the other, in the form in which the models
+    /// write them: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`. An answer with anything else at its end
+    /// has no calls.
     pub fn split(answer: &str) -> (&str, Vec<Self>) {
-        // An answer may speak of calls before it makes some.
+        // The tag may also occur in the text before the calls.
         for (start, _) in answer.match_indices(Self::START) {
-            if let Some(calls) = Self::read(&answer[start..]) {
+            if let Some(calls) = Self::parse_all(&answer[start..]) {
                 return (answer[..start].trim_end(), calls);
             }
         }
         (answer, Vec::new())
     }
 
-    /// Calls up to the end.
-    fn read(mut text: &str) -> Option<Vec<Self>> {
+    /// Parses calls up to the end of the text.
+    fn parse_all(mut text: &str) -> Option<Vec<Self>> {
         let mut calls = Vec::new();
         while !text.is_empty() {
             text = text.strip_prefix(Self::START)?;
@@ -63,25 +63,12 @@ impl ToolCall {
     }
 }
 
-/// A list of functions as JSON, checked as far as every template needs it, and written without escapes.
-pub(super) fn tools(json: &str) -> Result<String> {
+/// Checks that `json` is a list of objects, which every template needs, and rewrites it without escapes.
+pub(super) fn validate_tools(json: &str) -> Result<String> {
     match serde_json::from_str::<Vec<Map<String, Value>>>(json) {
         Ok(tools) => Ok(Value::from_iter(tools).to_string()),
-        Err(error) => Err(Error::prompt(format!("the tools are no JSON list of objects: {error}"))),
+        Err(error) => Err(Error::prompt(format!("the tools are not a JSON list of objects: {error}"))),
     }
-}
-
-/// The functions that may be called after these messages, if there are any.
-pub(crate) fn offered<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Result<Option<Value>> {
-    let parts = messages.into_iter().flat_map(|message| &message.parts);
-    let tools = parts.filter_map(|part| match part {
-        Part::Tools(tools) => Some(tools),
-        _ => None,
-    });
-    let Some(tools) = tools.last() else { return Ok(None) };
-    let tools: Vec<Value> =
-        serde_json::from_str(tools).map_err(|error| Error::prompt(format!("the tools are no JSON list: {error}")))?;
-    Ok(if tools.is_empty() { None } else { Some(tools.into()) })
 }
 
 #[cfg(test)]
@@ -91,15 +78,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_stand_at_the_end_of_an_answer() {
+    fn calls_are_found_only_at_the_end_of_an_answer() {
         let call = |name: &str, arguments: &str| ToolCall::new(name, arguments).unwrap();
         let one = "I look.\n<tool_call>\n{\"name\": \"a\", \"arguments\": {\"x\": [1]}}\n</tool_call>";
         assert_eq!(ToolCall::split(one), ("I look.", vec![call("a", r#"{"x": [1]}"#)]));
-        let two = "<tool_call>{\"arguments\": {}, \"name\": \"a\"}</tool_call>\n<tool_call>{\"name\": \"b\", \"arguments\": {}}</tool_call>\n";
+        let two = "<tool_call>{\"arguments\": {}, \"name\": \"a\"}</tool_call>\n\
+                   <tool_call>{\"name\": \"b\", \"arguments\": {}}</tool_call>\n";
         assert_eq!(ToolCall::split(two), ("", vec![call("a", "{}"), call("b", "{}")]));
-        let odd =
+        let quoted =
             "<tool_call> is a tag.\n<tool_call>{\"name\": \"a\", \"arguments\": {\"x\": \"</tool_call>\"}}</tool_call>";
-        assert_eq!(ToolCall::split(odd), ("<tool_call> is a tag.", vec![call("a", r#"{"x": "</tool_call>"}"#)]));
+        assert_eq!(ToolCall::split(quoted), ("<tool_call> is a tag.", vec![call("a", r#"{"x": "</tool_call>"}"#)]));
         for other in [
             "no call",
             "<tool_call>{\"name\": \"a\", \"arguments\": {}}",

@@ -1,36 +1,38 @@
-//! How much rounding changes what a model says next.
+//! The effect of quantization on a model's predictions.
 
 use serde::{Deserialize, Serialize};
 
-/// How far the predictions of a rounded model are from those of the model it was made of, over one prompt.
+/// Divergence of a quantized model's predictions from those of the reference, its source model, over one prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Divergence {
-    /// The prompt's text.
+    /// Text of the prompt.
     pub prompt: String,
-    /// Tokens of the prompt; after each one, both models said what comes next.
+    /// Tokens of the prompt; the predictions after each are compared.
     pub tokens: usize,
-    /// Mean Kullback-Leibler divergence of the rounded model's distribution from the other one's, in nats.
+    /// Mean Kullback-Leibler divergence of the quantized model's distribution from the reference's, in nats.
     pub divergence: f64,
-    /// Share of the tokens after which both models hold the same next token the most likely.
+    /// Share of the tokens after which both models have the same most likely token, from 0 to 1.
     pub top1: f64,
 }
 
 impl Divergence {
-    /// Compare logits.
+    /// Compares logits over a vocabulary of `vocab` tokens.
     ///
     /// # Shapes
-    /// - `rounded`, `whole`: `[tokens, vocab]`
+    /// - `quantized`, `reference`: `[tokens, vocab]`
     ///
     /// # Panics
-    /// When there is no token, or the shapes differ.
-    pub fn new(prompt: impl Into<String>, rounded: &[f32], whole: &[f32], vocab: usize) -> Self {
-        assert!(rounded.len() == whole.len() && whole.len() >= vocab && vocab > 0, "logits of different shapes");
-        let tokens = whole.len() / vocab;
+    /// If there is no token, or the shapes differ.
+    pub fn new(prompt: impl Into<String>, quantized: &[f32], reference: &[f32], vocab: usize) -> Self {
+        let same_shape = quantized.len() == reference.len();
+        assert!(same_shape && reference.len() >= vocab && vocab > 0, "logits of different shapes");
+        let tokens = reference.len() / vocab;
         let (mut divergence, mut same) = (0.0, 0);
-        for (rounded, whole) in rounded.chunks_exact(vocab).zip(whole.chunks_exact(vocab)) {
-            let (q, p) = (Distribution::new(rounded), Distribution::new(whole));
-            divergence += whole.iter().zip(rounded).map(|(&w, &r)| p.log(w).exp() * (p.log(w) - q.log(r))).sum::<f64>();
+        for (quantized, reference) in quantized.chunks_exact(vocab).zip(reference.chunks_exact(vocab)) {
+            let (q, p) = (Distribution::new(quantized), Distribution::new(reference));
+            let terms = reference.iter().zip(quantized).map(|(&r, &z)| p.log(r).exp() * (p.log(r) - q.log(z)));
+            divergence += terms.sum::<f64>();
             same += usize::from(q.best == p.best);
         }
         Self {
@@ -42,7 +44,7 @@ impl Divergence {
     }
 }
 
-/// What turns logits into probabilities.
+/// The softmax of a row of logits.
 struct Distribution {
     largest: f32,
     log_total: f64,
@@ -62,6 +64,7 @@ impl Distribution {
         Self { largest, log_total: total.ln(), best }
     }
 
+    /// The logarithm of the probability.
     fn log(&self, logit: f32) -> f64 {
         f64::from(logit - self.largest) - self.log_total
     }
@@ -72,18 +75,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_predictions_agree() {
+    fn equal_predictions_do_not_diverge() {
         let logits = [1.0, 2.0, -3.0, 0.5, 0.0, 9.0];
-        let agreement = Divergence::new("", &logits, &logits, 3);
-        assert_eq!((agreement.tokens, agreement.top1), (2, 1.0));
-        assert!(agreement.divergence.abs() < 1e-12);
+        let result = Divergence::new("", &logits, &logits, 3);
+        assert_eq!((result.tokens, result.top1), (2, 1.0));
+        assert!(result.divergence.abs() < 1e-12);
     }
 
     #[test]
     fn divergence_is_the_sum_over_the_vocabulary() {
-        // Of (1/2, 1/2) from (3/4, 1/4): ¾·ln(3/2) + ¼·ln(1/2).
-        let agreement = Divergence::new("", &[0.0, 0.0], &[3.0_f32.ln(), 0.0], 2);
-        assert!((agreement.divergence - (0.75 * 1.5_f64.ln() + 0.25 * 0.5_f64.ln())).abs() < 1e-7);
+        // (1/2, 1/2) from (3/4, 1/4): ¾·ln(3/2) + ¼·ln(1/2).
+        let result = Divergence::new("", &[0.0, 0.0], &[3.0_f32.ln(), 0.0], 2);
+        assert!((result.divergence - (0.75 * 1.5_f64.ln() + 0.25 * 0.5_f64.ln())).abs() < 1e-7);
         let other = Divergence::new("", &[0.0, 1.0], &[1.0, 0.0], 2);
         assert_eq!(other.top1, 0.0);
     }

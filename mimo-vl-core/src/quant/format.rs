@@ -1,20 +1,20 @@
-//! Formats of quantized weights: a codebook and a group size. `docs/kernels/quantized.md` draws the layout.
+//! Formats of quantized weights: a codebook and a group size. `docs/kernels/quantized.md` shows the layout.
 
 use serde::{Deserialize, Serialize};
 
-/// Rows of the matrix that lie interleaved, so that a register holds one column's weights of several of them.
+/// Rows of the matrix that are interleaved, so that a register holds the weights of one column in several rows.
 pub const PANEL_ROWS: usize = 32;
 
-/// The values that codes stand for; a weight is its level times the scale of its group, divided by 128.
+/// The levels of a format's codes. A weight is level · scale / 128, with one scale for each group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Codebook {
-    /// Sixteen levels, close together near 0, where weights are frequent.
+    /// Sixteen uneven levels for normally distributed weights, as those of NF4 are (Dettmers et al., "QLoRA", 2023).
     Normal4,
-    /// −128 to 112 in steps of 16.
+    /// Sixteen levels, −128 to 112 in steps of 16; those of GGML's Q4_0.
     Linear4,
-    /// −128 to 127; what this library rounds has none of −128.
+    /// −128 to 127; this library writes none of −128.
     Linear8,
 }
 
@@ -27,10 +27,10 @@ impl Codebook {
         }
     }
 
-    /// The levels of the sixteen codes of four bits, in increasing order.
+    /// The levels of the sixteen codes of four bits, in increasing order; `None` for codes of eight bits.
     ///
     /// Those of `Normal4` minimise the squared error over groups of 64 weights drawn from normal and Student
-    /// distributions, with one of them held at 0 (found with Lloyd's algorithm).
+    /// distributions, with one level fixed at 0 (Lloyd's algorithm).
     pub fn lookup_table(self) -> Option<&'static [i8; 16]> {
         match self {
             Self::Normal4 => Some(&[-127, -96, -74, -57, -44, -31, -20, -10, 0, 11, 22, 33, 46, 61, 78, 102]),
@@ -45,26 +45,28 @@ impl Codebook {
     }
 }
 
-/// How the weights of a matrix are quantized.
+/// The format of a quantized matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QuantFormat {
-    /// What the codes stand for.
+    /// Codebook, the levels of the codes.
     #[serde(rename = "levels")]
     pub codebook: Codebook,
-    /// Neighbours in a row that share a scale: 32, 64 or 128.
+    /// Consecutive weights of a row that share a scale: 32, 64 or 128.
     pub group: usize,
 }
 
 impl QuantFormat {
-    /// Whether the kernels know groups of that size.
-    pub fn is_known(self) -> bool {
+    /// True when the kernels support the group size.
+    pub fn is_supported(self) -> bool {
         matches!(self.group, 32 | 64 | 128)
     }
 
+    /// Checks the group size.
+    ///
     /// # Panics
-    /// When the group is none of those that the kernels know.
+    /// If the kernels do not support it.
     pub(crate) fn check(self) {
-        assert!(self.is_known(), "groups of {}, not 32, 64 or 128", self.group);
+        assert!(self.is_supported(), "groups of {}, not 32, 64 or 128", self.group);
     }
 
     /// The shapes of codes and scales of a quantized matrix.

@@ -1,4 +1,5 @@
-//! Quantization without a kernel: formats, the policy that gives each weight one, and the divergence it causes.
+//! Quantization without kernels: the formats, the policy that chooses one for each weight, and the divergence of the
+//! result.
 
 mod divergence;
 mod format;

@@ -1,19 +1,20 @@
-//! The tokens that temperature, top-k, top-p, min-p and typical-p leave, and the draw among them.
+//! Temperature, top-k, top-p, min-p and typical-p filters, and the random draw among the remaining tokens.
 
 use std::cmp::Ordering;
 
 use super::options::GenerateOptions;
 use super::random::SplitMix64;
 
-/// Tokens sorted in the first round when only the most likely ones are needed; every round takes eight times more.
-const FIRST_ROUND: usize = 64;
+/// Tokens sorted in the first round of a partial sort; each round sorts eight times more.
+const FIRST_CHUNK: usize = 64;
 
-/// Filters with their working space, and the random numbers of one answer.
+/// The filters with their buffers, and the random number generator of one answer.
 #[derive(Debug, Clone)]
 pub(super) struct Filters {
     random: SplitMix64,
-    /// Copy of the logits, to find the k-th largest.
+    /// Copy of the logits for selecting the k-th largest.
     ranked: Vec<f32>,
+    /// The tokens that may be drawn.
     pub(super) candidates: Vec<Candidate>,
 }
 
@@ -22,12 +23,12 @@ pub(super) struct Filters {
 pub(super) struct Candidate {
     pub(super) id: u32,
     logit: f32,
-    /// Its probability divided by that of the most likely token.
+    /// Probability relative to that of the most likely token.
     pub(super) weight: f64,
 }
 
 impl Candidate {
-    /// Most likely first; of equally likely ones the lower id.
+    /// Orders by descending logit, then by ascending id.
     fn order(&self, other: &Self) -> Ordering {
         other.logit.total_cmp(&self.logit).then(self.id.cmp(&other.id))
     }
@@ -38,7 +39,7 @@ impl Filters {
         Self { random: SplitMix64::new(seed), ranked: Vec::new(), candidates: Vec::new() }
     }
 
-    /// Fill `candidates` with the tokens that all filters leave.
+    /// Fills `candidates` with the tokens that pass every filter.
     pub(super) fn apply(&mut self, options: &GenerateOptions, logits: &[f32], largest: f32) {
         let floor = match options.top_k {
             top_k if top_k > 0 && top_k < logits.len() => {
@@ -60,61 +61,60 @@ impl Filters {
             self.keep_nucleus(options.top_p);
         }
         if options.min_p > 0.0 {
-            let least = f64::from(options.min_p);
-            self.candidates.retain(|candidate| candidate.weight >= least);
+            let threshold = f64::from(options.min_p);
+            self.candidates.retain(|candidate| candidate.weight >= threshold);
         }
         if options.typical_p < 1.0 {
             self.keep_typical(options.typical_p);
         }
     }
 
-    /// Keep the candidates whose −log p is nearest to the entropy, so many that the mass of typical-p is reached, and
-    /// those as near as the last of them.
+    /// Keeps the candidates whose −log p is closest to the entropy until their mass reaches typical-p, and those at the
+    /// same distance as the last of them.
     fn keep_typical(&mut self, typical_p: f32) {
         let total: f64 = self.candidates.iter().map(|candidate| candidate.weight).sum();
         let information = |candidate: &Candidate| -(candidate.weight / total).ln();
         let expected = |candidate: &Candidate| candidate.weight / total * information(candidate);
-        // A weight of 0 has no share, where 0 · ∞ is no number.
+        // A weight of 0 contributes nothing; computed, it would give 0 · ∞ = NaN.
         let entropy: f64 = self.candidates.iter().filter(|c| c.weight > 0.0).map(expected).sum();
         let distance = |candidate: &Candidate| (information(candidate) - entropy).abs();
         self.candidates.sort_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.order(b)));
         let mut mass = 0.0;
-        let wanted = f64::from(typical_p) * total;
-        let enough = self.candidates.iter().position(|candidate| {
+        let target = f64::from(typical_p) * total;
+        let last = self.candidates.iter().position(|candidate| {
             mass += candidate.weight;
-            mass >= wanted
+            mass >= target
         });
-        if let Some(last) = enough.and_then(|last| self.candidates.get(last)) {
+        if let Some(last) = last.and_then(|last| self.candidates.get(last)) {
             let farthest = distance(last);
             self.candidates.retain(|candidate| distance(candidate) <= farthest);
         }
     }
 
-    /// Drop every candidate before which, in the order of probability, the mass of top-p is reached already. The
-    /// order is worked out only as far as it is needed.
+    /// Keeps the most likely candidates until their mass reaches top-p. Sorts only as many as needed.
     fn keep_nucleus(&mut self, top_p: f32) {
-        let wanted = f64::from(top_p) * self.candidates.iter().map(|c| c.weight).sum::<f64>();
-        let (mut mass, mut kept, mut round) = (0.0, 0, FIRST_ROUND);
+        let target = f64::from(top_p) * self.candidates.iter().map(|c| c.weight).sum::<f64>();
+        let (mut mass, mut kept, mut chunk_len) = (0.0, 0, FIRST_CHUNK);
         while let Some(rest) = self.candidates.get_mut(kept..).filter(|rest| !rest.is_empty()) {
-            let take = round.min(rest.len());
+            let take = chunk_len.min(rest.len());
             if take < rest.len() {
                 rest.select_nth_unstable_by(take - 1, Candidate::order);
             }
             let (chunk, _) = rest.split_at_mut(take);
             chunk.sort_unstable_by(Candidate::order);
             for candidate in chunk {
-                if mass >= wanted && kept > 0 {
+                if mass >= target && kept > 0 {
                     self.candidates.truncate(kept);
                     return;
                 }
                 mass += candidate.weight;
                 kept += 1;
             }
-            round *= 8;
+            chunk_len *= 8;
         }
     }
 
-    /// One of the candidates, each as often as its weight says.
+    /// Draws a candidate with a probability proportional to its weight; `None` without candidates.
     pub(super) fn draw(&mut self) -> Option<u32> {
         let total: f64 = self.candidates.iter().map(|candidate| candidate.weight).sum();
         let mut left = self.random.unit() * total;
@@ -124,7 +124,7 @@ impl Filters {
                 return Some(candidate.id);
             }
         }
-        // Only rounding leads here.
+        // Reached only through rounding errors.
         self.candidates.last().map(|candidate| candidate.id)
     }
 }

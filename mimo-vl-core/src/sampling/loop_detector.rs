@@ -1,35 +1,35 @@
-//! Notices when an answer goes round in circles.
+//! Detection of answers that repeat themselves.
 
-/// Times that a run of tokens must be there to count as repeated.
-const TIMES: usize = 3;
+/// Number of occurrences that make a sequence a loop.
+const MIN_REPEATS: usize = 3;
 
-/// Looks for a run of tokens that is repeated at the end of an answer.
+/// Detects a sequence of tokens that is repeated at the end of an answer.
 #[derive(Debug, Clone)]
 pub struct LoopDetector {
-    /// Tokens that must be repetition; 0 to look for none.
-    limit: usize,
+    /// Number of tokens that must be a repetition; 0 is off.
+    window: usize,
     tokens: Vec<u32>,
-    /// For each length of a run, how many of the last tokens equal the one a run before.
-    equal: Vec<usize>,
+    /// For each period, counted from 1, the number of last tokens that equal the token one period before.
+    matches: Vec<usize>,
 }
 
 impl LoopDetector {
-    /// To find repetition in the last `limit` tokens; 0 finds none.
-    pub fn new(limit: usize) -> Self {
-        Self { limit, tokens: Vec::new(), equal: vec![0; limit / TIMES] }
+    /// Creates a detector for repetition in the last `window` tokens; 0 disables it.
+    pub fn new(window: usize) -> Self {
+        Self { window, tokens: Vec::new(), matches: vec![0; window / MIN_REPEATS] }
     }
 
-    /// Take in the next token; gives whether the last `limit` tokens are a run of tokens at least three times.
+    /// Appends a token. Returns `true` when the last `window` tokens are one sequence repeated at least three times.
     pub fn push(&mut self, id: u32) -> bool {
-        if self.limit == 0 {
+        if self.window == 0 {
             return false;
         }
-        for (index, equal) in self.equal.iter_mut().enumerate() {
+        for (index, matches) in self.matches.iter_mut().enumerate() {
             let before = self.tokens.len().checked_sub(index + 1).map(|at| self.tokens[at]);
-            *equal = if before == Some(id) { *equal + 1 } else { 0 };
+            *matches = if before == Some(id) { *matches + 1 } else { 0 };
         }
         self.tokens.push(id);
-        self.equal.iter().enumerate().any(|(index, equal)| equal + index + 1 >= self.limit)
+        self.matches.iter().enumerate().any(|(index, matches)| matches + index + 1 >= self.window)
     }
 }
 
@@ -37,18 +37,18 @@ impl LoopDetector {
 mod tests {
     use super::*;
 
-    /// After how many tokens repetition is found.
-    fn found(limit: usize, tokens: impl Iterator<Item = u32>) -> Option<usize> {
-        let mut repetition = LoopDetector::new(limit);
-        tokens.map(|id| repetition.push(id)).position(|found| found).map(|index| index + 1)
+    /// Number of tokens after which a loop is detected.
+    fn detected(window: usize, tokens: impl Iterator<Item = u32>) -> Option<usize> {
+        let mut detector = LoopDetector::new(window);
+        tokens.map(|id| detector.push(id)).position(|detected| detected).map(|index| index + 1)
     }
 
     #[test]
-    fn runs_of_every_length_are_found() {
-        assert_eq!(found(16, std::iter::repeat_n(7, 40)), Some(16));
-        assert_eq!(found(30, [1, 2, 3].into_iter().chain((0..200).map(|n| n % 10))), Some(33));
-        assert_eq!(found(30, (0..200).map(|n| n % 11)), None, "not three times in 30 tokens");
-        assert_eq!(found(16, (0..500).map(|n| n * n % 251)), None);
-        assert_eq!(found(0, std::iter::repeat_n(7, 40)), None);
+    fn loops_of_every_period_are_detected() {
+        assert_eq!(detected(16, std::iter::repeat_n(7, 40)), Some(16));
+        assert_eq!(detected(30, [1, 2, 3].into_iter().chain((0..200).map(|n| n % 10))), Some(33));
+        assert_eq!(detected(30, (0..200).map(|n| n % 11)), None, "not three times in 30 tokens");
+        assert_eq!(detected(16, (0..500).map(|n| n * n % 251)), None);
+        assert_eq!(detected(0, std::iter::repeat_n(7, 40)), None);
     }
 }

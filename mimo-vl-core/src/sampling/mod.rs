@@ -1,8 +1,9 @@
-//! Logits to the next token.
+//! Logits to the next token: options, grammars, penalties, filters, and the checks that end an answer.
 
 mod filters;
 mod grammar;
 mod loop_detector;
+mod option_table;
 mod options;
 mod prompt_lookup;
 mod random;
@@ -11,6 +12,7 @@ mod stop_sequences;
 
 pub use grammar::{Grammar, GrammarMatcher, TokenMask, Vocabulary};
 pub use loop_detector::LoopDetector;
+pub use option_table::{GENERATION_OPTIONS, OptionKind, OptionSpec};
 pub use options::GenerateOptions;
 pub use prompt_lookup::{MAX_DRAFT_TOKENS, prompt_lookup};
 pub use sampler::{SampledToken, Sampler};

@@ -1,262 +1,120 @@
-//! How an answer is generated.
+//! Options for generating an answer.
 
 use super::grammar::Grammar;
 use super::prompt_lookup::MAX_DRAFT_TOKENS;
 use crate::cancel::{CallOptions, call_setters};
 use crate::error::{Error, Result};
 
-/// Most alternatives whose logprobs are given for each token.
-const MOST_LOGPROBS: usize = 100;
+/// Maximum number of alternatives per token in `logprobs`.
+const MAX_LOGPROBS: usize = 100;
 
-/// Largest frequency and presence penalty, up and down.
-const MOST_PENALTY: f32 = 2.0;
+/// Largest absolute value of the frequency and the presence penalty.
+const MAX_PENALTY: f32 = 2.0;
 
-/// Fewest tokens that count as an endless repetition.
-const FEWEST_REPEATED: usize = 16;
+/// Smallest loop window, in tokens.
+const MIN_LOOP_WINDOW: usize = 16;
 
-/// Options of one answer. The default is greedy: always the most likely token, so that the same prompt gets the same
-/// answer.
+/// Options for generating one answer. The default is greedy decoding, which is deterministic.
 ///
-/// MiMo-VL's authors use temperature 0.3 with top-p 0.95 in conversation, and greedy decoding for images and videos
-/// in their evaluation. Bias comes first, then the penalties, and then the filters in the order of the fields below, each
-/// on what the one before left over, as Hugging Face's do.
+/// MiMo-VL's authors sample with temperature 0.3 and top-p 0.95 in conversation, and evaluate images and videos with
+/// greedy decoding. Logits are processed in this order: bias, repetition penalty, frequency and presence penalty, and
+/// then temperature, top-k, top-p, min-p and typical-p, each applied to the tokens that the one before left, as in
+/// transformers.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct GenerateOptions {
-    /// Most tokens of the answer, thinking included; at least 1. Default 4096.
+    /// Maximum number of tokens to generate, thinking included. At least 1. Default 4096.
     pub max_tokens: usize,
-    /// Logits of tokens that occurred before are divided by this where positive and multiplied where negative
-    /// (arXiv 1909.05858). Above 0; 1 is off. Default 1.
+    /// Repetition penalty: divides the logits of tokens that occurred in the prompt or the answer where they are
+    /// positive, and multiplies them where they are negative (CTRL, arXiv 1909.05858). Above 0; 1 is off. Default 1.
     pub repetition_penalty: f32,
-    /// Taken from a token's logit for each time that it occurred in the answer. From -2 to 2; 0 is off. Default 0.
+    /// Frequency penalty: subtracted from a token's logit for each of its occurrences in the answer. From -2 to 2; 0 is
+    /// off. Default 0.
     pub frequency_penalty: f32,
-    /// Taken from a token's logit once it occurred in the answer. From -2 to 2; 0 is off. Default 0.
+    /// Presence penalty: subtracted once from the logits of tokens that occurred in the answer. From -2 to 2; 0 is off.
+    /// Default 0.
     pub presence_penalty: f32,
-    /// Added to the logits of single tokens, before the penalties; minus infinity forbids a token. Tokens that stand for
-    /// media stay forbidden. Default: none.
+    /// Bias per token id, added to its logit before the penalties. Finite, or minus infinity to ban the token. Media
+    /// placeholder tokens stay banned. Default empty.
     pub logit_bias: Vec<(u32, f32)>,
-    /// Logits are divided by this; 0 takes the largest logit and leaves everything below out. Default 0.
+    /// Sampling temperature: divides the logits. At least 0; 0 is greedy decoding, which ignores the filters below.
+    /// Default 0.
     pub temperature: f32,
-    /// Only this many of the largest logits are left, and those equal to the smallest of them; 0 is off. Default 0.
+    /// Top-k sampling: keeps the `top_k` largest logits, and those equal to the smallest of them. 0 is off. Default 0.
     pub top_k: usize,
-    /// Only the smallest set of most likely tokens whose probabilities add up to at least this is left
+    /// Nucleus sampling: keeps the smallest set of most likely tokens with a total probability of at least `top_p`
     /// (arXiv 1904.09751). From 0 to 1; 1 is off. Default 1.
     pub top_p: f32,
-    /// Only tokens at least this times as likely as the most likely one are left (arXiv 2407.01082). From 0 to 1; 0
-    /// is off. Default 0.
+    /// Min-p sampling: keeps tokens with a probability of at least `min_p` times that of the most likely token
+    /// (arXiv 2407.01082). From 0 to 1; 0 is off. Default 0.
     pub min_p: f32,
-    /// Only those tokens are left whose information is nearest to the expected one, so many that their probabilities add
-    /// up to at least this (arXiv 2202.00666). Above 0, at most 1; 1 is off. Default 1.
+    /// Locally typical sampling: keeps the tokens whose information content is closest to the entropy, up to a total
+    /// probability of at least `typical_p` (arXiv 2202.00666). Above 0, at most 1; 1 is off. Default 1.
     pub typical_p: f32,
-    /// Start of the random numbers: the same seed draws the same numbers on every machine. Default 0.
+    /// Seed of the random number generator. The same seed gives the same random numbers on every machine. Default 0.
     pub seed: u64,
-    /// Most tokens that are guessed at a time where the answer repeats what came before, and then checked together, from
-    /// 0, which is off, to 7: the answer comes sooner where guesses are right, as they often are where a text is read from
-    /// a picture or keys of JSON are repeated. On the device `cpu` no number changes, so the answer is the same; on others
-    /// sums may have another order. `None` takes 7 for greedy decoding on `cpu`, else 0. Default `None`.
+    /// Number of draft tokens per step for prompt lookup decoding, a form of speculative decoding: tokens that followed
+    /// an earlier occurrence of the last n-gram are verified together. From 0 to 7; 0 is off. Speeds up answers that
+    /// repeat text of the prompt or themselves, such as OCR and JSON. On the device `cpu` the answer does not change;
+    /// on others sums may be rounded differently. `None` is 7 for greedy decoding on `cpu`, else 0. Default `None`.
     pub num_draft_tokens: Option<usize>,
-    /// CheckpointFiles that end the answer where they appear in it, also across tokens; they are not part of it. Thinking is not
-    /// looked at. Default: none.
+    /// Stop sequences: the answer ends before the first of them. They match across tokens, and not in the thinking.
+    /// None may be empty. Default empty.
     pub stop: Vec<String>,
-    /// The form that the answer has. Default: any.
+    /// Grammar that constrains the answer. Default `None`.
     pub grammar: Option<Grammar>,
-    /// End the answer with [`StopReason::Loop`](crate::answer::StopReason::Loop) when its last so many tokens are one
-    /// run of tokens again and again, at least three times; at least 16, 0 is off. Default 0.
+    /// Loop detection: ends the answer with [`StopReason::Loop`](crate::StopReason::Loop) when its last `loop_window`
+    /// tokens repeat one sequence at least three times. At least 16; 0 is off. Default 0.
     pub loop_window: usize,
-    /// Give the logprob of every token of the answer, and those of so many of the most likely tokens at its place, from 0
-    /// to 100. They are the model's own: before bias, penalties and temperature. `None` is off. Default `None`.
+    /// Returns the logprob of every token of the answer, and those of the `logprobs` most likely tokens at its
+    /// position, before bias, penalties and temperature. From 0 to 100; `None` is off. Default `None`.
     pub logprobs: Option<usize>,
-    /// Write so many answers, with the seeds `seed`, `seed` + 1 and so on, and keep the one with the highest mean logprob;
-    /// at least 1. More than one needs a temperature above 0, and takes as many times as long to decode; a stream writes
-    /// one. Default 1.
+    /// Number of answers to generate, with the seeds `seed`, `seed` + 1 and so on; the one with the highest mean
+    /// logprob is returned. At least 1. More than one needs a temperature above 0, and multiplies the decoding time.
+    /// Streams generate one. Default 1.
     pub best_of: usize,
-    /// Most tokens of thinking; then it is ended, and the answer follows. `None` is off. Default `None`.
+    /// Maximum number of thinking tokens; then the thinking is closed and the answer follows. `None` is off. Default
+    /// `None`.
     pub thinking_budget: Option<usize>,
-    /// Keep the thinking in the conversation, so that later turns see it. Default: no.
+    /// Keeps the thinking in the conversation for later prompts if `true`. Default `false`.
     pub keep_thinking: bool,
     /// Cancellation, time limit and progress of each call with these options. When the time is over while the answer is
-    /// written, the answer ends with [`StopReason::Timeout`](crate::answer::StopReason::Timeout); before that, the call
+    /// written, the answer ends with [`StopReason::Timeout`](crate::StopReason::Timeout); before that, the call
     /// fails with [`Error::Timeout`].
     pub call: CallOptions,
 }
 
-impl Default for GenerateOptions {
-    fn default() -> Self {
-        Self {
-            max_tokens: 4096,
-            repetition_penalty: 1.0,
-            frequency_penalty: 0.0,
-            presence_penalty: 0.0,
-            logit_bias: Vec::new(),
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            typical_p: 1.0,
-            seed: 0,
-            num_draft_tokens: None,
-            stop: Vec::new(),
-            grammar: None,
-            loop_window: 0,
-            logprobs: None,
-            best_of: 1,
-            thinking_budget: None,
-            keep_thinking: false,
-            call: CallOptions::new(),
-        }
-    }
-}
-
 impl GenerateOptions {
-    /// Greedy, at most 4096 tokens.
+    call_setters!();
+
+    /// The defaults: greedy decoding of at most 4096 tokens.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Set [`GenerateOptions::max_tokens`](#structfield.max_tokens).
-    #[must_use]
-    pub fn max_tokens(mut self, max_tokens: usize) -> Self {
-        self.max_tokens = max_tokens;
-        self
-    }
-
-    /// Set [`GenerateOptions::repetition_penalty`](#structfield.repetition_penalty).
-    #[must_use]
-    pub fn repetition_penalty(mut self, repetition_penalty: f32) -> Self {
-        self.repetition_penalty = repetition_penalty;
-        self
-    }
-
-    /// Set [`GenerateOptions::temperature`](#structfield.temperature).
-    #[must_use]
-    pub fn temperature(mut self, temperature: f32) -> Self {
-        self.temperature = temperature;
-        self
-    }
-
-    /// Set [`GenerateOptions::top_k`](#structfield.top_k).
-    #[must_use]
-    pub fn top_k(mut self, top_k: usize) -> Self {
-        self.top_k = top_k;
-        self
-    }
-
-    /// Set [`GenerateOptions::top_p`](#structfield.top_p).
-    #[must_use]
-    pub fn top_p(mut self, top_p: f32) -> Self {
-        self.top_p = top_p;
-        self
-    }
-
-    /// Set [`GenerateOptions::min_p`](#structfield.min_p).
-    #[must_use]
-    pub fn min_p(mut self, min_p: f32) -> Self {
-        self.min_p = min_p;
-        self
-    }
-
-    /// Set [`GenerateOptions::seed`](#structfield.seed).
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Set [`GenerateOptions::num_draft_tokens`](#structfield.num_draft_tokens).
-    #[must_use]
-    pub fn num_draft_tokens(mut self, tokens: usize) -> Self {
-        self.num_draft_tokens = Some(tokens);
-        self
-    }
-
-    /// Set [`GenerateOptions::frequency_penalty`](#structfield.frequency_penalty).
-    #[must_use]
-    pub fn frequency_penalty(mut self, frequency_penalty: f32) -> Self {
-        self.frequency_penalty = frequency_penalty;
-        self
-    }
-
-    /// Set [`GenerateOptions::presence_penalty`](#structfield.presence_penalty).
-    #[must_use]
-    pub fn presence_penalty(mut self, presence_penalty: f32) -> Self {
-        self.presence_penalty = presence_penalty;
-        self
-    }
-
-    /// Add to the logit of one token: [`GenerateOptions::logit_bias`](#structfield.logit_bias).
+    /// Adds a bias to the logit of one token: [`GenerateOptions::logit_bias`](#structfield.logit_bias).
     #[must_use]
     pub fn logit_bias(mut self, token: u32, bias: f32) -> Self {
         self.logit_bias.push((token, bias));
         self
     }
 
-    /// Set [`GenerateOptions::typical_p`](#structfield.typical_p).
+    /// Adds a stop sequence: [`GenerateOptions::stop`](#structfield.stop).
     #[must_use]
-    pub fn typical_p(mut self, typical_p: f32) -> Self {
-        self.typical_p = typical_p;
+    pub fn stop(mut self, sequence: impl Into<String>) -> Self {
+        self.stop.push(sequence.into());
         self
     }
 
-    /// End the answer where this text appears: [`GenerateOptions::stop`](#structfield.stop).
-    #[must_use]
-    pub fn stop(mut self, text: impl Into<String>) -> Self {
-        self.stop.push(text.into());
-        self
-    }
-
-    /// Set [`GenerateOptions::grammar`](#structfield.grammar).
-    #[must_use]
-    pub fn grammar(mut self, grammar: Grammar) -> Self {
-        self.grammar = Some(grammar);
-        self
-    }
-
-    /// Set [`GenerateOptions::loop_window`](#structfield.loop_window).
-    #[must_use]
-    pub fn loop_window(mut self, tokens: usize) -> Self {
-        self.loop_window = tokens;
-        self
-    }
-
-    /// Set [`GenerateOptions::logprobs`](#structfield.logprobs).
-    #[must_use]
-    pub fn logprobs(mut self, most_likely: usize) -> Self {
-        self.logprobs = Some(most_likely);
-        self
-    }
-
-    call_setters!();
-
-    /// Set [`GenerateOptions::best_of`](#structfield.best_of).
-    #[must_use]
-    pub fn best_of(mut self, answers: usize) -> Self {
-        self.best_of = answers;
-        self
-    }
-
-    /// Set [`GenerateOptions::thinking_budget`](#structfield.thinking_budget).
-    #[must_use]
-    pub fn thinking_budget(mut self, tokens: usize) -> Self {
-        self.thinking_budget = Some(tokens);
-        self
-    }
-
-    /// Set [`GenerateOptions::keep_thinking`](#structfield.keep_thinking).
-    #[must_use]
-    pub fn keep_thinking(mut self, keep: bool) -> Self {
-        self.keep_thinking = keep;
-        self
-    }
-
-    /// Most tokens that are guessed at a time on a device.
-    pub fn max_draft_tokens(&self, device: &str) -> usize {
+    /// The number of draft tokens per step on a device: the option, or its default there.
+    pub fn draft_tokens_for(&self, device: &str) -> usize {
         self.num_draft_tokens.unwrap_or(if self.temperature == 0.0 && device == "cpu" { MAX_DRAFT_TOKENS } else { 0 })
     }
 
-    /// Check every option's range.
+    /// Checks the range of every option.
     ///
     /// # Errors
-    /// [`Error::Option`] with the first option that is out of its range.
+    /// [`Error::Option`] with the first option that is out of range.
     pub fn validate(&self) -> Result<()> {
         let check = |valid: bool, option, value: f32, range| {
             if valid { Ok(()) } else { Err(Error::option(option, format!("{value} is not {range}"))) }
@@ -267,7 +125,7 @@ impl GenerateOptions {
         if let Some(tokens) = self.num_draft_tokens.filter(|&tokens| tokens > MAX_DRAFT_TOKENS) {
             return Err(Error::option(
                 "num_draft_tokens",
-                format!("{tokens}; at most {MAX_DRAFT_TOKENS} tokens can be guessed at a time"),
+                format!("{tokens}; at most {MAX_DRAFT_TOKENS} draft tokens are supported"),
             ));
         }
         let penalty = self.repetition_penalty;
@@ -277,7 +135,7 @@ impl GenerateOptions {
         check((0.0..=1.0).contains(&self.top_p), "top_p", self.top_p, "between 0 and 1")?;
         check((0.0..=1.0).contains(&self.min_p), "min_p", self.min_p, "between 0 and 1")?;
         check(self.typical_p > 0.0 && self.typical_p <= 1.0, "typical_p", self.typical_p, "above 0 and at most 1")?;
-        let penalties = -MOST_PENALTY..=MOST_PENALTY;
+        let penalties = -MAX_PENALTY..=MAX_PENALTY;
         check(
             penalties.contains(&self.frequency_penalty),
             "frequency_penalty",
@@ -291,17 +149,20 @@ impl GenerateOptions {
             "between -2 and 2",
         )?;
         if let Some((token, bias)) = self.logit_bias.iter().find(|(_, bias)| bias.is_nan() || *bias == f32::INFINITY) {
-            return Err(Error::option("logit_bias", format!("{bias} for token {token} is no number below infinity")));
+            return Err(Error::option(
+                "logit_bias",
+                format!("{bias} for token {token}; it must be a number below infinity"),
+            ));
         }
         if self.stop.iter().any(String::is_empty) {
-            return Err(Error::option("stop", "an empty text would end every answer at its start"));
+            return Err(Error::option("stop", "an empty stop sequence would end every answer at its start"));
         }
-        if (1..FEWEST_REPEATED).contains(&self.loop_window) {
-            let reason = format!("{} tokens; at least {FEWEST_REPEATED} are needed, or 0", self.loop_window);
+        if (1..MIN_LOOP_WINDOW).contains(&self.loop_window) {
+            let reason = format!("{} tokens; at least {MIN_LOOP_WINDOW} are needed, or 0", self.loop_window);
             return Err(Error::option("loop_window", reason));
         }
-        if let Some(most) = self.logprobs.filter(|&most| most > MOST_LOGPROBS) {
-            return Err(Error::option("logprobs", format!("{most}; at most {MOST_LOGPROBS} are given")));
+        if let Some(count) = self.logprobs.filter(|&count| count > MAX_LOGPROBS) {
+            return Err(Error::option("logprobs", format!("{count}; at most {MAX_LOGPROBS} are supported")));
         }
         match self.best_of {
             0 => Err(Error::option("best_of", "0 answers; at least 1 is needed")),
@@ -318,8 +179,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_checked() {
-        let wrong = [
+    fn every_option_out_of_range_is_named() {
+        let invalid = [
             ("max_tokens", GenerateOptions::new().max_tokens(0)),
             ("repetition_penalty", GenerateOptions::new().repetition_penalty(0.0)),
             ("repetition_penalty", GenerateOptions::new().repetition_penalty(f32::INFINITY)),
@@ -340,7 +201,7 @@ mod tests {
             ("best_of", GenerateOptions::new().best_of(0)),
             ("best_of", GenerateOptions::new().best_of(2)),
         ];
-        for (name, options) in wrong {
+        for (name, options) in invalid {
             match options.validate() {
                 Err(Error::Option { option, .. }) => assert_eq!(option, name),
                 other => panic!("{name}: {other:?}"),

@@ -1,4 +1,4 @@
-//! Random numbers that are the same on every platform.
+//! A random number generator that gives the same numbers on every platform.
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014): integer
 /// arithmetic only, 64 bits of state, any seed is good.
@@ -12,6 +12,7 @@ impl SplitMix64 {
         Self { state: seed }
     }
 
+    /// The next 64 random bits.
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
@@ -20,7 +21,7 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 on and below 1, one of 2⁵³ evenly spaced ones.
+    /// A uniform number in [0, 1), a multiple of 2⁻⁵³.
     pub(super) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -31,14 +32,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gives_the_published_sequence() {
+    fn the_generator_gives_the_published_sequence() {
         let mut random = SplitMix64::new(1_234_567);
         let expected = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
         assert_eq!([random.next(), random.next(), random.next()], expected);
     }
 
     #[test]
-    fn units_are_spread_evenly() {
+    fn units_are_uniform() {
         let mut random = SplitMix64::new(0);
         let units: Vec<f64> = (0..10_000).map(|_| random.unit()).collect();
         assert!(units.iter().all(|unit| (0.0..1.0).contains(unit)));

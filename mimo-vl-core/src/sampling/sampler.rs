@@ -1,4 +1,4 @@
-//! From logits to a token: masks, bias, penalties, and then the filters.
+//! The sampler: masks, bias, penalties and filters, from logits to a token.
 
 use std::collections::HashMap;
 
@@ -6,59 +6,60 @@ use super::filters::Filters;
 use super::options::GenerateOptions;
 use crate::error::{Error, Result};
 
-/// Chooses the tokens of one answer.
+/// Samples the tokens of one answer.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     options: GenerateOptions,
-    never: Vec<u32>,
-    /// One bit for each token that was counted already.
-    counted: Vec<u64>,
-    /// How often each token of the answer occurred in it.
-    occurred: HashMap<u32, u32>,
+    /// Tokens that are never sampled.
+    suppressed_tokens: Vec<u32>,
+    /// Bit set of the tokens that already got the repetition penalty.
+    penalized: Vec<u64>,
+    /// Number of occurrences in the answer, by token.
+    counts: HashMap<u32, u32>,
     filters: Filters,
 }
 
 impl Sampler {
-    /// A sampler that never gives a token in `never`.
+    /// Creates a sampler that never samples one of `suppressed_tokens`.
     ///
     /// # Errors
-    /// [`Error::Option`] when an option is out of its range.
-    pub fn new(options: &GenerateOptions, never: &[u32]) -> Result<Self> {
+    /// [`Error::Option`] when an option is out of range.
+    pub fn new(options: &GenerateOptions, suppressed_tokens: &[u32]) -> Result<Self> {
         options.validate()?;
         Ok(Self {
             options: options.clone(),
-            never: never.to_vec(),
-            counted: Vec::new(),
-            occurred: HashMap::new(),
+            suppressed_tokens: suppressed_tokens.to_vec(),
+            penalized: Vec::new(),
+            counts: HashMap::new(),
             filters: Filters::new(options.seed),
         })
     }
 
-    /// The next token.
+    /// Samples the next token.
     ///
-    /// `logits` has one number for each token of the vocabulary and is used as working space. `before` has the tokens of
-    /// the conversation, of which the last `written` are the answer's. `keep` forbids what else may not come, by −∞; it is
-    /// called after the logprobs are taken.
+    /// `logits` has one value per token of the vocabulary and is modified. `context` has the tokens of the
+    /// conversation, of which the last `answer_len` are the answer's. `mask` sets further logits to −∞; it is called
+    /// after the logprobs are computed.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the model gives no usable logits: one is NaN or +∞, or none is above −∞; [`Error::Answer`]
-    /// when bias and `keep` leave none; and that of `keep`.
+    /// [`Error::Internal`] when a logit of the model is NaN or +∞, or none is above −∞; [`Error::Answer`] when bias and
+    /// `mask` leave no token; and any error of `mask`.
     pub fn sample(
         &mut self,
         logits: &mut [f32],
-        before: &[u32],
-        written: usize,
-        keep: impl FnOnce(&mut [f32]) -> Result<()>,
+        context: &[u32],
+        answer_len: usize,
+        mask: impl FnOnce(&mut [f32]) -> Result<()>,
     ) -> Result<SampledToken> {
-        let own = self.own(logits)?;
-        keep(logits)?;
-        let id = self.choose(logits, before, written)?;
-        Ok(self.sampled(id, own))
+        let logprobs = self.suppress_and_check(logits)?;
+        mask(logits)?;
+        let id = self.choose(logits, context, answer_len)?;
+        Ok(self.sampled_token(id, logprobs))
     }
 
-    /// Forbid what is never given, and check the rest; gives the logprobs if they are asked for.
-    fn own(&self, logits: &mut [f32]) -> Result<Option<Vec<f32>>> {
-        for &id in &self.never {
+    /// Masks the suppressed tokens, checks the other logits, and returns the logprobs if they are requested.
+    fn suppress_and_check(&self, logits: &mut [f32]) -> Result<Option<Vec<f32>>> {
+        for &id in &self.suppressed_tokens {
             if let Some(logit) = logits.get_mut(id as usize) {
                 *logit = f32::NEG_INFINITY;
             }
@@ -72,36 +73,36 @@ impl Sampler {
         Ok(self.options.logprobs.map(|_| log_softmax(logits)))
     }
 
-    fn sampled(&self, id: u32, own: Option<Vec<f32>>) -> SampledToken {
-        let own = own.unwrap_or_default();
-        let top = most_likely(&own, self.options.logprobs.unwrap_or(0));
-        SampledToken { id, logprob: own.get(id as usize).copied(), top, forced: false }
+    fn sampled_token(&self, id: u32, logprobs: Option<Vec<f32>>) -> SampledToken {
+        let logprobs = logprobs.unwrap_or_default();
+        let top = most_likely(&logprobs, self.options.logprobs.unwrap_or(0));
+        SampledToken { id, logprob: logprobs.get(id as usize).copied(), top, forced: false }
     }
 
-    /// The token `id`, chosen by the caller, with its logprob if asked for.
+    /// Returns the token `id`, chosen by the caller, with its logprob if requested.
     ///
     /// # Errors
     /// [`Error::Internal`] as for [`sample`](Self::sample).
     pub fn force(&mut self, logits: &mut [f32], id: u32) -> Result<SampledToken> {
-        let own = self.own(logits)?;
-        Ok(SampledToken { forced: true, ..self.sampled(id, own) })
+        let logprobs = self.suppress_and_check(logits)?;
+        Ok(SampledToken { forced: true, ..self.sampled_token(id, logprobs) })
     }
 
-    /// The token that bias, penalties, filters and the draw lead to.
-    fn choose(&mut self, logits: &mut [f32], before: &[u32], written: usize) -> Result<u32> {
+    /// Applies bias, penalties and filters, and draws a token.
+    fn choose(&mut self, logits: &mut [f32], context: &[u32], answer_len: usize) -> Result<u32> {
         for &(id, bias) in &self.options.logit_bias {
             if let Some(logit) = logits.get_mut(id as usize) {
                 *logit = bounded(*logit + bias);
             }
         }
         if self.options.repetition_penalty != 1.0 {
-            self.penalize(logits, before);
+            self.apply_repetition_penalty(logits, context);
         }
         if self.options.frequency_penalty != 0.0 || self.options.presence_penalty != 0.0 {
-            self.penalize_answer(logits, &before[before.len() - written..]);
+            self.apply_answer_penalties(logits, &context[context.len() - answer_len..]);
         }
         let Some((best, largest)) = first_maximum(logits) else {
-            return Err(Error::answer("bias and grammar leave no token that could come next"));
+            return Err(Error::answer("bias and grammar exclude every token"));
         };
         if self.options.temperature == 0.0 {
             return Ok(best);
@@ -110,13 +111,15 @@ impl Sampler {
         Ok(self.filters.draw().unwrap_or(best))
     }
 
-    fn penalize(&mut self, logits: &mut [f32], before: &[u32]) {
+    fn apply_repetition_penalty(&mut self, logits: &mut [f32], context: &[u32]) {
         let penalty = self.options.repetition_penalty;
-        self.counted.clear();
-        self.counted.resize(logits.len().div_ceil(64), 0);
-        for &id in before {
+        self.penalized.clear();
+        self.penalized.resize(logits.len().div_ceil(64), 0);
+        for &id in context {
             let (word, bit) = (id as usize / 64, 1 << (id % 64));
-            let (Some(word), Some(logit)) = (self.counted.get_mut(word), logits.get_mut(id as usize)) else { continue };
+            let (Some(word), Some(logit)) = (self.penalized.get_mut(word), logits.get_mut(id as usize)) else {
+                continue;
+            };
             if *word & bit == 0 {
                 *word |= bit;
                 *logit = bounded(if *logit < 0.0 { *logit * penalty } else { *logit / penalty });
@@ -124,12 +127,13 @@ impl Sampler {
         }
     }
 
-    fn penalize_answer(&mut self, logits: &mut [f32], answer: &[u32]) {
-        self.occurred.clear();
+    /// Applies the frequency and the presence penalty.
+    fn apply_answer_penalties(&mut self, logits: &mut [f32], answer: &[u32]) {
+        self.counts.clear();
         for &id in answer {
-            *self.occurred.entry(id).or_default() += 1;
+            *self.counts.entry(id).or_default() += 1;
         }
-        for (&id, &count) in &self.occurred {
+        for (&id, &count) in &self.counts {
             if let Some(logit) = logits.get_mut(id as usize) {
                 let penalty = self.options.frequency_penalty * count as f32 + self.options.presence_penalty;
                 *logit = bounded(*logit - penalty);
@@ -138,34 +142,35 @@ impl Sampler {
     }
 }
 
-/// A token that was chosen.
+/// A sampled token.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SampledToken {
-    /// The token.
+    /// The token id.
     pub id: u32,
-    /// The natural logarithm of the probability that the model gave to it, among those that may be chosen at all; before
-    /// bias, penalties and temperature. `None` unless [`GenerateOptions::logprobs`](GenerateOptions#structfield.logprobs) asks for it.
+    /// Natural logarithm of the model's probability of the token, among those that are not suppressed, before bias,
+    /// penalties and temperature. `None` unless [`GenerateOptions::logprobs`](GenerateOptions#structfield.logprobs) is
+    /// set.
     pub logprob: Option<f32>,
-    /// The most likely tokens at its place with their logprobs, as many as were asked for.
+    /// The most likely tokens at this position with their logprobs, as many as requested.
     pub top: Vec<(u32, f32)>,
-    /// Whether the caller chose it.
+    /// `true` if the caller chose the token.
     pub forced: bool,
 }
 
-/// The most likely tokens with their logprobs, the most likely one first.
-fn most_likely(logprobs: &[f32], most: usize) -> Vec<(u32, f32)> {
+/// The `count` most likely tokens with their logprobs, most likely first.
+fn most_likely(logprobs: &[f32], count: usize) -> Vec<(u32, f32)> {
     let mut tokens: Vec<(u32, f32)> = (0..).zip(logprobs.iter().copied()).filter(|(_, p)| p.is_finite()).collect();
     let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    if most < tokens.len() {
-        tokens.select_nth_unstable_by(most, order);
-        tokens.truncate(most);
+    if count < tokens.len() {
+        tokens.select_nth_unstable_by(count, order);
+        tokens.truncate(count);
     }
     tokens.sort_unstable_by(order);
     tokens
 }
 
-/// A logit after bias or penalty: what overflows stays finite.
+/// Clamps a logit after bias or penalty, so that an overflow stays finite.
 fn bounded(logit: f32) -> f32 {
     logit.min(f32::MAX)
 }
@@ -177,7 +182,7 @@ fn log_softmax(logits: &[f32]) -> Vec<f32> {
     logits.iter().map(|&logit| (f64::from(logit) - normalizer) as f32).collect()
 }
 
-/// The first of the largest logits; nothing when all are −∞ or there are none.
+/// Id and value of the first largest logit; `None` when all are −∞ or there are none.
 fn first_maximum(logits: &[f32]) -> Option<(u32, f32)> {
     let mut best = None;
     let mut largest = f32::NEG_INFINITY;
@@ -196,18 +201,18 @@ mod tests {
     use super::super::random::SplitMix64;
     use super::*;
 
-    fn sample(sampler: &mut Sampler, logits: &mut [f32], before: &[u32]) -> Result<u32> {
-        sampler.sample(logits, before, 0, |_| Ok(())).map(|sampled| sampled.id)
+    fn sample(sampler: &mut Sampler, logits: &mut [f32], context: &[u32]) -> Result<u32> {
+        sampler.sample(logits, context, 0, |_| Ok(())).map(|sampled| sampled.id)
     }
 
     const OFF: f32 = f32::NEG_INFINITY;
 
     fn noise(random: &mut SplitMix64, count: usize, levels: f64) -> Vec<f32> {
-        // A few levels make ties; many make them unlikely.
+        // Few levels give ties; many levels give almost none.
         (0..count).map(|_| ((random.unit() * levels).floor() / levels * 12.0 - 6.0) as f32).collect()
     }
 
-    /// The definitions of Hugging Face's logits processors, one after the other, each with a full sort.
+    /// The logits processors of transformers in order, each implemented with a full sort.
     fn naive(options: &GenerateOptions, logits: &[f32], seen: &[u32]) -> Vec<(u32, f64)> {
         let mut scores: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
         for (id, score) in (0_u32..).zip(&mut scores) {
@@ -237,9 +242,9 @@ mod tests {
             }
         }
         let probabilities = softmax(&scores);
-        let most = probabilities.iter().copied().fold(0.0, f64::max);
+        let largest = probabilities.iter().copied().fold(0.0, f64::max);
         for (score, probability) in scores.iter_mut().zip(&probabilities) {
-            if *probability < f64::from(options.min_p) * most {
+            if *probability < f64::from(options.min_p) * largest {
                 *score = off;
             }
         }
@@ -256,7 +261,7 @@ mod tests {
                 mass >= f64::from(options.typical_p)
             });
             let farthest = last.map_or(f64::INFINITY, |last| distance(nearest[last]));
-            // Ties fall either way when sums are rounded differently.
+            // Rounding may decide ties either way.
             nearest.iter().filter(|&&index| distance(index) > farthest + 1e-9).for_each(|&index| scores[index] = off);
         }
         let mut kept: Vec<_> = (0..).zip(softmax(&scores)).filter(|&(id, _)| scores[id as usize] > off).collect();
@@ -265,8 +270,8 @@ mod tests {
     }
 
     fn softmax(scores: &[f64]) -> Vec<f64> {
-        let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let exps: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
+        let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let exps: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
         let total: f64 = exps.iter().sum();
         exps.iter().map(|exp| exp / total).collect()
     }
@@ -281,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_leave_what_a_naive_implementation_leaves() {
+    fn filters_keep_the_tokens_of_a_naive_implementation() {
         let mut random = SplitMix64::new(7);
         for round in 0..400 {
             let count = 1 + (random.unit() * 700.0) as usize;
@@ -305,10 +310,10 @@ mod tests {
         }
     }
 
-    /// Kept tokens, the sum of their ids and the largest probability, as transformers 4.57 gives them for logits that
-    /// a small generator makes and the tokens 0, 3, 9, 11 and 40 seen before.
+    /// Compares the number of kept tokens, the sum of their ids and the largest probability with transformers 4.57, for
+    /// logits of a linear congruential generator and the context 0, 3, 3, 9, 11, 40.
     #[test]
-    fn filters_leave_what_transformers_leaves() {
+    fn filters_keep_the_tokens_of_transformers() {
         let generate = |temperature, top_k, top_p, min_p, penalty| {
             let options = GenerateOptions::new().temperature(temperature).top_k(top_k).top_p(top_p);
             options.min_p(min_p).repetition_penalty(penalty)
@@ -320,7 +325,7 @@ mod tests {
             (300, 4, generate(1.0, 7, 0.5, 0.0, 0.8), 4, 826, 0.268_138_069),
             (500, 5, generate(3.0, 0, 0.3, 0.05, 1.1), 42, 11_208, 0.027_270_835),
         ];
-        for (count, mut state, options, tokens, sum, most) in cases {
+        for (count, mut state, options, tokens, sum, probability) in cases {
             let mut next = || {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 (f64::from(state >> 8) / f64::from(1 << 24) * 12.0 - 6.0) as f32
@@ -329,19 +334,19 @@ mod tests {
             let kept = kept(&options, &logits, &[0, 3, 3, 9, 11, 40]);
             assert_eq!((kept.len(), kept.iter().map(|&(id, _)| id).sum::<u32>()), (tokens, sum), "{options:?}");
             let largest = kept.iter().map(|&(_, probability)| probability).fold(0.0, f64::max);
-            assert!((largest - most).abs() < 1e-6, "{options:?}: {largest}");
+            assert!((largest - probability).abs() < 1e-6, "{options:?}: {largest}");
         }
     }
 
     #[test]
-    fn greedy_takes_the_first_maximum_that_is_allowed() {
+    fn greedy_decoding_takes_the_first_allowed_maximum() {
         let mut sampler = Sampler::new(&GenerateOptions::new(), &[1, 99]).unwrap();
         assert_eq!(sample(&mut sampler, &mut [0.5, 9.0, 2.0, 2.0], &[]).unwrap(), 2);
         assert_eq!(sample(&mut sampler, &mut [OFF, f32::NAN, OFF, -8.0], &[]).unwrap(), 3);
     }
 
     #[test]
-    fn the_penalty_counts_a_token_once_and_pushes_it_down() {
+    fn the_repetition_penalty_lowers_each_token_once() {
         let options = GenerateOptions::new().repetition_penalty(2.0);
         let mut sampler = Sampler::new(&options, &[]).unwrap();
         let mut logits = [4.0, -1.0, 3.0, OFF];
@@ -350,18 +355,18 @@ mod tests {
     }
 
     #[test]
-    fn bias_and_penalties_of_the_answer_are_added() {
+    fn bias_and_answer_penalties_are_added() {
         let options =
             GenerateOptions::new().frequency_penalty(1.0).presence_penalty(0.5).logit_bias(3, 10.0).logit_bias(2, OFF);
         let mut sampler = Sampler::new(&options, &[4]).unwrap();
         let mut logits = [4.0, 3.0, 20.0, -9.0, 99.0];
-        // Token 1 stands in the prompt, which these penalties leave alone.
+        // Token 1 occurs in the prompt only, which these penalties ignore.
         assert_eq!(sampler.sample(&mut logits, &[1, 1, 0, 0, 3], 3, |_| Ok(())).unwrap().id, 1);
         assert_eq!(logits, [1.5, 3.0, OFF, -0.5, OFF]);
     }
 
     #[test]
-    fn logprobs_are_the_models_own() {
+    fn logprobs_are_computed_before_the_bias() {
         let options = GenerateOptions::new().logprobs(2).logit_bias(2, 50.0);
         let mut sampler = Sampler::new(&options, &[3]).unwrap();
         let sampled = sampler.sample(&mut [1.0, 3.0, 0.0, 9.0, OFF], &[], 0, |_| Ok(())).unwrap();
@@ -371,9 +376,9 @@ mod tests {
         let ids: Vec<u32> = sampled.top.iter().map(|&(id, _)| id).collect();
         assert_eq!(ids, [1, 0]);
         assert!((sampled.top[0].1 - expected[1]).abs() < 1e-6 && (sampled.top[1].1 - expected[0]).abs() < 1e-6);
-        let mut silent = Sampler::new(&GenerateOptions::new(), &[]).unwrap();
+        let mut plain = Sampler::new(&GenerateOptions::new(), &[]).unwrap();
         assert_eq!(
-            silent.sample(&mut [1.0, 2.0], &[], 0, |_| Ok(())).unwrap(),
+            plain.sample(&mut [1.0, 2.0], &[], 0, |_| Ok(())).unwrap(),
             SampledToken { id: 1, logprob: None, top: Vec::new(), forced: false }
         );
     }
@@ -406,15 +411,15 @@ mod tests {
                 );
             }
         }
-        let banned = GenerateOptions::new().logit_bias(0, OFF).logit_bias(1, OFF);
-        let left = sample(&mut Sampler::new(&banned, &[]).unwrap(), &mut [1.0, 2.0], &[]);
-        assert!(matches!(left, Err(Error::Answer { .. })), "the caller's doing");
-        let mut masked = Sampler::new(&GenerateOptions::new(), &[0, 1]).unwrap();
-        assert!(matches!(sample(&mut masked, &mut [1.0, 2.0], &[]), Err(Error::Internal { .. })));
+        let all_banned = GenerateOptions::new().logit_bias(0, OFF).logit_bias(1, OFF);
+        let result = sample(&mut Sampler::new(&all_banned, &[]).unwrap(), &mut [1.0, 2.0], &[]);
+        assert!(matches!(result, Err(Error::Answer { .. })), "the caller's bias is not an internal error");
+        let mut suppressed = Sampler::new(&GenerateOptions::new(), &[0, 1]).unwrap();
+        assert!(matches!(sample(&mut suppressed, &mut [1.0, 2.0], &[]), Err(Error::Internal { .. })));
     }
 
     #[test]
-    fn extreme_numbers_do_no_harm() {
+    fn extreme_options_and_logits_do_not_overflow() {
         let options = GenerateOptions::new().temperature(1e-38).top_p(0.9).repetition_penalty(1e-30);
         let mut sampler = Sampler::new(&options, &[]).unwrap();
         assert_eq!(sample(&mut sampler, &mut [-f32::MAX, 1.0, 3e38], &[1, 2]).unwrap(), 2);

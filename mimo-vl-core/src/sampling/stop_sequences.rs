@@ -1,46 +1,46 @@
-//! Ends an answer at given texts.
+//! Stop sequences: texts that end an answer.
 
-/// Passes text on until one of some texts appears in it, across the pieces that it comes in.
+/// Finds the first stop sequence in streamed text, also across pieces.
 #[derive(Debug, Clone)]
 pub struct StopSequences {
-    texts: Vec<String>,
-    /// What may become one of `texts`.
-    held: String,
+    sequences: Vec<String>,
+    /// Possible prefix of a stop sequence.
+    pending: String,
 }
 
 impl StopSequences {
-    /// To end before any of `texts`, none of which is empty.
-    pub fn new(texts: Vec<String>) -> Self {
-        Self { texts, held: String::new() }
+    /// Creates a filter for `sequences`, none of which may be empty.
+    pub fn new(sequences: Vec<String>) -> Self {
+        Self { sequences, pending: String::new() }
     }
 
-    /// What of the text so far, with `text` behind it, can be passed on, and whether one of the texts follows; then
-    /// nothing more may be pushed.
+    /// Appends `text`. Returns the text that is safe to emit, and `true` once a stop sequence was matched; do not call
+    /// `push` after that.
     pub fn push(&mut self, text: &str) -> (String, bool) {
-        let mut all = std::mem::take(&mut self.held);
+        let mut all = std::mem::take(&mut self.pending);
         all.push_str(text);
-        // The one that is complete first, and of those the longest.
-        let ends = self.texts.iter().filter_map(|stop| all.find(stop.as_str()).map(|at| (at + stop.len(), at)));
+        // The match that ends first; of those with the same end, the longest.
+        let ends = self.sequences.iter().filter_map(|stop| all.find(stop.as_str()).map(|at| (at + stop.len(), at)));
         if let Some((_, at)) = ends.min() {
             all.truncate(at);
             return (all, true);
         }
-        let begun = |from: &usize| self.texts.iter().any(|stop| stop.starts_with(&all[*from..]));
-        let longest = self.texts.iter().map(String::len).max().unwrap_or(0);
+        let is_prefix = |start: &usize| self.sequences.iter().any(|stop| stop.starts_with(&all[*start..]));
+        let longest = self.sequences.iter().map(String::len).max().unwrap_or(0);
         let first = all.len().saturating_sub(longest);
-        let held = (first..all.len()).filter(|&from| all.is_char_boundary(from)).find(begun);
-        self.held = all.split_off(held.unwrap_or(all.len()));
+        let pending = (first..all.len()).filter(|&start| all.is_char_boundary(start)).find(is_prefix);
+        self.pending = all.split_off(pending.unwrap_or(all.len()));
         (all, false)
     }
 
-    /// Whether something is held back.
-    pub fn is_holding(&self) -> bool {
-        !self.held.is_empty()
+    /// Returns `true` if a possible prefix of a stop sequence is buffered.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
-    /// What is held back when no text follows.
+    /// Ends the input: returns the text that was buffered as a possible prefix of a stop sequence.
     pub fn finish(&mut self) -> String {
-        std::mem::take(&mut self.held)
+        std::mem::take(&mut self.pending)
     }
 }
 
@@ -50,19 +50,19 @@ mod tests {
 
     fn run(stops: &[&str], pieces: &[&str]) -> (String, bool) {
         let mut stop = StopSequences::new(stops.iter().map(|&text| text.to_owned()).collect());
-        let mut passed = String::new();
+        let mut emitted = String::new();
         for piece in pieces {
             let (text, ended) = stop.push(piece);
-            passed += &text;
+            emitted += &text;
             if ended {
-                return (passed, true);
+                return (emitted, true);
             }
         }
-        (passed + &stop.finish(), false)
+        (emitted + &stop.finish(), false)
     }
 
     #[test]
-    fn ends_before_the_text_whatever_the_pieces() {
+    fn the_text_ends_before_a_stop_sequence_for_every_split() {
         let all = "one two\n\n三 three";
         for stops in [&["\n\n"][..], &["\n\n三"], &["xx", "\n\n"], &["\n\n三 t", "\n\n"]] {
             for cut in (0..all.len()).filter(|&at| all.is_char_boundary(at)) {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_become_the_text_is_held() {
+    fn only_a_possible_prefix_is_buffered() {
         let mut stop = StopSequences::new(vec!["END".to_owned()]);
         assert_eq!(stop.push("the E"), ("the ".to_owned(), false));
         assert_eq!(stop.push("N"), (String::new(), false));

@@ -1,6 +1,7 @@
-//! How good an answer is, by the measures of MiMo-VL's report.
+//! The metrics of MiMo-VL's technical report.
 //!
-//! Scores lie between 0 and 1, but [`generalized_iou`] goes down to -1. What compares text takes the answer without its thinking.
+//! Scores are between 0 and 1, except [`generalized_iou`], which is between -1 and 1. Metrics of text expect the answer
+//! without its thinking.
 
 mod geometry;
 mod text;

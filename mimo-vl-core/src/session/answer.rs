@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::answer::{Region, StopReason, field};
+use crate::answer::{Region, StopReason, json_value_range};
 use crate::media::Transform;
 
 /// What the model answered.
@@ -50,7 +50,7 @@ impl Answer {
     /// The [confidence](Self::confidence) of a value in an answer in JSON, which may stand in a fenced block. `pointer` names
     /// it as RFC 6901 says: `/items/0/price`, or nothing for the whole.
     pub fn field_confidence(&self, pointer: &str) -> Option<f32> {
-        self.confidence(&field(&self.text, pointer)?)
+        self.confidence(&json_value_range(&self.text, pointer)?)
     }
 }
 

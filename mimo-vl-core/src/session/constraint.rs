@@ -54,7 +54,7 @@ impl Constraint {
         if self.is_unprepared() {
             let _span = tracing::trace_span!("mask").entered();
             // An error comes again when the answer goes on.
-            self.next = self.matcher.allowed().ok();
+            self.next = self.matcher.token_mask().ok();
         }
     }
 
@@ -67,9 +67,9 @@ impl Constraint {
         bytes: impl Fn(u32) -> &'a [u8],
     ) -> Result<()> {
         if matches!(self.phase, Phase::Thinking) && parser.is_thinking() {
-            if parser.is_holding() {
+            if parser.has_pending() {
                 // The tag may end: what follows it in the same token would be beyond the grammar.
-                for &id in self.matcher.vocabulary().straddling() {
+                for &id in self.matcher.vocabulary().tag_straddling() {
                     logits[id as usize] = f32::NEG_INFINITY;
                 }
             }
@@ -81,7 +81,7 @@ impl Constraint {
         self.prepare();
         let allowed = match self.next.take() {
             Some(allowed) => allowed,
-            None => self.matcher.allowed()?,
+            None => self.matcher.token_mask()?,
         };
         match &self.phase {
             Phase::Start(tag) if !tag.is_empty() || remaining > self.shortest.unwrap_or(0) + 2 * END_OF_THINKING => {
@@ -168,12 +168,12 @@ impl Constraint {
 
     /// Whether the answer is whole and nothing can follow.
     pub(super) fn is_complete(&self) -> bool {
-        matches!(self.phase, Phase::Answer) && self.matcher.is_over()
+        matches!(self.phase, Phase::Answer) && self.matcher.is_finished()
     }
 
     /// CachedPrefix that come next whatever the model says.
     pub(super) fn forced(&mut self) -> Vec<u32> {
-        if matches!(self.phase, Phase::Answer) { self.matcher.forced() } else { Vec::new() }
+        if matches!(self.phase, Phase::Answer) { self.matcher.forced_tokens() } else { Vec::new() }
     }
 }
 

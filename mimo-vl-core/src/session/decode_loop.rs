@@ -99,8 +99,8 @@ impl DecodeLoop {
     pub(super) fn new(session: &Session, prefilled: Prefilled) -> Result<Self> {
         let model = session.model();
         let (decoder, sampler) =
-            (model.tokenizer().stream(), Sampler::new(&prefilled.options, model.suppressed_tokens())?);
-        let draft = prefilled.options.max_draft_tokens(model.device());
+            (model.tokenizer().stream_decoder(), Sampler::new(&prefilled.options, model.suppressed_tokens())?);
+        let draft = prefilled.options.draft_tokens_for(model.device());
         let Prefilled {
             conversation,
             cached_len,
@@ -264,12 +264,12 @@ impl DecodeLoop {
         self.timings.tokens = self.ids.len();
         self.logprobs.extend(logprob.map(|logprob| TokenLogprob { id, range: 0..0, logprob, top }));
         if self.constraint.as_ref().is_some_and(Constraint::is_answering) && !forced {
-            self.parser.read_literally();
+            self.parser.ignore_tags();
         }
         let text = self.decoder.push(id);
         let events = self.parser.push(&text);
         let stopped = self.handle_events(events);
-        let held = self.decoder.is_holding() || self.parser.is_holding() || self.stop_sequences.is_holding();
+        let held = self.decoder.has_pending() || self.parser.has_pending() || self.stop_sequences.has_pending();
         // What ends the thinking is no part of the answer.
         self.text_ends.push((self.text.len(), held && !self.parser.is_thinking()));
         self.thinking_tokens += usize::from(self.parser.is_thinking());

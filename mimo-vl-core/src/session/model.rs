@@ -199,9 +199,8 @@ impl CheckpointAssets {
     fn open(path: &Path, options: &LoadOptions) -> Result<(Self, Option<Checkpoint>)> {
         let gguf = Checkpoint::open_gguf(path)?;
         let directory = gguf.as_ref().map_or(path, Checkpoint::directory);
-        let files =
-            CheckpointFiles::new(directory, gguf.as_ref().map(|gguf| gguf.texts().to_vec()).unwrap_or_default());
-        Ok((Self::new(files, options)?, gguf))
+        let from_metadata = gguf.as_ref().map(|gguf| gguf.metadata_files().to_vec()).unwrap_or_default();
+        Ok((Self::new(CheckpointFiles::new(directory, from_metadata), options)?, gguf))
     }
 
     fn new(files: CheckpointFiles, options: &LoadOptions) -> Result<Self> {
@@ -253,8 +252,8 @@ impl Model {
             Some(checkpoint) => checkpoint,
             None => Checkpoint::open(&assets.directory)?,
         };
-        let weights = checkpoint.weights(options.weights)?;
-        let kv_cache_dtype = options.kv_cache_dtype.unwrap_or(match checkpoint.is_rounded(weights) {
+        let weights = checkpoint.weight_format(options.weights)?;
+        let kv_cache_dtype = options.kv_cache_dtype.unwrap_or(match checkpoint.is_quantized(weights) {
             true => KvCacheDtype::F16,
             false => KvCacheDtype::F32,
         });
@@ -287,7 +286,7 @@ impl Model {
         start: Instant,
     ) -> Self {
         let CheckpointAssets { directory, config, preprocess, generation, tokenizer, template } = assets;
-        let style = options.thinking_style.unwrap_or_else(|| ThinkingStyle::of_checkpoint(&path.to_string_lossy()));
+        let style = options.thinking_style.unwrap_or_else(|| ThinkingStyle::for_checkpoint(&path.to_string_lossy()));
         let inner = Inner {
             directory,
             device: options.device.clone(),

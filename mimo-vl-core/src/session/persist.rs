@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::media::{ConversationMessage, MediaItem};
 use super::model::Model;
 use super::session::Session;
-use crate::checkpoint::{NamedTensor, TensorValues, read_saved, write_saved};
+use crate::checkpoint::{NamedTensor, TensorValues, read_tensor_file, write_tensor_file};
 use crate::error::{Error, Result};
 use crate::media::{Image, ImageRecord, Video};
 use crate::model::Features;
@@ -120,7 +120,7 @@ impl Session {
         let model = self.model().fingerprint().to_owned();
         let record = Record { version: VERSION, model, conversation, media: records };
         let text = serde_json::to_string(&record).map_err(|error| Error::internal(error.to_string()))?;
-        write_saved(path.as_ref(), text, tensors)
+        write_tensor_file(path.as_ref(), text, tensors)
     }
 }
 
@@ -147,7 +147,7 @@ impl Model {
     /// another model or of other weights.
     pub fn load_session(&self, path: impl AsRef<Path>) -> Result<Session> {
         let path = path.as_ref();
-        let (text, tensors) = read_saved(path)?;
+        let (text, tensors) = read_tensor_file(path)?;
         let broken = |reason: String| Error::checkpoint(path, format!("not a whole saved session: {reason}"));
         let record: Record = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
         if record.version != VERSION {

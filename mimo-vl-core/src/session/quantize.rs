@@ -1,4 +1,4 @@
-//! RoundingError a checkpoint once, for all later loads.
+//! QuantizationError a checkpoint once, for all later loads.
 
 use std::cell::RefCell;
 use std::path::Path;

@@ -12,7 +12,7 @@ use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 use crate::model::{Features, PlaceholderRange, PrefillInput, Sequence, Step, build_input};
 use crate::preprocess::Grid;
-use crate::prompt::{Message, Part, Prompt, Role, Thinking, ToolCall, offered};
+use crate::prompt::{Message, Part, Prompt, Role, Thinking, ToolCall, available_tools};
 use crate::sampling::{GenerateOptions, Grammar, GrammarMatcher};
 
 /// A conversation with a model.
@@ -185,7 +185,7 @@ impl Session {
         let rope_delta = encoded.rope_delta;
         let logits = timed(&mut timings.prefill, || self.prefill(encoded, cached_len, options.max_tokens, &control))?;
         let starts_in_thinking = answer_prefix.starts_with("<think>") && !answer_prefix.contains("</think>");
-        let may_think = prompt.chosen_thinking() != Thinking::Off;
+        let may_think = prompt.thinking_mode() != Thinking::Off;
         let constraint = grammar.map(|matcher| Constraint::new(matcher, may_think, starts_in_thinking));
         let options = options.clone();
         Ok(Prefilled {
@@ -204,7 +204,7 @@ impl Session {
     /// A grammar at the start of an answer.
     fn matcher(&self, grammar: &Grammar, conversation: &[ConversationMessage]) -> Result<GrammarMatcher> {
         let picture = media::transforms(conversation).last().map(|transform| transform.resized);
-        if picture.is_none() && grammar.needs_picture() {
+        if picture.is_none() && grammar.needs_image() {
             return Err(Error::option("grammar", "boxes, points and actions need a picture that they lie in"));
         }
         GrammarMatcher::new(grammar, self.model.vocabulary()?, picture.unwrap_or_default())
@@ -400,7 +400,7 @@ impl Session {
         if options.keep_thinking && !thinking.is_empty() {
             message.parts.push(Part::Thinking(thinking.to_owned()));
         }
-        let (said, calls) = match offered(conversation.iter().map(|message| &message.message)) {
+        let (said, calls) = match available_tools(conversation.iter().map(|message| &message.message)) {
             Ok(Some(_)) => ToolCall::split(text),
             _ => (text, Vec::new()),
         };

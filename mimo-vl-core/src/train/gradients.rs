@@ -1,23 +1,23 @@
-//! Gradients of several batches as one step.
+//! Gradient clipping, and copies of a model for threads that differentiate at once.
 
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
 
-/// Scale all gradients so that their joint Euclidean norm is at most `limit`; gives the norm before that.
-pub(super) fn clip<B: AutodiffBackend, M: AutodiffModule<B>>(
+/// Scales all gradients so that their joint Euclidean norm is at most `max_norm`. Returns the norm before clipping.
+pub(super) fn clip_grad_norm<B: AutodiffBackend, M: AutodiffModule<B>>(
     model: &M,
     grads: GradientsParams,
-    limit: f64,
+    max_norm: f64,
 ) -> (GradientsParams, f64) {
     let mut squares = SumOfSquares { grads: &grads, sum: 0.0 };
     model.visit(&mut squares);
     let norm = squares.sum.sqrt();
-    if norm <= limit || !norm.is_finite() {
+    if norm <= max_norm || !norm.is_finite() {
         return (grads, norm);
     }
-    let mut scale = Scale { grads, factor: limit / norm };
+    let mut scale = Scale { grads, factor: max_norm / norm };
     model.visit(&mut scale);
     (scale.grads, norm)
 }
@@ -48,7 +48,7 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Scale {
     }
 }
 
-/// The same weights as leaves of a graph of their own, so that several threads can differentiate at once.
+/// Copies a model with its parameters as leaves of a new autodiff graph, so that threads can differentiate at once.
 pub(super) fn detached<B: AutodiffBackend, M: Module<B>>(model: &M) -> M {
     model.clone().map(&mut Detach)
 }

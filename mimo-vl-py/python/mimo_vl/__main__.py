@@ -99,7 +99,7 @@ def quantize(arguments: argparse.Namespace) -> int:
     print(file=sys.stderr)
     for matrix in receipt["matrices"]:
         print(f"{matrix['error']:.5f}  {' + '.join(matrix['names'])}")
-    for agreement in receipt["agreement"]:
+    for agreement in receipt["divergences"]:
         print(
             f"divergence {agreement['divergence']:.2e} nats, the same next token {100 * agreement['top1']:.1f} %, "
             f"over {agreement['tokens']} tokens: {agreement['prompt'][:60]}"
@@ -108,7 +108,7 @@ def quantize(arguments: argparse.Namespace) -> int:
 
 
 def browsing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model_path", default=None, metavar="PATH", help="default: the package's mimo-vl-tiny")
+    parser.add_argument("--model", default=None, metavar="PATH", help="default: the package's mimo-vl-tiny")
     parser.add_argument("--port", default="7860")
 
 
@@ -117,7 +117,7 @@ def demo(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("gradio") is None:
         print("mimo-vl: the demo needs gradio: pip install 'mimo-vl[demo]'", file=sys.stderr)
         return 1
-    chosen = {"--model_path": arguments.model_path, "--port": arguments.port}
+    chosen = {"--model": arguments.model, "--port": arguments.port}
     given = [word for option, value in chosen.items() if value is not None for word in (option, value)]
     sys.argv = ["mimo-vl demo", *given]
     # The program names the modules beside it as a program started from its folder does.

@@ -1,24 +1,24 @@
-//! The blocks of weights that GGUF files hold, as their reference implementation in ggml defines them.
+//! Blocks of quantized weights in GGUF files, as `ggml-quants.c` of ggml defines them.
 
 use half::f16;
 
 use crate::quant::{Codebook, QuantFormat};
 
-/// A kind of block: neighbours in a row with their scales.
+/// A kind of block: consecutive weights of a row with their scales.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::checkpoint) enum Block {
     /// 32 weights of four bits and a scale.
     Q4_0,
     /// 32 weights of eight bits and a scale.
     Q8_0,
-    /// 256 weights of four bits; each 32 have a scale and a minimum of six bits, which have a scale each.
+    /// 256 weights of four bits; every 32 share a scale and a minimum of six bits, each with a scale of its own.
     Q4K,
-    /// 256 weights of six bits; each 16 have a scale of eight bits, which have a scale.
+    /// 256 weights of six bits; every 16 share a scale of eight bits, and these have one scale.
     Q6K,
 }
 
 impl Block {
-    /// WeightFormat in a block.
+    /// Weights of a block.
     pub(in crate::checkpoint) fn values(self) -> usize {
         match self {
             Self::Q4_0 | Self::Q8_0 => 32,
@@ -36,7 +36,7 @@ impl Block {
         }
     }
 
-    /// The quantized format that has exactly the same weights.
+    /// The format of the kernels that has exactly the same weights; `None` where there is none.
     pub(in crate::checkpoint) fn format(self) -> Option<QuantFormat> {
         match self {
             Self::Q4_0 => Some(QuantFormat { codebook: Codebook::Linear4, group: 32 }),
@@ -45,11 +45,11 @@ impl Block {
         }
     }
 
-    /// Codes and scale of a block in its [`format`](Self::format): a weight is level · scale / 128, so the scale takes
-    /// what the levels lack, a power of two.
+    /// Writes the codes of a block in its [`format`](Self::format) and returns their scale: a weight is
+    /// level · scale / 128, so the scale absorbs the power of two between the levels and the stored codes.
     ///
     /// # Panics
-    /// When it has no such format.
+    /// If the block has no such format.
     pub(in crate::checkpoint) fn codes(self, block: &[u8], codes: &mut [u8]) -> f16 {
         let (scale, rest) = (half(block, 0), &block[2..]);
         match self {
@@ -67,22 +67,22 @@ impl Block {
         }
     }
 
-    /// The weights of a block.
-    pub(in crate::checkpoint) fn unpack(self, block: &[u8], to: &mut [f32]) {
+    /// Decodes the weights of a block.
+    pub(in crate::checkpoint) fn unpack(self, block: &[u8], out: &mut [f32]) {
         match self {
             Self::Q4_0 => {
                 let scale = half(block, 0);
                 for (index, byte) in block[2..].iter().enumerate() {
-                    to[index] = (f32::from(byte & 15) - 8.0) * scale;
-                    to[index + 16] = (f32::from(byte >> 4) - 8.0) * scale;
+                    out[index] = (f32::from(byte & 15) - 8.0) * scale;
+                    out[index + 16] = (f32::from(byte >> 4) - 8.0) * scale;
                 }
             }
             Self::Q8_0 => {
                 let scale = half(block, 0);
-                to.iter_mut().zip(&block[2..]).for_each(|(to, &byte)| *to = f32::from(byte as i8) * scale);
+                out.iter_mut().zip(&block[2..]).for_each(|(out, &byte)| *out = f32::from(byte as i8) * scale);
             }
-            Self::Q4K => unpack_q4_k(block, to),
-            Self::Q6K => unpack_q6_k(block, to),
+            Self::Q4K => unpack_q4_k(block, out),
+            Self::Q6K => unpack_q6_k(block, out),
         }
     }
 }
@@ -91,8 +91,8 @@ fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-/// Scale and minimum of the part `index` of eight. The first four are the lower six bits of the first eight bytes; of
-/// the others, four bits are in the last four bytes and two in the upper bits of the first eight.
+/// Scale and minimum of part `index` of eight. Those of the first four parts are the lower six bits of the first
+/// eight bytes; the others have four bits in the last four bytes and two in the upper bits of the first eight.
 fn scale_and_minimum(bytes: &[u8], index: usize) -> (u8, u8) {
     match index {
         0..4 => (bytes[index] & 63, bytes[index + 4] & 63),
@@ -103,31 +103,31 @@ fn scale_and_minimum(bytes: &[u8], index: usize) -> (u8, u8) {
     }
 }
 
-fn unpack_q4_k(block: &[u8], to: &mut [f32]) {
+fn unpack_q4_k(block: &[u8], out: &mut [f32]) {
     let (scale, minimum) = (half(block, 0), half(block, 2));
     let (parts, codes) = block[4..].split_at(12);
-    for (index, to) in to.chunks_exact_mut(32).enumerate() {
+    for (index, out) in out.chunks_exact_mut(32).enumerate() {
         let (part_scale, part_minimum) = scale_and_minimum(parts, index);
         let (scale, minimum) = (scale * f32::from(part_scale), minimum * f32::from(part_minimum));
-        // Two parts share 32 bytes: the first has the lower halves.
+        // Two parts share 32 bytes; the first is in the lower halves.
         let shift = index % 2 * 4;
-        for (to, byte) in to.iter_mut().zip(&codes[index / 2 * 32..]) {
-            *to = scale * f32::from(byte >> shift & 15) - minimum;
+        for (out, byte) in out.iter_mut().zip(&codes[index / 2 * 32..]) {
+            *out = scale * f32::from(byte >> shift & 15) - minimum;
         }
     }
 }
 
-fn unpack_q6_k(block: &[u8], to: &mut [f32]) {
+fn unpack_q6_k(block: &[u8], out: &mut [f32]) {
     let (low, rest) = block.split_at(128);
     let (high, rest) = rest.split_at(64);
     let (scales, scale) = (&rest[..16], half(rest, 16));
-    for (index, to) in to.iter_mut().enumerate() {
+    for (index, out) in out.iter_mut().enumerate() {
         // Halves of 128; in each, four runs of 32 share 64 bytes of lower and 32 of upper bits.
         let (part, run, lane) = (index / 128, index / 32 % 4, index % 32);
         let lower = low[part * 64 + run % 2 * 32 + lane] >> (run / 2 * 4) & 15;
         let upper = high[part * 32 + lane] >> (run * 2) & 3;
         let part_scale = scale * f32::from(scales[index / 16] as i8);
-        *to = part_scale * (f32::from(lower | upper << 4) - 32.0);
+        *out = part_scale * (f32::from(lower | upper << 4) - 32.0);
     }
 }
 
@@ -135,7 +135,7 @@ fn unpack_q6_k(block: &[u8], to: &mut [f32]) {
 mod tests {
     use super::*;
 
-    /// Bytes that are the same in every run, with small scales where a block has them.
+    /// A block of reproducible random bytes with small scales.
     fn block(kind: Block, seed: u32) -> Vec<u8> {
         let mut state = seed;
         let mut next = || {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_codes_stand_for_the_same_weights() {
+    fn exact_formats_have_the_weights_of_their_blocks() {
         for kind in [Block::Q4_0, Block::Q8_0] {
             let block = block(kind, 3);
             let (mut weights, mut codes) = ([0.0; 32], [0; 32]);

@@ -1,4 +1,4 @@
-//! One GGUF file: its metadata, and where its tensors are.
+//! One GGUF file: its metadata and its tensors.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use bytes::Bytes;
 use memmap2::Mmap;
 
 use super::blocks::Block;
-use crate::checkpoint::files::{Encoding, Shared, TensorEntry, map_file};
-use crate::checkpoint::source::FloatType;
+use crate::checkpoint::entry::{Encoding, Shared, TensorEntry, map_file};
+use crate::checkpoint::formats::FloatType;
 use crate::error::{Error, Result};
 
-/// Types of tensors by their number, as far as messages should name them.
-const TYPES: [(u32, &str); 22] = [
+/// Tensor types by number, for error messages.
+const TYPE_NAMES: [(u32, &str); 22] = [
     (0, "F32"),
     (1, "F16"),
     (2, "Q4_0"),
@@ -38,30 +38,30 @@ const TYPES: [(u32, &str); 22] = [
     (39, "MXFP4"),
 ];
 
-/// Most metadata entries, tensors, and values of all lists that are read: far above every published file.
-const MOST: u64 = 1 << 22;
+/// Limit of the metadata entries, of the tensors, and of the values in all lists: far above every published file.
+const MAX_COUNT: u64 = 1 << 22;
 
-/// An entry of the metadata.
+/// A value of the metadata.
 #[derive(Debug, Clone)]
-pub(super) enum Entry {
+pub(super) enum MetadataValue {
     Integer(i64),
     Number(f64),
     Flag,
     Text(String),
-    List(Vec<Entry>),
+    List(Vec<MetadataValue>),
 }
 
-/// One file.
+/// An opened GGUF file.
 pub(super) struct Gguf {
     pub(super) path: PathBuf,
-    metadata: HashMap<String, Entry>,
+    metadata: HashMap<String, MetadataValue>,
     pub(super) tensors: HashMap<String, TensorEntry>,
 }
 
 impl Gguf {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let map = Arc::new(map_file(path)?);
-        let mut reader = Reader { path, bytes: &map, at: 0, listed: 0 };
+        let mut reader = Reader { path, bytes: &map, at: 0, list_values: 0 };
         if reader.take(4)? != b"GGUF" {
             return Err(Error::checkpoint(path, "not a GGUF file: it does not start with GGUF"));
         }
@@ -76,14 +76,14 @@ impl Gguf {
         for _ in 0..entries {
             let name = reader.text()?;
             let kind = reader.u32()?;
-            metadata.insert(name, reader.entry(kind, 0)?);
+            metadata.insert(name, reader.value(kind, 0)?);
         }
-        let mut places = Vec::new();
+        let mut infos = Vec::new();
         for _ in 0..count {
-            places.push(reader.place()?);
+            infos.push(reader.tensor_info()?);
         }
         let alignment = match metadata.get("general.alignment") {
-            Some(Entry::Integer(alignment)) => usize::try_from(*alignment).unwrap_or(0),
+            Some(MetadataValue::Integer(alignment)) => usize::try_from(*alignment).unwrap_or(0),
             _ => 32,
         };
         if !alignment.is_power_of_two() {
@@ -92,33 +92,33 @@ impl Gguf {
                 format!("general.alignment is {alignment}; it must be a power of two"),
             ));
         }
-        let start = reader.at.next_multiple_of(alignment);
+        let data = reader.at.next_multiple_of(alignment);
         let all = Bytes::from_owner(Shared(Arc::clone(&map)));
         let mut tensors = HashMap::new();
-        for Info { name, encoding, shape, offset } in places {
+        for TensorInfo { name, encoding, shape, offset } in infos {
             let bytes = encoding
                 .bytes(&shape)
                 .ok_or_else(|| Error::tensor(&name, format!("shape {shape:?} in {}", path.display())))?;
-            let end = offset.checked_add(start).and_then(|from| Some((from, from.checked_add(bytes)?)));
-            let Some((from, to)) = end.filter(|(_, to)| *to <= map.len()) else {
-                let reason =
-                    format!("truncated: {} bytes, tensor {name} has {bytes} at {offset} of {start}", map.len());
+            let range = offset.checked_add(data).and_then(|start| Some((start, start.checked_add(bytes)?)));
+            let Some((start, end)) = range.filter(|(_, end)| *end <= map.len()) else {
+                let reason = format!("truncated: {} bytes, tensor {name} has {bytes} at {offset} of {data}", map.len());
                 return Err(Error::checkpoint(path, reason));
             };
-            let place = TensorEntry::new(path, encoding, shape, vec![all.slice(from..to)], Some(Arc::clone(&map)));
-            if tensors.insert(name.clone(), place).is_some() {
-                return Err(Error::checkpoint(path, format!("holds tensor {name} twice")));
+            let entry = TensorEntry::new(path, encoding, shape, vec![all.slice(start..end)], Some(Arc::clone(&map)));
+            if tensors.insert(name.clone(), entry).is_some() {
+                return Err(Error::checkpoint(path, format!("tensor {name} is in the file twice")));
             }
         }
         Ok(Self { path: path.to_path_buf(), metadata, tensors })
     }
 
-    pub(super) fn missing(&self, name: &str) -> Error {
-        Error::tensor(name, format!("missing from {}", self.path.display()))
+    pub(super) fn tensor(&self, name: &str) -> Result<&TensorEntry> {
+        let missing = || Error::tensor(name, format!("missing from {}", self.path.display()));
+        self.tensors.get(name).ok_or_else(missing)
     }
 
     fn wrong(&self, name: &str, expected: &str) -> Error {
-        Error::checkpoint(&self.path, format!("{name} of its metadata is missing or no {expected}"))
+        Error::checkpoint(&self.path, format!("metadata {name} is missing or no {expected}"))
     }
 
     pub(super) fn integer(&self, name: &str) -> Result<i64> {
@@ -127,57 +127,59 @@ impl Gguf {
 
     pub(super) fn optional_integer(&self, name: &str) -> Option<i64> {
         match self.metadata.get(name) {
-            Some(Entry::Integer(value)) => Some(*value),
+            Some(MetadataValue::Integer(value)) => Some(*value),
             _ => None,
         }
     }
 
     pub(super) fn number(&self, name: &str) -> Result<f64> {
         match self.metadata.get(name) {
-            Some(Entry::Number(value)) => Ok(*value),
-            Some(Entry::Integer(value)) => Ok(*value as f64),
+            Some(MetadataValue::Number(value)) => Ok(*value),
+            Some(MetadataValue::Integer(value)) => Ok(*value as f64),
             _ => Err(self.wrong(name, "number")),
         }
     }
 
     pub(super) fn text(&self, name: &str) -> Result<&str> {
         match self.metadata.get(name) {
-            Some(Entry::Text(text)) => Ok(text),
+            Some(MetadataValue::Text(text)) => Ok(text),
             _ => Err(self.wrong(name, "text")),
         }
     }
 
-    pub(super) fn list<T>(&self, name: &str, of: impl Fn(&Entry) -> Option<T>) -> Result<Vec<T>> {
+    pub(super) fn list<T>(&self, name: &str, convert: impl Fn(&MetadataValue) -> Option<T>) -> Result<Vec<T>> {
         let list = match self.metadata.get(name) {
-            Some(Entry::List(list)) => list.iter().map(of).collect(),
+            Some(MetadataValue::List(list)) => list.iter().map(convert).collect(),
             _ => None,
         };
-        list.ok_or_else(|| self.wrong(name, "list of the right kind"))
+        list.ok_or_else(|| self.wrong(name, "list of the expected type"))
     }
 }
 
-struct Info {
+/// The header entry of a tensor.
+struct TensorInfo {
     name: String,
     encoding: Encoding,
     shape: Vec<usize>,
+    /// Bytes from the start of the data.
     offset: usize,
 }
 
-/// Reads a file from its start.
+/// Sequential reader of a header.
 struct Reader<'a> {
     path: &'a Path,
     bytes: &'a Mmap,
     at: usize,
-    /// TensorValues of all lists so far.
-    listed: u64,
+    /// Values of all lists so far.
+    list_values: u64,
 }
 
 impl Reader<'_> {
     fn take(&mut self, count: usize) -> Result<&[u8]> {
-        let taken = self.at.checked_add(count).and_then(|end| self.bytes.get(self.at..end));
-        let taken = taken.ok_or_else(|| Error::checkpoint(self.path, "truncated in its header; fetch it again"))?;
+        let bytes = self.at.checked_add(count).and_then(|end| self.bytes.get(self.at..end));
+        let bytes = bytes.ok_or_else(|| Error::checkpoint(self.path, "truncated in its header; download it again"))?;
         self.at += count;
-        Ok(taken)
+        Ok(bytes)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
@@ -196,7 +198,7 @@ impl Reader<'_> {
 
     fn count(&mut self, what: &str) -> Result<usize> {
         match self.u64()? {
-            count @ 0..=MOST => Ok(count as usize),
+            count @ 0..=MAX_COUNT => Ok(count as usize),
             count => Err(Error::checkpoint(self.path, format!("{count} {what}; the header is broken"))),
         }
     }
@@ -204,27 +206,27 @@ impl Reader<'_> {
     fn text(&mut self) -> Result<String> {
         let count = usize::try_from(self.u64()?).unwrap_or(usize::MAX);
         let bytes = self.take(count)?.to_vec();
-        String::from_utf8(bytes).map_err(|_| Error::checkpoint(self.path, "a text in its header is not UTF-8"))
+        String::from_utf8(bytes).map_err(|_| Error::checkpoint(self.path, "a string in its header is not UTF-8"))
     }
 
-    fn entry(&mut self, kind: u32, depth: usize) -> Result<Entry> {
+    fn value(&mut self, kind: u32, depth: usize) -> Result<MetadataValue> {
         Ok(match kind {
-            0 => Entry::Integer(self.array::<1>()?[0].into()),
-            1 => Entry::Integer(i8::from_le_bytes(self.array()?).into()),
-            2 => Entry::Integer(u16::from_le_bytes(self.array()?).into()),
-            3 => Entry::Integer(i16::from_le_bytes(self.array()?).into()),
-            4 => Entry::Integer(self.u32()?.into()),
-            5 => Entry::Integer(i32::from_le_bytes(self.array()?).into()),
-            6 => Entry::Number(f32::from_le_bytes(self.array()?).into()),
+            0 => MetadataValue::Integer(self.array::<1>()?[0].into()),
+            1 => MetadataValue::Integer(i8::from_le_bytes(self.array()?).into()),
+            2 => MetadataValue::Integer(u16::from_le_bytes(self.array()?).into()),
+            3 => MetadataValue::Integer(i16::from_le_bytes(self.array()?).into()),
+            4 => MetadataValue::Integer(self.u32()?.into()),
+            5 => MetadataValue::Integer(i32::from_le_bytes(self.array()?).into()),
+            6 => MetadataValue::Number(f32::from_le_bytes(self.array()?).into()),
             7 => {
                 self.take(1)?;
-                Entry::Flag
+                MetadataValue::Flag
             }
-            8 => Entry::Text(self.text()?),
+            8 => MetadataValue::Text(self.text()?),
             9 if depth < 2 => {
                 let (kind, count) = (self.u32()?, self.count("values of a list")?);
-                self.listed += count as u64;
-                if self.listed > MOST {
+                self.list_values += count as u64;
+                if self.list_values > MAX_COUNT {
                     return Err(Error::checkpoint(
                         self.path,
                         "more values in lists than any model has; the header is broken",
@@ -232,21 +234,24 @@ impl Reader<'_> {
                 }
                 let mut list = Vec::new();
                 for _ in 0..count {
-                    list.push(self.entry(kind, depth + 1)?);
+                    list.push(self.value(kind, depth + 1)?);
                 }
-                Entry::List(list)
+                MetadataValue::List(list)
             }
-            10 => Entry::Integer(i64::try_from(self.u64()?).unwrap_or(i64::MAX)),
-            11 => Entry::Integer(i64::from_le_bytes(self.array()?)),
-            12 => Entry::Number(f64::from_le_bytes(self.array()?)),
+            10 => MetadataValue::Integer(i64::try_from(self.u64()?).unwrap_or(i64::MAX)),
+            11 => MetadataValue::Integer(i64::from_le_bytes(self.array()?)),
+            12 => MetadataValue::Number(f64::from_le_bytes(self.array()?)),
             other => {
-                return Err(Error::checkpoint(self.path, format!("type {other} of metadata; the header is broken")));
+                return Err(Error::checkpoint(
+                    self.path,
+                    format!("metadata has a value of type {other}; the header is broken"),
+                ));
             }
         })
     }
 
-    /// Where a tensor is. Dimensions come from the innermost on.
-    fn place(&mut self) -> Result<Info> {
+    /// The header entry of the next tensor. Its dimensions are stored from the innermost to the outermost.
+    fn tensor_info(&mut self) -> Result<TensorInfo> {
         let name = self.text()?;
         let dimensions = self.u32()?;
         if dimensions > 8 {
@@ -270,7 +275,7 @@ impl Reader<'_> {
             12 => Encoding::Block(Block::Q4K),
             14 => Encoding::Block(Block::Q6K),
             other => {
-                let known = TYPES.iter().find(|(number, _)| *number == other).map_or("unknown", |(_, name)| name);
+                let known = TYPE_NAMES.iter().find(|(number, _)| *number == other).map_or("unknown", |(_, name)| name);
                 let reason = format!(
                     "type {known} ({other}) in {}; F32, F16, BF16, Q8_0, Q4_0, Q4_K and Q6_K are supported",
                     self.path.display()
@@ -279,9 +284,9 @@ impl Reader<'_> {
             }
         };
         if matches!((encoding, shape.len()), (Encoding::Block(_), 0 | 1)) {
-            let reason = format!("blocks in {} where numbers of 16 or 32 bits are expected", self.path.display());
+            let reason = format!("blocks in {}; values of 16 or 32 bits are expected", self.path.display());
             return Err(Error::tensor(name, reason));
         }
-        Ok(Info { name, encoding, shape, offset })
+        Ok(TensorInfo { name, encoding, shape, offset })
     }
 }

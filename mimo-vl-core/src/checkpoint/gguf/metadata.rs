@@ -1,28 +1,28 @@
-//! What the hub has as files beside the weights, from the metadata.
+//! Config and tokenizer files, reconstructed from GGUF metadata.
 
 use serde_json::{Value, json};
 
-use super::file::{Entry, Gguf};
+use super::file::{Gguf, MetadataValue};
 use crate::error::{Error, Result};
 
-/// Far above every vision tower.
-const MOST_BLOCKS: i64 = 1 << 12;
+/// Limit of the vision blocks, far above every published model.
+const MAX_BLOCKS: i64 = 1 << 12;
 
 /// Names and contents of the files.
-pub(super) fn texts(language: &Gguf, vision: &Gguf) -> Result<Vec<(&'static str, String)>> {
+pub(super) fn files(language: &Gguf, vision: &Gguf) -> Result<Vec<(&'static str, String)>> {
     let tokens = Tokens::read(language)?;
-    let mut texts = vec![
+    let mut files = vec![
         ("config.json", config(language, vision, &tokens)?.to_string()),
         ("preprocessor_config.json", preprocess(vision)?.to_string()),
         ("tokenizer.json", tokens.tokenizer().to_string()),
     ];
     if let Some(end) = language.optional_integer("tokenizer.ggml.eos_token_id") {
-        texts.push(("generation_config.json", json!({ "eos_token_id": end }).to_string()));
+        files.push(("generation_config.json", json!({ "eos_token_id": end }).to_string()));
     }
     if let Ok(template) = language.text("tokenizer.chat_template") {
-        texts.push(("chat_template.jinja", template.to_owned()));
+        files.push(("chat_template.jinja", template.to_owned()));
     }
-    Ok(texts)
+    Ok(files)
 }
 
 fn config(language: &Gguf, vision: &Gguf, tokens: &Tokens) -> Result<Value> {
@@ -40,25 +40,25 @@ fn config(language: &Gguf, vision: &Gguf, tokens: &Tokens) -> Result<Value> {
     }
     let size = |name: &str| language.integer(&format!("{ARCHITECTURE}.{name}"));
     let number = |name: &str| language.number(&format!("{ARCHITECTURE}.{name}"));
-    let of_vision = |name: &str| vision.integer(&format!("clip.vision.{name}"));
+    let vision_size = |name: &str| vision.integer(&format!("clip.vision.{name}"));
     let sections = language.list(&format!("{ARCHITECTURE}.rope.dimension_sections"), |entry| match entry {
-        Entry::Integer(value) => Some(*value),
+        MetadataValue::Integer(value) => Some(*value),
         _ => None,
     })?;
-    let vocab = language.tensors.get("token_embd.weight").and_then(|place| place.shape.first()).copied();
-    let blocks = of_vision("block_count")?;
-    // Every so many blocks, one attends over the whole picture.
-    let pattern = of_vision("n_wa_pattern")?;
+    let vocab = language.tensors.get("token_embd.weight").and_then(|entry| entry.shape.first()).copied();
+    let blocks = vision_size("block_count")?;
+    // Every `n_wa_pattern`-th block attends over the full image.
+    let pattern = vision_size("n_wa_pattern")?;
     for (name, value) in [("block_count", blocks), ("n_wa_pattern", pattern)] {
-        if !(1..=MOST_BLOCKS).contains(&value) {
-            let reason = format!("clip.vision.{name} is {value}; 1 to {MOST_BLOCKS} is possible");
+        if !(1..=MAX_BLOCKS).contains(&value) {
+            let reason = format!("clip.vision.{name} is {value}; it must lie between 1 and {MAX_BLOCKS}");
             return Err(Error::checkpoint(&vision.path, reason));
         }
     }
     let token = |name: &str| {
-        tokens.id(name).ok_or_else(|| {
-            Error::checkpoint(&language.path, format!("tokenizer.ggml.tokens of its metadata lacks {name}"))
-        })
+        tokens
+            .id(name)
+            .ok_or_else(|| Error::checkpoint(&language.path, format!("metadata tokenizer.ggml.tokens lacks {name}")))
     };
     let mut config = json!({
         "architectures": ["Qwen2_5_VLForConditionalGeneration"],
@@ -69,7 +69,7 @@ fn config(language: &Gguf, vision: &Gguf, tokens: &Tokens) -> Result<Value> {
         "num_attention_heads": size("attention.head_count")?,
         "num_key_value_heads": size("attention.head_count_kv")?,
         "max_position_embeddings": size("context_length")?,
-        // Stored in single precision; the shortest decimal of it is what was meant.
+        // Stored in single precision; its shortest decimal is the original value.
         "rms_norm_eps": shortest(number("attention.layer_norm_rms_epsilon")?),
         "rope_theta": number("rope.freq_base")?,
         "rope_scaling": { "mrope_section": sections.get(..3).unwrap_or_default() },
@@ -80,18 +80,18 @@ fn config(language: &Gguf, vision: &Gguf, tokens: &Tokens) -> Result<Value> {
         "vision_end_token_id": token("<|vision_end|>")?,
         "vision_config": {
             "depth": blocks,
-            "hidden_size": of_vision("embedding_length")?,
-            "intermediate_size": of_vision("feed_forward_length")?,
-            "num_heads": of_vision("attention.head_count")?,
-            "out_hidden_size": of_vision("projection_dim")?,
-            "patch_size": of_vision("patch_size")?,
+            "hidden_size": vision_size("embedding_length")?,
+            "intermediate_size": vision_size("feed_forward_length")?,
+            "num_heads": vision_size("attention.head_count")?,
+            "out_hidden_size": vision_size("projection_dim")?,
+            "patch_size": vision_size("patch_size")?,
             "fullatt_block_indexes": (0..blocks).filter(|block| (block + 1) % pattern == 0).collect::<Vec<_>>(),
         },
     });
     if let Ok(width) = size("attention.key_length") {
         config["head_dim"] = width.into();
     }
-    if let Ok(side) = of_vision("window_size") {
+    if let Ok(side) = vision_size("window_size") {
         config["vision_config"]["window_size"] = side.into();
     }
     Ok(config)
@@ -100,7 +100,7 @@ fn config(language: &Gguf, vision: &Gguf, tokens: &Tokens) -> Result<Value> {
 fn preprocess(vision: &Gguf) -> Result<Value> {
     let numbers = |name: &str| {
         vision.list(name, |entry| match entry {
-            Entry::Number(value) => Some(shortest(*value)),
+            MetadataValue::Number(value) => Some(shortest(*value)),
             _ => None,
         })
     };
@@ -116,12 +116,12 @@ fn preprocess(vision: &Gguf) -> Result<Value> {
     Ok(config)
 }
 
-/// The shortest decimal number that a number of single precision stands for.
+/// The shortest decimal number that rounds to this number of single precision.
 fn shortest(value: f64) -> f64 {
     (value as f32).to_string().parse().unwrap_or(value)
 }
 
-/// The vocabulary.
+/// The vocabulary of the tokenizer.
 struct Tokens {
     tokens: Vec<String>,
     kinds: Vec<i64>,
@@ -136,21 +136,21 @@ impl Tokens {
     fn read(file: &Gguf) -> Result<Self> {
         let (model, pre) = (file.text("tokenizer.ggml.model")?, file.text("tokenizer.ggml.pre")?);
         if model != "gpt2" || pre != "qwen2" {
-            let reason = format!("tokenizer {model} with the rules of {pre} is not supported; gpt2 with qwen2 is");
+            let reason = format!("tokenizer {model} with pre-tokenizer {pre} is not supported; gpt2 with qwen2 is");
             return Err(Error::checkpoint(&file.path, reason));
         }
-        let text = |entry: &Entry| match entry {
-            Entry::Text(text) => Some(text.clone()),
+        let text = |entry: &MetadataValue| match entry {
+            MetadataValue::Text(text) => Some(text.clone()),
             _ => None,
         };
-        let kind = |entry: &Entry| match entry {
-            Entry::Integer(kind) => Some(*kind),
+        let kind = |entry: &MetadataValue| match entry {
+            MetadataValue::Integer(kind) => Some(*kind),
             _ => None,
         };
         let tokens = file.list("tokenizer.ggml.tokens", text)?;
         let kinds = file.list("tokenizer.ggml.token_type", kind)?;
         if tokens.len() != kinds.len() {
-            let reason = format!("{} tokens and {} types of tokens", tokens.len(), kinds.len());
+            let reason = format!("{} tokens and {} token types", tokens.len(), kinds.len());
             return Err(Error::checkpoint(&file.path, reason));
         }
         Ok(Self { tokens, kinds, merges: file.list("tokenizer.ggml.merges", text)? })
@@ -160,7 +160,7 @@ impl Tokens {
         self.tokens.iter().position(|token| token == name)
     }
 
-    /// `tokenizer.json` of a byte-level BPE with the splitting rules of Qwen2.
+    /// `tokenizer.json` of a byte-level BPE with the pre-tokenizer of Qwen2.
     fn tokenizer(&self) -> Value {
         const SPLIT: &str = concat!(
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}",

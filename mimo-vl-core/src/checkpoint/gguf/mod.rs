@@ -12,25 +12,28 @@ use std::path::{Path, PathBuf};
 
 use file::Gguf;
 
-use super::files::{Encoding, INDEX, SINGLE, TensorEntry};
-use super::source::FloatType;
+use super::entry::{Encoding, TensorEntry};
+use super::formats::FloatType;
+use super::names::{INDEX, SINGLE, TensorId};
+use crate::config::{AttentionPart, MlpPart, NormPart, ProjectorPart, TensorRole, VisionAttentionPart};
 use crate::error::{Error, Result};
 
 /// Side of a patch in pixels, the only one that is supported.
 const PATCH: usize = 14;
 
-/// Both files of a model.
-pub(super) struct Files {
+/// A model in two files, in the layout of the hub.
+pub(super) struct Model {
     pub(super) directory: PathBuf,
+    /// Tensors by their names on the hub.
     pub(super) tensors: HashMap<String, TensorEntry>,
-    /// The contents of the JSON files and the template that the hub has beside the weights.
-    pub(super) texts: Vec<(&'static str, String)>,
+    /// Config and tokenizer files, by name.
+    pub(super) metadata_files: Vec<(&'static str, String)>,
 }
 
-/// The files that `path` names: a file of the language model with the other one beside it, or a folder with both and
-/// without the hub's weights; `None` when it is neither.
+/// The files of `path`, language model first: a file of the language model with the other one beside it, or a folder
+/// with both and without the hub's weights; `None` when it is neither.
 pub(super) fn find(path: &Path) -> Result<Option<[PathBuf; 2]>> {
-    let is_gguf = |path: &Path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"));
+    let is_gguf = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     let is_file = is_gguf(path) && path.is_file();
     if !is_file && [SINGLE, INDEX].iter().any(|name| path.join(name).is_file()) {
         return Ok(None);
@@ -45,20 +48,20 @@ pub(super) fn find(path: &Path) -> Result<Option<[PathBuf; 2]>> {
     if files.is_empty() {
         return Ok(None);
     }
-    let one = |found: &[&PathBuf], what: &str, advice: &str| match found {
+    let only = |found: &[&PathBuf], what: &str, advice: &str| match found {
         [file] => Ok((*file).clone()),
         [] => Err(Error::checkpoint(folder, format!("no GGUF file {what} is here"))),
         several => Err(Error::checkpoint(folder, format!("{} GGUF files {what} are here; {advice}", several.len()))),
     };
     let language = match is_file {
         true => path.to_path_buf(),
-        false => one(&language, "of a language model", "leave one, or name the one that is meant")?,
+        false => only(&language, "of a language model", "keep one, or give the path of one")?,
     };
     if language.file_name().is_some_and(|name| name.to_string_lossy().contains("-of-")) {
-        let reason = "one of several parts, which are not supported: join them, as llama-gguf-split --merge does";
+        let reason = "one of several parts, which are not supported: join them with llama-gguf-split --merge";
         return Err(Error::checkpoint(language, reason));
     }
-    Ok(Some([language, one(&vision, "with `mmproj` in the name, for the vision tower,", "one is needed")?]))
+    Ok(Some([language, only(&vision, "with `mmproj` in the name, for the vision tower,", "one is needed")?]))
 }
 
 /// The folder of a file; that of a bare name is the current one.
@@ -66,123 +69,91 @@ fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Open the two files.
-pub(super) fn open([language, vision]: [PathBuf; 2]) -> Result<Files> {
+/// Opens the files of the language model and of the vision tower.
+pub(super) fn open([language, vision]: [PathBuf; 2]) -> Result<Model> {
     let (language, vision) = (Gguf::open(&language)?, Gguf::open(&vision)?);
     let directory = folder_of(&language.path).to_path_buf();
-    let texts = metadata::texts(&language, &vision)?;
+    let metadata_files = metadata::files(&language, &vision)?;
     let mut tensors = HashMap::new();
-    for (name, place) in &language.tensors {
-        if let Some(name) = language_name(name) {
-            tensors.insert(name, place.clone());
-        }
-    }
-    for (name, place) in &vision.tensors {
-        if let Some(name) = vision_name(name) {
-            tensors.insert(name, place.clone());
+    for (name, entry) in language.tensors.iter().chain(&vision.tensors) {
+        if let Some(id) = TensorId::find(name, module) {
+            tensors.insert(id.to_string(), entry.clone());
         }
     }
     vision.join_attention(&mut tensors)?;
     vision.join_patches(&mut tensors)?;
-    Ok(Files { directory, tensors, texts })
+    Ok(Model { directory, tensors, metadata_files })
 }
 
-/// The hub's name of a tensor of the language model.
-fn language_name(name: &str) -> Option<String> {
-    let (name, end) = name.rsplit_once('.')?;
-    let Some(rest) = name.strip_prefix("blk.") else {
-        let name = match name {
-            "token_embd" => "model.embed_tokens",
-            "output_norm" => "model.norm",
-            "output" => "lm_head",
-            _ => return None,
-        };
-        return Some(format!("{name}.{end}"));
-    };
-    let (layer, part) = rest.split_once('.')?;
-    let part = match part {
-        "attn_norm" => "input_layernorm",
-        "attn_q" => "self_attn.q_proj",
-        "attn_k" => "self_attn.k_proj",
-        "attn_v" => "self_attn.v_proj",
-        "attn_output" => "self_attn.o_proj",
-        "ffn_norm" => "post_attention_layernorm",
-        "ffn_gate" => "mlp.gate_proj",
-        "ffn_up" => "mlp.up_proj",
-        "ffn_down" => "mlp.down_proj",
-        _ => return None,
-    };
-    Some(format!("model.layers.{layer}.{part}.{end}"))
+/// The module of a role in GGUF files, with `#` for its index.
+fn module(role: TensorRole) -> &'static str {
+    match role {
+        TensorRole::Embedding => "token_embd",
+        TensorRole::Head => "output",
+        TensorRole::FinalNorm => "output_norm",
+        TensorRole::Norm(NormPart::Attention) => "blk.#.attn_norm",
+        TensorRole::Norm(NormPart::Mlp) => "blk.#.ffn_norm",
+        TensorRole::Attention(AttentionPart::Query) => "blk.#.attn_q",
+        TensorRole::Attention(AttentionPart::Key) => "blk.#.attn_k",
+        TensorRole::Attention(AttentionPart::Value) => "blk.#.attn_v",
+        TensorRole::Attention(AttentionPart::Output) => "blk.#.attn_output",
+        TensorRole::Mlp(MlpPart::Gate) => "blk.#.ffn_gate",
+        TensorRole::Mlp(MlpPart::Up) => "blk.#.ffn_up",
+        TensorRole::Mlp(MlpPart::Down) => "blk.#.ffn_down",
+        TensorRole::VisionPatch => PATCH_EMBEDDING,
+        TensorRole::VisionNorm(NormPart::Attention) => "v.blk.#.ln1",
+        TensorRole::VisionNorm(NormPart::Mlp) => "v.blk.#.ln2",
+        TensorRole::VisionAttention(VisionAttentionPart::Qkv) => "v.blk.#.attn_qkv",
+        TensorRole::VisionAttention(VisionAttentionPart::Output) => "v.blk.#.attn_out",
+        TensorRole::VisionMlp(MlpPart::Gate) => "v.blk.#.ffn_gate",
+        TensorRole::VisionMlp(MlpPart::Up) => "v.blk.#.ffn_up",
+        TensorRole::VisionMlp(MlpPart::Down) => "v.blk.#.ffn_down",
+        TensorRole::Projector(ProjectorPart::Norm) => "v.post_ln",
+        TensorRole::Projector(ProjectorPart::First) => "mm.0",
+        TensorRole::Projector(ProjectorPart::Second) => "mm.2",
+        TensorRole::Probe(name) => name,
+    }
 }
 
-/// The hub's name of a tensor of the vision tower or the projector that is stored as the hub has it.
-fn vision_name(name: &str) -> Option<String> {
-    let (name, end) = name.rsplit_once('.')?;
-    let Some(rest) = name.strip_prefix("v.blk.") else {
-        let name = match name {
-            "v.post_ln" => "visual.merger.ln_q",
-            "mm.0" => "visual.merger.mlp.0",
-            "mm.2" => "visual.merger.mlp.2",
-            _ => return None,
-        };
-        return Some(format!("{name}.{end}"));
-    };
-    let (block, part) = rest.split_once('.')?;
-    let part = match part {
-        "ln1" => "norm1",
-        "ln2" => "norm2",
-        "attn_qkv" => "attn.qkv",
-        "attn_out" => "attn.proj",
-        "ffn_gate" => "mlp.gate_proj",
-        "ffn_up" => "mlp.up_proj",
-        "ffn_down" => "mlp.down_proj",
-        _ => return None,
-    };
-    Some(format!("visual.blocks.{block}.{part}.{end}"))
-}
+/// The module of the patch embedding; its `weight` is for the first frame, its `weight.1` for the second.
+const PATCH_EMBEDDING: &str = "v.patch_embd";
 
 impl Gguf {
-    /// Query, key and value of each block are one matrix in the hub's layout.
+    /// Adds the attention inputs of each block: query, key and value are one matrix in the hub's layout.
     fn join_attention(&self, tensors: &mut HashMap<String, TensorEntry>) -> Result<()> {
-        for name in self.tensors.keys() {
+        for name in self.tensors.keys().filter(|name| name.starts_with("v.blk.")) {
             let Some((block, end)) = name.split_once(".attn_q.") else { continue };
-            let Some(number) = block.strip_prefix("v.blk.") else { continue };
-            let parts = ["q", "k", "v"].map(|part| format!("{block}.attn_{part}.{end}"));
-            let mut places = Vec::new();
-            for part in parts {
-                places.push(self.tensors.get(&part).ok_or_else(|| self.missing(&part))?);
-            }
-            let joined = format!("visual.blocks.{number}.attn.qkv.{end}");
-            let first = places[0];
-            if places.iter().any(|place| place.encoding != first.encoding || place.shape[1..] != first.shape[1..]) {
-                return Err(Error::tensor(joined, "query, key and value have different types or widths"));
+            let [query, key, value] = ["q", "k", "v"].map(|part| format!("{block}.attn_{part}.{end}"));
+            let Some(id) = TensorId::find(&format!("{block}.attn_qkv.{end}"), module) else { continue };
+            let parts = [self.tensor(&query)?, self.tensor(&key)?, self.tensor(&value)?];
+            let first = parts[0];
+            if parts.iter().any(|part| part.encoding != first.encoding || part.shape[1..] != first.shape[1..]) {
+                return Err(Error::tensor(id.to_string(), "query, key and value have different types or widths"));
             }
             let mut shape = first.shape.clone();
-            shape[0] = places.iter().map(|place| place.shape[0]).sum();
-            let pieces = places.iter().flat_map(|place| place.pieces.iter().cloned()).collect();
-            tensors.insert(joined, first.with(shape, pieces));
+            shape[0] = parts.iter().map(|part| part.shape[0]).sum();
+            let pieces = parts.iter().flat_map(|part| part.pieces.iter().cloned()).collect();
+            tensors.insert(id.to_string(), first.with_data(shape, pieces));
         }
         Ok(())
     }
 
-    /// The patch embedding, which spans two frames, is stored as two, one for each frame.
+    /// Replaces the patch embedding of one frame by that of two frames, which the file stores one by one.
     fn join_patches(&self, tensors: &mut HashMap<String, TensorEntry>) -> Result<()> {
-        let names = ["v.patch_embd.weight", "v.patch_embd.weight.1"];
+        let names = ["weight", "weight.1"].map(|end| format!("{PATCH_EMBEDDING}.{end}"));
         let mut frames = Vec::new();
-        for name in names {
-            let place = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
-            let &[rows, channels, PATCH, PATCH] = place.shape.as_slice() else {
-                let shape = &place.shape;
-                return Err(Error::tensor(
-                    name,
-                    format!("shape {shape:?}; four dimensions, the last two {PATCH}, are expected"),
-                ));
+        for name in &names {
+            let entry = self.tensor(name)?;
+            let &[rows, channels, PATCH, PATCH] = entry.shape.as_slice() else {
+                let shape = &entry.shape;
+                let reason = format!("shape {shape:?}; four dimensions, the last two {PATCH}, are expected");
+                return Err(Error::tensor(name, reason));
             };
-            frames.push((place.values(), [rows, channels]));
+            frames.push((entry.values(), [rows, channels]));
         }
         let ([first, second], [rows, channels]) = match frames.as_slice() {
             [(first, shape), (second, other)] if shape == other => ([first, second], *shape),
-            _ => return Err(Error::tensor(names[1], "another shape than that of the first frame")),
+            _ => return Err(Error::tensor(&names[1], "another shape than that of the first frame")),
         };
         let mut bytes = Vec::with_capacity(8 * first.len());
         let pixels = PATCH * PATCH;
@@ -190,8 +161,8 @@ impl Gguf {
             bytes.extend(first.iter().chain(second).flat_map(|value| value.to_le_bytes()));
         }
         let shape = vec![rows, channels, 2, PATCH, PATCH];
-        let place = TensorEntry::new(&self.path, Encoding::Float(FloatType::F32), shape, vec![bytes.into()], None);
-        tensors.insert("visual.patch_embed.proj.weight".to_owned(), place);
+        let entry = TensorEntry::new(&self.path, Encoding::Float(FloatType::F32), shape, vec![bytes.into()], None);
+        tensors.insert(TensorId::from(TensorRole::VisionPatch).to_string(), entry);
         Ok(())
     }
 }

@@ -104,7 +104,7 @@ fn pixels((width, height): (f64, f64), options: &PdfOptions) -> (u16, u16) {
         .min((budget / (width * height)).sqrt())
         .min(MAX_SIDE / width.max(height));
     let (short, long) = (width.min(height), width.max(height));
-    // RoundingError, and the pixel that a narrow page has at least, must not exceed the budget.
+    // QuantizationError, and the pixel that a narrow page has at least, must not exceed the budget.
     let short = (short * scale).round().clamp(1.0, MAX_SIDE.min(budget));
     let long = (long * scale).round().clamp(1.0, MAX_SIDE.min((budget / short).floor()));
     if width <= height { (short as u16, long as u16) } else { (long as u16, short as u16) }

@@ -9,14 +9,12 @@ use super::kv_cache::{KvCache, KvCacheDtype};
 use super::layer::Layer;
 use crate::cancel::TaskControl;
 use crate::checkpoint::TensorSource;
-use crate::config::TextConfig;
+use crate::config::{TensorRole, TextConfig};
 use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::model::nn::{Linear, RmsNorm, RopeTable, mrope_table, parameter};
 
-const EMBEDDING: &str = "model.embed_tokens.weight";
-
-/// Token embedding, decoder layers, final norm and output layer.
+/// Token embedding, layers, final norm and output layer.
 #[derive(Module, Debug)]
 pub struct LanguageModel<B: Kernels> {
     embed: Param<Tensor<B, 2>>,
@@ -39,15 +37,15 @@ impl<B: Kernels> LanguageModel<B> {
     pub fn load(source: &impl TensorSource<B>, config: &TextConfig) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let head = match config.tie_word_embeddings {
-            true => source.quantized(&[(EMBEDDING, vocab)], hidden)?.map(Linear::from_quantized),
-            false => Some(Linear::load(source, "lm_head", [hidden, vocab], false)?),
+            true => source.quantized(&[(TensorRole::Embedding.into(), vocab)], hidden)?.map(Linear::from_quantized),
+            false => Some(Linear::load(source, TensorRole::Head, [hidden, vocab], false)?),
         };
         Ok(Self {
-            embed: parameter(source, EMBEDDING, [vocab, hidden])?,
+            embed: parameter(source, TensorRole::Embedding, [vocab, hidden])?,
             layers: (0..config.num_hidden_layers)
                 .map(|index| Layer::load(source, config, index))
                 .collect::<Result<_>>()?,
-            norm: RmsNorm::load(source, "model.norm", hidden, config.rms_norm_eps)?,
+            norm: RmsNorm::load(source, TensorRole::FinalNorm, hidden, config.rms_norm_eps)?,
             head,
             rope_theta: config.rope_theta,
             mrope_section: config.mrope_section,
@@ -118,28 +116,39 @@ impl<B: Kernels> LanguageModel<B> {
         Ok(self.norm.forward(x))
     }
 
-    /// [`forward`](Self::forward) without caches. Returns the hidden states after half of the layers and before the
-    /// last layer, both before the final norm, and the normalized output. Each is `[rows, hidden]`.
-    #[cfg(feature = "train")]
-    pub(crate) fn forward_hidden_states(
+    /// As [`forward`](Self::forward) without caches; `on_layer` reads the hidden states, `[rows, hidden]`. Layer 0 is
+    /// the input, and layer `n` the output of the `n`-th layer, before the final norm.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled), checked before each layer.
+    pub fn forward_with(
         &self,
-        x: Tensor<B, 2>,
+        mut x: Tensor<B, 2>,
         positions: &[[u32; 3]],
         batch: usize,
         control: &TaskControl,
-    ) -> Result<[Tensor<B, 2>; 3]> {
-        let all = self.layers.len();
-        let (half, last) = (all / 2, all.saturating_sub(1));
+        mut on_layer: impl FnMut(usize, &Tensor<B, 2>),
+    ) -> Result<Tensor<B, 2>> {
         let rope = self.rope(positions, &x.device());
-        let middle = self.run(0..half, x, &rope, batch, &mut [], control)?;
-        let late = self.run(half..last, middle.clone(), &rope, batch, &mut [], control)?;
-        let output = self.run(last..all, late.clone(), &rope, batch, &mut [], control)?;
-        Ok([middle, late, self.norm.forward(output)])
+        on_layer(0, &x);
+        for layer in 0..self.layers.len() {
+            x = self.run(layer..layer + 1, x, &rope, batch, &mut [], control)?;
+            on_layer(layer + 1, &x);
+        }
+        Ok(self.norm.forward(x))
     }
 
-    /// Applies the final norm, as before [`logits`](Self::logits).
-    #[cfg(feature = "train")]
-    pub(crate) fn final_norm(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+    /// Number of layers.
+    pub fn layer_count(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The final norm, which maps hidden states of a layer to the input of [`logits`](Self::logits).
+    ///
+    /// # Shapes
+    /// - `hidden`: `[rows, hidden]`
+    /// - result: as `hidden`
+    pub fn final_norm(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
         self.norm.forward(hidden)
     }
 

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::kv_cache::LayerCache;
 use crate::checkpoint::TensorSource;
-use crate::config::TextConfig;
+use crate::config::{AttentionPart, NormPart, TensorRole, TextConfig};
 use crate::error::Result;
 use crate::kernels::{Kernels, Mask};
 use crate::model::nn::{GatedMlp, Linear, MergedLinear, RmsNorm, RopeTable};
@@ -22,17 +22,22 @@ pub(super) struct Layer<B: Kernels> {
 
 impl<B: Kernels> Layer<B> {
     pub(super) fn load(source: &impl TensorSource<B>, config: &TextConfig, index: usize) -> Result<Self> {
-        let (name, hidden) = (format!("model.layers.{index}"), config.hidden_size);
+        let hidden = config.hidden_size;
+        let norm = |part| TensorRole::Norm(part).at(index);
+        let attention = |part| TensorRole::Attention(part).at(index);
         let query_width = config.num_attention_heads * config.head_dim;
         let key_width = config.num_key_value_heads * config.head_dim;
-        let parts = [("q", query_width), ("k", key_width), ("v", key_width)];
-        let parts = parts.map(|(part, out)| (format!("{name}.self_attn.{part}_proj"), out));
+        let parts = [
+            (attention(AttentionPart::Query), query_width),
+            (attention(AttentionPart::Key), key_width),
+            (attention(AttentionPart::Value), key_width),
+        ];
         Ok(Self {
-            norm1: RmsNorm::load(source, &format!("{name}.input_layernorm"), hidden, config.rms_norm_eps)?,
+            norm1: RmsNorm::load(source, norm(NormPart::Attention), hidden, config.rms_norm_eps)?,
             qkv: MergedLinear::load(source, &parts, hidden, true)?,
-            out: Linear::load(source, &format!("{name}.self_attn.o_proj"), [query_width, hidden], false)?,
-            norm2: RmsNorm::load(source, &format!("{name}.post_attention_layernorm"), hidden, config.rms_norm_eps)?,
-            mlp: GatedMlp::load(source, &format!("{name}.mlp"), [hidden, config.intermediate_size], false)?,
+            out: Linear::load(source, attention(AttentionPart::Output), [query_width, hidden], false)?,
+            norm2: RmsNorm::load(source, norm(NormPart::Mlp), hidden, config.rms_norm_eps)?,
+            mlp: GatedMlp::load(source, TensorRole::Mlp, index, [hidden, config.intermediate_size], false)?,
             head_dim: config.head_dim,
         })
     }

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::parameter;
-use crate::checkpoint::TensorSource;
+use crate::checkpoint::{TensorId, TensorSource};
 use crate::error::Result;
 use crate::kernels::{Kernels, QuantizedWeight};
 
@@ -22,17 +22,22 @@ enum Weight<B: Kernels> {
 }
 
 impl<B: Kernels> Linear<B> {
-    /// Loads `name.weight`, and `name.bias` if `has_bias`, from the source.
+    /// Takes the weight `id`, and the bias if there is one, from the source.
     ///
     /// # Errors
-    /// Errors of the source.
-    pub fn load(source: &impl TensorSource<B>, name: &str, [width, out]: [usize; 2], has_bias: bool) -> Result<Self> {
-        let weight_name = format!("{name}.weight");
-        let weight = match source.quantized(&[(&weight_name, out)], width)? {
+    /// Those of the source.
+    pub fn load(
+        source: &impl TensorSource<B>,
+        id: impl Into<TensorId>,
+        [width, out]: [usize; 2],
+        has_bias: bool,
+    ) -> Result<Self> {
+        let id = id.into();
+        let weight = match source.quantized(&[(id, out)], width)? {
             Some(quantized) => Weight::Quantized(quantized),
-            None => Weight::Dense(parameter(source, &weight_name, [out, width])?),
+            None => Weight::Dense(parameter(source, id, [out, width])?),
         };
-        let bias = if has_bias { Some(parameter(source, &format!("{name}.bias"), [out])?) } else { None };
+        let bias = if has_bias { Some(parameter(source, id.bias(), [out])?) } else { None };
         Ok(Self { weight, bias })
     }
 
@@ -70,33 +75,30 @@ pub struct MergedLinear<B: Kernels> {
 }
 
 impl<B: Kernels> MergedLinear<B> {
-    /// Loads `name.weight`, and `name.bias` if `has_bias`, of each part from the source.
+    /// Takes the weight, and the bias if there is one, of every part from the source.
     ///
-    /// `parts` has the name and output width of each layer.
+    /// `parts` are the weights with the number of outputs of each.
     ///
     /// # Errors
     /// Errors of the source.
     pub fn load(
         source: &impl TensorSource<B>,
-        parts: &[(String, usize)],
+        parts: &[(TensorId, usize)],
         width: usize,
         has_bias: bool,
     ) -> Result<Self> {
-        let names: Vec<String> = parts.iter().map(|(name, _)| format!("{name}.weight")).collect();
-        let matrices: Vec<(&str, usize)> =
-            names.iter().zip(parts).map(|(name, (_, out))| (name.as_str(), *out)).collect();
-        let layers = match source.quantized(&matrices, width)? {
+        let layers = match source.quantized(parts, width)? {
             Some(quantized) => {
                 let mut layer = Linear::from_quantized(quantized);
                 if has_bias {
-                    let biases = parts.iter().map(|(name, out)| source.tensor(&format!("{name}.bias"), [*out]));
+                    let biases = parts.iter().map(|(id, out)| source.tensor(id.bias(), [*out]));
                     let bias = Tensor::cat(biases.collect::<Result<Vec<Tensor<B, 1>>>>()?, 0);
                     layer.bias = Some(Param::from_tensor(bias));
                 }
                 vec![layer]
             }
             None => {
-                let layer = |(name, out): &(String, usize)| Linear::load(source, name, [width, *out], has_bias);
+                let layer = |&(id, out): &(TensorId, usize)| Linear::load(source, id, [width, out], has_bias);
                 parts.iter().map(layer).collect::<Result<_>>()?
             }
         };

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 
 use super::{Linear, MergedLinear};
 use crate::checkpoint::TensorSource;
+use crate::config::{MlpPart, TensorRole};
 use crate::error::Result;
 use crate::kernels::Kernels;
 
@@ -16,20 +17,21 @@ pub struct GatedMlp<B: Kernels> {
 }
 
 impl<B: Kernels> GatedMlp<B> {
-    /// Loads `name.{gate,up,down}_proj` from the source.
+    /// Takes the three layers from the source: those with `role`, in layer or block `index`.
     ///
     /// # Errors
     /// Errors of the source.
     pub fn load(
         source: &impl TensorSource<B>,
-        name: &str,
+        role: impl Fn(MlpPart) -> TensorRole,
+        index: usize,
         [width, intermediate]: [usize; 2],
         has_bias: bool,
     ) -> Result<Self> {
-        let parts = ["gate", "up"].map(|part| (format!("{name}.{part}_proj"), intermediate));
+        let parts = [MlpPart::Gate, MlpPart::Up].map(|part| (role(part).at(index), intermediate));
         Ok(Self {
             gate_up: MergedLinear::load(source, &parts, width, has_bias)?,
-            down: Linear::load(source, &format!("{name}.down_proj"), [intermediate, width], has_bias)?,
+            down: Linear::load(source, role(MlpPart::Down).at(index), [intermediate, width], has_bias)?,
         })
     }
 

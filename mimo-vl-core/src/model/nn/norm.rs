@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::parameter;
-use crate::checkpoint::TensorSource;
+use crate::checkpoint::{TensorId, TensorSource};
 use crate::error::Result;
 use crate::kernels::Kernels;
 
@@ -16,12 +16,12 @@ pub struct RmsNorm<B: Kernels> {
 }
 
 impl<B: Kernels> RmsNorm<B> {
-    /// Loads `name.weight` from the source.
+    /// Takes the weight `id` from the source.
     ///
     /// # Errors
-    /// Errors of the source.
-    pub fn load(source: &impl TensorSource<B>, name: &str, width: usize, eps: f64) -> Result<Self> {
-        Ok(Self { weight: parameter(source, &format!("{name}.weight"), [width])?, eps })
+    /// Those of the source.
+    pub fn load(source: &impl TensorSource<B>, id: impl Into<TensorId>, width: usize, eps: f64) -> Result<Self> {
+        Ok(Self { weight: parameter(source, id, [width])?, eps })
     }
 
     /// Normalizes each row.

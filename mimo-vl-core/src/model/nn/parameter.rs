@@ -4,20 +4,21 @@ use burn::module::{Param, ParamId};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-use crate::checkpoint::TensorSource;
+use crate::checkpoint::{TensorId, TensorSource};
 use crate::error::Result;
 
-/// Loads tensor `name` from the source as a trainable parameter.
+/// Takes a tensor from the source as a trainable parameter.
 ///
 /// # Errors
 /// Errors of the source.
 pub fn parameter<B: Backend, const D: usize>(
     source: &impl TensorSource<B>,
-    name: &str,
+    id: impl Into<TensorId>,
     shape: [usize; D],
 ) -> Result<Param<Tensor<B, D>>> {
-    let tensor = source.tensor(name, shape)?.require_grad();
-    Ok(Param::initialized(parameter_id(name), tensor))
+    let id = id.into();
+    let tensor = source.tensor(id, shape)?.require_grad();
+    Ok(Param::initialized(parameter_id(&id.to_string()), tensor))
 }
 
 /// The id of the parameter for tensor `name`: the FNV-1a hash of the name. It is the same in every run, so that

@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor};
 
 use super::windows::Segments;
 use crate::checkpoint::TensorSource;
-use crate::config::VisionConfig;
+use crate::config::{NormPart, TensorRole, VisionAttentionPart, VisionConfig};
 use crate::error::Result;
 use crate::kernels::{Kernels, Mask};
 use crate::model::nn::{GatedMlp, Linear, RmsNorm, RopeTable};
@@ -44,13 +44,16 @@ pub(super) struct Block<B: Kernels> {
 
 impl<B: Kernels> Block<B> {
     pub(super) fn load(source: &impl TensorSource<B>, config: &VisionConfig, index: usize) -> Result<Self> {
-        let (name, width) = (format!("visual.blocks.{index}"), config.hidden_size);
+        let width = config.hidden_size;
+        let norm = |part| TensorRole::VisionNorm(part).at(index);
+        let attention = |part| TensorRole::VisionAttention(part).at(index);
+        let mlp = [width, config.intermediate_size];
         Ok(Self {
-            norm1: RmsNorm::load(source, &format!("{name}.norm1"), width, EPS)?,
-            qkv: Linear::load(source, &format!("{name}.attn.qkv"), [width, 3 * width], true)?,
-            out: Linear::load(source, &format!("{name}.attn.proj"), [width, width], true)?,
-            norm2: RmsNorm::load(source, &format!("{name}.norm2"), width, EPS)?,
-            mlp: GatedMlp::load(source, &format!("{name}.mlp"), [width, config.intermediate_size], true)?,
+            norm1: RmsNorm::load(source, norm(NormPart::Attention), width, EPS)?,
+            qkv: Linear::load(source, attention(VisionAttentionPart::Qkv), [width, 3 * width], true)?,
+            out: Linear::load(source, attention(VisionAttentionPart::Output), [width, width], true)?,
+            norm2: RmsNorm::load(source, norm(NormPart::Mlp), width, EPS)?,
+            mlp: GatedMlp::load(source, TensorRole::VisionMlp, index, mlp, true)?,
             heads: config.num_heads,
             full_attention: config.fullatt_block_indexes.contains(&index),
         })

@@ -6,8 +6,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::block::{AttentionContext, Block, Reorder};
 use super::windows::{AttentionPlan, patch_coords};
 use crate::cancel::{Stage, TaskControl};
-use crate::checkpoint::TensorSource;
-use crate::config::{PreprocessConfig, VisionConfig};
+use crate::checkpoint::{TensorId, TensorSource};
+use crate::config::{PreprocessConfig, TensorRole, VisionConfig};
 use crate::error::Result;
 use crate::kernels::Kernels;
 use crate::model::nn::{Linear, parameter_id, vision_rope_table};
@@ -31,12 +31,12 @@ impl<B: Kernels> VisionTower<B> {
     /// # Errors
     /// Errors of the source.
     pub fn load(source: &impl TensorSource<B>, config: &VisionConfig) -> Result<Self> {
-        let name = "visual.patch_embed.proj.weight";
+        let id = TensorId::from(TensorRole::VisionPatch);
         let (frames, side) = (config.temporal_patch_size, config.patch_size);
-        let weight = source.tensor(name, [config.hidden_size, 3, frames, side, side])?;
+        let weight = source.tensor(id, [config.hidden_size, 3, frames, side, side])?;
         let weight = weight.reshape([config.hidden_size as i32, -1]).require_grad();
         Ok(Self {
-            patch_embed: Linear::from_weight(Param::initialized(parameter_id(name), weight)),
+            patch_embed: Linear::from_weight(Param::initialized(parameter_id(&id.to_string()), weight)),
             blocks: (0..config.depth).map(|index| Block::load(source, config, index)).collect::<Result<_>>()?,
             heads: config.num_heads,
             head_dim: config.hidden_size / config.num_heads,

@@ -1,18 +1,18 @@
-//! Follows an answer through its grammar.
+//! The state of an answer in its grammar.
 
 use std::fmt;
 
 use llguidance::Matcher;
 use llguidance::toktrie::SimpleVob;
 
-use super::Grammar;
+use super::compile::Grammar;
 use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
 
-/// Most tokens that are looked ahead for an end.
-const FARTHEST_END: usize = 512;
+/// Maximum length of a completion that is searched for, in tokens.
+const MAX_COMPLETION: usize = 512;
 
-/// Where an answer stands in its grammar.
+/// The state of an answer in its grammar. Clones are independent.
 #[derive(Clone)]
 pub struct GrammarMatcher {
     vocabulary: Vocabulary,
@@ -20,7 +20,7 @@ pub struct GrammarMatcher {
     quotes: Quotes,
 }
 
-/// Whether the text stands between quotation marks.
+/// Tracks whether the text is inside a quoted string.
 #[derive(Debug, Clone, Copy, Default)]
 struct Quotes {
     open: bool,
@@ -38,12 +38,12 @@ impl Quotes {
     }
 }
 
-/// Which tokens may come next, a bit for each.
+/// The set of allowed next tokens, as a bit set.
 #[derive(Clone)]
 pub struct TokenMask(SimpleVob);
 
 impl TokenMask {
-    /// Forbid all other tokens: their logits become −∞.
+    /// Sets the logits of all other tokens to −∞.
     pub fn apply(&self, logits: &mut [f32]) {
         for (id, logit) in (0..).zip(logits) {
             if !self.contains(id) {
@@ -52,40 +52,41 @@ impl TokenMask {
         }
     }
 
-    /// Whether a token may come next.
+    /// Returns `true` if the token is allowed.
     pub fn contains(&self, id: u32) -> bool {
         (id as usize) < self.0.len() && self.0.is_allowed(id)
     }
 }
 
 impl GrammarMatcher {
-    /// At the start of an answer about a picture that the model sees with this width and height.
+    /// Creates the state at the start of an answer, for an image that the model sees with this width and height, in
+    /// pixels.
     ///
     /// # Errors
-    /// [`Error::Option`] when the grammar cannot be read, or nothing fulfils it.
-    pub fn new(grammar: &Grammar, vocabulary: &Vocabulary, picture: (usize, usize)) -> Result<Self> {
-        let parser = vocabulary.factory().create_parser(grammar.compile(picture)?);
+    /// [`Error::Option`] when the grammar is invalid, or no text matches it.
+    pub fn new(grammar: &Grammar, vocabulary: &Vocabulary, image_size: (usize, usize)) -> Result<Self> {
+        let parser = vocabulary.factory().create_parser(grammar.compile(image_size)?);
         let matcher = Matcher::new(parser);
         if let Some(error) = matcher.get_error() {
-            return Err(Error::option("grammar", plain(&error)));
+            return Err(Error::option("grammar", message(&error)));
         }
-        let mut started = Self { vocabulary: vocabulary.clone(), matcher, quotes: Quotes::default() };
-        match started.allowed() {
-            Ok(allowed) if !allowed.0.is_zero() => Ok(started),
-            Ok(_) => Err(Error::option("grammar", "nothing fulfils it")),
+        let mut start = Self { vocabulary: vocabulary.clone(), matcher, quotes: Quotes::default() };
+        match start.token_mask() {
+            Ok(mask) if !mask.0.is_zero() => Ok(start),
+            Ok(_) => Err(Error::option("grammar", "no text matches it")),
             Err(error) => Err(Error::option("grammar", error.to_string())),
         }
     }
 
-    /// Which tokens may come next; only those that end the answer once nothing else may.
+    /// Computes the allowed next tokens: only end-of-sequence tokens once the grammar is finished.
     ///
     /// # Errors
-    /// [`Error::Answer`] when the grammar takes too much time or memory.
-    pub fn allowed(&mut self) -> Result<TokenMask> {
+    /// [`Error::Answer`] when the grammar exceeds the limits of time or memory.
+    pub fn token_mask(&mut self) -> Result<TokenMask> {
         self.matcher.compute_mask_or_eos().map(TokenMask).map_err(|error| failed(&error))
     }
 
-    /// Take in the next token.
+    /// Advances by one token.
     ///
     /// # Errors
     /// [`Error::Answer`] when it is not allowed.
@@ -95,56 +96,57 @@ impl GrammarMatcher {
         Ok(())
     }
 
-    /// The vocabulary.
+    /// The vocabulary that the state was created with.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
     }
 
-    /// Whether nothing can follow.
-    pub fn is_over(&self) -> bool {
+    /// Returns `true` if the grammar is finished: no token can follow.
+    pub fn is_finished(&self) -> bool {
         self.matcher.is_stopped()
     }
 
-    /// Tokens that come next whatever the model says, as far as they are known; none where there is a choice.
-    pub fn forced(&mut self) -> Vec<u32> {
+    /// The next tokens as far as the grammar allows only one; empty where it allows several. llguidance calls them
+    /// fast-forward tokens.
+    pub fn forced_tokens(&mut self) -> Vec<u32> {
         self.matcher.compute_ff_tokens()
     }
 
-    /// A short way to the end: tokens of which the last is allowed to be followed by the end of the answer. `None` when none
-    /// was found.
+    /// A short completion: tokens after which the answer may end. Found greedily; `None` when it would be longer than
+    /// 512 tokens.
     pub fn shortest_completion(&self) -> Option<Vec<u32>> {
         let mut ahead = self.clone();
-        let mut way = Vec::new();
-        while way.len() <= FARTHEST_END {
-            if ahead.is_over() || ahead.matcher.is_accepting().ok()? {
-                return Some(way);
+        let mut completion = Vec::new();
+        while completion.len() <= MAX_COMPLETION {
+            if ahead.is_finished() || ahead.matcher.is_accepting().ok()? {
+                return Some(completion);
             }
-            let id = ahead.toward_end()?;
+            let id = ahead.completing_token()?;
             ahead.push(id).ok()?;
-            way.push(id);
+            completion.push(id);
         }
         None
     }
 
-    /// A token that brings the end nearer: one that closes what is open, else the shortest that is allowed.
-    fn toward_end(&mut self) -> Option<u32> {
-        let allowed = self.allowed().ok()?;
-        let closing = self.vocabulary.closing(self.quotes.open).iter().copied().find(|&id| allowed.contains(id));
-        closing.or_else(|| allowed.0.iter().min_by_key(|&id| self.vocabulary.bytes(id).len()))
+    /// A token towards the end of the grammar: one that closes strings or brackets, else the shortest allowed token.
+    fn completing_token(&mut self) -> Option<u32> {
+        let mask = self.token_mask().ok()?;
+        let closing = self.vocabulary.closing_tokens(self.quotes.open).iter().copied().find(|&id| mask.contains(id));
+        closing.or_else(|| mask.0.iter().min_by_key(|&id| self.vocabulary.bytes(id).len()))
     }
 }
 
 fn failed(error: &impl fmt::Display) -> Error {
-    Error::answer(format!("its grammar cannot be followed: {}", plain(error)))
+    Error::answer(format!("its grammar cannot be followed: {}", message(error)))
 }
 
-/// What went wrong, without what the crate adds for its own debugging.
-fn plain(error: &impl fmt::Display) -> String {
+/// The message of an error of llguidance without its debugging output.
+fn message(error: &impl fmt::Display) -> String {
     error.to_string().replace("<non-verbose/>", "").trim().to_owned()
 }
 
 impl fmt::Debug for GrammarMatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GrammarMatcher").field("over", &self.is_over()).finish_non_exhaustive()
+        f.debug_struct("GrammarMatcher").field("finished", &self.is_finished()).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! The tokens as the matcher needs them.
+//! The vocabulary, prepared for grammars.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,18 +8,19 @@ use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokRxInfo, TokTrie, Tok
 
 use crate::error::{Error, Result};
 
-/// Turns text into tokens.
+/// Encodes text as tokens.
 type Tokenize = Arc<dyn Fn(&str) -> Vec<u32> + Send + Sync>;
 
-/// The bytes of all tokens of a model, prepared for matching. Clones share it.
+/// The bytes of every token of a model, prepared for grammars. Clones share them.
 #[derive(Clone)]
 pub struct Vocabulary {
     factory: Arc<ParserFactory>,
-    /// Tokens of closing brackets, longest first.
-    brackets: Arc<[u32]>,
-    /// The same behind a quotation mark.
-    quotes: Arc<[u32]>,
-    straddling: Arc<[u32]>,
+    /// Tokens of closing brackets only, longest first.
+    closing_brackets: Arc<[u32]>,
+    /// Tokens of a quotation mark and closing brackets, longest first.
+    closing_quotes: Arc<[u32]>,
+    /// Tokens with visible text after a `>`.
+    tag_straddling: Arc<[u32]>,
 }
 
 struct Environment {
@@ -38,58 +39,63 @@ impl TokenizerEnv for Environment {
 }
 
 impl Vocabulary {
-    /// From the bytes of each token, empty for those that are not text, and the tokens that end an answer.
+    /// Creates a vocabulary from the bytes of each token, empty for tokens that are not text, and the end-of-sequence
+    /// tokens.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the matcher does not take them.
-    pub fn new(mut words: Vec<Vec<u8>>, ends: &[u32], tokenize: Tokenize) -> Result<Self> {
-        let ids = |is: &dyn Fn(&[u8]) -> bool| {
-            let mut ids: Vec<u32> = (0..).zip(&words).filter(|(_, word)| is(word)).map(|(id, _)| id).collect();
-            ids.sort_by_key(|&id| std::cmp::Reverse(words[id as usize].len()));
+    /// [`Error::Internal`] when llguidance rejects the vocabulary.
+    pub fn new(mut token_bytes: Vec<Vec<u8>>, eos_token_ids: &[u32], tokenize: Tokenize) -> Result<Self> {
+        let ids = |matches: &dyn Fn(&[u8]) -> bool| {
+            let mut ids: Vec<u32> =
+                (0..).zip(&token_bytes).filter(|(_, bytes)| matches(bytes)).map(|(id, _)| id).collect();
+            ids.sort_by_key(|&id| std::cmp::Reverse(token_bytes[id as usize].len()));
             Arc::from(ids)
         };
-        let closing = |word: &[u8]| word.iter().all(|byte| b"]}".contains(byte));
-        let brackets = ids(&|word| !word.is_empty() && closing(word));
-        let quotes = ids(&|word| word.split_first().is_some_and(|(&first, rest)| first == b'"' && closing(rest)));
-        let straddles = |word: &[u8]| {
-            let behind = word.iter().position(|&byte| byte == b'>').map(|at| &word[at + 1..]);
-            behind.is_some_and(|behind| behind.iter().any(|byte| !byte.is_ascii_whitespace()))
+        let closing = |bytes: &[u8]| bytes.iter().all(|byte| b"]}".contains(byte));
+        let closing_brackets = ids(&|bytes| !bytes.is_empty() && closing(bytes));
+        let closing_quotes =
+            ids(&|bytes| bytes.split_first().is_some_and(|(&first, rest)| first == b'"' && closing(rest)));
+        let straddles = |bytes: &[u8]| {
+            let after = bytes.iter().position(|&byte| byte == b'>').map(|at| &bytes[at + 1..]);
+            after.is_some_and(|after| after.iter().any(|byte| !byte.is_ascii_whitespace()))
         };
-        let straddling = ids(&straddles);
-        for &id in ends {
-            if let Some(word) = words.get_mut(id as usize) {
-                *word = [&[TokTrie::SPECIAL_TOKEN_MARKER], format!("<end {id}>").as_bytes()].concat();
+        let tag_straddling = ids(&straddles);
+        for &id in eos_token_ids {
+            if let Some(bytes) = token_bytes.get_mut(id as usize) {
+                *bytes = [&[TokTrie::SPECIAL_TOKEN_MARKER], format!("<end {id}>").as_bytes()].concat();
             }
         }
-        let ends: Vec<u32> = ends.iter().copied().filter(|&id| (id as usize) < words.len()).collect();
-        let Some(&end) = ends.first() else { return Err(Error::internal("no token ends an answer")) };
-        let trie = TokTrie::from(&TokRxInfo::new(words.len() as u32, end), &words).with_eos_tokens(&ends);
+        let eos: Vec<u32> = eos_token_ids.iter().copied().filter(|&id| (id as usize) < token_bytes.len()).collect();
+        let Some(&first) = eos.first() else { return Err(Error::internal("there is no end-of-sequence token")) };
+        let info = TokRxInfo::new(token_bytes.len() as u32, first);
+        let trie = TokTrie::from(&info, &token_bytes).with_eos_tokens(&eos);
         let environment: TokEnv = Arc::new(Environment { trie, tokenize });
         let slices = llguidance::earley::SlicedBiasComputer::general_slices();
         let factory = ParserFactory::new(&environment, InferenceCapabilities::default(), &slices);
         let mut factory = factory.map_err(|error| Error::internal(format!("grammars: {error}")))?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
-        Ok(Self { factory: Arc::new(factory), brackets, quotes, straddling })
+        Ok(Self { factory: Arc::new(factory), closing_brackets, closing_quotes, tag_straddling })
     }
 
+    /// The factory of llguidance parsers.
     pub(super) fn factory(&self) -> &ParserFactory {
         &self.factory
     }
 
-    /// The bytes of a token; those of a token that ends an answer have a mark before them.
+    /// The bytes of a token; those of an end-of-sequence token start with a marker.
     pub(super) fn bytes(&self, id: u32) -> &[u8] {
         self.factory.tok_env().tok_trie().token(id)
     }
 
-    /// Tokens that close what is open, in a quoted text or not, longest first.
-    pub(super) fn closing(&self, quoted: bool) -> &[u32] {
-        if quoted { &self.quotes } else { &self.brackets }
+    /// Tokens that close brackets, after the open string if `in_string`, longest first.
+    pub(super) fn closing_tokens(&self, in_string: bool) -> &[u32] {
+        if in_string { &self.closing_quotes } else { &self.closing_brackets }
     }
 
-    /// The tokens in which a tag can end with more than space behind it.
-    pub fn straddling(&self) -> &[u32] {
-        &self.straddling
+    /// Tokens that can end a tag and have visible text after it.
+    pub fn tag_straddling(&self) -> &[u32] {
+        &self.tag_straddling
     }
 }
 

@@ -1,50 +1,49 @@
-//! The first weights of a model that is trained from nothing.
+//! Random initialization.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::checkpoint::TensorSource;
+use crate::checkpoint::{TensorId, TensorKind, TensorSource};
+use crate::config::TensorRole;
 use crate::error::Result;
 use crate::model::parameter_id;
 
-/// Random tensors: norms are 1, biases 0, embeddings have standard deviation `embedding_std`, and matrices
-/// `1/√in`, divided by `√(2·depth)` where they write to the residual stream (Radford et al., 2019).
+/// Random tensors for training from scratch.
+///
+/// Norm weights are 1 and biases 0. Embeddings have the standard deviation `embedding_std`, and matrices `1/√in`,
+/// divided by `√(2 · depth)` where they write to the residual stream (Radford and others, "Language Models are
+/// Unsupervised Multitask Learners", 2019).
 #[derive(Debug, Clone)]
 pub struct RandomSource<B: Backend> {
-    /// Every tensor is a function of its name and this number.
+    /// Random seed. Every tensor is a function of it and of the tensor's name.
     pub seed: u64,
     /// Standard deviation of the token embedding.
     pub embedding_std: f32,
-    /// Layers that add to the residual stream.
+    /// Number of layers that add to the residual stream.
     pub depth: usize,
-    /// Where the tensors go.
+    /// Device of the tensors.
     pub device: B::Device,
 }
 
 impl<B: Backend> TensorSource<B> for RandomSource<B> {
-    fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<B, D>> {
+    fn tensor<const D: usize>(&self, id: TensorId, shape: [usize; D]) -> Result<Tensor<B, D>> {
         let count = shape.iter().product();
-        let values = if name.contains("norm") || name.contains("ln_q") {
-            vec![1.0; count]
-        } else if name.ends_with("bias") {
+        let values = if id.kind == TensorKind::Bias {
             vec![0.0; count]
+        } else if id.role.is_norm() {
+            vec![1.0; count]
         } else {
             let width = (count / shape[0].max(1)) as f32;
-            let std = match () {
-                () if name.contains("embed_tokens") => self.embedding_std,
-                () if is_residual(name) => (width * 2.0 * self.depth.max(1) as f32).sqrt().recip(),
-                () => width.sqrt().recip(),
+            let std = match id.role {
+                TensorRole::Embedding => self.embedding_std,
+                role if role.writes_residual() => (width * 2.0 * self.depth.max(1) as f32).sqrt().recip(),
+                _ => width.sqrt().recip(),
             };
-            let mut normal = Normal { state: self.seed ^ parameter_id(name).val() };
+            let mut normal = Normal { state: self.seed ^ parameter_id(&id.to_string()).val() };
             (0..count).map(|_| std * normal.draw()).collect()
         };
         Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
     }
-}
-
-/// Whether a tensor is of what a layer adds to the residual stream.
-pub(super) fn is_residual(name: &str) -> bool {
-    ["o_proj", "attn.proj", "down_proj"].iter().any(|part| name.contains(part))
 }
 
 /// Normally distributed numbers: SplitMix64 (Steele, Lea and Flood, 2014) and the Box-Muller transform.

@@ -1,0 +1,163 @@
+//! Every generation option of the core exists in C and in Python, with the type and the default of the core's table.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use mimo_vl_core::expert::{GENERATION_OPTIONS, OptionKind, OptionSpec};
+use mimo_vl_tests::source::{files, read};
+
+const SETTERS: &str = "mimo_vl_generate_options_";
+
+/// C setters of the grammar besides `set_grammar`.
+const GRAMMAR_SETTERS: &[&str] = &["set_task"];
+
+/// Python options that set the grammar.
+const GRAMMAR_KEYS: &[&str] = &["schema", "regex", "lark", "choices", "response_format"];
+
+/// Name and parameters of the C setter, without the handle and the error.
+fn c_setter(option: &OptionSpec) -> (String, &'static str) {
+    let name = option.name;
+    match option.kind {
+        OptionKind::Count | OptionKind::OptionalCount => (format!("set_{name}"), "size_t"),
+        OptionKind::Number => (format!("set_{name}"), "float"),
+        OptionKind::Seed => (format!("set_{name}"), "uint64_t"),
+        OptionKind::Switch => (format!("set_{name}"), "bool"),
+        OptionKind::Duration => (format!("set_{name}"), "double"),
+        OptionKind::Texts => (format!("add_{name}"), "const char *, size_t"),
+        OptionKind::TokenBiases => (format!("add_{name}"), "uint32_t, float"),
+        OptionKind::Grammar => (format!("set_{name}"), "int32_t, const char *, size_t"),
+    }
+}
+
+fn python_type(kind: OptionKind) -> &'static str {
+    match kind {
+        OptionKind::Count | OptionKind::OptionalCount | OptionKind::Seed => "int | None",
+        OptionKind::Number | OptionKind::Duration => "float | None",
+        OptionKind::Switch => "bool | None",
+        OptionKind::Texts => "str | Sequence[str] | None",
+        OptionKind::TokenBiases => "dict[int, float] | None",
+        OptionKind::Grammar => unreachable!("the grammar has keys of its own"),
+    }
+}
+
+/// The default as C's documentation has it; none for those that are described in words.
+fn c_default(option: &OptionSpec) -> Option<&'static str> {
+    match option.kind {
+        OptionKind::Count | OptionKind::Number | OptionKind::Seed | OptionKind::Switch => {
+            Some(option.default.trim_end_matches(".0"))
+        }
+        _ => None,
+    }
+}
+
+/// Documentation and parameter types of each setter in the header, by the name behind [`SETTERS`].
+fn setters(header: &str) -> Vec<(String, String, String)> {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut found = Vec::new();
+    for (at, _) in header.match_indices(&format!("mimo_vl_status {SETTERS}")) {
+        let declaration = &header[at..at + header[at..].find(';').unwrap()];
+        let (name, parameters) = declaration.split_once('(').unwrap();
+        let name = name.rsplit_once(SETTERS).unwrap().1;
+        let parameters = words(parameters.trim_end_matches(')'));
+        let types = parameters.split(", ").map(|parameter| {
+            let name = parameter.rfind([' ', '*']).unwrap();
+            parameter[..=name].trim()
+        });
+        let types: Vec<&str> = types.collect();
+        assert_eq!(types[0], "struct mimo_vl_generate_options *", "{name}");
+        assert_eq!(*types.last().unwrap(), "struct mimo_vl_error **", "{name}");
+        let doc = header[..at].rsplit_once("/**").unwrap().1.replace("\n *", " ");
+        found.push((name.to_owned(), types[1..types.len() - 1].join(", "), words(&doc)));
+    }
+    found
+}
+
+#[test]
+fn every_option_has_a_c_setter_of_its_type_with_its_range_and_default() {
+    let setters = setters(&read("include/mimo_vl.h"));
+    for option in GENERATION_OPTIONS {
+        let (name, parameters) = c_setter(option);
+        let setter = setters.iter().find(|(found, _, _)| *found == name);
+        let (_, found, doc) = setter.unwrap_or_else(|| panic!("{SETTERS}{name} is missing"));
+        assert_eq!(found, parameters, "parameters of {name}");
+        if option.range != "any" {
+            assert!(doc.contains(option.range), "{name}: the range \"{}\" is not in: {doc}", option.range);
+        }
+        match c_default(option) {
+            Some(default) => {
+                let default = format!("default {default}.");
+                assert!(doc.contains(&default), "{name}: \"{default}\" is not in: {doc}");
+            }
+            None => assert!(doc.contains("efault"), "{name}: no default in: {doc}"),
+        }
+    }
+    let known: BTreeSet<String> = GENERATION_OPTIONS.iter().map(|option| c_setter(option).0).collect();
+    for (name, _, _) in &setters {
+        assert!(
+            known.contains(name) || GRAMMAR_SETTERS.contains(&&**name),
+            "{SETTERS}{name} sets no option of the core"
+        );
+    }
+}
+
+#[test]
+fn every_option_has_a_method_in_cpp() {
+    let header = read("include/mimo_vl.hpp");
+    let class = header.split_once("class GenerateOptions {").unwrap().1.split_once("\n};").unwrap().0;
+    for option in GENERATION_OPTIONS {
+        assert!(class.contains(&format!("GenerateOptions &{}(", option.name)), "{} is missing", option.name);
+    }
+}
+
+/// Keys and types of a `TypedDict` in the stub file.
+fn typed_dict<'a>(stubs: &'a str, class: &str) -> Vec<(&'a str, &'a str)> {
+    let body = stubs.split_once(&format!("class {class}(")).unwrap().1.split_once('\n').unwrap().1;
+    let lines = body.lines().take_while(|line| line.starts_with("    "));
+    lines.map(|line| line.trim().split_once(": ").unwrap()).collect()
+}
+
+#[test]
+fn every_option_is_a_python_keyword_of_its_type() {
+    let stubs = read("mimo-vl-py/python/mimo_vl/_native.pyi");
+    let base = stubs.split_once("class _Options(").unwrap().1.split_once([',', ')']).unwrap().0;
+    let keys = [typed_dict(&stubs, base), typed_dict(&stubs, "_Options")].concat();
+    for option in GENERATION_OPTIONS.iter().filter(|option| option.kind != OptionKind::Grammar) {
+        let key = keys.iter().find(|(key, _)| *key == option.name);
+        let (_, found) = key.unwrap_or_else(|| panic!("_Options lacks {}", option.name));
+        assert_eq!(*found, python_type(option.kind), "{}", option.name);
+    }
+    for (key, _) in &keys {
+        let known = GENERATION_OPTIONS.iter().any(|option| option.name == *key) || GRAMMAR_KEYS.contains(key);
+        assert!(known, "{key} of _Options is no option of the core");
+    }
+    for key in GRAMMAR_KEYS {
+        assert!(keys.iter().any(|(found, _)| found == key), "_Options lacks {key}");
+    }
+}
+
+#[test]
+fn the_python_parser_knows_every_option() {
+    let sources = files().into_iter().filter(|file| file.starts_with("mimo-vl-py/src/") && file.ends_with(".rs"));
+    let parsers: Vec<String> =
+        sources.map(|file| read(&file)).filter(|source| source.contains("\"max_tokens\" =>")).collect();
+    let [parser] = &parsers[..] else { panic!("{} files parse the options", parsers.len()) };
+    let defaults = ["= GenerateOptions::new()", "= GenerateOptions::default()"];
+    assert!(defaults.iter().any(|start| parser.contains(start)), "the parser does not start from the core's defaults");
+    let names = GENERATION_OPTIONS.iter().filter(|option| option.kind != OptionKind::Grammar);
+    for name in names.map(|option| option.name).chain(GRAMMAR_KEYS.iter().copied()) {
+        let arm = parser.contains(&format!("\"{name}\" =>")) || parser.contains(&format!("\"{name}\" |"));
+        assert!(arm, "the parser does not know {name}");
+    }
+}
+
+#[test]
+fn the_table_has_each_option_once_and_its_defaults_are_valid() {
+    let names: BTreeSet<&str> = GENERATION_OPTIONS.iter().map(|option| option.name).collect();
+    assert_eq!(names.len(), GENERATION_OPTIONS.len());
+    mimo_vl_core::GenerateOptions::default().validate().unwrap();
+    let text = format!("{:?}", mimo_vl_core::GenerateOptions::default());
+    for option in GENERATION_OPTIONS {
+        let default = option.default.replace("Vec::new()", "[]");
+        assert!(text.contains(&format!("{}: {default}", option.name)), "{} = {default}: {text}", option.name);
+    }
+}
