@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use mimo_vl_core::{CallOptions, Error};
+use mimo_vl_core::{CallOptions, Error, GenerateOptions, Stage};
 use pyo3::prelude::*;
 
 use crate::error::{exception, no_pickle};
-use crate::worker::run;
+use crate::worker::{Report, run};
 
 /// A flag that cancels the calls it is passed to as `cancel`: they raise CancelledError.
 ///
@@ -77,6 +77,18 @@ pub(crate) fn run_call<T: Send + 'static>(
     run(py, &cancel, progress, move |report| {
         let report = report.clone();
         work(call.on_progress(move |progress| report((progress.done, progress.total))))
+    })
+}
+
+/// The same options, which report the stages before the answer.
+pub(crate) fn with_progress(options: GenerateOptions, report: &Report<(&'static str, u64, u64)>) -> GenerateOptions {
+    let report = Report::clone(report);
+    options.on_progress(move |progress| {
+        let stage = match progress.stage {
+            Stage::Encode => "encode",
+            _ => "prefill",
+        };
+        report((stage, progress.done, progress.total));
     })
 }
 

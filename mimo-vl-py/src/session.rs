@@ -1,12 +1,12 @@
 //! `mimo_vl.Session`.
 
+use mimo_vl_core::Budget;
 use mimo_vl_core::expert::SessionGuard;
-use mimo_vl_core::{Budget, GenerateOptions, Stage};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::answer;
-use crate::call::{CancelToken, child_token};
+use crate::call::{CancelToken, child_token, with_progress};
 use crate::error::{OrRaise, no_pickle};
 use crate::prompt::{Prompt, generate_options, prompt, unsigned};
 use crate::session_handle::{Call, SessionHandle};
@@ -206,18 +206,6 @@ impl Session {
     fn __reduce__(&self) -> PyResult<()> {
         no_pickle("Session", "its conversation lives in the memory of this process")
     }
-}
-
-/// The same options, which report the stages before the answer.
-pub(crate) fn with_progress(options: GenerateOptions, report: &Report<(&'static str, u64, u64)>) -> GenerateOptions {
-    let report = Report::clone(report);
-    options.on_progress(move |progress| {
-        let stage = match progress.stage {
-            Stage::Encode => "encode",
-            _ => "prefill",
-        };
-        report((stage, progress.done, progress.total));
-    })
 }
 
 /// Calls a function of `mimo_vl._aio` with a session and the arguments of a prompt.

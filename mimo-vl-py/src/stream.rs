@@ -10,8 +10,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::answer;
+use crate::call::with_progress;
 use crate::error::{OrRaise, no_pickle};
-use crate::session::with_progress;
 use crate::session_handle::{Call, SessionHandle};
 use crate::stream_state::{CoreStream, Step, StreamState};
 use crate::worker::{Report, contain, lock, run};
