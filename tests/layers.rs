@@ -85,7 +85,7 @@ fn row(module: &str) -> Option<&'static [&'static str]> {
     TABLE.iter().find(|(name, _)| *name == module).map(|(_, may)| *may)
 }
 
-/// What one file of `module` does against the rules, one line each. `path` is the file's path below `src/`.
+/// The violations of one file, a line each. `path` is its path below `src/`.
 fn violations(path: &str, source: &str) -> Vec<String> {
     let module = module_of(path);
     let Some(may) = row(module) else {

@@ -47,7 +47,7 @@ MORE = {
 LANGUAGES = ["Rust", "C", "C++", "Python"]
 
 Commands = dict[str, dict[str, list[str]]]
-"""How a program is called: by its name, and the language."""
+"""The command line of each program, by its name and the language."""
 
 
 def tool(name: str, package: str) -> str:
@@ -94,7 +94,7 @@ def run(command: list[str], folder: Path, *arguments: str | Path) -> subprocess.
 
 
 def output(commands: Commands, name: str, file: Path, folder: Path) -> str:
-    """What the program writes about the file, in all languages. Each has a folder of its own to run in."""
+    """The output of a program for the file, by language. Each language runs in a folder of its own."""
     outputs = {}
     for language in LANGUAGES:
         done = run(commands[name][language], folder / language, MODEL, file, *MORE[name])

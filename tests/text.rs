@@ -341,7 +341,7 @@ fn typed_special_tokens_do_not_change_the_text_around_them() {
     let text = tokenizer.encode_text(typed).unwrap();
     assert!(ids.windows(text.len()).any(|window| window == text), "the text is encoded as on its own");
     assert_eq!(tokenizer.decode(&text), typed);
-    // The ids of the reference's tokenizer with `split_special_tokens=True`.
+    // The ids of the reference's tokenizer with special tokens treated as text.
     let reference = [64, 496, 65, 220, 428, 91, 72, 76, 62, 289, 67, 91, 29, 220, 281];
     assert_eq!(tokenizer.encode_text("a<think>b  <|im_end|>  c").unwrap(), reference);
     let reference = [

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mimo_vl_tests::fixtures::source::{Token, files, is, read, root, tokens, tracked};
 
-/// What lies at the top of the repository, beside files whose names start with a dot.
+/// The entries at the top of the repository, without those whose names start with a dot.
 const TOP: &[&str] = &[
     "Cargo.lock",
     "Cargo.toml",

@@ -70,7 +70,7 @@ impl<B: Kernels> TensorSource<B> for OnePart<'_, B> {
 }
 
 impl<B: Kernels> OnePart<'_, B> {
-    /// What the library's own policy never does to this part.
+    /// Quantizes matrices to 4 bits, irrespective of the policy.
     fn four_bits(&self, matrices: &[(TensorId, usize)], width: usize) -> Result<QuantizedWeight<B>> {
         let mut values: Vec<f32> = Vec::new();
         for &(id, rows) in matrices {

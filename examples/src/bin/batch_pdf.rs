@@ -3,7 +3,8 @@
 //! Every page of a PDF file and every image becomes a line of JSON; a summary in Markdown is written beside. A second
 //! run continues where the first one stopped, and retries failures. An error in a page or file becomes a line with
 //! `error`, and the exit status is 1 in the end, as for other errors. Wrong usage is status 2. Ctrl-C keeps the results
-//! so far and is status 130. docs/guide/batch_files.md has the keys of a line; examples/python/batch_pdf.py does the same.
+//! so far and is status 130. docs/guide/batch_files.md has the keys of a line; examples/python/batch_pdf.py does the
+//! same.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -108,7 +108,7 @@ impl Fields {
             Field::StartPoint => self.start_point = point(),
             Field::EndPoint => self.end_point = point(),
             Field::Text => self.text = text(value),
-            // The authors' evaluation also accepts the name of the prompt's placeholder.
+            // `app_name` is the placeholder in the prompt; it is accepted as a key, too.
             Field::App => self.app = text(value).or_else(|| text(object.get("app_name"))),
             Field::Status => self.status = text(value),
             Field::Keys => {

@@ -1,6 +1,6 @@
 //! The grid of patches of an image or a video.
 
-/// The number of patches of one image or video along time, height and width (`grid_thw` in transformers).
+/// The number of patches of one image or video along time, height and width (`image_grid_thw` in transformers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Grid {
     /// Pairs of frames; 1 for an image.

@@ -128,8 +128,8 @@ impl<B: Kernels, O: Objective<Autodiff<B>>> Trainer<B, O> {
 
     /// Trains to the end of the schedule and calls `on_step` after every step.
     ///
-    /// The state is saved every `save_steps` steps, at the end, and on cancellation. A step that is cancelled halfway is
-    /// dropped, and the resumed run repeats it.
+    /// The state is saved every `save_steps` steps, at the end, and on cancellation. A step that is cancelled halfway
+    /// is dropped, and the resumed run repeats it.
     ///
     /// # Errors
     /// [`Error::Cancelled`]; [`Error::Io`] when the state cannot be saved; those of the dataset and of
