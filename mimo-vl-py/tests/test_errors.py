@@ -57,16 +57,18 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + bytes(4)
 
 
-@pytest.mark.parametrize("what", ["text", "empty", "truncated", "huge"])
-def test_damaged_images(session: mimo_vl.Session, image_path: pathlib.Path, tmp_path: pathlib.Path, what: str) -> None:
+@pytest.mark.parametrize("damage", ["text", "empty", "truncated", "huge"])
+def test_damaged_images(
+    session: mimo_vl.Session, image_path: pathlib.Path, tmp_path: pathlib.Path, damage: str
+) -> None:
     complete = image_path.read_bytes()
     contents = {
         "text": b"This is not an image.",
         "empty": b"",
         "truncated": complete[: len(complete) // 2],
         "huge": png_header(30_000, 30_000),
-    }[what]
-    path = tmp_path / f"{what}.png"
+    }[damage]
+    path = tmp_path / f"{damage}.png"
     path.write_bytes(contents)
     with pytest.raises(mimo_vl.ImageError, match=re.escape(str(path))) as caught:
         session.ask([path, PROMPT])

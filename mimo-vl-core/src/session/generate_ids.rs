@@ -119,3 +119,52 @@ impl Row {
         Ok(Step { sequence: &mut *self.sequence, id, position })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::model::LoadOptions;
+    use super::*;
+    use crate::cancel::CancelToken;
+
+    fn model() -> Model {
+        Model::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny"), &LoadOptions::new()).unwrap()
+    }
+
+    fn prompt(ids: &[u32]) -> TokenPrompt {
+        TokenPrompt { ids: ids.to_vec(), media: Vec::new() }
+    }
+
+    #[test]
+    fn prompts_get_the_same_tokens_together_and_alone() {
+        let (model, options) = (model(), GenerateOptions::new().max_tokens(12));
+        let prompts = [prompt(&[1, 2, 3]), prompt(&[40, 41])];
+        let reported = std::cell::RefCell::new(vec![Vec::new(); 2]);
+        let on_token = |index: usize, id| reported.borrow_mut()[index].push(id);
+        let together = generate_ids(&model, &prompts, &options, &[], on_token).unwrap();
+        assert_eq!(together, reported.into_inner());
+        for (prompt, answer) in prompts.iter().zip(&together) {
+            let alone = generate_ids(&model, std::slice::from_ref(prompt), &options, &[], |_, _| {}).unwrap();
+            assert_eq!((alone[0].len(), &alone[0]), (12, answer));
+        }
+        let eos = together[0][5];
+        let ended = generate_ids(&model, &prompts[..1], &options, &[eos], |_, _| {}).unwrap();
+        let first = together[0].iter().position(|&id| id == eos).unwrap();
+        assert_eq!(ended[0], together[0][..=first], "the EOS token is part of the answer");
+    }
+
+    #[test]
+    fn invalid_prompts_and_cancelled_calls_are_errors() {
+        let (model, options) = (model(), GenerateOptions::new());
+        let call = |ids: &[u32], options: &GenerateOptions| {
+            generate_ids(&model, &[prompt(ids)], options, &[], |_, _| {}).unwrap_err()
+        };
+        assert!(matches!(call(&[1 << 30], &options), Error::Prompt { .. }));
+        assert!(matches!(call(&[], &options), Error::Prompt { .. }));
+        assert!(matches!(call(&vec![1; model.max_context()], &options), Error::ContextTooLong { .. }));
+        let token = CancelToken::new();
+        token.cancel();
+        assert!(matches!(call(&[1], &options.cancel(&token)), Error::Cancelled));
+    }
+}
