@@ -74,7 +74,7 @@ fn a_batch_gives_the_answers_of_separate_sessions() {
 
 #[test]
 fn a_batched_step_gives_the_logits_of_single_steps() {
-    let cancel = CancelToken::new();
+    let control = TaskControl::default();
     for weights in [WeightFormat::F32, WeightFormat::Int8, WeightFormat::Int4] {
         let model = Model::load(checkpoint(), &LoadOptions::new().weights(weights)).unwrap();
         let text = |index: u32| model.tokenizer().encode(&"a few words ".repeat(1 + index as usize)).unwrap();

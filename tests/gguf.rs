@@ -107,15 +107,15 @@ fn prompt() -> Prompt {
 
 /// The features of an image, and the logits of some tokens.
 fn outputs(model: &Model) -> (Vec<f32>, Vec<f32>) {
-    use mimo_vl_core::expert::PrefillInput;
+    use mimo_vl_core::expert::{PrefillInput, TaskControl};
     let image = Image::from_rgb(112, 140, 112 * 3, &[77; 112 * 140 * 3]).unwrap();
     let patches = mimo_vl_core::expert::preprocess_image(&image, model.preprocess_config()).unwrap();
-    let cancel = mimo_vl_core::CancelToken::new();
-    let features = model.engine().encode(&patches, &cancel).unwrap().values;
+    let control = TaskControl::default();
+    let features = model.engine().encode(&patches, &control).unwrap().values;
     let ids: Vec<u32> = (0..40).map(|index| index * 11 % 480).collect();
     let positions: Vec<[u32; 3]> = (0..40).map(|position| [position; 3]).collect();
     let input = PrefillInput { ids: &ids, positions: &positions, media: Vec::new() };
-    let logits = model.engine().sequence().prefill(&input, 64, true, &cancel).unwrap();
+    let logits = model.engine().sequence().prefill(&input, 64, true, &control).unwrap();
     (features, logits)
 }
 

@@ -62,7 +62,7 @@ fn a_grammar_applies_after_the_thinking() {
     let actor = ScriptedModel::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
     let grammar = || Grammar::JsonSchema(r#"{"enum": ["yes", "no"]}"#.to_owned());
     let ask = |thinking, options: GenerateOptions| {
-        let prompt = Prompt::user().image(picture(28, 28)).text("?").thinking(thinking);
+        let prompt = Prompt::user().image(grey_image(28, 28)).text("?").thinking(thinking);
         actor.session().ask(&prompt, &options.grammar(grammar())).unwrap()
     };
     let thought = ask(Thinking::Auto, without_drafts());
@@ -161,7 +161,7 @@ fn invalid_grammars_are_option_errors() {
         assert!(!reason(grammar.clone(), without_image()).is_empty(), "{grammar:?}");
     }
     assert!(reason(Grammar::Boxes, without_image()).contains("picture"));
-    let with_image = || Prompt::user().image(picture(28, 28)).text("?");
+    let with_image = || Prompt::user().image(grey_image(28, 28)).text("?");
     assert!(reason(Grammar::Actions(Vec::new()), with_image()).contains("action space is empty"));
     assert!(reason(Task::new("Pay").action_space(&[]).grammar(), with_image()).contains("action space is empty"));
     assert!(reason(Task::new("Pay").grammar(), without_image()).contains("picture"));

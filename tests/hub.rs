@@ -36,7 +36,7 @@ fn the_cache_has_the_layout_of_huggingface_hub() {
     assert_eq!(snapshot, root.join("snapshots").join(COMMIT));
     assert_complete(&snapshot, &Hub::new());
     assert_eq!(fs::read_to_string(root.join("refs/main")).unwrap(), COMMIT);
-    for (file, bytes) in Repository::new().files {
+    for (file, bytes) in Hub::new().files {
         let etag = etag(file, &bytes);
         assert!(blob(cache, &etag).is_file());
         #[cfg(unix)]

@@ -196,7 +196,7 @@ fn a_cancelled_download_is_resumed() {
     });
     let stopped = snapshot_download("o/n", &options(&server.address, cache.path()), &call);
     assert!(matches!(stopped, Err(Error::Cancelled)));
-    let partial = format!("{}.incomplete", etag(WEIGHTS, &Repository::new().files[WEIGHTS]));
+    let partial = format!("{}.incomplete", etag(WEIGHTS, &Hub::new().files[WEIGHTS]));
     let length = fs::metadata(blob(cache.path(), &partial)).unwrap().len();
     assert!((200_000..400_000).contains(&length));
     assert_complete(&download(&server, cache.path()).unwrap(), &Hub::new());

@@ -91,5 +91,5 @@ fn a_loaded_session_keeps_the_offset_of_a_crop() {
     let mut restored = model().load_session(&path).unwrap();
     let later = restored.ask(&Prompt::user().text("And?"), &sampled(2)).unwrap();
     assert_eq!(later.transforms, first.transforms);
-    assert_eq!((first.transforms[0].offset, first.transforms[0].original), ((30, 20), (200, 160)));
+    assert_eq!((first.transforms[0].crop_offset, first.transforms[0].full_size), ((30, 20), (200, 160)));
 }

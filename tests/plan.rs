@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mimo_vl_core::{
-    Budget, Error, GenerateOptions, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Session, Stage, Thinking,
-    Video, WeightFormat,
+    Budget, CancelToken, Error, GenerateOptions, Image, LoadOptions, Model, Plan, PlannedPart, Prompt, Session, Stage,
+    Thinking, Video, WeightFormat,
 };
 use mimo_vl_tests::fixtures::tiny_model::{checkpoint, model, noise_image, short, video};
 

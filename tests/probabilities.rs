@@ -42,7 +42,7 @@ fn best_of_returns_the_answer_with_the_highest_mean_logprob() {
     let single: Vec<Answer> = (3..8).map(|seed| actor.ask(&options.clone().seed(seed).logprobs(0))).collect();
     let best = single.iter().map(mean).fold(f32::NEG_INFINITY, f32::max);
     let mut session = actor.session();
-    let prompt = Prompt::user().image(picture(280, 140)).text("Where?");
+    let prompt = Prompt::user().image(grey_image(280, 140)).text("Where?");
     let answer = session.ask(&prompt, &options.clone().best_of(5).logprobs(0)).unwrap();
     assert!((mean(&answer) - best).abs() < 1e-6, "{} {best}", mean(&answer));
     let same = single.iter().find(|other| (mean(other) - best).abs() < 1e-6).unwrap();

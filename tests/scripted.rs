@@ -23,7 +23,7 @@ fn boxes_are_emitted_in_the_callers_pixels_when_they_close() {
          \t{\"bbox_2d\": [0, 0, 560, 280], \"label\": \"all\", \"text_content\": \"a\\n\"}\n]\n```",
     );
     // The model sees the image at half its size: 560 × 280 pixels.
-    let image = picture(1120, 560).max_pixels(560 * 280);
+    let image = grey_image(1120, 560).max_pixels(560 * 280);
     let mut session = actor.session();
     let mut stream = session.stream(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
     let mut text = String::new();
@@ -168,8 +168,8 @@ fn boxes_map_back_through_every_orientation_crop_and_size() {
 #[test]
 fn boxes_in_videos_are_in_pixels_of_the_frames() {
     let actor = ScriptedModel::new("[14, 28, 70, 56]");
-    let video = Video::from_frames(vec![picture(560, 280); 4], 2.0).unwrap().min_pixels(3136).max_pixels(280 * 140);
-    let first = picture(56, 56);
+    let video = Video::from_frames(vec![grey_image(560, 280); 4], 2.0).unwrap().min_pixels(3136).max_pixels(280 * 140);
+    let first = grey_image(56, 56);
     let prompt = Prompt::user().image(first).video(video.clone()).text("Where?");
     let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
     let region = &answer.regions[0];
@@ -182,7 +182,7 @@ fn boxes_in_videos_are_in_pixels_of_the_frames() {
 #[test]
 fn actions_are_in_pixels_of_the_screenshot() {
     let actor = ScriptedModel::new("{\"action\": \"drag\", \"start_point\": [28, 14], \"end_point\": [140, 900]}");
-    let screenshot = picture(1120, 560);
+    let screenshot = grey_image(1120, 560);
     let act = |image: Image| {
         let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
         let transform = answer.transforms[0];
@@ -201,7 +201,7 @@ fn actions_are_in_pixels_of_the_screenshot() {
 #[test]
 fn boxes_belong_to_the_last_image_and_can_be_reassigned() {
     let actor = ScriptedModel::new("[28, 28, 56, 56]");
-    let (first, second) = (picture(560, 560), picture(140, 140));
+    let (first, second) = (grey_image(560, 560), grey_image(140, 140));
     let prompt = Prompt::user().image(first).image(second.max_pixels(56 * 56)).text("?");
     let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
     let region = &answer.regions[0];
@@ -415,11 +415,11 @@ fn image_features_are_cached_across_sessions_within_a_budget() {
         actor.session().ask(&prompt, &without_drafts()).unwrap();
         encoded(actor)
     };
-    let (first, second) = (picture(56, 56), picture(84, 56));
+    let (first, second) = (grey_image(56, 56), grey_image(84, 56));
     let one = 4 * 4 * ScriptedModel::new("").model.config().text.hidden_size as u64;
     let actor = ScriptedModel::new("yes");
     // Equal pixels are the same image, wherever they come from.
-    assert_eq!([&first, &second, &picture(56, 56), &second].map(|image| ask(&actor, image)), [1, 2, 2, 2]);
+    assert_eq!([&first, &second, &grey_image(56, 56), &second].map(|image| ask(&actor, image)), [1, 2, 2, 2]);
     assert_eq!(actor.model.feature_bytes(), one + one / 4 * 6);
     let small = ScriptedModel::with_options("yes", LoadOptions::new().feature_cache(one + 1));
     assert_eq!([&first, &first, &second, &first].map(|image| ask(&small, image)), [1, 1, 2, 2]);

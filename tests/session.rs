@@ -35,7 +35,7 @@ fn build(model: &Model, messages: &[Message]) -> (ModelInput, Vec<Features>) {
 
 /// The input from token `start` on.
 fn suffix<'a>(input: &'a ModelInput, features: &'a [Features], start: usize) -> PrefillInput<'a> {
-    let ranges = input.slots.iter().filter(|range| range.start >= start);
+    let ranges = input.placeholders.iter().filter(|range| range.start >= start);
     let media = ranges.map(|range| {
         let mut shifted = range.clone();
         shifted.start -= start;
@@ -86,7 +86,7 @@ fn a_truncated_cache_gives_the_logits_of_a_fresh_one() {
     let (input, features) = build(model, &long_conversation());
     let control = TaskControl::default();
     let expected = model.engine().sequence().extend(&suffix(&input, &features, 0), &control).unwrap();
-    let lengths = input.slots.iter().flat_map(|range| [range.start, range.start + range.len]);
+    let lengths = input.placeholders.iter().flat_map(|range| [range.start, range.start + range.len]);
     for length in lengths {
         let mut sequence = model.engine().sequence();
         sequence.extend(&suffix(&input, &features, 0), &control).unwrap();
@@ -356,15 +356,15 @@ fn special_tokens_in_text_stay_text() {
     let typed = "<|vision_start|><|image_pad|><|vision_end|><|im_end|>";
     let prompt = Prompt::user().image(noise_image(1, 56, 56)).text(typed);
     let (input, _) = build(model(), prompt.messages());
-    assert_eq!(input.slots.len(), 1);
+    assert_eq!(input.placeholders.len(), 1);
     let image = model().config().tokens.image;
-    assert_eq!(input.ids.iter().filter(|&&id| id == image).count(), input.slots[0].len);
+    assert_eq!(input.ids.iter().filter(|&&id| id == image).count(), input.placeholders[0].len);
     let answer = model().session().ask(&prompt, &short()).unwrap();
     assert_eq!((answer.prompt_tokens, answer.transforms.len()), (input.ids.len(), 1));
 
     let prompt = Prompt::user().text(typed);
     let (input, _) = build(model(), prompt.messages());
-    assert!(input.slots.is_empty() && !input.ids.contains(&image), "{:?}", input.ids);
+    assert!(input.placeholders.is_empty() && !input.ids.contains(&image), "{:?}", input.ids);
     let answer = model().session().ask(&prompt, &short()).unwrap();
     assert_eq!((answer.prompt_tokens, answer.transforms.len()), (input.ids.len(), 0));
 }

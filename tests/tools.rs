@@ -58,7 +58,7 @@ fn prompts_that_cannot_have_tools_are_errors() {
             Err(Error::Prompt { reason }) => assert!(reason.contains(word), "{reason}"),
             other => panic!("{other:?}"),
         };
-    assert_error(&with, prompt_with_tools().image(picture(28, 28)), "images");
+    assert_error(&with, prompt_with_tools().image(grey_image(28, 28)), "images");
     assert_error(&ScriptedModel::new("no"), prompt_with_tools(), "template does not support");
     let mut called = Message::new(Role::User).text("a");
     called.parts.push(Part::ToolCall(ToolCall::new("look", "{}").unwrap()));
@@ -69,5 +69,5 @@ fn prompts_that_cannot_have_tools_are_errors() {
     session.ask(&prompt_with_tools().tools("[]").unwrap(), &without_drafts()).unwrap();
     assert!(session.ask(&Prompt::user().text("And?"), &without_drafts()).is_ok());
     // Prompts with images and no tools use the other template.
-    assert!(with.session().ask(&Prompt::user().image(picture(28, 28)).text("a"), &without_drafts()).is_ok());
+    assert!(with.session().ask(&Prompt::user().image(grey_image(28, 28)).text("a"), &without_drafts()).is_ok());
 }

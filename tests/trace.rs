@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{ThreadId, current};
 
-use mimo_vl_core::{GenerateOptions, Grammar, Image, Prompt, Thinking};
+use mimo_vl_core::{BatchOptions, GenerateOptions, Grammar, Image, Prompt, Thinking};
 use mimo_vl_tests::fixtures::scripted_engine::{ScriptedModel, without_drafts};
 use mimo_vl_tests::fixtures::tiny_model::{checkpoint, model};
 use tracing::span::{Attributes, Id, Record};

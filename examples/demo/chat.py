@@ -82,7 +82,7 @@ class Conversation:
         # Media of the session, and files of a prompt that was stopped.
         self._media: list[Media] = []
         self._pending_files: list[Path] = []
-        self._stop = threading.Event()
+        self._cancel = mimo_vl.CancelToken()
         self._prompt: tuple[str, list[Path]] | None = None
         self.closed = False
 
@@ -92,7 +92,7 @@ class Conversation:
 
     def begin(self, text: str, files: Sequence[str | Path]) -> None:
         """Set the prompt that `answer` answers and that `stop` stops."""
-        self._stop.clear()
+        self._cancel = mimo_vl.CancelToken()
         self._prompt = (text.strip(), [Path(file) for file in files])
 
     def stop(self) -> None:
@@ -101,8 +101,7 @@ class Conversation:
         The session is rolled back: it has neither the prompt nor the text so far, though both stay on the screen.
         Files of the prompt are added to the next one, so that nobody has to upload them twice.
         """
-        self._stop.set()
-        self._session.cancel()
+        self._cancel.cancel()
 
     def close(self) -> None:
         self.closed = True
@@ -150,6 +149,7 @@ class Conversation:
                         thinking=settings.thinking,
                         temperature=settings.temperature,
                         max_tokens=settings.max_tokens,
+                        cancel=self._cancel,
                     )
                 )
                 reply.notes = []
@@ -181,7 +181,7 @@ class Conversation:
         yield
 
     def _check_stop(self) -> None:
-        if self._stop.is_set():
+        if self._cancel.cancelled:
             raise Stopped
 
     def _open(self, file: Path) -> Media:
@@ -194,7 +194,7 @@ class Conversation:
             max_frames=max(4, 2 * tokens // 134),
             total_pixels=tokens * 28 * 28,
             max_pixels=self._max_pixels,
-            progress=lambda done, total: self._check_stop(),
+            cancel=self._cancel,
         )
 
     def _finish(self, reply: Reply, answer: mimo_vl.Answer | None, media: list[Media], words: Words) -> None:

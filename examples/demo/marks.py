@@ -23,7 +23,7 @@ def marked(answer: mimo_vl.Answer, media: Sequence[Media]) -> list[Pil.Image]:
     for index, item in enumerate(media):
         regions = [region for region in answer.regions if region.image == index]
         if regions and isinstance(item, mimo_vl.Image):
-            copies[index] = as_pil(mimo_vl.draw(item, regions))
+            copies[index] = as_pil(mimo_vl.draw_regions(item, regions))
     # An action is about the last image: the current screen.
     last = len(media) - 1
     if answer.action is not None and answer.action.point is not None and media:

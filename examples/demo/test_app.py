@@ -48,15 +48,16 @@ def new_answer(
         regions=regions,
         action=action,
         logprobs=(),
-        memory=mimo_vl.Memory(0, 0, 0, 0),
+        memory=mimo_vl.MemoryUse(0, 0, 0, 0),
     )
 
 
 class ScriptedStream:
     """A stream whose answer the prompt chooses: boxes, a click, an error, or an answer without end."""
 
-    def __init__(self, session: "ScriptedSession", prompt: str) -> None:
+    def __init__(self, session: "ScriptedSession", prompt: str, cancel: mimo_vl.CancelToken) -> None:
         self._session = session
+        self._cancel = cancel
         self._prompt = prompt
         self.answer: mimo_vl.Answer | None = None
 
@@ -73,7 +74,7 @@ class ScriptedStream:
                 while True:
                     yield mimo_vl.Thinking("on and on ")
                     time.sleep(0.02)
-                    if self._session.cancelled:
+                    if self._cancel.cancelled or self._session.closed:
                         raise mimo_vl.CancelledError("cancelled")
             case "full":
                 raise mimo_vl.ContextTooLongError("the context of 10 tokens has no room for 12")
@@ -93,19 +94,15 @@ class ScriptedStream:
 
 class ScriptedSession:
     def __init__(self) -> None:
-        self.cancelled = False
+        self.closed = False
         self.images = 0
 
-    def stream(self, parts: list[Any], **options: Any) -> ScriptedStream:
-        self.cancelled = False
+    def stream(self, parts: list[Any], *, cancel: mimo_vl.CancelToken, **options: Any) -> ScriptedStream:
         self.images += sum(isinstance(part, mimo_vl.Image) for part in parts)
-        return ScriptedStream(self, str(parts[-1]))
-
-    def cancel(self) -> None:
-        self.cancelled = True
+        return ScriptedStream(self, str(parts[-1]), cancel)
 
     def close(self) -> None:
-        self.cancelled = True
+        self.closed = True
         print("session closed", flush=True)
 
 
@@ -160,7 +157,7 @@ def test_boxes_are_drawn() -> None:
     regions = (box(1, 20, 30, 80, 90),)
     [drawn] = marked(new_answer("", regions=regions), [first, second])
     assert drawn.size == (second.width, second.height)
-    assert drawn.tobytes() == as_pil(mimo_vl.draw(second, regions)).tobytes() != as_pil(second).tobytes()
+    assert drawn.tobytes() == as_pil(mimo_vl.draw_regions(second, regions)).tobytes() != as_pil(second).tobytes()
     assert len(marked(new_answer("", regions=(box(0, 1, 1, 9, 9), *regions)), [first, second])) == 2
     assert marked(new_answer(""), [first, second]) == []
     assert marked(new_answer("", regions=regions), [first]) == [], "a region of an image that does not exist"

@@ -133,7 +133,7 @@ def answer_items(model: mimo_vl.Model, job: Job, items: Iterable[Item]) -> Itera
         path = job.folder / item.file
         try:
             if item.page:
-                [page] = mimo_vl.open_pdf(path, first=item.page, last=item.page, password=job.password)
+                [page] = mimo_vl.open_pdf(path, pages=(item.page, item.page), password=job.password)
                 opened.append((item, page.image))
             else:
                 opened.append((item, mimo_vl.Image.open(path)))
@@ -148,7 +148,7 @@ def answer_images(model: mimo_vl.Model, job: Job, images: list[mimo_vl.Image]) -
     prompts = [[image, job.prompt] for image in images]
     options: dict[str, Any] = {"thinking": thinking, "max_tokens": job.max_tokens, "schema": job.schema_text}
     try:
-        return [*model.batch(prompts, most=job.batch_size, **options)]
+        return [*model.batch(prompts, max_concurrent=job.batch_size, **options)]
     except FATAL:
         raise
     except mimo_vl.MimoVlError as error:

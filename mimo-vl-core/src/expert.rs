@@ -46,6 +46,9 @@ pub use crate::sampling::{
 // Answers: from text to thinking, answer, and regions.
 pub use crate::answer::{AnswerParser, RegionParser, json_value_range};
 
-// Bindings to other languages: exclusive use of a session, and the message of a panic.
+// Generation from token ids, and what bindings to other languages share: the assets of a checkpoint, exclusive use of
+// a session, and the message of a panic.
 pub use crate::error::panic_message;
-pub use crate::session::{SessionGuard, SessionUnavailable, SharedSession};
+pub use crate::session::{
+    CheckpointAssets, SessionGuard, SessionUnavailable, SharedSession, TokenPrompt, generate_ids,
+};

@@ -1,4 +1,4 @@
-//! Answers and events of the core as the dataclasses of `mimo_vl.answer`.
+//! Conversion of the core's answers and events to the dataclasses of `mimo_vl.answer`.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 
-/// A class of `mimo_vl.answer`, imported once.
+/// A class of `mimo_vl.answer`, which is imported once.
 macro_rules! class {
     ($py:expr, $name:literal) => {{
         static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -17,21 +17,21 @@ macro_rules! class {
     }};
 }
 
-/// `mimo_vl.Thinking`, `mimo_vl.Text` or `mimo_vl.End`. None for a kind of event that Python has no class for.
+/// A `mimo_vl.Thinking`, `Text`, `RegionEvent` or `End`; `None` for an event that Python has no class for.
 pub(crate) fn event<'py>(py: Python<'py>, event: Event) -> PyResult<Option<Bound<'py, PyAny>>> {
     Ok(Some(match event {
         Event::Thinking(text) => class!(py, "Thinking")?.call1((text,))?,
         Event::Text(text) => class!(py, "Text")?.call1((text,))?,
-        Event::Region(found) => class!(py, "Found")?.call1((region(py, &found)?,))?,
+        Event::Region(located) => class!(py, "RegionEvent")?.call1((region(py, &located)?,))?,
         Event::End(reason) => class!(py, "End")?.call1((stop_reason(py, reason)?,))?,
         _ => return Ok(None),
     }))
 }
 
-/// `mimo_vl.Answer`.
+/// A `mimo_vl.Answer`.
 pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'py, PyAny>> {
     let timings = &answer.timings;
-    let seconds = class!(py, "Timings")?.call1((
+    let timings = class!(py, "Timings")?.call1((
         timings.load.as_secs_f64(),
         timings.media.as_secs_f64(),
         timings.preprocess.as_secs_f64(),
@@ -43,10 +43,10 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
         timings.prefill_tokens_per_second(),
         timings.decode_tokens_per_second(),
     ))?;
-    let regions = answer.regions.iter().map(|found| region(py, found)).collect::<PyResult<Vec<_>>>()?;
-    let places = Characters::of(&answer.text);
+    let regions = answer.regions.iter().map(|located| region(py, located)).collect::<PyResult<Vec<_>>>()?;
+    let characters = CharacterIndex::new(&answer.text);
     let logprobs = answer.logprobs.iter().map(|token| {
-        let (top, range) = (PyTuple::new(py, token.top.iter().copied())?, places.range(&token.range));
+        let (top, range) = (PyTuple::new(py, token.top.iter().copied())?, characters.range(&token.range));
         class!(py, "TokenLogprob")?.call1((token.id, token.logprob, top, range))
     });
     let logprobs = logprobs.collect::<PyResult<Vec<_>>>()?;
@@ -57,40 +57,40 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
         stop_reason(py, answer.stop)?,
         answer.tokens,
         answer.prompt_tokens,
-        seconds,
+        timings,
         answer.complete,
         PyTuple::new(py, regions)?,
         action(py, answer)?,
         PyTuple::new(py, logprobs)?,
-        class!(py, "Memory")?.call1((memory.weights, memory.cache, memory.pixels, memory.features))?,
+        class!(py, "MemoryUse")?.call1((memory.weights, memory.cache, memory.pixels, memory.features))?,
     ))
 }
 
-/// The number of the character, as Python counts them, that each byte of a text belongs to.
-pub(crate) struct Characters(Vec<usize>);
+/// The index of the character, as Python counts, of each byte of a text, and of its end.
+pub(crate) struct CharacterIndex(Vec<usize>);
 
-impl Characters {
-    pub(crate) fn of(text: &str) -> Self {
+impl CharacterIndex {
+    pub(crate) fn new(text: &str) -> Self {
         let characters = text.chars().enumerate();
-        let mut numbers: Vec<usize> =
-            characters.flat_map(|(number, character)| std::iter::repeat_n(number, character.len_utf8())).collect();
-        numbers.push(text.chars().count());
-        Self(numbers)
+        let mut indices: Vec<usize> =
+            characters.flat_map(|(index, character)| std::iter::repeat_n(index, character.len_utf8())).collect();
+        indices.push(text.chars().count());
+        Self(indices)
     }
 
-    /// A range of bytes as one of characters.
+    /// Converts a range of bytes to one of characters.
     pub(crate) fn range(&self, bytes: &Range<usize>) -> (usize, usize) {
         (self.0[bytes.start], self.0[bytes.end])
     }
 }
 
-/// `mimo_vl.Region`.
+/// A `mimo_vl.Region`.
 fn region<'py>(py: Python<'py>, region: &Region) -> PyResult<Bound<'py, PyAny>> {
     let (mut edges, mut points) = (None, Vec::new());
     match &region.geometry {
-        Geometry::Box(place) => edges = Some(located(py, place)?),
-        Geometry::Points(places) => {
-            points = places.iter().map(|place| located(py, place)).collect::<PyResult<_>>()?;
+        Geometry::Box(edge) => edges = Some(coordinates(py, edge)?),
+        Geometry::Points(list) => {
+            points = list.iter().map(|point| coordinates(py, point)).collect::<PyResult<_>>()?;
         }
         _ => {}
     }
@@ -106,27 +106,27 @@ fn region<'py>(py: Python<'py>, region: &Region) -> PyResult<Bound<'py, PyAny>> 
     ))
 }
 
-/// `mimo_vl.Coordinates`.
-fn located<'py, const N: usize>(py: Python<'py>, place: &Coordinates<N>) -> PyResult<Bound<'py, PyAny>> {
+/// A `mimo_vl.Coordinates`.
+fn coordinates<'py, const N: usize>(py: Python<'py>, values: &Coordinates<N>) -> PyResult<Bound<'py, PyAny>> {
     let tuple = |numbers: [f64; N]| PyTuple::new(py, numbers);
-    let page = place.page.map(tuple).transpose()?;
-    let (pixels, normalized, model) = (tuple(place.pixels)?, tuple(place.normalized)?, tuple(place.model)?);
-    class!(py, "Coordinates")?.call1((pixels, normalized, model, page, place.clamped))
+    let page = values.page.map(tuple).transpose()?;
+    let (pixels, normalized, model) = (tuple(values.pixels)?, tuple(values.normalized)?, tuple(values.model)?);
+    class!(py, "Coordinates")?.call1((pixels, normalized, model, page, values.clamped))
 }
 
-/// The answer as a `mimo_vl.Action` in pixels of the last picture, or None where it is none.
+/// The answer as a `mimo_vl.Action` in pixels of the last image; `None` if it is not an action.
 fn action<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Option<Bound<'py, PyAny>>> {
-    // Looked for where there is the key of every action, since most answers are none.
+    // Most answers are not actions: skip parsing without the key of every action.
     if !answer.text.contains("\"action") {
         return Ok(None);
     }
     let Ok(action) = Action::parse(&answer.text) else { return Ok(None) };
-    let action = answer.transforms.last().map_or(action.clone(), |seen| action.to_original(seen));
+    let action = answer.transforms.last().map_or(action.clone(), |transform| action.to_original(transform));
     let json: Bound<'_, PyAny> = py.import("json")?.call_method1("loads", (action.to_json(),))?;
-    Ok(Some(class!(py, "Action")?.call_method1("_of", (json,))?))
+    Ok(Some(class!(py, "Action")?.call_method1("_from_dict", (json,))?))
 }
 
-/// `mimo_vl.Plan`.
+/// A `mimo_vl.Plan`.
 pub(crate) fn plan<'py>(py: Python<'py>, plan: &Plan) -> PyResult<Bound<'py, PyAny>> {
     let parts = plan.parts.iter().map(|part| match part {
         PlannedPart::Text { tokens } => class!(py, "PlannedPart")?.call1((*tokens, None::<(usize, usize)>)),

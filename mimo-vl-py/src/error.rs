@@ -1,10 +1,10 @@
-//! Errors of the core as Python exceptions.
+//! Conversion of the core's errors to Python exceptions.
 
 use mimo_vl_core::Error;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-/// The exception of `mimo_vl.errors` that stands for `error`'s code.
+/// The exception of `mimo_vl.errors` for the code of `error`.
 pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     build(py, error).unwrap_or_else(|failure| failure)
 }
@@ -13,7 +13,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let errors = py.import("mimo_vl.errors")?;
     let class = match errors.getattr("BY_CODE")?.get_item(error.code() as i32) {
         Ok(class) => class,
-        // A kind that the Python side has no name for is still one of ours.
+        // A code that `mimo_vl.errors` lacks.
         Err(_) => errors.getattr("MimoVlError")?,
     };
     let value = match error {
@@ -29,9 +29,9 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     Ok(PyErr::from_value(value))
 }
 
-/// Turns a core result into a Python one.
+/// Conversion of a core result to a Python one.
 pub(crate) trait OrRaise<T> {
-    /// The value, or the exception that stands for the error.
+    /// Returns the value, or the error as an exception.
     fn or_raise(self, py: Python<'_>) -> PyResult<T>;
 }
 
@@ -41,7 +41,7 @@ impl<T> OrRaise<T> for Result<T, Error> {
     }
 }
 
-/// What `__reduce__` of a class answers that cannot be pickled, with what to do instead.
+/// `__reduce__` of a class that cannot be pickled; `instead` is advice.
 pub(crate) fn no_pickle<T>(class: &str, instead: &str) -> PyResult<T> {
     Err(PyTypeError::new_err(format!("cannot pickle a mimo_vl.{class}: {instead}")))
 }

@@ -1,12 +1,12 @@
 //! The native half of the Python package `mimo_vl`.
 //!
-//! Long work runs on a thread of its own, which never touches Python; the calling thread waits for it with the GIL
-//! released, and looks for signals meanwhile.
+//! Long calls run on a thread of their own, which never touches Python; the calling thread waits for it without the GIL
+//! and checks for signals.
 
 mod answer;
+mod call;
 mod dlpack;
 mod error;
-mod generate;
 mod gui;
 mod image;
 mod log;
@@ -18,22 +18,24 @@ mod prompt;
 mod score;
 mod server;
 mod session;
-mod slot;
+mod session_handle;
 mod stream;
 mod stream_state;
 mod text;
 mod video;
 mod worker;
 
-/// The classes of `mimo_vl` that are written in Rust.
+/// The classes and functions of `mimo_vl` that are written in Rust.
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::gui::Task;
+    use crate::call::CancelToken;
     #[pymodule_export]
-    use crate::image::{Image, draw, smart_resize};
+    use crate::gui::{Screen, Task, scroll_as_drag};
     #[pymodule_export]
-    use crate::log::set_log;
+    use crate::image::{Image, draw_regions, smart_resize};
+    #[pymodule_export]
+    use crate::log::set_log_sink;
     #[pymodule_export]
     use crate::model::{Model, quantize};
     #[pymodule_export]
@@ -44,7 +46,8 @@ mod _native {
     use crate::prompt::Prompt;
     #[pymodule_export]
     use crate::score::{
-        answer_field, score_anls, score_choice, score_count, score_exact, score_relaxed, score_time_span,
+        json_value_range, score_anls, score_choice, score_contains, score_count, score_exact, score_iou, score_relaxed,
+        score_time_iou, score_time_span,
     };
     #[pymodule_export]
     use crate::server::Server;

@@ -1,4 +1,4 @@
-//! The library's log, for Python's.
+//! Forwarding of log messages to Python.
 
 use mimo_vl_core::log;
 use pyo3::prelude::*;
@@ -7,8 +7,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::error::OrRaise;
 
-/// Python's number of a level; the finest has none, and is below DEBUG.
-fn number(level: Level) -> i64 {
+/// The number of a level in the module logging; TRACE, which Python lacks, is below DEBUG.
+fn python_level(level: Level) -> i64 {
     match level {
         Level::ERROR => 40,
         Level::WARN => 30,
@@ -18,22 +18,23 @@ fn number(level: Level) -> i64 {
     }
 }
 
-/// Give messages from `level` on, a number of the module logging, to `sink(level, module, message)`; None ends that.
+/// Calls `sink(level, module, message)` for log messages of `level`, a number of the module logging, and above. None
+/// removes the sink.
 #[pyfunction]
-pub(crate) fn set_log(py: Python<'_>, level: i64, sink: Option<Py<PyAny>>) -> PyResult<()> {
-    let to = sink.map(|sink| {
+pub(crate) fn set_log_sink(py: Python<'_>, level: i64, sink: Option<Py<PyAny>>) -> PyResult<()> {
+    let sink = sink.map(|sink| {
         let levels = [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR];
-        let finest = levels.into_iter().find(|&known| number(known) >= level);
-        let filter = finest.map_or(LevelFilter::OFF, LevelFilter::from_level);
+        let lowest = levels.into_iter().find(|&known| python_level(known) >= level);
+        let filter = lowest.map_or(LevelFilter::OFF, LevelFilter::from_level);
         let call: log::Sink = Box::new(move |level, module, message| {
-            // Python may be about to end, and then hears nothing more.
-            let told = Python::try_attach(|py| sink.call1(py, (number(level), module, message)).map(drop));
-            if let Some(Err(error)) = told {
+            // Attaching fails while the interpreter shuts down.
+            let called = Python::try_attach(|py| sink.call1(py, (python_level(level), module, message)).map(drop));
+            if let Some(Err(error)) = called {
                 Python::try_attach(|py| error.write_unraisable(py, None));
             }
         });
         (filter, call)
     });
-    // Not with the GIL: a message that is under way waits for it.
-    py.detach(|| log::forward(to)).or_raise(py)
+    // Without the GIL, because a message that is being forwarded may wait for it.
+    py.detach(|| log::forward(sink)).or_raise(py)
 }

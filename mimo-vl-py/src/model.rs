@@ -1,27 +1,26 @@
 //! `mimo_vl.Model`.
 
 use std::path::PathBuf;
-use std::sync::mpsc;
 
-use mimo_vl_core::expert::preprocess_image;
-use mimo_vl_core::{CancelToken, Error, HubOptions, LoadOptions, Prompt};
+use mimo_vl_core::expert::{TaskControl, TokenPrompt, generate_ids, preprocess_image};
+use mimo_vl_core::{BatchOptions, CallOptions, Error, HubOptions, LoadOptions, Prompt};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::answer;
+use crate::call::{CancelToken, call_options, child_token, run_call};
 use crate::error::{OrRaise, exception, no_pickle};
-use crate::generate;
 use crate::image::as_image;
-use crate::processor::{Medium, Processor};
+use crate::processor::{MediaItem, Processor};
 use crate::prompt::{generate_options, prompt, unsigned};
 use crate::session::Session;
 use crate::text;
-use crate::worker::{self, followed, watched};
+use crate::worker::{Report, run};
 
-/// The options of an answer that choose its tokens.
-const CHOOSING: [&str; 8] =
-    ["max_tokens", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "seed"];
+/// The options of ask() that generate_ids() takes.
+const SAMPLING_OPTIONS: [&str; 9] =
+    ["max_tokens", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "seed", "timeout"];
 
 /// A loaded checkpoint. Any number of sessions, on any threads, share its weights.
 #[pyclass(frozen, module = "mimo_vl")]
@@ -31,22 +30,25 @@ pub(crate) struct Model {
 
 #[pymethods]
 impl Model {
-    /// Load the checkpoint in the folder `path`: config.json, safetensors, tokenizer.json, ... Or the GGUF file `path`, with
-    /// the vision tower's beside it.
+    /// Loads the checkpoint in the folder `path` (config.json, safetensors, tokenizer.json, ...), or the GGUF file
+    /// `path` with the vision tower's file beside it.
     ///
-    /// Or "owner/name" on the hub: what is missing is downloaded into the cache that huggingface_hub shares, at `revision`, with
-    /// `token`, from `endpoint`, into the folder `cache`, unless `offline`; see docs/guide/hub.md.
+    /// "owner/name" loads a repository of the hub: missing files are downloaded at `revision`, with the access `token`,
+    /// from `endpoint`, into the folder `cache`, which huggingface_hub shares, unless `offline`; see docs/guide/hub.md.
     ///
-    /// Without a path: mimo-vl-tiny, a small model that comes with the package. `device` is "cpu", "ndarray" or
-    /// "cuda:0". `weights` is the type that weights have in memory: "native", the one in the files, "f32", "f16", "bf16",
-    /// or, rounded, "int8" or "int4". `max_context` bounds the tokens of a conversation, and with them its memory.
-    /// `kv_cache_dtype` is the type of keys and values of earlier tokens: "f32", "f16" or "int8". `threads` is the number of
-    /// threads on the CPU. `feature_cache` bounds the bytes of pictures' features that are kept for all sessions.
-    /// `thinking_style` is how the checkpoint is told to think: "slash", "tag" or "prefill". `progress` is called with the bytes that are done and those there are.
+    /// Without a path: mimo-vl-tiny, a small model in the package. `device` is "cpu", "ndarray" or "cuda:0". `weights`
+    /// is the number format of the weights in memory: "native" (as stored), "f32", "f16", "bf16", or quantized, "int8"
+    /// or "int4". `max_context` is the largest number of tokens of a conversation, which bounds its memory.
+    /// `kv_cache_dtype` is the number format of the KV cache: "f32", "f16" or "int8". `threads` is the number of CPU
+    /// threads. `feature_cache` is the largest number of bytes of image features that all sessions keep.
+    /// `thinking_style` is how the checkpoint's thinking is controlled: "slash", "tag" or "prefill". `cancel` is a
+    /// CancelToken, `timeout` the time limit in seconds. `progress` is called with the bytes that are done and their
+    /// total.
     #[staticmethod]
     #[pyo3(signature = (
-        path=None, *, device="cpu", weights="native", max_context=None, kv_cache_dtype=None, threads=None, feature_cache=None,
-        thinking_style=None, revision=None, token=None, endpoint=None, cache=None, offline=None, progress=None
+        path=None, *, device="cpu", weights="native", max_context=None, kv_cache_dtype=None, threads=None,
+        feature_cache=None, thinking_style=None, revision=None, token=None, endpoint=None, cache=None, offline=None,
+        cancel=None, timeout=None, progress=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn load(
@@ -64,20 +66,22 @@ impl Model {
         endpoint: Option<String>,
         cache: Option<&Bound<'_, PyAny>>,
         offline: Option<bool>,
+        cancel: Option<&Bound<'_, CancelToken>>,
+        timeout: Option<f64>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let path = match path {
             Some(path) => text::path(path)?,
-            None => bundled(py)?,
+            None => bundled_model(py)?,
         };
         let weights = weights.parse().map_err(|error| exception(py, &error))?;
         let mut options = LoadOptions::new().device(device).weights(weights);
         if let Some(tokens) = unsigned(py, "max_context", max_context)? {
             options = options.max_context(tokens);
         }
-        if let Some(kind) = kv_cache_dtype {
-            let kind = name(kind, "kv_cache_dtype")?.parse().map_err(|error| exception(py, &error))?;
-            options = options.kv_cache_dtype(kind);
+        if let Some(dtype) = kv_cache_dtype {
+            let dtype = name(dtype, "kv_cache_dtype")?.parse().map_err(|error| exception(py, &error))?;
+            options = options.kv_cache_dtype(dtype);
         }
         if let Some(threads) = unsigned(py, "threads", threads)? {
             options = options.threads(threads);
@@ -93,66 +97,71 @@ impl Model {
         (hub.revision, hub.token, hub.endpoint, hub.offline) = (revision, token, endpoint, offline);
         hub.cache = cache.map(text::path).transpose()?;
         options = options.hub(hub);
-        let model = watched(py, progress, move |watch| mimo_vl_core::Model::load_watched(path, &options, watch))?;
+        let model = run_call(py, call_options(py, cancel, timeout)?, progress, move |call| {
+            options.call = call;
+            mimo_vl_core::Model::load(path, &options)
+        })?;
         Ok(Self { model })
     }
 
-    /// What the vision tower makes of a picture: the numbers, as float32 row by row, and the numbers of rows and of columns. A
-    /// row is for a token; numpy.frombuffer(values, "float32").reshape(rows, columns) makes an array of it.
+    /// Returns the vision tower's features of an image: float32 values in bytes, row by row, the number of rows and the
+    /// number of columns. A row is one token; numpy.frombuffer(values, "float32").reshape(rows, columns) makes an
+    /// array.
     fn features<'py>(&self, image: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, usize, usize)> {
         let py = image.py();
         let (image, model) = (as_image(image)?, self.model.clone());
-        let features = watched(py, None, move |_| {
+        let features = run_call(py, CallOptions::new(), None, move |call| {
             let patches = preprocess_image(&image, model.preprocess_config())?;
-            model.engine().encode(&patches, &CancelToken::new())
+            model.engine().encode(&patches, &TaskControl::with_cancel(&call.cancel))
         })?;
         let bytes: Vec<u8> = features.values.iter().flat_map(|value| value.to_ne_bytes()).collect();
         let rows = features.values.len() / features.width.max(1);
         Ok((PyBytes::new(py, &bytes), rows, features.width))
     }
 
-    /// Go on with a conversation that Session.save() wrote.
+    /// Continues a conversation that Session.save() wrote.
     fn load_session(&self, path: &Bound<'_, PyAny>) -> PyResult<Session> {
         let py = path.py();
         let (path, model) = (text::path(path)?, self.model.clone());
         Ok(Session::new(py.detach(move || model.load_session(path)).or_raise(py)?))
     }
 
-    /// Ask several questions at once, each in a conversation of its own, up to `most` at a time; the answers are those that
-    /// they would get alone, and come sooner together. Each prompt is what ask() takes as `parts`; options are for all.
-    #[pyo3(signature = (prompts, *, most=8, system=None, thinking=None, **options))]
+    /// Answers several prompts at once, each in a conversation of its own and at most `max_concurrent` at a time. Each
+    /// answer equals that of a separate session; together they take less time. A prompt is what ask() takes as `parts`;
+    /// the options are those of ask() and apply to every prompt.
+    #[pyo3(signature = (prompts, *, max_concurrent=8, system=None, thinking=None, cancel=None, **options))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn batch<'py>(
         &self,
         py: Python<'py>,
         prompts: &Bound<'py, PyAny>,
-        most: i64,
+        max_concurrent: i64,
         system: Option<&Bound<'py, PyString>>,
         thinking: Option<bool>,
+        cancel: Option<&Bound<'py, CancelToken>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let generate = generate_options(py, options)?;
-        let most: usize = unsigned(py, "most", Some(most))?.unwrap_or(1);
-        let mut batch = self.model.batch(most);
+        let options = generate_options(py, options)?;
+        let cancel = child_token(cancel);
+        let mut batch_options = BatchOptions::new().cancel(&cancel);
+        if let Some(prompts) = unsigned(py, "max_concurrent", Some(max_concurrent))? {
+            batch_options = batch_options.max_concurrent(prompts);
+        }
+        let mut batch = self.model.batch(&batch_options);
         let prompts = prompts.try_iter()?.map(|parts| prompt(&parts?, system, thinking));
         let prompts = prompts.collect::<PyResult<Vec<_>>>()?;
-        let cancel = batch.cancel();
-        let (results, mut result) = mpsc::channel();
-        worker::spawn(py, move || {
-            let answers = worker::contain(move || {
-                let numbers: Vec<usize> = prompts.iter().map(|prompt| batch.add(prompt, &generate)).collect();
-                for (_, event) in batch.by_ref() {
-                    event?;
-                }
-                let none = || Error::Internal { reason: "a batch without one of its answers".to_owned() };
-                numbers.into_iter().map(|number| batch.answer(number).ok_or_else(none)).collect::<Result<Vec<_>, _>>()
-            });
-            drop(results.send(answers.flatten()));
+        let answers = run(py, &cancel, None, move |_: &Report<()>| {
+            let indices: Vec<usize> = prompts.iter().map(|prompt| batch.add(prompt, &options)).collect();
+            for (_, event) in batch.by_ref() {
+                event?;
+            }
+            let missing = || Error::Internal { reason: "a batch lacks one of its answers".to_owned() };
+            indices.into_iter().map(|index| batch.answer(index).ok_or_else(missing)).collect::<Result<Vec<_>, _>>()
         })?;
-        let answers = worker::wait(py, None, &mut result).inspect_err(|_| cancel.cancel())?.or_raise(py)?;
         answers.iter().map(|answer| answer::answer(py, answer)).collect()
     }
 
-    /// The tokenizer, the chat template, and how pictures become patches.
+    /// The tokenizer, the chat template and the preprocessing of images and videos.
     #[getter]
     fn processor(&self) -> Processor {
         Processor::of(&self.model)
@@ -164,51 +173,56 @@ impl Model {
         self.model.eos_token_ids().to_vec()
     }
 
-    /// Continue prompts, each its token ids with one for each picture or video, and the patches of these; those of a video
-    /// with the seconds between two steps in time. An answer goes up to a token in `ends`, which is part of it. `each` is
-    /// called with the number of an answer and its next token. Of the options of ask() those that choose a token are taken.
-    #[pyo3(signature = (prompts, *, ends, each=None, **options))]
-    fn continue_ids(
+    /// Continues prompts of token ids. A prompt has one token for each media item, and the patches of these, with the
+    /// seconds between two steps of the grid in time for a video. An answer ends with a token of `eos_token_ids`, which
+    /// is part of it. `on_token` is called with the index of the prompt and its next token. Of the options of ask(),
+    /// those of the sampler, `max_tokens` and `timeout` are accepted.
+    #[pyo3(signature = (prompts, *, eos_token_ids, on_token=None, cancel=None, **options))]
+    fn generate_ids(
         &self,
         py: Python<'_>,
-        prompts: Vec<(Vec<u32>, Vec<Medium<'_>>)>,
-        ends: Vec<u32>,
-        each: Option<&Bound<'_, PyAny>>,
+        prompts: Vec<(Vec<u32>, Vec<MediaItem<'_>>)>,
+        eos_token_ids: Vec<u32>,
+        on_token: Option<&Bound<'_, PyAny>>,
+        cancel: Option<&Bound<'_, CancelToken>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Vec<Vec<u32>>> {
         for key in options.iter().flat_map(|options| options.keys()) {
             let key: String = key.extract()?;
-            if !CHOOSING.contains(&key.as_str()) {
+            if !SAMPLING_OPTIONS.contains(&key.as_str()) {
                 return Err(PyTypeError::new_err(format!("argument '{key}': there is no such option")));
             }
         }
-        let options = generate_options(py, options)?;
+        let options = generate_options(py, options)?.cancel(&child_token(cancel));
         let prompts = prompts.into_iter().map(|(ids, media)| {
             let media = media.into_iter().map(|(patches, seconds)| (patches.get().core(), seconds));
-            generate::Prompt { ids, media: media.collect() }
+            TokenPrompt { ids, media: media.collect() }
         });
         let (prompts, model): (Vec<_>, _) = (prompts.collect(), self.model.clone());
-        followed(py, each, move |cancel, each| generate::write(&model, &prompts, &options, &ends, cancel, &**each))
+        let token = options.call.cancel.clone();
+        run(py, &token, on_token, move |report| {
+            generate_ids(&model, &prompts, &options, &eos_token_ids, |index, id| report((index, id)))
+        })
     }
 
-    /// Open a conversation. It is a context manager that gives the memory back at its end.
+    /// Opens a conversation. It is a context manager that frees its memory at the end.
     fn session(&self, py: Python<'_>) -> Session {
         py.detach(|| Session::new(self.model.session()))
     }
 
-    /// The folder that it was loaded from.
+    /// Folder of the checkpoint.
     #[getter]
     fn path(&self) -> PathBuf {
         self.model.directory().to_path_buf()
     }
 
-    /// Most tokens of a conversation with its answer.
+    /// Largest number of tokens of a conversation with its answer.
     #[getter]
     fn max_context(&self) -> usize {
         self.model.max_context()
     }
 
-    /// The device that it runs on.
+    /// Device of the weights.
     #[getter]
     fn device(&self) -> &str {
         self.model.device()
@@ -230,27 +244,33 @@ impl Model {
     }
 }
 
-/// Round the checkpoint in the folder `source` to `weights`, "int8" or "int4", once, and write it to the folder `target`,
-/// from where it is loaded without rounding again. `questions` are texts: on each, the predictions of the rounded
-/// model are compared with those of the model as stored. Gives the receipt, a JSON text with the error of every matrix.
-/// `progress` is called with the bytes that are done and those there are.
+/// Quantizes the checkpoint in the folder `source` to `weights`, "int8" or "int4", and writes it to the folder
+/// `target`, which loads without quantizing again. On each text of `prompts`, the predictions of the quantized model
+/// are compared with those of the model as stored. Returns the report, a JSON text with the error of every matrix.
+/// `cancel` is a CancelToken, `timeout` the time limit in seconds; `progress` is called with the bytes that are done
+/// and their total.
 #[pyfunction]
-#[pyo3(signature = (source, target, *, weights="int4", questions=None, progress=None))]
+#[pyo3(signature = (source, target, *, weights="int4", prompts=None, cancel=None, timeout=None, progress=None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
 pub(crate) fn quantize(
     py: Python<'_>,
     source: &Bound<'_, PyAny>,
     target: &Bound<'_, PyAny>,
     #[pyo3(from_py_with = weights_name)] weights: &str,
-    questions: Option<Vec<String>>,
+    prompts: Option<Vec<String>>,
+    cancel: Option<&Bound<'_, CancelToken>>,
+    timeout: Option<f64>,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
-    let options = LoadOptions::new().weights(weights.parse().map_err(|error| exception(py, &error))?);
+    let mut options = LoadOptions::new().weights(weights.parse().map_err(|error| exception(py, &error))?);
     let (source, target) = (text::path(source)?, text::path(target)?);
-    let prompts: Vec<_> = questions.into_iter().flatten().map(|question| Prompt::user().text(question)).collect();
-    let receipt =
-        watched(py, progress, move |watch| mimo_vl_core::quantize(&source, &target, &options, &prompts, watch))?;
+    let prompts: Vec<_> = prompts.into_iter().flatten().map(|text| Prompt::user().text(text)).collect();
+    let report = run_call(py, call_options(py, cancel, timeout)?, progress, move |call| {
+        options.call = call;
+        mimo_vl_core::quantize(&source, &target, &options, &prompts)
+    })?;
     let internal = |error: serde_json::Error| exception(py, &Error::Internal { reason: error.to_string() });
-    serde_json::to_string(&receipt).map_err(internal)
+    serde_json::to_string(&report).map_err(internal)
 }
 
 fn device_name<'a>(device: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
@@ -261,13 +281,13 @@ fn weights_name<'a>(weights: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
     name(weights, "weights")
 }
 
-/// An option that is a name.
+/// The value of an option that is a name.
 fn name<'a>(value: &'a Bound<'_, PyAny>, option: &'static str) -> PyResult<&'a str> {
     text::utf8(value.cast::<PyString>()?, |reason| Error::Option { option, reason })
 }
 
-/// The folder of the model that comes with the package.
-fn bundled(py: Python<'_>) -> PyResult<PathBuf> {
+/// The folder of the model in the package.
+fn bundled_model(py: Python<'_>) -> PyResult<PathBuf> {
     let package: PathBuf = py.import("mimo_vl")?.getattr("__file__")?.extract()?;
     Ok(package.with_file_name("models").join("mimo-vl-tiny"))
 }

@@ -1,4 +1,4 @@
-//! Pictures as other Python libraries hold them, by their looks: nothing is imported, so nothing is required.
+//! Images of other Python libraries, recognized by their methods: none of the libraries is imported.
 
 use mimo_vl_core::{Error, Result};
 use pyo3::exceptions::PyTypeError;
@@ -12,14 +12,14 @@ use crate::text;
 const ACCEPTED: &str = "an image is a pathlib.Path, the bytes of an image file, an open binary file, a PIL image, or \
                         an array of uint8 of shape (height, width, 3 or 4)";
 
-/// Open the image file at `path`.
+/// Opens the image file at `path`.
 pub(crate) fn from_path(path: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     let py = path.py();
     let path = text::path(path)?;
     py.detach(|| mimo_vl_core::Image::open(&path)).or_raise(py)
 }
 
-/// Decode the image file that `data`, any flat buffer of bytes, holds.
+/// Decodes an image file in `data`, any flat buffer of bytes.
 pub(crate) fn from_encoded(data: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     let py = data.py();
     let bytes = match data.cast::<PyBytes>() {
@@ -36,7 +36,7 @@ pub(crate) fn from_encoded(data: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Im
     py.detach(|| mimo_vl_core::Image::from_bytes(bytes)).or_raise(py)
 }
 
-/// Copy the pixels of `array`: uint8, shape `(height, width, 3 or 4)`, any strides.
+/// Copies the pixels of `array`: uint8, shape `[height, width, 3 or 4]`, any strides.
 pub(crate) fn from_array(array: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     if is_tensor(array)? {
         return from_tensor(array);
@@ -45,46 +45,46 @@ pub(crate) fn from_array(array: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Ima
     let shape: Vec<usize> = view.getattr("shape")?.extract()?;
     let format: String = view.getattr("format")?.extract()?;
     let &[height, width, channels @ (3 | 4)] = shape.as_slice() else {
-        return Err(layout(array, format!("its shape is {shape:?}; (height, width, 3 or 4) is needed")));
+        return Err(layout(array, format!("its shape is {shape:?} and must be (height, width, 3 or 4)")));
     };
     if format != "B" {
-        return Err(layout(array, format!("its items are of format {format:?}; 8-bit unsigned ones are needed")));
+        return Err(layout(array, format!("its items have the format {format:?} and must be 8-bit unsigned integers")));
     }
     let rows = view.call_method0("tobytes")?.cast_into::<PyBytes>()?;
     raw(array.py(), width, height, channels, rows.as_bytes())
 }
 
-/// Whether it can be read through DLPack only; arrays of numpy are buffers, too.
+/// Returns true if `source` supports DLPack but not the buffer protocol, which numpy arrays support as well.
 fn is_tensor(source: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(source.hasattr("__dlpack__")? && PyMemoryView::from(source).is_err())
 }
 
-/// Copy the pixels of a tensor of another library: uint8, shape `(height, width, 3 or 4)`.
+/// Copies the pixels of a tensor: uint8, shape `[height, width, 3 or 4]`.
 fn from_tensor(tensor: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     let (shape, rows) = dlpack::bytes(tensor)?;
     match shape[..] {
         [height, width, channels @ (3 | 4)] => raw(tensor.py(), width, height, channels, &rows),
-        _ => Err(layout(tensor, format!("its shape is {shape:?}; (height, width, 3 or 4) is needed"))),
+        _ => Err(layout(tensor, format!("its shape is {shape:?} and must be (height, width, 3 or 4)"))),
     }
 }
 
-/// Copy the pixels of a PIL image of any 8-bit mode; transparency is laid on white.
+/// Copies the pixels of a PIL image of any 8-bit mode; transparent pixels are blended with white.
 pub(crate) fn from_pil(image: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     let mode: String = image.getattr("mode")?.extract()?;
     if mode.starts_with('I') || mode.starts_with('F') {
-        let reason = format!("a PIL image of mode {mode} has no range that is known: convert it to L or RGB first");
+        let reason = format!("the value range of the PIL mode {mode} is unknown: convert the image to L or RGB first");
         return Err(layout(image, reason));
     }
-    let clear = matches!(mode.as_str(), "RGBA" | "RGBa" | "LA" | "La" | "PA")
+    let has_alpha = matches!(mode.as_str(), "RGBA" | "RGBa" | "LA" | "La" | "PA")
         || image.getattr("info")?.contains("transparency")?;
-    let (target, channels) = if clear { ("RGBA", 4) } else { ("RGB", 3) };
+    let (target, channels) = if has_alpha { ("RGBA", 4) } else { ("RGB", 3) };
     let image = if mode == target { image.clone() } else { image.call_method1("convert", (target,))? };
     let (width, height): (usize, usize) = image.getattr("size")?.extract()?;
     let rows = image.call_method0("tobytes")?.cast_into::<PyBytes>()?;
     raw(image.py(), width, height, channels, rows.as_bytes())
 }
 
-/// The picture that `source` is, whatever it is; a `str` is none, because in a prompt it is text.
+/// Converts any supported image. A `str` is refused, because in a prompt it is text.
 pub(crate) fn from_any(source: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Image> {
     if source.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err(
@@ -113,11 +113,11 @@ pub(crate) fn from_any(source: &Bound<'_, PyAny>) -> PyResult<mimo_vl_core::Imag
     }
 }
 
-/// A view of what `source` holds.
+/// A view of a buffer, or of the array that `source` converts to.
 fn buffer<'py>(source: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyMemoryView>> {
     match PyMemoryView::from(source) {
         Ok(view) => Ok(view),
-        // Tensors of other libraries are no buffers, but turn themselves into one.
+        // Some tensors are not buffers but convert themselves to an array.
         Err(_) if source.hasattr("__array__")? => PyMemoryView::from(&source.call_method0("__array__")?),
         Err(_) => Err(PyTypeError::new_err(format!("{} is not an image: {ACCEPTED}", source.get_type().name()?))),
     }
@@ -140,7 +140,7 @@ fn raw(py: Python<'_>, width: usize, height: usize, channels: usize, rows: &[u8]
     py.detach(make).or_raise(py)
 }
 
-/// The error for pixels whose layout is not understood.
+/// The error for pixels with an unsupported layout.
 fn layout(source: &Bound<'_, PyAny>, reason: String) -> PyErr {
     let what = source.get_type().name().map_or_else(|_| "array".to_owned(), |name| name.to_string());
     crate::error::exception(source.py(), &Error::Image { what, reason })

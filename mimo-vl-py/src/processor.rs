@@ -1,33 +1,32 @@
-//! What `mimo_vl.compat` needs beside a model: text to token ids and back, templates, and pictures to patches.
+//! Tokenizer, chat template and preprocessing for `mimo_vl.compat`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use mimo_vl_core::expert::{
-    self, ChatTemplate, Checkpoint, CheckpointFiles, Grid, PreprocessConfig, Tokenizer, is_repo_id, preprocess_image,
-    preprocess_video,
+    self, ChatTemplate, CheckpointAssets, Grid, PreprocessConfig, Tokenizer, preprocess_image, preprocess_video,
 };
-use mimo_vl_core::{Error, HubOptions, Model, snapshot_download};
+use mimo_vl_core::{CallOptions, Error, HubOptions, LoadOptions, Model};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
 
+use crate::call::run_call;
 use crate::error::{OrRaise, no_pickle};
 use crate::image::as_image;
 use crate::prompt::unsigned;
 use crate::text::{self, utf8};
 use crate::video::Video;
-use crate::worker::watched;
 
-/// The patches of one picture or video.
+/// The patches of one image or video.
 #[pyclass(frozen, module = "mimo_vl._native")]
 pub(crate) struct Patches {
     patches: Arc<expert::Patches>,
     config: PreprocessConfig,
 }
 
-/// A picture or video for a model, and for a video the seconds between two steps in time.
-pub(crate) type Medium<'py> = (Bound<'py, Patches>, Option<f64>);
+/// An image or video, and for a video the seconds between two steps of its grid in time.
+pub(crate) type MediaItem<'py> = (Bound<'py, Patches>, Option<f64>);
 
 impl Patches {
     /// The core's patches, shared.
@@ -38,20 +37,20 @@ impl Patches {
 
 #[pymethods]
 impl Patches {
-    /// How many there are along time, height and width.
+    /// Number of patches along time, height and width.
     #[getter]
     fn grid(&self) -> (usize, usize, usize) {
         let Grid { t, h, w } = self.patches.grid;
         (t, h, w)
     }
 
-    /// How many tokens the language model sees.
+    /// Number of tokens in the language model.
     #[getter]
     fn tokens(&self) -> usize {
         self.patches.grid.tokens()
     }
 
-    /// The normalised values, [patches, 1176], as float32 row by row.
+    /// Returns the normalized values, [patches, 1176], as float32 in bytes, row by row.
     fn values<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let bytes = py.detach(|| {
             let values = self.patches.values(&self.config);
@@ -61,11 +60,11 @@ impl Patches {
     }
 
     fn __reduce__(&self) -> PyResult<()> {
-        no_pickle("Patches", "send the picture, and cut it there")
+        no_pickle("Patches", "send the image, and preprocess it there")
     }
 }
 
-/// A checkpoint without its weights: the tokenizer, the chat template, and how pictures become patches.
+/// A checkpoint without its weights: the tokenizer, the chat template and the preprocessing of images and videos.
 #[pyclass(frozen, module = "mimo_vl._native")]
 pub(crate) struct Processor {
     path: PathBuf,
@@ -75,7 +74,7 @@ pub(crate) struct Processor {
 }
 
 impl Processor {
-    /// That of a loaded model.
+    /// The processor of a loaded model.
     pub(crate) fn of(model: &Model) -> Self {
         Self {
             path: model.directory().to_path_buf(),
@@ -92,8 +91,8 @@ impl Processor {
 
 #[pymethods]
 impl Processor {
-    /// Read what lies beside the weights at `path`, which is anything that Model.load() takes. Of a repository on the hub that
-    /// is not in the cache the weights are downloaded, too.
+    /// Loads all but the weights of `path`, which is anything that Model.load() takes. A repository of the hub that is
+    /// not in the cache is downloaded with its weights.
     #[staticmethod]
     #[pyo3(signature = (path, *, revision=None, token=None, cache=None, offline=None))]
     fn load(
@@ -105,38 +104,30 @@ impl Processor {
     ) -> PyResult<Self> {
         let py = path.py();
         let path = text::path(path)?;
-        let mut options = HubOptions::new();
-        (options.revision, options.token, options.offline) = (revision, token, offline);
-        options.cache = cache.map(text::path).transpose()?;
-        watched(py, None, move |watch| {
-            let id = path.to_str().filter(|id| !path.exists() && is_repo_id(id));
-            let fetched = id.map(|id| snapshot_download(id, &options, watch)).transpose()?;
-            let path = fetched.unwrap_or(path);
-            let gguf = Checkpoint::open_gguf(&path)?;
-            let path = gguf.as_ref().map_or(path, |gguf| gguf.directory().to_path_buf());
-            let texts =
-                CheckpointFiles::new(&path, gguf.map(|gguf| gguf.metadata_files().to_vec()).unwrap_or_default());
-            Ok(Self {
-                path,
-                tokenizer: Tokenizer::load(texts.clone())?,
-                template: ChatTemplate::load(texts.clone())?,
-                config: PreprocessConfig::load(texts)?,
-            })
-        })
+        let mut hub = HubOptions::new();
+        (hub.revision, hub.token, hub.offline) = (revision, token, offline);
+        hub.cache = cache.map(text::path).transpose()?;
+        let mut options = LoadOptions::new().hub(hub);
+        let assets = run_call(py, CallOptions::new(), None, move |call| {
+            options.call = call;
+            CheckpointAssets::load(path, &options)
+        })?;
+        let CheckpointAssets { directory, tokenizer, template, preprocess, .. } = assets;
+        Ok(Self { path: directory, tokenizer, template, config: preprocess })
     }
 
-    /// The folder of the checkpoint.
+    /// Folder of the checkpoint.
     #[getter]
     fn path(&self) -> PathBuf {
         self.path.clone()
     }
 
-    /// The ids of a rendered text, in which the names of special tokens stand for these.
+    /// Returns the token ids of a rendered text; names of special tokens are special tokens.
     fn encode(&self, text: &Bound<'_, PyString>) -> PyResult<Vec<u32>> {
         self.tokenizer.encode(unicode(text)?).or_raise(text.py())
     }
 
-    /// The text of token ids.
+    /// Returns the text of token ids.
     fn decode(&self, ids: Vec<u32>, skip_special_tokens: bool) -> String {
         match skip_special_tokens {
             true => self.tokenizer.decode(&ids),
@@ -144,21 +135,28 @@ impl Processor {
         }
     }
 
-    /// The id of the token that is written `token`.
+    /// Returns the id of the token with the text `token`.
     fn token_id(&self, token: &str) -> Option<u32> {
         self.tokenizer.token_id(token)
     }
 
-    /// Render the chat template, or another one, with a JSON object: messages, add_generation_prompt and whatever it reads.
+    /// Renders the chat template, or `template`, with the variables of a JSON object: messages, add_generation_prompt
+    /// and others.
     #[pyo3(signature = (context, template=None))]
     fn render(&self, context: &Bound<'_, PyString>, template: Option<&str>) -> PyResult<String> {
-        let other = template.map(ChatTemplate::from_source).transpose().or_raise(context.py())?;
-        other.as_ref().unwrap_or(&self.template).render_json(unicode(context)?).or_raise(context.py())
+        let template = template.map(ChatTemplate::from_source).transpose().or_raise(context.py())?;
+        template.as_ref().unwrap_or(&self.template).render_json(unicode(context)?).or_raise(context.py())
     }
 
-    /// Cut a video, or an image in any form that a prompt takes. The limits are for images; videos have their own.
-    #[pyo3(signature = (media, *, min_pixels=None, max_pixels=None), name = "patches")]
-    fn cut(&self, media: &Bound<'_, PyAny>, min_pixels: Option<i64>, max_pixels: Option<i64>) -> PyResult<Patches> {
+    /// Converts a video, or an image in any form that a prompt takes, to patches. The limits are for images; videos
+    /// have their own.
+    #[pyo3(signature = (media, *, min_pixels=None, max_pixels=None))]
+    fn preprocess(
+        &self,
+        media: &Bound<'_, PyAny>,
+        min_pixels: Option<i64>,
+        max_pixels: Option<i64>,
+    ) -> PyResult<Patches> {
         let py = media.py();
         if let Ok(video) = media.cast::<Video>() {
             let video = video.get().core();
@@ -174,12 +172,13 @@ impl Processor {
         Ok(self.patches(py.detach(|| preprocess_image(&image, &self.config)).or_raise(py)?))
     }
 
-    /// Patches that others have cut: their normalised values, [patches, 1176], as a buffer of float32 or of its bytes.
-    fn patches_of(&self, values: &Bound<'_, PyAny>, grid: (usize, usize, usize)) -> PyResult<Patches> {
+    /// Converts the pixel values of another processor to patches: normalized, [patches, 1176], as a buffer of float32
+    /// or of its bytes.
+    fn patches_from_values(&self, values: &Bound<'_, PyAny>, grid: (usize, usize, usize)) -> PyResult<Patches> {
         let py = values.py();
         let view = PyMemoryView::from(values)?;
         if !matches!(view.getattr("format")?.extract::<String>()?.as_str(), "f" | "B") {
-            return Err(PyTypeError::new_err("pixel values are a buffer of float32, or of its bytes"));
+            return Err(PyTypeError::new_err("pixel values must be a buffer of float32, or of its bytes"));
         }
         let bytes = view.call_method0("tobytes")?.cast_into::<PyBytes>()?;
         let bytes = bytes.as_bytes();

@@ -1,26 +1,25 @@
-//! A prompt and its options, from what Python callers write.
-
-use std::time::Duration;
+//! `mimo_vl.Prompt`, and conversion of prompts and options from Python.
 
 use mimo_vl_core::{Error, GenerateOptions, Grammar, Message, Part, Role, Thinking};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
 
+use crate::call::seconds_option;
 use crate::error::{exception, no_pickle};
 use crate::gui::Task;
 use crate::image::as_image;
 use crate::text::utf8;
 use crate::video::Video;
 
-/// What is put to the model: a whole conversation, or the question of a Task. ask() and stream() take it in the place of
-/// parts.
+/// A prompt of several messages, or that of a Task. ask() and stream() take it in place of parts.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Prompt {
     prompt: mimo_vl_core::Prompt,
 }
 
 impl Prompt {
+    /// Wraps a prompt of the core.
     pub(crate) fn of(prompt: mimo_vl_core::Prompt) -> Self {
         Self { prompt }
     }
@@ -28,25 +27,25 @@ impl Prompt {
 
 #[pymethods]
 impl Prompt {
-    /// A conversation that went before, and its next question: dicts with "role", which is "system", "user" or "assistant", and
-    /// "content", which is what ask() takes as parts.
+    /// Makes a prompt of earlier messages and the user's next one: dicts with "role", which is "system", "user" or
+    /// "assistant", and "content", which is what ask() takes as parts.
     #[staticmethod]
     fn from_messages(messages: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let mut said = Vec::new();
+        let mut converted = Vec::new();
         for (index, message) in messages.try_iter()?.enumerate() {
             let message = message?;
-            let place = format!("messages[{index}]");
+            let path = format!("messages[{index}]");
             let role: String = message.get_item("role")?.extract()?;
             let roles = [Role::System, Role::User, Role::Assistant];
             let role = roles.into_iter().find(|known| known.as_str() == role).ok_or_else(|| {
-                let reason = format!("{place}: the role {role:?} is none of system, user, assistant");
+                let reason = format!("{path}: the role {role:?} is none of system, user, assistant");
                 exception(messages.py(), &Error::Prompt { reason })
             })?;
-            let mut made = Message::new(role);
-            made.parts = parts(&message.get_item("content")?, &format!("{place}.content"))?;
-            said.push(made);
+            let mut native = Message::new(role);
+            native.parts = parts(&message.get_item("content")?, &format!("{path}.content"))?;
+            converted.push(native);
         }
-        Ok(Self { prompt: mimo_vl_core::Prompt::from_messages(said) })
+        Ok(Self { prompt: mimo_vl_core::Prompt::from_messages(converted) })
     }
 
     fn __repr__(&self) -> String {
@@ -58,17 +57,17 @@ impl Prompt {
     }
 }
 
-/// The user's turn: `asked` is a [`Prompt`], one part, or a list or tuple of parts.
+/// Converts the argument of ask(): a [`Prompt`], one part, or a list or tuple of parts.
 pub(crate) fn prompt(
-    asked: &Bound<'_, PyAny>,
+    source: &Bound<'_, PyAny>,
     system: Option<&Bound<'_, PyString>>,
     thinking: Option<bool>,
 ) -> PyResult<mimo_vl_core::Prompt> {
-    let mut prompt = match asked.cast::<Prompt>() {
-        Ok(whole) => whole.get().prompt.clone(),
+    let mut prompt = match source.cast::<Prompt>() {
+        Ok(prompt) => prompt.get().prompt.clone(),
         Err(_) => {
             let mut message = Message::new(Role::User);
-            message.parts = parts(asked, "parts")?;
+            message.parts = parts(source, "parts")?;
             mimo_vl_core::Prompt::from_messages(vec![message])
         }
     };
@@ -82,21 +81,21 @@ pub(crate) fn prompt(
     })
 }
 
-/// One part, or a list or tuple of them.
-fn parts(asked: &Bound<'_, PyAny>, place: &str) -> PyResult<Vec<Part>> {
-    if !asked.is_instance_of::<PyList>() && !asked.is_instance_of::<PyTuple>() {
-        return Ok(vec![part(asked, place)?]);
+/// Converts one part, or a list or tuple of parts. `path` names the argument in errors.
+fn parts(source: &Bound<'_, PyAny>, path: &str) -> PyResult<Vec<Part>> {
+    if !source.is_instance_of::<PyList>() && !source.is_instance_of::<PyTuple>() {
+        return Ok(vec![part(source, path)?]);
     }
-    let each = asked.try_iter()?.enumerate().map(|(index, one)| {
-        let place = format!("{place}[{index}]");
-        part(&one?, &place).map_err(|error| in_part(asked.py(), &place, error))
+    let parts = source.try_iter()?.enumerate().map(|(index, item)| {
+        let path = format!("{path}[{index}]");
+        part(&item?, &path).map_err(|error| add_path(source.py(), &path, error))
     });
-    each.collect()
+    parts.collect()
 }
 
-fn part(part: &Bound<'_, PyAny>, place: &str) -> PyResult<Part> {
-    if let Ok(said) = part.cast::<PyString>() {
-        return Ok(Part::Text(text(said, place)?.to_owned()));
+fn part(part: &Bound<'_, PyAny>, path: &str) -> PyResult<Part> {
+    if let Ok(string) = part.cast::<PyString>() {
+        return Ok(Part::Text(text(string, path)?.to_owned()));
     }
     if let Ok(video) = part.cast::<Video>() {
         return Ok(Part::Video(video.get().core()));
@@ -104,77 +103,75 @@ fn part(part: &Bound<'_, PyAny>, place: &str) -> PyResult<Part> {
     Ok(Part::Image(as_image(part)?))
 }
 
-/// `text` as UTF-8, or a `PromptError` that names its place.
-fn text<'a>(text: &'a Bound<'_, PyString>, place: &str) -> PyResult<&'a str> {
-    utf8(text, |reason| Error::Prompt { reason: format!("{place}: {reason}") })
+/// Returns `text` as UTF-8, or a `PromptError` with its path.
+fn text<'a>(text: &'a Bound<'_, PyString>, path: &str) -> PyResult<&'a str> {
+    utf8(text, |reason| Error::Prompt { reason: format!("{path}: {reason}") })
 }
 
-/// Say which part has a type that no prompt takes; errors of other kinds name their image themselves.
-fn in_part(py: Python<'_>, place: &str, error: PyErr) -> PyErr {
+/// Adds the path of a part to a TypeError; other errors name their image themselves.
+fn add_path(py: Python<'_>, path: &str, error: PyErr) -> PyErr {
     if error.is_instance_of::<PyTypeError>(py) {
-        PyTypeError::new_err(format!("{place}: {}", error.value(py)))
+        PyTypeError::new_err(format!("{path}: {}", error.value(py)))
     } else {
         error
     }
 }
 
-/// The core's options, from keyword arguments; None leaves the core's default. Ranges are checked by the core, beyond what its
-/// types cannot hold.
+/// Converts keyword arguments to the core's options; None takes the default. The core checks ranges; here only what its
+/// types cannot hold is an error.
 pub(crate) fn generate_options(py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<GenerateOptions> {
-    let mut generate = GenerateOptions::new();
+    let mut generate_options = GenerateOptions::new();
     for (key, value) in options.into_iter().flatten().filter(|(_, value)| !value.is_none()) {
         let key: String = key.extract()?;
-        set(&mut generate, &key, &value).map_err(|error| match error.is_instance_of::<PyTypeError>(py) {
-            true => PyTypeError::new_err(format!("argument '{key}': {}", error.value(py))),
-            false => error,
+        set_option(&mut generate_options, &key, &value).map_err(|error| {
+            match error.is_instance_of::<PyTypeError>(py) {
+                true => PyTypeError::new_err(format!("argument '{key}': {}", error.value(py))),
+                false => error,
+            }
         })?;
     }
-    Ok(generate)
+    Ok(generate_options)
 }
 
-fn set(generate: &mut GenerateOptions, key: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+fn set_option(options: &mut GenerateOptions, key: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = value.py();
-    let refused = |option, reason: String| exception(py, &Error::Option { option, reason });
     match key {
-        "max_tokens" => generate.max_tokens = whole(value, "max_tokens")?,
-        "temperature" => generate.temperature = value.extract()?,
-        "top_k" => generate.top_k = whole(value, "top_k")?,
-        "top_p" => generate.top_p = value.extract()?,
-        "min_p" => generate.min_p = value.extract()?,
-        "typical_p" => generate.typical_p = value.extract()?,
-        "repetition_penalty" => generate.repetition_penalty = value.extract()?,
-        "frequency_penalty" => generate.frequency_penalty = value.extract()?,
-        "presence_penalty" => generate.presence_penalty = value.extract()?,
+        "max_tokens" => options.max_tokens = integer(value, "max_tokens")?,
+        "temperature" => options.temperature = value.extract()?,
+        "top_k" => options.top_k = integer(value, "top_k")?,
+        "top_p" => options.top_p = value.extract()?,
+        "min_p" => options.min_p = value.extract()?,
+        "typical_p" => options.typical_p = value.extract()?,
+        "repetition_penalty" => options.repetition_penalty = value.extract()?,
+        "frequency_penalty" => options.frequency_penalty = value.extract()?,
+        "presence_penalty" => options.presence_penalty = value.extract()?,
         "logit_bias" => {
             for (id, bias) in value.cast::<PyDict>()? {
-                generate.logit_bias.push((whole(&id, "logit_bias")?, bias.extract()?));
+                options.logit_bias.push((integer(&id, "logit_bias")?, bias.extract()?));
             }
         }
-        "seed" => generate.seed = whole(value, "seed")?,
-        "num_draft_tokens" => generate.num_draft_tokens = Some(whole(value, "num_draft_tokens")?),
-        "stop" => generate.stop = texts(value, "stop")?,
-        "loop_window" => generate.loop_window = whole(value, "loop_window")?,
-        "logprobs" => generate.logprobs = Some(whole(value, "logprobs")?),
-        "timeout" => {
-            let seconds: f64 = value.extract()?;
-            let time = Duration::try_from_secs_f64(seconds);
-            generate.timeout = Some(time.map_err(|error| refused("timeout", format!("{seconds}: {error}")))?);
-        }
-        "best_of" => generate.best_of = whole(value, "best_of")?,
-        "thinking_budget" => generate.thinking_budget = Some(whole(value, "thinking_budget")?),
-        "keep_thinking" => generate.keep_thinking = value.extract()?,
+        "seed" => options.seed = integer(value, "seed")?,
+        "num_draft_tokens" => options.num_draft_tokens = Some(integer(value, "num_draft_tokens")?),
+        "stop" => options.stop = texts(value, "stop")?,
+        "loop_window" => options.loop_window = integer(value, "loop_window")?,
+        "logprobs" => options.logprobs = Some(integer(value, "logprobs")?),
+        "timeout" => options.call.timeout = Some(seconds_option(py, "timeout", value.extract()?)?),
+        "best_of" => options.best_of = integer(value, "best_of")?,
+        "thinking_budget" => options.thinking_budget = Some(integer(value, "thinking_budget")?),
+        "keep_thinking" => options.keep_thinking = value.extract()?,
         "schema" | "regex" | "lark" | "choices" | "response_format" => {
-            if generate.grammar.is_some() {
-                return Err(refused("grammar", format!("{key} and another form of the answer are given")));
+            if options.grammar.is_some() {
+                let reason = format!("{key} excludes another form of the answer");
+                return Err(exception(py, &Error::Option { option: "grammar", reason }));
             }
-            generate.grammar = Some(grammar(key, value)?);
+            options.grammar = Some(grammar(key, value)?);
         }
         _ => return Err(PyTypeError::new_err("there is no such option")),
     }
     Ok(())
 }
 
-/// The form of an answer that a keyword asks for.
+/// The form of the answer for a keyword argument.
 fn grammar(key: &str, value: &Bound<'_, PyAny>) -> PyResult<Grammar> {
     let py = value.py();
     Ok(match key {
@@ -195,7 +192,7 @@ fn grammar(key: &str, value: &Bound<'_, PyAny>) -> PyResult<Grammar> {
     })
 }
 
-/// A JSON schema: its text, a dict, or a pydantic model.
+/// The text of a JSON schema that is given as text, a dict or a pydantic model.
 fn schema(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if value.is_instance_of::<PyString>() {
         return value.extract();
@@ -207,7 +204,7 @@ fn schema(value: &Bound<'_, PyAny>) -> PyResult<String> {
     value.py().import("json")?.call_method1("dumps", (dict,))?.extract()
 }
 
-/// One text or several.
+/// A list of texts, which may be given as one text.
 fn texts(value: &Bound<'_, PyAny>, option: &'static str) -> PyResult<Vec<String>> {
     let text = |text: &Bound<'_, PyAny>| -> PyResult<String> {
         Ok(utf8(text.cast::<PyString>()?, |reason| Error::Option { option, reason })?.to_owned())
@@ -218,16 +215,16 @@ fn texts(value: &Bound<'_, PyAny>, option: &'static str) -> PyResult<Vec<String>
     }
 }
 
-/// A whole number as one of the core's unsigned types.
-fn whole<U: TryFrom<i128>>(value: &Bound<'_, PyAny>, option: &'static str) -> PyResult<U> {
+/// Converts an int to one of the core's unsigned types.
+fn integer<U: TryFrom<i128>>(value: &Bound<'_, PyAny>, option: &'static str) -> PyResult<U> {
     if value.is_instance_of::<PyBool>() {
-        return Err(PyTypeError::new_err("a whole number is needed, not a bool"));
+        return Err(PyTypeError::new_err("an int is required, not a bool"));
     }
     let number: i128 = value.extract()?;
-    unsigned(value.py(), option, Some(number))?.ok_or_else(|| PyTypeError::new_err("a whole number is needed"))
+    unsigned(value.py(), option, Some(number))?.ok_or_else(|| PyTypeError::new_err("an int is required"))
 }
 
-/// A whole number as one of the core's unsigned types, or an `OptionError` that names the option.
+/// Converts an integer to one of the core's unsigned types, or returns an `OptionError` that names the option.
 pub(crate) fn unsigned<I, U>(py: Python<'_>, option: &'static str, value: Option<I>) -> PyResult<Option<U>>
 where
     I: Copy + std::fmt::Display,

@@ -123,7 +123,7 @@ impl Server {
     /// Serves until stop(), or until Ctrl-C, which raises KeyboardInterrupt.
     fn run(&self, py: Python<'_>) -> PyResult<()> {
         let mut result = self.start(py)?;
-        let ended = wait(py, None, &mut result);
+        let ended = wait(py, &mut result);
         if ended.is_err() {
             self.cancel.cancel();
             self.wait_until_stopped(py)?;
@@ -137,7 +137,7 @@ impl Server {
         let before = std::mem::replace(&mut *lock(&self.state), State::Stopped);
         self.wait_until_stopped(py)?;
         match before {
-            State::Running(mut result) => wait(py, None, &mut result)?.or_raise(py),
+            State::Running(mut result) => wait(py, &mut result)?.or_raise(py),
             State::Bound(_) | State::Stopped => Ok(()),
         }
     }

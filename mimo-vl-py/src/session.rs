@@ -1,119 +1,119 @@
 //! `mimo_vl.Session`.
 
-use std::sync::Arc;
-
 use mimo_vl_core::Budget;
+use mimo_vl_core::expert::SessionGuard;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::answer;
+use crate::call::{CancelToken, child_token, with_progress};
 use crate::error::{OrRaise, no_pickle};
 use crate::prompt::{Prompt, generate_options, prompt, unsigned};
-use crate::slot::Slot;
+use crate::session_handle::{Call, SessionHandle};
 use crate::stream::Stream;
-use crate::stream_state::start;
 use crate::text;
-use crate::worker::{Tell, interruptible};
+use crate::worker::{Report, run};
 
-/// A conversation. Each turn continues the ones before it.
+/// A conversation: each call continues the ones before it.
 ///
-/// One call at a time: a second one, from another thread or while a stream is open, is a RuntimeError. `cancel()` may
-/// be called from any thread at any time.
+/// One call at a time: a second one, from another thread or while a stream is open, is a RuntimeError.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Session {
-    slot: Arc<Slot>,
+    handle: SessionHandle,
 }
 
 impl Session {
     pub(crate) fn new(session: mimo_vl_core::Session) -> Self {
-        Self { slot: Arc::new(Slot::new(session)) }
+        Self { handle: SessionHandle::new(session) }
     }
 }
 
 #[pymethods]
 impl Session {
-    /// Put a turn to the model, and wait for the whole answer.
+    /// Sends a prompt and waits for the complete answer.
     ///
     /// `parts` is a str, an image or a video, or a list of them in the order in which the model sees them. A str is
-    /// text; an image is a mimo_vl.Image or anything that can become one (a pathlib.Path, bytes of an image file, an
-    /// open binary file, a PIL image, an array). `system` sets the system message. `thinking` is True, False, or None
-    /// for the checkpoint's habit. Options that are None have the model library's default, which is greedy. `progress` is called
-    /// before the answer begins with a stage ("encode" counts the vision tower's blocks, "prefill" tokens), what is done of it and
-    /// what there is to do; not with best_of. What it raises ends the call.
+    /// text; an image is a mimo_vl.Image or anything that can become one: a pathlib.Path, the bytes of an image file,
+    /// an open binary file, a PIL image, an array. `system` sets the system message. `thinking` is True, False, or None
+    /// for the checkpoint's default. Other options are those of mimo_vl_core::GenerateOptions; None takes the default,
+    /// which is greedy. `timeout` is in seconds.
     ///
-    /// Ctrl-C and cancel() leave the session as it was before the call.
-    #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
+    /// `cancel`, a CancelToken, cancels the call, which raises CancelledError. `progress` is called before the answer
+    /// begins with a stage ("encode" counts blocks of the vision tower, "prefill" tokens), the units that are done and
+    /// their total; not with best_of. An exception that it raises ends the call.
+    ///
+    /// A call that is cancelled, also by Ctrl-C, leaves the session as it was before.
+    #[pyo3(signature = (parts, *, system=None, thinking=None, cancel=None, progress=None, **options))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn ask<'py>(
         &self,
         py: Python<'py>,
         parts: &Bound<'py, PyAny>,
         system: Option<&Bound<'py, PyString>>,
         thinking: Option<bool>,
+        cancel: Option<&Bound<'py, CancelToken>>,
         progress: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let prompt = prompt(parts, system, thinking)?;
-        let generate = generate_options(py, options)?;
-        let mut lease = self.slot.lend(py, None)?;
-        let answer = if generate.best_of > 1 {
-            interruptible(py, &self.slot, None, move |_: &Tell<()>| lease.ask(&prompt, &generate))?
+        let options = generate_options(py, options)?.cancel(&child_token(cancel));
+        let token = options.call.cancel.clone();
+        let mut session = self.handle.acquire(py, &Call { cancel: token.clone(), stream: None })?;
+        let answer = if options.best_of > 1 {
+            run(py, &token, None, move |_: &Report<()>| session.ask(&prompt, &options))?
         } else {
-            // Apart, so that what `progress` raises comes before the answer is part of the conversation.
-            let running = interruptible(py, &self.slot, progress, move |tell| {
-                lease.report_to(tell);
-                start(lease, &prompt, &generate)
+            // Two runs, so that an exception of `progress` comes before the answer is part of the conversation.
+            let stream = run(py, &token, progress, move |report| {
+                mimo_vl_core::Stream::<SessionGuard>::start(session, &prompt, &with_progress(options, report))
             })?;
-            interruptible(py, &self.slot, None, move |_: &Tell<()>| running.answer())?
+            run(py, &token, None, move |_: &Report<()>| stream.answer())?
         };
         answer::answer(py, &answer)
     }
 
-    /// Put a turn to the model, and get the answer in pieces: an iterator of Thinking, Text and, at last, End.
+    /// Sends a prompt and returns an iterator of the answer's events: Thinking, Text, RegionEvent and, at last, End.
     ///
-    /// The arguments are those of ask(). The work is done as the iterator is advanced. Closing it before its End (by
-    /// close(), by leaving its with block, or by dropping it) leaves the session as it was before the call.
-    #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
+    /// The arguments are those of ask(). Advancing the iterator does the work. Closing it before its End (by close(),
+    /// by leaving its with block, or by dropping it) leaves the session as it was before the call.
+    #[pyo3(signature = (parts, *, system=None, thinking=None, cancel=None, progress=None, **options))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn stream(
         &self,
         py: Python<'_>,
         parts: &Bound<'_, PyAny>,
         system: Option<&Bound<'_, PyString>>,
         thinking: Option<bool>,
+        cancel: Option<&Bound<'_, CancelToken>>,
         progress: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Stream> {
         let prompt = prompt(parts, system, thinking)?;
-        let generate = generate_options(py, options)?;
-        Stream::start(py, &self.slot, prompt, generate, progress)
+        let options = generate_options(py, options)?.cancel(&child_token(cancel));
+        Stream::start(py, &self.handle, prompt, options, progress)
     }
 
-    /// As ask(), in a thread, for asyncio. `progress` is called in that thread.
-    #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
+    /// ask() for asyncio, in a thread. `progress` is called in that thread. Cancelling the task cancels the call.
+    #[pyo3(signature = (parts, **options))]
     fn aask<'py>(
         slf: &Bound<'py, Self>,
         parts: &Bound<'py, PyAny>,
-        system: Option<&Bound<'py, PyString>>,
-        thinking: Option<bool>,
-        progress: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        later(slf, "aask", parts, system, thinking, progress, options)
+        call_asyncio(slf, "aask", parts, options)
     }
 
-    /// As stream(), for asyncio: an asynchronous iterator of the events. `progress` is called in the thread that does the work.
-    #[pyo3(signature = (parts, *, system=None, thinking=None, progress=None, **options))]
+    /// stream() for asyncio: an asynchronous iterator of events. `progress` is called in the thread that works.
+    /// Cancelling the task cancels the call.
+    #[pyo3(signature = (parts, **options))]
     fn astream<'py>(
         slf: &Bound<'py, Self>,
         parts: &Bound<'py, PyAny>,
-        system: Option<&Bound<'py, PyString>>,
-        thinking: Option<bool>,
-        progress: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        later(slf, "astream", parts, system, thinking, progress, options)
+        call_asyncio(slf, "astream", parts, options)
     }
 
-    /// Tell what a question would take, without computing anything of it. The arguments are those of ask().
+    /// Returns the tokens and bytes that a prompt needs, without running the model. The arguments are those of ask().
     #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
     fn plan<'py>(
         &self,
@@ -124,14 +124,14 @@ impl Session {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let prompt = prompt(parts, system, thinking)?;
-        let generate = generate_options(py, options)?;
-        let plan = self.slot.with(py, move |session| session.plan(&prompt, &generate))?.or_raise(py)?;
+        let options = generate_options(py, options)?;
+        let plan = self.handle.with(py, move |session| session.plan(&prompt, &options))?.or_raise(py)?;
         answer::plan(py, &plan)
     }
 
-    /// The question so that it keeps to a budget of `tokens` of the conversation, or `bytes` of the process at its peak, or what
-    /// the context and the free memory hold; with its plan. With `lower_pixels` pictures are made smaller where that is
-    /// needed; else a question that does not fit is an error.
+    /// Returns the prompt fitted to a budget, and its plan. The budget is `tokens` of the conversation, `bytes` of the
+    /// process at its peak, or by default what the context and the free memory allow. With `lower_pixels` images are
+    /// scaled down where needed; else a prompt that does not fit is an error.
     #[pyo3(signature = (parts, *, tokens=None, bytes=None, lower_pixels=true, system=None, thinking=None, **options))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn fit<'py>(
@@ -146,7 +146,7 @@ impl Session {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<(Prompt, Bound<'py, PyAny>)> {
         let prompt = prompt(parts, system, thinking)?;
-        let generate = generate_options(py, options)?;
+        let options = generate_options(py, options)?;
         let mut budget = Budget::new().lower_pixels(lower_pixels);
         if let Some(tokens) = unsigned(py, "tokens", tokens)? {
             budget = budget.tokens(tokens);
@@ -154,43 +154,37 @@ impl Session {
         if let Some(bytes) = unsigned(py, "bytes", bytes)? {
             budget = budget.bytes(bytes);
         }
-        let fitted = self.slot.with(py, move |session| session.fit(&prompt, &generate, budget))?;
+        let fitted = self.handle.with(py, move |session| session.fit(&prompt, &options, budget))?;
         let (prompt, plan) = fitted.or_raise(py)?;
         Ok((Prompt::of(prompt), answer::plan(py, &plan)?))
     }
 
-    /// A second session that goes on from here on its own; the two share pictures and what was computed of them.
+    /// Returns a second session that continues from here on its own. The two share images and their features.
     fn fork(&self, py: Python<'_>) -> PyResult<Self> {
-        Ok(Self::new(self.slot.with(py, |session| session.fork())?))
+        Ok(Self::new(self.handle.with(py, |session| session.fork())?))
     }
 
-    /// Write the conversation to a file, with its pictures; Model.load_session() goes on with it.
+    /// Writes the conversation with its images to a file; Model.load_session() continues it.
     fn save(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = path.py();
         let path = text::path(path)?;
-        self.slot.with(py, move |session| session.save(path))?.or_raise(py)
+        self.handle.with(py, move |session| session.save(path))?.or_raise(py)
     }
 
-    /// How many tokens of the conversation need not be computed again.
+    /// Number of tokens of the conversation in the KV cache.
     #[getter]
     fn cached_tokens(&self, py: Python<'_>) -> PyResult<usize> {
-        self.slot.with(py, |session| session.cached_tokens())
+        self.handle.with(py, |session| session.cached_tokens())
     }
 
-    /// Stop the call that is under way in another thread, which then ends with a CancelledError. Without one, nothing
-    /// happens.
-    fn cancel(&self, py: Python<'_>) {
-        py.detach(|| self.slot.cancel());
-    }
-
-    /// Forget the conversation.
+    /// Clears the conversation.
     fn reset(&self, py: Python<'_>) -> PyResult<()> {
-        self.slot.with(py, mimo_vl_core::Session::reset)
+        self.handle.with(py, mimo_vl_core::Session::reset)
     }
 
-    /// Stop what is under way, and give the memory back. Further calls are a RuntimeError.
+    /// Cancels the call that runs, and frees the session's memory. Later calls are a RuntimeError.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.slot.close());
+        py.detach(|| self.handle.close());
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -214,23 +208,14 @@ impl Session {
     }
 }
 
-/// Call a function of `mimo_vl._aio` with a session and the arguments of a question.
-fn later<'py>(
+/// Calls a function of `mimo_vl._aio` with a session and the arguments of a prompt.
+fn call_asyncio<'py>(
     session: &Bound<'py, Session>,
     function: &str,
     parts: &Bound<'py, PyAny>,
-    system: Option<&Bound<'py, PyString>>,
-    thinking: Option<bool>,
-    progress: Option<&Bound<'py, PyAny>>,
     options: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = session.py();
-    let options = match options {
-        Some(options) => options.copy()?,
-        None => PyDict::new(py),
-    };
-    options.set_item("system", system)?;
-    options.set_item("thinking", thinking)?;
-    options.set_item("progress", progress)?;
+    let options = options.map_or_else(|| Ok(PyDict::new(py)), |options| options.copy())?;
     py.import("mimo_vl._aio")?.call_method1(function, (session, parts, options))
 }

@@ -5,89 +5,94 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mimo_vl_core::{Answer, GenerateOptions, Prompt};
+use mimo_vl_core::{Answer, CancelToken, GenerateOptions, Prompt};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::answer;
+use crate::call::with_progress;
 use crate::error::{OrRaise, no_pickle};
-use crate::slot::Slot;
-use crate::stream_state::{Running, Step, Turn};
-use crate::worker::{Tell, contain, interruptible, lock};
+use crate::session_handle::{Call, SessionHandle};
+use crate::stream_state::{CoreStream, Step, StreamState};
+use crate::worker::{Report, contain, lock, run};
 
-/// Longest step of a stream whose steps are done on the thread that asks for them, where no signal is noticed meanwhile. A
-/// thread for each step would cost more than a short step takes.
-const SHORT: Duration = Duration::from_millis(20);
+/// Longest step that may run on the calling thread, where signals wait until it returns. A thread for each step would
+/// cost more than a short step takes.
+const MAX_INLINE_STEP: Duration = Duration::from_millis(20);
 
-/// Steps that must all have been short before: the first ones may only choose a token, or give an event that was there.
-const TRIED: u32 = 4;
+/// Number of short steps before steps run on the calling thread: the first ones may return an event that was pending.
+const MIN_SHORT_STEPS: u32 = 4;
 
-/// An answer while it is generated: an iterator of Thinking, Text and, at last, End; also a context manager.
+/// An answer while it is generated: an iterator of Thinking, Text, RegionEvent and, at last, End; also a context
+/// manager.
 ///
 /// Closing it before its End leaves the session as it was before the call.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Stream {
-    slot: Arc<Slot>,
-    turn: Arc<Turn>,
-    /// How many steps were short, up to the first that was not.
-    short: AtomicU32,
-    /// Whether one was not.
+    cancel: CancelToken,
+    state: Arc<StreamState>,
+    /// Number of short steps.
+    short_steps: AtomicU32,
+    /// True once a step was not short.
     is_slow: AtomicBool,
     answer: Mutex<Option<Answer>>,
 }
 
 impl Stream {
-    /// Take the session from `slot` for one turn.
+    /// Acquires the session and prefills the prompt.
     pub(crate) fn start(
         py: Python<'_>,
-        slot: &Arc<Slot>,
+        session: &SessionHandle,
         prompt: Prompt,
-        generate: GenerateOptions,
+        options: GenerateOptions,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let turn = Arc::new(Turn::default());
-        let mut lease = slot.lend(py, Some(&turn))?;
+        let state = Arc::new(StreamState::default());
+        let cancel = options.call.cancel.clone();
+        let guard = session.acquire(py, &Call { cancel: cancel.clone(), stream: Some(Arc::clone(&state)) })?;
         let this = Self {
-            slot: Arc::clone(slot),
-            turn: Arc::clone(&turn),
-            short: AtomicU32::new(0),
+            cancel,
+            state: Arc::clone(&state),
+            short_steps: AtomicU32::new(0),
             is_slow: AtomicBool::new(false),
             answer: Mutex::new(None),
         };
-        let started = interruptible(py, slot, progress, move |tell| {
-            lease.report_to(tell);
-            turn.start(lease, &prompt, &generate)
+        let started = run(py, &this.cancel, progress, move |report| {
+            let stream = mimo_vl_core::Stream::start(guard, &prompt, &with_progress(options, report))?;
+            state.put_back(Box::new(stream));
+            Ok(())
         });
-        started.inspect_err(|_| this.turn.end())?;
+        started.inspect_err(|_| this.state.end())?;
         Ok(this)
     }
 
-    fn step(&self, py: Python<'_>, running: Running) -> PyResult<Step> {
-        let turn = Arc::clone(&self.turn);
+    fn step(&self, py: Python<'_>, stream: CoreStream) -> PyResult<Step> {
+        let state = Arc::clone(&self.state);
         let work = move || {
             let start = Instant::now();
-            Ok((turn.step(running)?, start.elapsed()))
+            Ok((state.step(stream)?, start.elapsed()))
         };
-        let here = self.short.load(Ordering::Relaxed) >= TRIED && !self.is_slow.load(Ordering::Relaxed);
-        let step = if here {
-            py.detach(|| contain(work).flatten()).or_raise(py)
+        let is_inline =
+            self.short_steps.load(Ordering::Relaxed) >= MIN_SHORT_STEPS && !self.is_slow.load(Ordering::Relaxed);
+        let (step, time) = if is_inline {
+            py.detach(|| contain(work).flatten()).or_raise(py)?
         } else {
-            interruptible(py, &self.slot, None, move |_: &Tell<()>| work())
+            run(py, &self.cancel, None, move |_: &Report<()>| work())?
         };
-        let (step, time) = step?;
-        if time < SHORT {
-            self.short.fetch_add(1, Ordering::Relaxed);
+        if time < MAX_INLINE_STEP {
+            self.short_steps.fetch_add(1, Ordering::Relaxed);
         } else {
             self.is_slow.store(true, Ordering::Relaxed);
         }
         Ok(step)
     }
 
-    /// One step, and the event that it gives, if Python has a class for it.
-    fn next<'py>(&self, py: Python<'py>, running: Running) -> PyResult<ControlFlow<Option<Bound<'py, PyAny>>>> {
-        // A loop in C, list(stream) for example, looks for no signals of its own.
+    /// Runs a step. Breaks with its event, or with `None` if the stream was closed; continues if Python has no class
+    /// for the event.
+    fn next<'py>(&self, py: Python<'py>, stream: CoreStream) -> PyResult<ControlFlow<Option<Bound<'py, PyAny>>>> {
+        // A loop in C, such as list(stream), does not check for signals itself.
         py.check_signals()?;
-        Ok(match self.step(py, running)? {
+        Ok(match self.step(py, stream)? {
             Step::Event(event) => match answer::event(py, event)? {
                 None => ControlFlow::Continue(()),
                 event => ControlFlow::Break(event),
@@ -109,34 +114,34 @@ impl Stream {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         loop {
-            let Some(running) = self.turn.take().map_err(PyRuntimeError::new_err)? else { return Ok(None) };
-            // Whatever is raised, by a signal's handler too, ends the turn.
-            match self.next(py, running).inspect_err(|_| self.turn.end())? {
+            let Some(stream) = self.state.take().map_err(PyRuntimeError::new_err)? else { return Ok(None) };
+            // Any exception, of a signal handler too, ends the stream.
+            match self.next(py, stream).inspect_err(|_| self.state.end())? {
                 ControlFlow::Break(event) => return Ok(event),
                 ControlFlow::Continue(()) => {}
             }
         }
     }
 
-    /// The answer as a whole; None before the End.
+    /// The complete answer; None before the End.
     #[getter]
     fn answer<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         lock(&self.answer).as_ref().map(|answer| answer::answer(py, answer)).transpose()
     }
 
-    /// End the answer here: the next event is its End, and the session keeps what was said.
+    /// Ends the answer: the next event is its End, and the session keeps the text so far.
     fn stop(&self) {
-        self.turn.stop();
+        self.state.stop();
     }
 
-    /// End the thinking here: the answer follows. Without thinking under way nothing happens.
+    /// Ends the thinking, if the model thinks: the answer follows.
     fn end_thinking(&self) {
-        self.turn.end_thinking();
+        self.state.end_thinking();
     }
 
-    /// End the stream. Before its End this leaves the session as it was before the call; after it, it does nothing.
+    /// Ends the stream. Before its End this leaves the session as it was before the call; after it, there is no effect.
     fn close(&self) {
-        self.turn.close();
+        self.state.close();
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -146,16 +151,16 @@ impl Stream {
     #[pyo3(signature = (exc_type, exc_value, traceback))]
     fn __exit__(&self, exc_type: &Bound<'_, PyAny>, exc_value: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>) {
         let _ = (exc_type, exc_value, traceback);
-        self.turn.close();
+        self.state.close();
     }
 
     fn __reduce__(&self) -> PyResult<()> {
-        no_pickle("Stream", "send the events that it gives")
+        no_pickle("Stream", "send its events")
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.turn.close();
+        self.state.close();
     }
 }

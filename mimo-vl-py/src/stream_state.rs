@@ -1,145 +1,129 @@
-//! What a stream does between and during its steps.
+//! State of a stream between and during its steps.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mimo_vl_core::{Answer, Error, Event, GenerateOptions, Prompt, Result};
+use mimo_vl_core::expert::SessionGuard;
+use mimo_vl_core::{Answer, Error, Event, Result};
 
-use crate::slot::Lease;
 use crate::worker::lock;
 
-/// A core stream between two steps.
-pub(crate) type Running = Box<mimo_vl_core::Stream<Lease>>;
+/// A core stream that waits for its next step.
+pub(crate) type CoreStream = Box<mimo_vl_core::Stream<SessionGuard>>;
 
-/// An answer that is generated step by step. It can be closed at any time and on any thread.
+/// An answer that is generated step by step. Any thread may close it at any time.
 #[derive(Default)]
-pub(crate) struct Turn {
+pub(crate) struct StreamState {
     state: Mutex<State>,
     stop: AtomicBool,
     end_thinking: AtomicBool,
 }
 
 enum State {
-    /// The next step can be taken.
-    Waiting(Running),
-    /// A thread is at it.
+    /// Between two steps.
+    Idle(CoreStream),
+    /// A thread runs a step, the prefill first.
     Stepping {
-        /// Whether this shall be the last one.
-        closing: bool,
+        /// The stream was closed during the step.
+        is_closing: bool,
     },
-    Over,
+    Ended,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self::Stepping { closing: false }
+        Self::Stepping { is_closing: false }
     }
 }
 
-/// What came of a step.
+/// The result of a step.
 pub(crate) enum Step {
     Event(Event),
-    /// The last event, and the answer as a whole. The session is free again.
+    /// The last event and the answer. The session is released.
     End(Event, Box<Answer>),
-    /// The stream was closed meanwhile.
+    /// The stream was closed during the step.
     Closed,
 }
 
-/// Let the session take in a question, up to the first token of its answer.
-pub(crate) fn start(lease: Lease, prompt: &Prompt, generate: &GenerateOptions) -> Result<Running> {
-    let slot = lease.slot();
-    let running = mimo_vl_core::Stream::start(lease, prompt, generate)?;
-    slot.repeat_cancel();
-    Ok(Box::new(running))
-}
-
-impl Turn {
-    /// Take in the question: the first step.
-    pub(crate) fn start(&self, lease: Lease, prompt: &Prompt, generate: &GenerateOptions) -> Result<()> {
-        self.bring_back(start(lease, prompt, generate)?);
-        Ok(())
-    }
-
-    /// Take the stream for a step: None when the turn is over, an error when a thread has it already.
-    pub(crate) fn take(&self) -> Result<Option<Running>, &'static str> {
+impl StreamState {
+    /// Takes the stream for a step. `None` after the end; an error while another thread runs a step.
+    pub(crate) fn take(&self) -> Result<Option<CoreStream>, &'static str> {
         let mut state = lock(&self.state);
-        match &*state {
-            State::Waiting(_) => {}
-            State::Stepping { .. } => return Err("the stream is busy: another thread is advancing it"),
-            State::Over => return Ok(None),
-        }
         match std::mem::take(&mut *state) {
-            State::Waiting(running) => Ok(Some(running)),
-            _ => Ok(None),
+            State::Idle(stream) => Ok(Some(stream)),
+            other => {
+                let is_ended = matches!(other, State::Ended);
+                *state = other;
+                if is_ended { Ok(None) } else { Err("the stream is busy: another thread is advancing it") }
+            }
         }
     }
 
-    /// Take a step, and bring the stream back. An error rolls the turn back.
-    pub(crate) fn step(&self, mut running: Running) -> Result<Step> {
+    /// Runs a step and puts the stream back. An error leaves the conversation as it was before the call.
+    pub(crate) fn step(&self, mut stream: CoreStream) -> Result<Step> {
         if self.end_thinking.swap(false, Ordering::Relaxed) {
-            running.end_thinking()?;
+            stream.end_thinking()?;
         }
         if self.stop.swap(false, Ordering::Relaxed) {
-            running.stop();
+            stream.stop();
         }
-        match running.next().transpose()? {
+        match stream.next().transpose()? {
             Some(end @ Event::End(_)) => {
-                let answer = running.answer()?;
+                let answer = stream.answer()?;
                 self.end();
                 Ok(Step::End(end, Box::new(answer)))
             }
-            Some(event) => Ok(if self.bring_back(running) { Step::Event(event) } else { Step::Closed }),
+            Some(event) => Ok(if self.put_back(stream) { Step::Event(event) } else { Step::Closed }),
             None => Err(Error::Internal { reason: "a stream ended without its last event".to_owned() }),
         }
     }
 
-    /// End the answer in the next step, and keep it.
+    /// Puts the stream back after a step, unless it was closed meanwhile; then drops it and returns false.
+    pub(crate) fn put_back(&self, stream: CoreStream) -> bool {
+        let mut state = lock(&self.state);
+        if matches!(&*state, State::Stepping { is_closing: false }) {
+            *state = State::Idle(stream);
+            return true;
+        }
+        *state = State::Ended;
+        // Dropping the stream releases the session, and those who wait for it look at this state.
+        drop(state);
+        drop(stream);
+        false
+    }
+
+    /// Ends the answer at the next step and keeps it.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// End the thinking in the next step.
+    /// Ends the thinking at the next step.
     pub(crate) fn end_thinking(&self) {
         self.end_thinking.store(true, Ordering::Relaxed);
     }
 
-    /// End the turn, at once or after the step that is under way. Before its last event that leaves the conversation as it
-    /// was.
+    /// Ends the stream, at once or after the step that runs. Before its last event, the conversation stays as it was.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
         match &mut *state {
-            State::Stepping { closing } => *closing = true,
+            State::Stepping { is_closing } => *is_closing = true,
             _ => {
-                let last = std::mem::replace(&mut *state, State::Over);
-                // This gives the session back, and those who wait for it look at this turn.
+                let last = std::mem::replace(&mut *state, State::Ended);
+                // Dropping the stream releases the session, and those who wait for it look at this state.
                 drop(state);
                 drop(last);
             }
         }
     }
 
-    /// The turn is over: its last step was taken, or failed.
+    /// Marks the stream as ended after its last step, or after one that failed.
     pub(crate) fn end(&self) {
-        let last = std::mem::replace(&mut *lock(&self.state), State::Over);
+        let last = std::mem::replace(&mut *lock(&self.state), State::Ended);
         drop(last);
     }
 
-    /// The session is about to come free.
+    /// True if the session is about to be released.
     pub(crate) fn is_ending(&self) -> bool {
-        matches!(&*lock(&self.state), State::Stepping { closing: true } | State::Over)
-    }
-
-    /// Wait for the next step, unless the turn was ended meanwhile.
-    fn bring_back(&self, running: Running) -> bool {
-        let mut state = lock(&self.state);
-        if matches!(&*state, State::Stepping { closing: false }) {
-            *state = State::Waiting(running);
-            return true;
-        }
-        *state = State::Over;
-        // This gives the session back, and those who wait for it look at this turn.
-        drop(state);
-        drop(running);
-        false
+        matches!(&*lock(&self.state), State::Stepping { is_closing: true } | State::Ended)
     }
 }

@@ -3,13 +3,13 @@
 use mimo_vl_core::VideoOptions;
 use pyo3::prelude::*;
 
+use crate::call::{CancelToken, call_options, run_call};
 use crate::error::{OrRaise, no_pickle};
 use crate::image::as_image;
 use crate::prompt::unsigned;
 use crate::text;
-use crate::worker::watched;
 
-/// Frames of a video, of equal size.
+/// Video frames of equal size.
 #[pyclass(frozen, module = "mimo_vl")]
 pub(crate) struct Video {
     video: mimo_vl_core::Video,
@@ -24,7 +24,7 @@ impl Video {
 
 #[pymethods]
 impl Video {
-    /// A video of `frames` (an iterable of images in any form that a prompt takes), `fps` of which make one second.
+    /// Makes a video of `frames`, an iterable of images in any form that a prompt takes, at `fps` frames per second.
     #[staticmethod]
     #[pyo3(signature = (frames, fps, *, min_pixels=None, max_pixels=None))]
     fn from_frames(
@@ -44,13 +44,14 @@ impl Video {
         Ok(Self { video })
     }
 
-    /// Decode frames of a video file with ffprobe and ffmpeg, which must be installed: `fps` of a second, at least `min_frames` and
-    /// at most `max_frames`, or exactly `frames`; from `start` to `end`, in seconds. `total_pixels` bounds all frames together,
-    /// `max_pixels` each. `progress` is called with the frames that are done and those there are.
+    /// Decodes frames of a video file with ffprobe and ffmpeg, which must be installed: `fps` per second, at least
+    /// `min_frames` and at most `max_frames`, or exactly `frames`; from `start` to `end`, in seconds. `total_pixels`
+    /// limits all frames together, `max_pixels` each. `cancel` is a CancelToken, `timeout` the time limit in seconds.
+    /// `progress` is called with the frames that are done and their total.
     #[staticmethod]
     #[pyo3(signature = (
         path, *, fps=None, frames=None, min_frames=None, max_frames=None, start=None, end=None, total_pixels=None,
-        max_pixels=None, progress=None
+        max_pixels=None, cancel=None, timeout=None, progress=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn open(
@@ -63,6 +64,8 @@ impl Video {
         end: Option<f64>,
         total_pixels: Option<i64>,
         max_pixels: Option<i64>,
+        cancel: Option<&Bound<'_, CancelToken>>,
+        timeout: Option<f64>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let py = path.py();
@@ -75,22 +78,25 @@ impl Video {
         options.total_pixels = unsigned(py, "total_pixels", total_pixels)?;
         options.max_pixels = unsigned(py, "max_pixels", max_pixels)?;
         let path = text::path(path)?;
-        let video = watched(py, progress, move |watch| mimo_vl_core::Video::open_watched(path, &options, watch))?;
+        let video = run_call(py, call_options(py, cancel, timeout)?, progress, move |call| {
+            options.call = call;
+            mimo_vl_core::Video::open(path, &options)
+        })?;
         Ok(Self { video })
     }
 
-    /// When each frame is shown, in seconds.
+    /// Time of each frame in seconds.
     #[getter]
     fn timestamps(&self) -> Vec<f64> {
         self.video.timestamps()
     }
 
-    /// How many frames it has.
+    /// Number of frames.
     fn __len__(&self) -> usize {
         self.video.frames().len()
     }
 
-    /// How many of the frames make one second.
+    /// Frames per second.
     #[getter]
     fn fps(&self) -> f64 {
         self.video.fps()
@@ -98,7 +104,7 @@ impl Video {
 
     fn __repr__(&self) -> String {
         let size = self.video.frames().first().map_or((0, 0), |frame| (frame.width(), frame.height()));
-        format!("<mimo_vl.Video {} frames of {}x{}, {} a second>", self.__len__(), size.0, size.1, self.fps())
+        format!("<mimo_vl.Video {} frames of {}x{} at {} fps>", self.__len__(), size.0, size.1, self.fps())
     }
 
     fn __reduce__(&self) -> PyResult<()> {

@@ -1,4 +1,4 @@
-"""What needs torch, which the tests do without: `pip install torch; python -m pytest mimo-vl-py/tests/check_torch.py`."""
+"""Tests that need torch: `pip install torch; python -m pytest mimo-vl-py/tests/check_torch.py`."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from reference import Case
 from test_compat_model import cases, loaded, prepared, processor  # noqa: F401
 
 
-def test_tensors_of_torch(processor: Any, loaded: Any, cases: list[Case]) -> None:  # noqa: F811
+def test_torch_tensors(processor: Any, loaded: Any, cases: list[Case]) -> None:  # noqa: F811
     inputs = prepared(processor, [cases[1]], return_tensors="pt")
     assert (inputs.input_ids.dtype, inputs.pixel_values.dtype) == (torch.int64, torch.float32)
     generated = loaded.generate(**inputs, max_new_tokens=4)

@@ -1,7 +1,9 @@
-"""What the tests share: a small checkpoint with random weights, and a picture."""
+"""Fixtures: a small checkpoint with random weights, an image, and options of an answer without end."""
 
+import math
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -27,5 +29,11 @@ def session(model: mimo_vl.Model) -> Iterator[mimo_vl.Session]:
 
 
 @pytest.fixture(scope="session")
-def picture(checkpoint: pathlib.Path) -> pathlib.Path:
+def image_path(checkpoint: pathlib.Path) -> pathlib.Path:
     return checkpoint / "cases/two-images-turns/a.png"
+
+
+@pytest.fixture(scope="session")
+def endless(model: mimo_vl.Model) -> dict[str, Any]:
+    """Options of an answer that does not end by itself: a call that misses its cancel returns an answer."""
+    return {"max_tokens": 30_000, "logit_bias": {token: -math.inf for token in model.eos_token_ids}}

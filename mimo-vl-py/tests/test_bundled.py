@@ -1,4 +1,4 @@
-"""The model that comes with the package, and the console program."""
+"""The model in the package, and `mimo-vl ask`."""
 
 import pathlib
 import subprocess
@@ -11,7 +11,7 @@ from PIL import ImageDraw
 import mimo_vl
 from conftest import ROOT
 
-QUESTION = "How many circles are there?"
+PROMPT = "How many circles are there?"
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,11 @@ def run(*words: str | pathlib.Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def test_answers_are_right(scene: pathlib.Path) -> None:
+def test_answers_are_correct(scene: pathlib.Path) -> None:
     model = mimo_vl.Model.load()
     assert model.path.name == "mimo-vl-tiny"
     with model.session() as session:
-        answer = session.ask([scene, QUESTION], thinking=False)
+        answer = session.ask([scene, PROMPT], thinking=False)
         assert (answer.text.strip(), answer.thinking) == ("2", None)
         session.reset()
         answer = session.ask([scene, "Is there a blue square?"])
@@ -44,39 +44,41 @@ def test_answers_are_right(scene: pathlib.Path) -> None:
         assert answer.thinking
 
 
-def test_program(scene: pathlib.Path) -> None:
-    done = run(scene, QUESTION, "--no-think", "--stats")
+def test_ask_prints_the_answer_and_timings(scene: pathlib.Path) -> None:
+    done = run(scene, PROMPT, "--no-think", "--stats")
     assert (done.returncode, done.stdout) == (0, "2\n")
     assert [line.split()[0] for line in done.stderr.splitlines()] == [
         "device", "load", "media", "preprocess", "encode", "prefill", "decode",
     ]  # fmt: skip
 
 
-def test_program_with_another_model(checkpoint: pathlib.Path, scene: pathlib.Path, model: mimo_vl.Model) -> None:
-    done = run("--model", checkpoint, "--max-tokens", "12", "--temperature=0.8", "--seed", "3", scene, QUESTION)
+def test_ask_with_another_model_and_options(
+    checkpoint: pathlib.Path, scene: pathlib.Path, model: mimo_vl.Model
+) -> None:
+    done = run("--model", checkpoint, "--max-tokens", "12", "--temperature=0.8", "--seed", "3", scene, PROMPT)
     with model.session() as session:
-        expected = session.ask([scene, QUESTION], max_tokens=12, temperature=0.8, seed=3)
+        expected = session.ask([scene, PROMPT], max_tokens=12, temperature=0.8, seed=3)
     assert done.returncode == 0
     assert done.stdout == expected.text + "\n"
 
 
-def test_program_fails_well(checkpoint: pathlib.Path) -> None:
-    done = run("missing.png", QUESTION, "--model", checkpoint)
+def test_ask_reports_errors_on_one_line(checkpoint: pathlib.Path) -> None:
+    done = run("missing.png", PROMPT, "--model", checkpoint)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("mimo-vl: ") and "missing.png" in done.stderr and done.stderr.count("\n") == 1
     assert run().returncode == 2
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["What is \udcff?"], "parts"),
-        (["\udcff.png", QUESTION], "No such file"),
-        ([QUESTION, "--model", "\udcff"], "no such checkpoint"),
-        ([QUESTION, "--device", "\udcff"], "device"),
+        (["\udcff.png", PROMPT], "No such file"),
+        ([PROMPT, "--model", "\udcff"], "no such checkpoint"),
+        ([PROMPT, "--device", "\udcff"], "device"),
     ],
 )
-def test_program_with_bytes_outside_utf8(checkpoint: pathlib.Path, words: list[str], said: str) -> None:
+def test_ask_with_bytes_outside_utf8(checkpoint: pathlib.Path, words: list[str], message: str) -> None:
     done = run("--model", checkpoint, *words)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("mimo-vl: ") and said in done.stderr and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("mimo-vl: ") and message in done.stderr and done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Programs for transformers up to the model's inputs, against what transformers gives."""
+"""`mimo_vl.compat` up to the model's inputs, compared with transformers."""
 
 import base64
 import json
@@ -25,22 +25,22 @@ def case(request: pytest.FixtureRequest, checkpoint: pathlib.Path) -> Case:
 
 
 def prepared(processor: Any, case: Case, **options: Any) -> Any:
-    """As programs do it: render, find the media, process."""
+    """The three calls of programs for transformers: render, load the media, process."""
     text = processor.apply_chat_template(case.messages, tokenize=False, add_generation_prompt=True)
     images, videos, rates = process_vision_info(case.messages, return_video_kwargs=True)
     return processor(text=[text], images=images, videos=videos, padding=True, **rates, **options)
 
 
 @pytest.mark.parametrize("case", CASES, indirect=True)
-def test_prompt(processor: Any, case: Case) -> None:
+def test_rendered_prompts(processor: Any, case: Case) -> None:
     assert processor.apply_chat_template(case.messages, tokenize=False, add_generation_prompt=True) == case.prompt
     both = processor.apply_chat_template([case.messages] * 2, add_generation_prompt=True)
     assert both == [case.prompt] * 2
-    begun = case.prompt.removesuffix("<|im_start|>assistant\n")
-    assert processor.apply_chat_template(case.messages) == begun
+    without_generation_prompt = case.prompt.removesuffix("<|im_start|>assistant\n")
+    assert processor.apply_chat_template(case.messages) == without_generation_prompt
 
 
-def test_templates(processor: Any, checkpoint: pathlib.Path) -> None:
+def test_chat_templates(processor: Any, checkpoint: pathlib.Path) -> None:
     for case in json.loads((checkpoint.parent / "templates.json").read_text("utf-8")).values():
         if "mm" in case:
             render = processor.apply_chat_template
@@ -48,7 +48,7 @@ def test_templates(processor: Any, checkpoint: pathlib.Path) -> None:
             assert render(case["messages"], add_generation_prompt=True, add_vision_id=True) == case["mm_vision_id"]
 
 
-def test_thinking_stays_where_transformers_leaves_it(processor: Any) -> None:
+def test_thinking_in_messages_is_kept_as_by_transformers(processor: Any) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "<think>\nhm\n</think>\n\nb"}]
     assert "<think>\nhm\n</think>\n\nb<|im_end|>" in processor.apply_chat_template(messages)
     messages[-1]["content"] = "<think>\n</think>\n"
@@ -56,15 +56,16 @@ def test_thinking_stays_where_transformers_leaves_it(processor: Any) -> None:
     assert text.endswith("<|im_start|>assistant\n<think>\n</think>\n")
 
 
-def test_other_template(processor: Any) -> None:
+def test_a_template_of_the_caller(processor: Any) -> None:
     messages = [{"role": "tool", "content": "x", "name": "é"}]
     source = "{% for m in messages %}{{ m | tojson }}{{ flag }}{{ tools is none }}{% endfor %}"
-    assert processor.apply_chat_template(messages, source, flag=3) == '{"role": "tool", "content": "x", "name": "é"}3True'
+    text = processor.apply_chat_template(messages, source, flag=3)
+    assert text == '{"role": "tool", "content": "x", "name": "é"}3True'
 
 
 @pytest.mark.parametrize("tensor_type", [None, "np"])
 @pytest.mark.parametrize("case", CASES, indirect=True)
-def test_inputs(processor: Any, case: Case, tensor_type: str | None) -> None:
+def test_inputs_equal_those_of_transformers(processor: Any, case: Case, tensor_type: str | None) -> None:
     inputs = prepared(processor, case, return_tensors=tensor_type)
     assert inputs.input_ids[0].tolist() == case.tensors["input_ids"].tolist()
     assert inputs["attention_mask"].tolist() == [[1] * len(case.tensors["input_ids"])]
@@ -92,17 +93,18 @@ def test_jpeg_as_transformers_decodes_it(processor: Any, checkpoint: pathlib.Pat
 
 
 @pytest.mark.parametrize("case", ["text", "two-images-turns"], indirect=True)
-def test_one_call(processor: Any, case: Case) -> None:
+def test_tokenize_renders_and_processes_in_one_call(processor: Any, case: Case) -> None:
     options = {"tokenize": True, "add_generation_prompt": True, "return_tensors": "np"}
     inputs = processor.apply_chat_template(case.messages, return_dict=True, **options)
     assert inputs.input_ids.tolist() == [case.tensors["input_ids"].tolist()]
     assert processor.apply_chat_template(case.messages, **options).tolist() == inputs.input_ids.tolist()
 
 
-def test_forms_of_images(processor: Any, checkpoint: pathlib.Path) -> None:
+def test_every_form_of_an_image_gives_the_same_pixel_values(processor: Any, checkpoint: pathlib.Path) -> None:
     path = checkpoint / "cases/two-images-turns/a.png"
     uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-    forms = [str(path), f"file://{path}", path, uri, path.read_bytes(), Pil.open(path), np.asarray(Pil.open(path).convert("RGB"))]
+    pixels = np.asarray(Pil.open(path).convert("RGB"))
+    forms = [str(path), f"file://{path}", path, uri, path.read_bytes(), Pil.open(path), pixels]
     images, _ = process_vision_info([{"role": "user", "content": [{"type": "image", "image": form} for form in forms]}])
     values = {processor(text="<|image_pad|>", images=image).pixel_values.tobytes() for image in images}
     assert len(values) == 1
@@ -112,18 +114,18 @@ def test_forms_of_images(processor: Any, checkpoint: pathlib.Path) -> None:
     assert process_vision_info([{"role": "user", "content": "hm"}]) == (None, None)
 
 
-def test_limits(checkpoint: pathlib.Path) -> None:
+def test_pixel_limits(checkpoint: pathlib.Path) -> None:
     folder = checkpoint / "cases/two-images-turns"
     limited = AutoProcessor.from_pretrained(checkpoint, max_pixels=6 * 784)
 
     def grid(image: Any, **options: Any) -> Any:
         return limited(text="<|image_pad|>", images=[image], **options).image_grid_thw.tolist()
 
-    # What smart_resize of transformers gives for 172 x 106 and 210 x 119 pixels.
+    # Results of smart_resize of transformers for 172 x 106 and 210 x 119 pixels.
     assert grid(folder / "a.png") == grid(folder / "a.png", max_pixels=None) == [[1, 2, 6]]
     assert grid(folder / "b.png", max_pixels=12 * 784) == [[1, 4, 8]]
     assert grid(folder / "b.png", max_pixels=20 * 784) == [[1, 6, 10]]
-    # Made a multiple of 28 first, an image may come out otherwise.
+    # fetch_image() resizes to multiples of 28 first, which changes the result.
     first, second = (compat.fetch_image({"image": str(folder / name)}) for name in ("a.png", "b.png"))
     assert grid(first) == [[1, 4, 6]]
     assert grid(second, max_pixels=20 * 784) == [[1, 6, 12]]
@@ -132,11 +134,11 @@ def test_limits(checkpoint: pathlib.Path) -> None:
         compat.smart_resize(100, 100, min_pixels=2000, max_pixels=1000)
 
 
-def test_media_and_places_must_match(processor: Any, checkpoint: pathlib.Path) -> None:
+def test_media_and_placeholders_must_match(processor: Any, checkpoint: pathlib.Path) -> None:
     path = checkpoint / "cases/two-images-turns/a.png"
-    with pytest.raises(ValueError, match="more images or videos than are given"):
+    with pytest.raises(ValueError, match="more images or videos than there are"):
         processor(text="<|image_pad|><|image_pad|>", images=[path])
-    with pytest.raises(ValueError, match="than the text has places for"):
+    with pytest.raises(ValueError, match="than the text has placeholders for"):
         processor(text="<|image_pad|>", images=[path, path])
     with pytest.raises(ValueError, match="padding=True"):
         processor(text=["a", "b c d"], return_tensors="np")

@@ -1,4 +1,4 @@
-"""generate() of programs for transformers, against what transformers gives."""
+"""generate() of `mimo_vl.compat`, compared with transformers."""
 
 import pathlib
 import random
@@ -25,7 +25,8 @@ def processor(checkpoint: pathlib.Path) -> Any:
 
 @pytest.fixture(scope="module")
 def loaded(checkpoint: pathlib.Path) -> Any:
-    return Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, torch_dtype="float32", device_map="cpu").eval()
+    load = Qwen2_5_VLForConditionalGeneration.from_pretrained
+    return load(checkpoint, torch_dtype="float32", device_map="cpu").eval()
 
 
 @pytest.fixture(scope="module")
@@ -40,67 +41,72 @@ def no_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def prepared(processor: Any, cases: list[Case], **options: Any) -> Any:
-    """As programs do it: render, find the media, process."""
+    """The three calls of programs for transformers: render, load the media, process."""
     conversations = [case.messages for case in cases]
-    texts = [processor.apply_chat_template(one, tokenize=False, add_generation_prompt=True) for one in conversations]
+    texts = processor.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
     images, videos, rates = process_vision_info(conversations, return_video_kwargs=True)
     return processor(text=texts, images=images, videos=videos, padding=True, **rates, **options)
 
 
-def trimmed(inputs: Any, generated: Any) -> list[Any]:
+def answers_of(inputs: Any, generated: Any) -> list[Any]:
     return [out[len(ids) :] for ids, out in zip(inputs.input_ids, generated, strict=True)]
 
 
-@pytest.mark.parametrize("number", range(len(LOSSLESS)))
-def test_answers(processor: Any, loaded: Any, cases: list[Case], number: int) -> None:
-    case = cases[number]
+@pytest.mark.parametrize("index", range(len(LOSSLESS)))
+def test_greedy_answers_equal_those_of_transformers(
+    processor: Any, loaded: Any, cases: list[Case], index: int
+) -> None:
+    case = cases[index]
     inputs = prepared(processor, [case], return_tensors="np").to("cuda")
     generated = loaded.generate(**inputs, max_new_tokens=len(case.greedy))
     assert generated[:, inputs.input_ids.shape[1] :].tolist() == [case.greedy]
-    texts = processor.batch_decode(trimmed(inputs, generated), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    texts = processor.batch_decode(answers_of(inputs, generated), **options)
     assert texts == [case.text]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_batches(processor: Any, loaded: Any, cases: list[Case], side: str) -> None:
+def test_a_batch_gives_the_answers_of_single_prompts(processor: Any, loaded: Any, cases: list[Case], side: str) -> None:
     inputs = prepared(processor, cases, padding_side=side)
     longest = max(len(case.tensors["input_ids"]) for case in cases)
     assert inputs.input_ids.shape == inputs.attention_mask.shape == (3, longest)
     for ids, mask, case in zip(inputs.input_ids, inputs.attention_mask, cases, strict=True):
-        own = case.tensors["input_ids"].tolist()
-        gap = [processor.tokenizer.pad_token_id] * (longest - len(own))
-        assert ids == (gap + own if side == "left" else own + gap)
-        assert mask == ([0] * len(gap) + [1] * len(own) if side == "left" else [1] * len(own) + [0] * len(gap))
+        tokens = case.tensors["input_ids"].tolist()
+        padding = [processor.tokenizer.pad_token_id] * (longest - len(tokens))
+        tokens_mask, padding_mask = [1] * len(tokens), [0] * len(padding)
+        assert ids == (padding + tokens if side == "left" else tokens + padding)
+        assert mask == (padding_mask + tokens_mask if side == "left" else tokens_mask + padding_mask)
     generated = loaded.generate(**inputs, max_new_tokens=12)
     assert generated.shape == (3, longest + 12)
-    assert trimmed(inputs, generated) == [case.greedy[:12] for case in cases]
+    assert answers_of(inputs, generated) == [case.greedy[:12] for case in cases]
 
 
-def test_an_end_is_part_of_the_answer(processor: Any, loaded: Any, cases: list[Case]) -> None:
+def test_the_eos_token_is_part_of_the_answer(processor: Any, loaded: Any, cases: list[Case]) -> None:
     inputs = prepared(processor, cases)
-    end = cases[0].greedy[4]
-    first, second, third = trimmed(inputs, loaded.generate(**inputs, max_new_tokens=9, eos_token_id=end, pad_token_id=480))
+    eos = cases[0].greedy[4]
+    generated = loaded.generate(**inputs, max_new_tokens=9, eos_token_id=eos, pad_token_id=480)
+    first, second, third = answers_of(inputs, generated)
     assert first == cases[0].greedy[:5] + [480] * 4
     assert (second, third) == (cases[1].greedy[:9], cases[2].greedy[:9])
 
 
-@pytest.mark.parametrize("response_format", [np.array, lambda values: np.asarray(values).tolist()])
-def test_pixel_values_of_others(processor: Any, loaded: Any, cases: list[Case], response_format: Any) -> None:
+@pytest.mark.parametrize("convert", [np.array, lambda values: np.asarray(values).tolist()])
+def test_pixel_values_of_another_processor(processor: Any, loaded: Any, cases: list[Case], convert: Any) -> None:
     case = cases[2]
     inputs = prepared(processor, [case])
     for name in ("pixel_values", "pixel_values_videos"):
-        inputs[name] = form(inputs[name])
-    assert trimmed(inputs, loaded.generate(**inputs, max_new_tokens=12)) == [case.greedy]
+        inputs[name] = convert(inputs[name])
+    assert answers_of(inputs, loaded.generate(**inputs, max_new_tokens=12)) == [case.greedy]
     with pytest.raises(ValueError, match="pixel values"):
         loaded.generate(**{**inputs, "image_grid_thw": [[1, 6, 6]]})
 
 
-def test_tokens_and_media_must_match(processor: Any, loaded: Any, picture: pathlib.Path) -> None:
-    inputs = processor(text="<|image_pad|>a", images=[picture])
+def test_tokens_and_media_must_match(processor: Any, loaded: Any, image_path: pathlib.Path) -> None:
+    inputs = processor(text="<|image_pad|>a", images=[image_path])
     for ids, reason in [
         (inputs.input_ids[0][1:], "fewer tokens"),
-        (inputs.input_ids[0] + [processor.image_token_id], "places for more images"),
-        ([1, 2], "more images or videos are given"),
+        (inputs.input_ids[0] + [processor.image_token_id], "placeholders for more images"),
+        ([1, 2], "more images or videos than input_ids has"),
     ]:
         with pytest.raises(ValueError, match=reason):
             loaded.generate(**{**inputs, "input_ids": [ids], "attention_mask": None})
@@ -117,7 +123,7 @@ def test_without_torch(processor: Any, loaded: Any, cases: list[Case]) -> None:
     assert inputs.image_grid_thw[1, 2] == 16
 
 
-def test_streamer(processor: Any, loaded: Any, cases: list[Case]) -> None:
+def test_a_streamer_gets_the_prompt_and_each_token(processor: Any, loaded: Any, cases: list[Case]) -> None:
     class Streamer:
         def __init__(self) -> None:
             self.puts: list[Any] = []
@@ -137,7 +143,9 @@ def test_streamer(processor: Any, loaded: Any, cases: list[Case]) -> None:
         loaded.generate(**prepared(processor, cases), streamer=streamer)
 
 
-def test_text_streamers(processor: Any, loaded: Any, cases: list[Case], capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_streamers_give_the_text(
+    processor: Any, loaded: Any, cases: list[Case], capsys: pytest.CaptureFixture[str]
+) -> None:
     inputs = prepared(processor, [cases[0]])
     prompt, answer = cases[0].prompt, processor.decode(cases[0].greedy)
     loaded.generate(**inputs, max_new_tokens=len(cases[0].greedy), streamer=TextStreamer(processor))
@@ -150,7 +158,7 @@ def test_text_streamers(processor: Any, loaded: Any, cases: list[Case], capsys: 
     thread.join()
 
 
-def test_whole_characters() -> None:
+def test_streamers_emit_complete_characters() -> None:
     class Bytes:
         def decode(self, ids: list[int]) -> str:
             return bytes(ids).decode(errors="replace")
@@ -163,34 +171,37 @@ def test_whole_characters() -> None:
     assert list(streamer) == ["é", "\n", "b", "\ufffd"]
 
 
-def test_drawing(processor: Any, loaded: Any, cases: list[Case]) -> None:
+def test_sampling_follows_the_seed_and_its_options(processor: Any, loaded: Any, cases: list[Case]) -> None:
     inputs = prepared(processor, [cases[0]])
 
-    def drawn(seed: int, **options: Any) -> Any:
+    def sampled(seed: int, **options: Any) -> Any:
         random.seed(seed)
         return loaded.generate(**inputs, max_new_tokens=12, do_sample=True, temperature=2.0, **options)
 
-    assert drawn(1) == drawn(1) != drawn(2)
+    assert sampled(1) == sampled(1) != sampled(2)
     greedy = loaded.generate(**inputs, max_new_tokens=12)
-    assert greedy == drawn(1, top_k=1) != drawn(1, top_k=None)
+    assert greedy == sampled(1, top_k=1) != sampled(1, top_k=None)
     assert greedy == loaded.generate(**inputs, max_new_tokens=12, do_sample=False, temperature=0.1, top_p=0.5)
     with pytest.raises(ValueError, match="temperature"):
         loaded.generate(**inputs, do_sample=True, temperature=0.0)
 
 
-def test_lengths(processor: Any, loaded: Any, cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_length_options(processor: Any, loaded: Any, cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = prepared(processor, [cases[0]])
     tokens = inputs.input_ids.shape[1]
-    assert loaded.generate(**inputs).shape[1] <= tokens + 20
+    assert loaded.generate(**inputs).shape[1] == tokens + 20
     assert loaded.generate(**inputs, max_length=tokens + 3).shape[1] == tokens + 3
-    assert loaded.generate(inputs.input_ids, attention_mask=inputs.attention_mask, max_new_tokens=2).shape[1] == tokens + 2
+    generated = loaded.generate(inputs.input_ids, attention_mask=inputs.attention_mask, max_new_tokens=2)
+    assert generated.shape[1] == tokens + 2
     monkeypatch.setattr(loaded.generation_config, "max_new_tokens", 4, raising=False)
     assert loaded.generate(**inputs).shape[1] == tokens + 4
     with pytest.raises(ValueError, match="max_tokens"):
         loaded.generate(**inputs, max_new_tokens=0)
 
 
-def test_options_are_known_or_refused(processor: Any, loaded: Any, checkpoint: pathlib.Path, cases: list[Case]) -> None:
+def test_unsupported_options_are_errors(
+    processor: Any, loaded: Any, checkpoint: pathlib.Path, cases: list[Case]
+) -> None:
     inputs = prepared(processor, [cases[0]])
     loaded.generate(**inputs, max_new_tokens=1, num_beams=1, use_cache=True, top_k=None, return_dict_in_generate=False)
     for name, value in [("num_beams", 4), ("num_return_sequences", 2), ("output_scores", True)]:
@@ -207,30 +218,31 @@ def test_options_are_known_or_refused(processor: Any, loaded: Any, checkpoint: p
 
 
 def test_devices(checkpoint: pathlib.Path) -> None:
+    load = Qwen2_5_VLForConditionalGeneration.from_pretrained
     for device_map in (None, "cpu", {"": "cpu"}):
-        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, device_map=device_map, torch_dtype="auto")
+        model = load(checkpoint, device_map=device_map, torch_dtype="auto")
         assert model.device == "cpu" and model.to("cpu") is model
 
 
-def test_what_the_native_model_refuses(model: mimo_vl.Model) -> None:
+def test_invalid_arguments_of_generate_ids(model: mimo_vl.Model) -> None:
     with pytest.raises(TypeError, match="num_draft_tokens"):
-        model.continue_ids([([1], [])], ends=[], num_draft_tokens=1)  # type: ignore[call-arg]
+        model.generate_ids([([1], [])], eos_token_ids=[], num_draft_tokens=1)  # type: ignore[call-arg]
     with pytest.raises(mimo_vl.PromptError, match="token 99999"):
-        model.continue_ids([([99999], [])], ends=[])
+        model.generate_ids([([99999], [])], eos_token_ids=[])
     with pytest.raises(mimo_vl.PromptError, match="no tokens"):
-        model.continue_ids([([], [])], ends=[])
+        model.generate_ids([([], [])], eos_token_ids=[])
     with pytest.raises(mimo_vl.ContextTooLongError):
-        model.continue_ids([([1] * model.max_context, [])], ends=[])
-    assert model.continue_ids([], ends=[]) == []
+        model.generate_ids([([1] * model.max_context, [])], eos_token_ids=[])
+    assert model.generate_ids([], eos_token_ids=[]) == []
 
-    def stop(_row: int, _token: int) -> None:
+    def stop(_prompt: int, _token: int) -> None:
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        model.continue_ids([([1], []), ([2], [])], ends=[], each=stop, max_tokens=2000)
+        model.generate_ids([([1], []), ([2], [])], eos_token_ids=[], on_token=stop, max_tokens=2000)
 
 
-def test_the_guide(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_code_of_the_guide_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     guide = (ROOT / "docs/guide/transformers.md").read_text("utf-8")
     monkeypatch.chdir(ROOT)
     names: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Every failure is an exception of its kind, and says what and where."""
+"""Every failure is an exception of its kind, and its message names the file or option."""
 
 import errno
 import json
@@ -15,7 +15,7 @@ import mimo_vl
 from conftest import ROOT
 from mimo_vl.errors import BY_CODE
 
-QUESTION = "What is it?"
+PROMPT = "What is it?"
 
 
 @pytest.fixture
@@ -25,28 +25,28 @@ def copied(checkpoint: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
     return folder
 
 
-def test_codes_are_those_of_the_core() -> None:
+def test_error_codes_equal_those_of_the_core() -> None:
     source = (ROOT / "mimo-vl-core/src/error.rs").read_text()
     codes = {name: int(code) for name, code in re.findall(r"^    (\w+) = (\d+),$", source, re.MULTILINE)}
-    ours = {code.name.title().replace("_", ""): code.value for code in mimo_vl.ErrorCode}
-    assert ours == codes
+    python_codes = {code.name.title().replace("_", ""): code.value for code in mimo_vl.ErrorCode}
+    assert python_codes == codes
     assert set(BY_CODE) == set(codes.values())
-    for code, kind in BY_CODE.items():
-        assert (kind.code, issubclass(kind, mimo_vl.MimoVlError)) == (code, True)
-        assert getattr(mimo_vl, kind.__name__) is kind
+    for code, error in BY_CODE.items():
+        assert (error.code, issubclass(error, mimo_vl.MimoVlError)) == (code, True)
+        assert getattr(mimo_vl, error.__name__) is error
 
 
-def test_missing_file(session: mimo_vl.Session, tmp_path: pathlib.Path) -> None:
+def test_a_missing_file_is_an_os_error(session: mimo_vl.Session, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "missing.png"
     with pytest.raises(mimo_vl.IoError) as caught:
-        session.ask([path, QUESTION])
+        session.ask([path, PROMPT])
     error = caught.value
     assert isinstance(error, OSError)
     assert (error.code, error.errno, error.filename) == (mimo_vl.ErrorCode.IO, errno.ENOENT, path)
     assert str(path) in str(error)
 
 
-def test_folder_instead_of_a_file(tmp_path: pathlib.Path) -> None:
+def test_a_folder_is_no_image_file(tmp_path: pathlib.Path) -> None:
     with pytest.raises(mimo_vl.IoError) as caught:
         mimo_vl.Image.open(tmp_path)
     assert caught.value.errno == errno.EISDIR
@@ -57,44 +57,46 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + bytes(4)
 
 
-@pytest.mark.parametrize("what", ["text", "empty", "truncated", "huge"])
-def test_unusable_image(session: mimo_vl.Session, picture: pathlib.Path, tmp_path: pathlib.Path, what: str) -> None:
-    whole = picture.read_bytes()
+@pytest.mark.parametrize("damage", ["text", "empty", "truncated", "huge"])
+def test_damaged_images(
+    session: mimo_vl.Session, image_path: pathlib.Path, tmp_path: pathlib.Path, damage: str
+) -> None:
+    complete = image_path.read_bytes()
     contents = {
         "text": b"This is not an image.",
         "empty": b"",
-        "truncated": whole[: len(whole) // 2],
+        "truncated": complete[: len(complete) // 2],
         "huge": png_header(30_000, 30_000),
-    }[what]
-    path = tmp_path / f"{what}.png"
+    }[damage]
+    path = tmp_path / f"{damage}.png"
     path.write_bytes(contents)
     with pytest.raises(mimo_vl.ImageError, match=re.escape(str(path))) as caught:
-        session.ask([path, QUESTION])
+        session.ask([path, PROMPT])
     assert caught.value.code == mimo_vl.ErrorCode.IMAGE
     with pytest.raises(mimo_vl.ImageError):
-        session.ask([contents, QUESTION])
+        session.ask([contents, PROMPT])
 
 
-def test_extreme_ratio(session: mimo_vl.Session) -> None:
+def test_an_extreme_aspect_ratio_is_an_error(session: mimo_vl.Session) -> None:
     with pytest.raises(mimo_vl.ImageError, match="200 times"):
-        session.ask([mimo_vl.Image.from_array(memoryview(bytes(3 * 4000)).cast("B", (4000, 1, 3))), QUESTION])
+        session.ask([mimo_vl.Image.from_array(memoryview(bytes(3 * 4000)).cast("B", (4000, 1, 3))), PROMPT])
 
 
-def test_missing_checkpoint(tmp_path: pathlib.Path) -> None:
+def test_a_missing_checkpoint(tmp_path: pathlib.Path) -> None:
     with pytest.raises((mimo_vl.IoError, mimo_vl.CheckpointError), match=re.escape(str(tmp_path))):
         mimo_vl.Model.load(tmp_path / "missing")
     with pytest.raises((mimo_vl.IoError, mimo_vl.CheckpointError), match=re.escape(str(tmp_path))):
         mimo_vl.Model.load(tmp_path)
 
 
-def test_broken_checkpoint(copied: pathlib.Path) -> None:
+def test_a_damaged_checkpoint(copied: pathlib.Path) -> None:
     (copied / "tokenizer.json").write_text("{")
     with pytest.raises(mimo_vl.CheckpointError, match=r"tokenizer\.json") as caught:
         mimo_vl.Model.load(copied)
     assert caught.value.code == mimo_vl.ErrorCode.CHECKPOINT
 
 
-def test_unknown_architecture(copied: pathlib.Path) -> None:
+def test_an_unknown_architecture(copied: pathlib.Path) -> None:
     config = json.loads((copied / "config.json").read_text())
     config["architectures"] = ["SomethingElse"]
     config["model_type"] = "something_else"
@@ -110,7 +112,7 @@ def test_truncated_weights(copied: pathlib.Path) -> None:
         mimo_vl.Model.load(copied)
 
 
-def test_wrong_tensor(copied: pathlib.Path) -> None:
+def test_a_tensor_of_another_shape(copied: pathlib.Path) -> None:
     config = json.loads((copied / "config.json").read_text())
     config["intermediate_size"] += 32
     (copied / "config.json").write_text(json.dumps(config))
@@ -120,7 +122,7 @@ def test_wrong_tensor(copied: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("device", ["", "gpu", "cuda:x", "cpu:1"])
-def test_unknown_device(checkpoint: pathlib.Path, device: str) -> None:
+def test_an_unknown_device(checkpoint: pathlib.Path, device: str) -> None:
     with pytest.raises(mimo_vl.DeviceError, match=re.escape(f'"{device}"')) as caught:
         mimo_vl.Model.load(checkpoint, device=device)
     assert caught.value.code == mimo_vl.ErrorCode.DEVICE
@@ -143,15 +145,15 @@ def test_unknown_device(checkpoint: pathlib.Path, device: str) -> None:
         ("num_draft_tokens", -1),
     ],
 )
-def test_option_out_of_range(session: mimo_vl.Session, option: str, value: Any) -> None:
+def test_options_out_of_range(session: mimo_vl.Session, option: str, value: Any) -> None:
     for call in (session.ask, session.stream):
         with pytest.raises(mimo_vl.OptionError, match=option) as caught:
-            call(QUESTION, **{option: value})
+            call(PROMPT, **{option: value})
         assert isinstance(caught.value, ValueError)
         assert caught.value.code == mimo_vl.ErrorCode.OPTION
 
 
-def test_option_of_load_out_of_range(checkpoint: pathlib.Path, picture: pathlib.Path) -> None:
+def test_load_options_out_of_range(checkpoint: pathlib.Path, image_path: pathlib.Path) -> None:
     options: list[dict[str, Any]] = [
         {"weights": "int3"},
         {"max_context": 0},
@@ -164,11 +166,11 @@ def test_option_of_load_out_of_range(checkpoint: pathlib.Path, picture: pathlib.
         with pytest.raises(mimo_vl.OptionError, match=next(iter(option))):
             mimo_vl.Model.load(checkpoint, **option)
     with pytest.raises(mimo_vl.OptionError, match="max_pixels: -1 is not between 0 and 4294967295"):
-        mimo_vl.Image.open(picture, max_pixels=-1)
+        mimo_vl.Image.open(image_path, max_pixels=-1)
 
 
 @pytest.mark.parametrize("parts", ["", [], " \n", ["", "\t"]])
-def test_empty_prompt(session: mimo_vl.Session, parts: str | list[str]) -> None:
+def test_an_empty_prompt(session: mimo_vl.Session, parts: str | list[str]) -> None:
     for call in (session.ask, session.stream):
         with pytest.raises(mimo_vl.PromptError, match="prompt") as caught:
             call(parts)
@@ -178,12 +180,12 @@ def test_empty_prompt(session: mimo_vl.Session, parts: str | list[str]) -> None:
 @pytest.mark.parametrize("call", ["ask", "stream"])
 def test_invalid_text(session: mimo_vl.Session, call: str) -> None:
     text = "a lone surrogate: \udcff"
-    for parts, system, place in (
+    for parts, system, path in (
         (text, None, "parts"),
-        ([QUESTION, text], None, r"parts\[1\]"),
-        (QUESTION, text, "system"),
+        ([PROMPT, text], None, r"parts\[1\]"),
+        (PROMPT, text, "system"),
     ):
-        with pytest.raises(mimo_vl.PromptError, match=f"{place}: .*surrogates"):
+        with pytest.raises(mimo_vl.PromptError, match=f"{path}: .*surrogates"):
             getattr(session, call)(parts, system=system)
 
 
@@ -197,7 +199,7 @@ def test_invalid_names(checkpoint: pathlib.Path) -> None:
             mimo_vl.Model.load(checkpoint, **names)
 
 
-def test_invalid_path() -> None:
+def test_paths_with_invalid_text() -> None:
     with pytest.raises(mimo_vl.IoError) as caught:
         mimo_vl.Image.open("bytes outside UTF-8 \udcff.png")
     assert caught.value.errno == errno.ENOENT
@@ -207,27 +209,27 @@ def test_invalid_path() -> None:
             call("no bytes at all \ud800")
 
 
-def test_context_too_long(checkpoint: pathlib.Path) -> None:
+def test_a_prompt_longer_than_the_context(checkpoint: pathlib.Path) -> None:
     with mimo_vl.Model.load(checkpoint, max_context=64).session() as session:
         with pytest.raises(mimo_vl.ContextTooLongError, match="64") as caught:
             session.ask("word " * 100)
         assert caught.value.code == mimo_vl.ErrorCode.CONTEXT_TOO_LONG
-        assert session.ask("word", max_tokens=1).tokens <= 1
+        assert session.ask("word", max_tokens=1).tokens == 1
 
 
-def test_media_tokens_in_text_are_text(session: mimo_vl.Session) -> None:
+def test_special_tokens_in_text_are_text(session: mimo_vl.Session) -> None:
     answer = session.ask("<|vision_start|><|image_pad|><|vision_end|> What is it?", max_tokens=4)
     session.reset()
     assert answer.prompt_tokens > session.ask("What is it?", max_tokens=4).prompt_tokens
 
 
-def test_a_failed_turn_leaves_the_session_as_it_was(session: mimo_vl.Session, picture: pathlib.Path) -> None:
-    first = session.ask([picture, QUESTION], max_tokens=4)
+def test_a_failed_call_leaves_the_session_as_it_was(session: mimo_vl.Session, image_path: pathlib.Path) -> None:
+    first = session.ask([image_path, PROMPT], max_tokens=4)
     with pytest.raises(mimo_vl.ImageError):
-        session.ask([b"nothing", QUESTION])
+        session.ask([b"nothing", PROMPT])
     with pytest.raises(mimo_vl.PromptError):
         session.ask("")
     second = session.ask("And why?", max_tokens=4)
     session.reset()
-    assert session.ask([picture, QUESTION], max_tokens=4).text == first.text
+    assert session.ask([image_path, PROMPT], max_tokens=4).text == first.text
     assert session.ask("And why?", max_tokens=4).text == second.text

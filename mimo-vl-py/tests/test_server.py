@@ -16,7 +16,7 @@ from openai.types.chat import ChatCompletionContentPartParam
 
 import mimo_vl
 
-QUESTION = "How many circles are there?"
+PROMPT = "How many circles are there?"
 OFF = {"chat_template_kwargs": {"enable_thinking": False}}
 
 
@@ -39,7 +39,7 @@ def client(server: mimo_vl.Server) -> Iterator[openai.OpenAI]:
 
 def content(image: pathlib.Path) -> list[ChatCompletionContentPartParam]:
     url = "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()
-    return [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": QUESTION}]
+    return [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": PROMPT}]
 
 
 def test_lists_and_retrieves_the_model(client: openai.OpenAI) -> None:
@@ -76,7 +76,7 @@ def test_stream_after_earlier_messages_equals_the_session(client: openai.OpenAI,
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     model = mimo_vl.Model.load()
     with model.session() as session:
-        session.ask([shapes, QUESTION], thinking=False)
+        session.ask([shapes, PROMPT], thinking=False)
         assert text == session.ask("How many stars are there?", thinking=False).text
     assert chunks[-1].usage and chunks[-1].usage.completion_tokens > 0
     assert chunks[-2].choices[0].finish_reason == "stop"

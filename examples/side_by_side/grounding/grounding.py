@@ -15,7 +15,7 @@ def run(model: str, image: str, prompt: str, out: str) -> None:
         if region.box:
             left, top, right, bottom = region.box.pixels
             print(f"{region.label or ''}: {left:.0f} {top:.0f} {right:.0f} {bottom:.0f}")
-    Path(out).write_bytes(mimo_vl.draw(opened, answer.regions).to_png())
+    Path(out).write_bytes(mimo_vl.draw_regions(opened, answer.regions).to_png())
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ mod constraint;
 mod decode_loop;
 mod draft;
 mod feature_cache;
+mod generate_ids;
 mod media;
 mod model;
 mod persist;
@@ -29,7 +30,8 @@ mod stream;
 
 pub use answer::{Answer, MemoryUse, Timings, TokenLogprob};
 pub use batch::{Batch, BatchOptions};
-pub use model::{LoadOptions, Model};
+pub use generate_ids::{TokenPrompt, generate_ids};
+pub use model::{CheckpointAssets, LoadOptions, Model};
 pub use plan::{Budget, Plan, PlannedPart};
 pub use quantize::quantize;
 pub use session::Session;

@@ -173,17 +173,43 @@ struct Identity {
     report: Option<QuantizationReport>,
 }
 
-/// Contents of a checkpoint beside its weights.
-struct CheckpointAssets {
-    directory: PathBuf,
-    config: ModelConfig,
-    preprocess: PreprocessConfig,
-    generation: GenerationConfig,
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
+/// The parts of a checkpoint that are not weights: configuration, tokenizer and chat template.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CheckpointAssets {
+    /// Folder of the checkpoint.
+    pub directory: PathBuf,
+    /// Shapes of the model.
+    pub config: ModelConfig,
+    /// Conversion of images and videos into patches.
+    pub preprocess: PreprocessConfig,
+    /// Defaults of `generation_config.json`.
+    pub generation: GenerationConfig,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The chat template.
+    pub template: ChatTemplate,
 }
 
 impl CheckpointAssets {
+    /// Loads the assets of anything that [`Model::load`] takes. A repository of the hub that is not in the cache is
+    /// downloaded with its weights.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`] that do not concern tensors, memory and devices.
+    pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
+        let downloaded = resolve_repository(path.as_ref(), options)?;
+        Ok(Self::open(downloaded.as_deref().unwrap_or(path.as_ref()), options)?.0)
+    }
+
+    /// The assets in the folder or GGUF file `path`, and the opened checkpoint if it is a GGUF file.
+    fn open(path: &Path, options: &LoadOptions) -> Result<(Self, Option<Checkpoint>)> {
+        let gguf = Checkpoint::open_gguf(path)?;
+        let directory = gguf.as_ref().map_or(path, Checkpoint::directory);
+        let from_metadata = gguf.as_ref().map(|gguf| gguf.metadata_files().to_vec()).unwrap_or_default();
+        Ok((Self::new(CheckpointFiles::new(directory, from_metadata), options)?, gguf))
+    }
+
     fn new(files: CheckpointFiles, options: &LoadOptions) -> Result<Self> {
         let directory = files.directory().to_path_buf();
         let config = ModelConfig::load(files.clone())?;
@@ -229,13 +255,10 @@ impl Model {
         let path = downloaded.as_deref().unwrap_or(path);
         let _span = tracing::info_span!("load", path = %path.display(), device = options.device).entered();
         let start = Instant::now();
-        let gguf = Checkpoint::open_gguf(path)?;
-        let directory = gguf.as_ref().map_or(path, Checkpoint::directory);
-        let from_metadata = gguf.as_ref().map(|gguf| gguf.metadata_files().to_vec()).unwrap_or_default();
-        let assets = CheckpointAssets::new(CheckpointFiles::new(directory, from_metadata), options)?;
+        let (assets, gguf) = CheckpointAssets::open(path, options)?;
         let checkpoint = match gguf {
             Some(checkpoint) => checkpoint,
-            None => Checkpoint::open(directory)?,
+            None => Checkpoint::open(&assets.directory)?,
         };
         let weights = checkpoint.weight_format(options.weights)?;
         let kv_cache_dtype = options.kv_cache_dtype.unwrap_or(match checkpoint.is_quantized(weights) {

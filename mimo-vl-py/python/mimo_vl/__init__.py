@@ -1,42 +1,44 @@
-"""MiMo-VL, the vision-language model, inside your program: open an image, ask a question, get an answer.
+"""MiMo-VL, a vision-language model, as a Python library.
 
     import pathlib, mimo_vl
 
     with mimo_vl.Model.load().session() as session:
-        answer = session.ask([pathlib.Path("picture.png"), "How many circles are there?"])
+        answer = session.ask([pathlib.Path("image.png"), "How many circles are there?"])
         print(answer.text)
 
-`Model.load()` without a path loads mimo-vl-tiny, a small model that comes with the package.
+`Model.load()` without a path loads mimo-vl-tiny, a small model in the package.
 """
 
 from . import score
 from ._log import set_log_level
 from ._native import (
+    CancelToken,
     Image,
     Model,
     PdfPage,
     Prompt,
+    Screen,
     Server,
     Session,
     Stream,
     Task,
     Video,
     __version__,
-    draw,
+    draw_regions,
     open_pdf,
     quantize,
 )
 from .answer import (
     Action,
     Answer,
+    Coordinates,
     End,
     Event,
-    RegionEvent,
-    Coordinates,
-    Memory,
+    MemoryUse,
     Plan,
     PlannedPart,
     Region,
+    RegionEvent,
     StopReason,
     Text,
     Thinking,
@@ -48,7 +50,6 @@ from .errors import (
     CancelledError,
     CheckpointError,
     ContextTooLongError,
-    TimedOutError,
     DeviceError,
     ErrorCode,
     HubError,
@@ -60,29 +61,28 @@ from .errors import (
     OutOfMemoryError,
     PromptError,
     TensorError,
+    TimedOutError,
 )
-from .screen import Screen
 
 __all__ = [
     "Action",
     "Answer",
     "AnswerError",
+    "CancelToken",
     "CancelledError",
     "CheckpointError",
     "ContextTooLongError",
-    "TimedOutError",
+    "Coordinates",
     "DeviceError",
     "End",
     "ErrorCode",
     "Event",
-    "RegionEvent",
     "HubError",
     "Image",
     "ImageError",
     "InternalError",
     "IoError",
-    "Coordinates",
-    "Memory",
+    "MemoryUse",
     "MimoVlError",
     "Model",
     "OptionError",
@@ -93,6 +93,7 @@ __all__ = [
     "Prompt",
     "PromptError",
     "Region",
+    "RegionEvent",
     "Screen",
     "Server",
     "Session",
@@ -102,11 +103,12 @@ __all__ = [
     "TensorError",
     "Text",
     "Thinking",
+    "TimedOutError",
     "Timings",
     "TokenLogprob",
     "Video",
     "__version__",
-    "draw",
+    "draw_regions",
     "open_pdf",
     "quantize",
     "score",

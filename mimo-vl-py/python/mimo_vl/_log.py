@@ -1,19 +1,19 @@
-"""The library's log in that of Python."""
+"""Log messages of the library in the module logging."""
 
 import logging
 
-from ._native import set_log
+from ._native import set_log_sink
 
 
 def set_log_level(level: int | None) -> None:
-    """Pass messages of the library on to the module logging, from `level` on; None ends that.
+    """Forwards the library's log messages of `level` and above to the module logging; None stops that.
 
-    They go to loggers below "mimo_vl", "mimo_vl.session" for example, on the threads that they are from. Levels below
-    logging.DEBUG have every token, and cost time. A handler must not call this function.
+    The loggers are below "mimo_vl", such as "mimo_vl.session"; they are called on the threads that log. Levels below
+    logging.DEBUG log every token, and cost time. A handler must not call this function.
     """
-    set_log(level or 0, None if level is None else _pass_on)
+    set_log_sink(level or 0, None if level is None else _forward)
 
 
-def _pass_on(level: int, module: str, message: str) -> None:
+def _forward(level: int, module: str, message: str) -> None:
     names = module.replace("mimo_vl_core", "mimo_vl").split("::")
     logging.getLogger(".".join(names[:2])).log(level, "%s", message)

@@ -30,7 +30,7 @@ class _PydanticModel(Protocol):
     @classmethod
     def model_json_schema(cls) -> dict[str, Any]: ...
 
-class _Choosing(TypedDict, total=False):
+class _SamplingOptions(TypedDict, total=False):
     max_tokens: int | None
     temperature: float | None
     top_k: int | None
@@ -39,8 +39,9 @@ class _Choosing(TypedDict, total=False):
     typical_p: float | None
     repetition_penalty: float | None
     seed: int | None
+    timeout: float | None
 
-class _Options(_Choosing, total=False):
+class _Options(_SamplingOptions, total=False):
     frequency_penalty: float | None
     presence_penalty: float | None
     logit_bias: dict[int, float] | None
@@ -48,7 +49,6 @@ class _Options(_Choosing, total=False):
     stop: str | Sequence[str] | None
     loop_window: int | None
     logprobs: int | None
-    timeout: float | None
     best_of: int | None
     thinking_budget: int | None
     keep_thinking: bool | None
@@ -60,40 +60,55 @@ class _Options(_Choosing, total=False):
 
 _ImageLike: TypeAlias = Image | os.PathLike[str] | Buffer | _BinaryFile | _PilImage | _Array | _Tensor
 _Part: TypeAlias = str | Video | _ImageLike
-_Asked: TypeAlias = _Part | Sequence[_Part] | Prompt
+_Parts: TypeAlias = _Part | Sequence[_Part] | Prompt
 
 class _Message(TypedDict):
     role: Literal["system", "user", "assistant"]
     content: _Part | Sequence[_Part]
 
 __all__ = [
+    "CancelToken",
     "Image",
     "Model",
     "Patches",
     "PdfPage",
     "Processor",
     "Prompt",
+    "Screen",
     "Server",
     "Session",
     "Stream",
     "Task",
     "Video",
     "__version__",
-    "answer_field",
-    "draw",
+    "draw_regions",
+    "json_value_range",
     "open_pdf",
     "quantize",
     "score_anls",
     "score_choice",
+    "score_contains",
     "score_count",
     "score_exact",
+    "score_iou",
     "score_relaxed",
+    "score_time_iou",
     "score_time_span",
-    "set_log",
+    "scroll_as_drag",
+    "set_log_sink",
     "smart_resize",
 ]
 
 __version__: Final[str]
+
+@final
+class CancelToken:
+    def __new__(cls) -> CancelToken: ...
+    def cancel(self) -> None: ...
+    @property
+    def cancelled(self) -> bool: ...
+    def child(self) -> CancelToken: ...
+    def __reduce__(self) -> NoReturn: ...
 
 @final
 class Image:
@@ -129,7 +144,7 @@ class Image:
     def _repr_png_(self) -> bytes: ...
     def __reduce__(self) -> NoReturn: ...
 
-def draw(image: _ImageLike, regions: Iterable[Region]) -> Image: ...
+def draw_regions(image: _ImageLike, regions: Iterable[Region]) -> Image: ...
 def smart_resize(
     height: int, width: int, factor: int = 28, min_pixels: int = 3136, max_pixels: int = 12845056
 ) -> tuple[int, int]: ...
@@ -159,10 +174,10 @@ class Processor:
     def decode(self, ids: Sequence[int], skip_special_tokens: bool) -> str: ...
     def token_id(self, token: str) -> int | None: ...
     def render(self, context: str, template: str | None = None) -> str: ...
-    def patches(
+    def preprocess(
         self, media: Video | _ImageLike, *, min_pixels: int | None = None, max_pixels: int | None = None
     ) -> Patches: ...
-    def patches_of(self, values: Buffer, grid: tuple[int, int, int]) -> Patches: ...
+    def patches_from_values(self, values: Buffer, grid: tuple[int, int, int]) -> Patches: ...
     def __reduce__(self) -> NoReturn: ...
 
 @final
@@ -173,9 +188,33 @@ class Prompt:
 
 @final
 class Task:
-    def __new__(cls, goal: str, *, instruction: str | None = None, action_space: Sequence[str] | None = None) -> Task: ...
+    def __new__(
+        cls, goal: str, *, instruction: str | None = None, action_space: Sequence[str] | None = None
+    ) -> Task: ...
     def step(self, explanation: str, action: Action) -> Task: ...
     def prompt(self, model: Model, screenshot: _ImageLike) -> Prompt: ...
+
+@final
+class Screen:
+    def __new__(cls, left: float, top: float, width: int, height: int, scale: float = 1.0) -> Screen: ...
+    @property
+    def left(self) -> float: ...
+    @property
+    def top(self) -> float: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def scale(self) -> float: ...
+    def to_desktop(self, point: Sequence[float]) -> tuple[float, float]: ...
+    def to_pixels(self, point: Sequence[float]) -> tuple[float, float]: ...
+    def contains(self, point: Sequence[float]) -> bool: ...
+    @staticmethod
+    def at(screens: Sequence[Screen], point: Sequence[float]) -> int | None: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __getnewargs__(self) -> tuple[float, float, int, int, float]: ...
 
 @final
 class PdfPage:
@@ -195,12 +234,13 @@ class PdfPage:
 def open_pdf(
     source: str | os.PathLike[str] | bytes,
     *,
-    first: int | None = None,
-    last: int | None = None,
+    pages: tuple[int, int | None] | None = None,
     dpi: float | None = None,
     max_pixels: int | None = None,
     max_pages: int | None = None,
     password: str | None = None,
+    cancel: CancelToken | None = None,
+    timeout: float | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> list[PdfPage]: ...
 def quantize(
@@ -208,17 +248,25 @@ def quantize(
     target: str | os.PathLike[str],
     *,
     weights: Literal["int8", "int4"] = "int4",
-    questions: Sequence[str] | None = None,
+    prompts: Sequence[str] | None = None,
+    cancel: CancelToken | None = None,
+    timeout: float | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> str: ...
-def set_log(level: int, sink: Callable[[int, str, str], object] | None) -> None: ...
-def answer_field(text: str, pointer: str) -> tuple[int, int] | None: ...
+def set_log_sink(level: int, sink: Callable[[int, str, str], object] | None) -> None: ...
+def json_value_range(text: str, pointer: str) -> tuple[int, int] | None: ...
 def score_anls(answer: str, expected: Sequence[str]) -> float: ...
 def score_choice(answer: str, choices: int) -> str | None: ...
+def score_contains(box: Sequence[float], point: Sequence[float]) -> bool: ...
 def score_count(answer: str) -> int | None: ...
 def score_exact(answer: str, expected: str) -> bool: ...
+def score_iou(a: Sequence[float], b: Sequence[float]) -> float: ...
 def score_relaxed(answer: str, expected: str) -> bool: ...
+def score_time_iou(a: tuple[float, float], b: tuple[float, float]) -> float: ...
 def score_time_span(answer: str) -> tuple[float, float] | None: ...
+def scroll_as_drag(
+    direction: str, width: float, height: float
+) -> tuple[tuple[float, float], tuple[float, float]] | None: ...
 @final
 class Server:
     def __new__(
@@ -270,6 +318,8 @@ class Video:
         end: float | None = None,
         total_pixels: int | None = None,
         max_pixels: int | None = None,
+        cancel: CancelToken | None = None,
+        timeout: float | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> Video: ...
     @property
@@ -301,26 +351,30 @@ class Model:
         endpoint: str | None = None,
         cache: str | os.PathLike[str] | None = None,
         offline: bool | None = None,
+        cancel: CancelToken | None = None,
+        timeout: float | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> Model: ...
     def features(self, image: _ImageLike) -> tuple[bytes, int, int]: ...
     def load_session(self, path: str | os.PathLike[str]) -> Session: ...
     def batch(
         self,
-        prompts: Iterable[_Asked],
+        prompts: Iterable[_Parts],
         *,
-        most: int = 8,
+        max_concurrent: int = 8,
         system: str | None = None,
         thinking: bool | None = None,
+        cancel: CancelToken | None = None,
         **options: Unpack[_Options],
     ) -> list[Answer]: ...
-    def continue_ids(
+    def generate_ids(
         self,
         prompts: Sequence[tuple[Sequence[int], Sequence[tuple[Patches, float | None]]]],
         *,
-        ends: Sequence[int],
-        each: Callable[[int, int], object] | None = None,
-        **options: Unpack[_Choosing],
+        eos_token_ids: Sequence[int],
+        on_token: Callable[[int, int], object] | None = None,
+        cancel: CancelToken | None = None,
+        **options: Unpack[_SamplingOptions],
     ) -> list[list[int]]: ...
     def session(self) -> Session: ...
     @property
@@ -339,43 +393,47 @@ class Model:
 class Session:
     def ask(
         self,
-        parts: _Asked,
+        parts: _Parts,
         *,
         system: str | None = None,
         thinking: bool | None = None,
+        cancel: CancelToken | None = None,
         progress: Callable[[str, int, int], object] | None = None,
         **options: Unpack[_Options],
     ) -> Answer: ...
     def stream(
         self,
-        parts: _Asked,
+        parts: _Parts,
         *,
         system: str | None = None,
         thinking: bool | None = None,
+        cancel: CancelToken | None = None,
         progress: Callable[[str, int, int], object] | None = None,
         **options: Unpack[_Options],
     ) -> Stream: ...
     async def aask(
         self,
-        parts: _Asked,
+        parts: _Parts,
         *,
         system: str | None = None,
         thinking: bool | None = None,
+        cancel: CancelToken | None = None,
         progress: Callable[[str, int, int], object] | None = None,
         **options: Unpack[_Options],
     ) -> Answer: ...
     def astream(
         self,
-        parts: _Asked,
+        parts: _Parts,
         *,
         system: str | None = None,
         thinking: bool | None = None,
+        cancel: CancelToken | None = None,
         progress: Callable[[str, int, int], object] | None = None,
         **options: Unpack[_Options],
     ) -> AsyncIterator[Event]: ...
     def plan(
         self,
-        parts: _Asked,
+        parts: _Parts,
         *,
         system: str | None = None,
         thinking: bool | None = None,
@@ -383,7 +441,7 @@ class Session:
     ) -> Plan: ...
     def fit(
         self,
-        parts: _Asked,
+        parts: _Parts,
         *,
         tokens: int | None = None,
         bytes: int | None = None,
@@ -396,7 +454,6 @@ class Session:
     def save(self, path: str | os.PathLike[str]) -> None: ...
     @property
     def cached_tokens(self) -> int: ...
-    def cancel(self) -> None: ...
     def reset(self) -> None: ...
     def close(self) -> None: ...
     def __enter__(self) -> Session: ...

@@ -1,4 +1,4 @@
-"""What a session gives back: the answer as a whole, and the events of a stream."""
+"""Answers of a session, and the events of a stream."""
 
 import enum
 import html
@@ -7,154 +7,142 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from ._native import answer_field
+from ._native import json_value_range, scroll_as_drag
 
 
 class StopReason(enum.Enum):
-    """Why an answer ended."""
+    """Reason why an answer ended."""
 
     END_OF_TEXT = "end_of_text"
-    """The model said that it is done."""
+    """The model ended the answer."""
     MAX_TOKENS = "max_tokens"
-    """The caller's limit of tokens is reached."""
+    """The answer has `max_tokens` tokens."""
     CANCELLED = "cancelled"
-    """The caller cancelled."""
+    """The caller stopped the stream."""
     CONTEXT_FULL = "context_full"
     """The context is full."""
     STOP_SEQUENCE = "stop_sequence"
-    """One of the caller's texts that end an answer appeared."""
+    """The answer came to a text of `stop`."""
     LOOP = "loop"
-    """The answer went round in circles."""
+    """The answer repeated itself; see `loop_window`."""
     TIMEOUT = "timeout"
-    """The time that the caller allowed is over."""
+    """The time limit is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long the stages of one answer took, in seconds. `dataclasses.asdict` makes a dict of it."""
+    """Duration of the stages of one answer, in seconds. `dataclasses.asdict` makes a dict of it."""
 
     load: float
     """Loading the model, once for all its sessions."""
     media: float
-    """Reading and decoding the files of the question's pictures, videos and pages, before it was asked."""
+    """Reading and decoding the files of the prompt's images, videos and pages, before the call."""
     preprocess: float
     """Resizing images and video frames, and cutting them into patches."""
     encode: float
-    """Images and videos through the vision tower and the projector."""
+    """Running the vision tower and the projector."""
     prefill: float
-    """The new part of the conversation through the language model, up to the first token of the answer."""
+    """Prefill of the new part of the conversation."""
     decode: float
-    """The tokens of the answer."""
+    """Decoding the tokens of the answer."""
     sampling: float
-    """Choosing the tokens of the answer."""
+    """Sampling the tokens of the answer."""
     cached_tokens: int
-    """How many tokens of the conversation earlier turns had computed already."""
+    """Tokens of the conversation that were in the KV cache."""
     prefill_tokens_per_second: float
-    """Tokens of the conversation that went through the language model in one second; 0 when none did."""
+    """Prefilled tokens per second; 0 if none were."""
     decode_tokens_per_second: float
-    """Tokens of the answer that went through the language model in one second; 0 when none did."""
+    """Decoded tokens per second; 0 if none were."""
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes that a session takes. What sessions share is counted in each."""
+class MemoryUse:
+    """Memory of a session in bytes. Each session counts what it shares with others."""
 
     weights: int
     """The model's weights, as far as they are read."""
     cache: int
-    """Keys and values of the tokens so far, as they are allocated."""
+    """The KV cache, as allocated."""
     pixels: int
-    """The pixels of the conversation's pictures and videos."""
+    """The pixels of the conversation's images and videos."""
     features: int
-    """What the vision tower made of them."""
+    """The vision tower's features of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """A box (left, top, right, bottom) or a point (x, y) in several frames; in those of pictures the origin is top left."""
+    """A box (left, top, right, bottom) or a point (x, y) in several frames of reference.
+
+    Those of images have their origin at the top left.
+    """
 
     pixels: tuple[float, ...]
-    """Pixels of your picture, as a viewer shows it."""
+    """Pixels of the image as a viewer shows it."""
     normalized: tuple[float, ...]
-    """The same over the picture's size: from 0 to 1."""
+    """`pixels` divided by the image's size, from 0 to 1."""
     model: tuple[float, ...]
-    """Pixels of the picture that the model saw, as it wrote them."""
+    """Pixels of the resized image that the model saw, as the model wrote them."""
     page: tuple[float, ...] | None
-    """Points of the page of a PDF file that the picture shows, y upwards and the smaller values first; None for others."""
+    """Points of the page of a PDF file, y upwards and the smaller values first; None for other images."""
     clamped: bool
-    """Whether it lay outside and was moved to the edge, or had its sides the wrong way round."""
+    """True if the model's values were outside of the image or in the wrong order, and were corrected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A box, or one or several points, that the answer locates in a picture."""
+    """A box, or one or several points, that the answer locates in an image."""
 
     image: int
-    """In which picture or video of the conversation, from 0."""
+    """Index of the image or video in the conversation, from 0."""
     page: int | None
-    """On which page of its PDF file, from 1; None where the picture shows none."""
+    """Number of the page in its PDF file, from 1; None for other images."""
     label: str | None
-    """What it is called."""
+    """Label of the object."""
     text: str | None
-    """The text that is written there."""
+    """Text in the region."""
     box: Coordinates | None
     """The box; None for points."""
     points: tuple[Coordinates, ...]
-    """The points; none for a box."""
+    """The points; empty for a box."""
     confidence: float | None
-    """The geometric mean of the probabilities of its tokens, not calibrated; None without logprobs."""
+    """Geometric mean of the probabilities of its tokens, not calibrated; None without logprobs."""
 
     def _row(self) -> str:
-        places = self.points if self.box is None else (self.box,)
-        pixels = "; ".join(", ".join(f"{value:.0f}" for value in place.pixels) for place in places)
+        shapes = self.points if self.box is None else (self.box,)
+        pixels = "; ".join(", ".join(f"{value:.0f}" for value in shape.pixels) for shape in shapes)
         label = html.escape(self.label or self.text or "")
         return f"<tr><td>{self.image}</td><td>{label}</td><td>{pixels}</td></tr>"
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What the model wants done on a screen; points are in pixels of your screenshot."""
+    """An action on a screen. Points are in pixels of the screenshot."""
 
     name: str
     """click, scroll, input, drag, open, press, finished, longpress, hover, select, wait or appswitch."""
     point: tuple[float, float] | None = None
-    """Where, or where a drag starts."""
+    """Position, or the start of a drag."""
     end_point: tuple[float, float] | None = None
-    """Where a drag ends."""
+    """End of a drag."""
     text: str | None = None
-    """What is written, chosen or opened, or how a finished task went."""
+    """Text to type or select, application to open, or status of a finished task."""
     direction: str | None = None
-    """Of a scroll: up, down, left or right."""
+    """Direction of a scroll: up, down, left or right."""
     keys: tuple[str, ...] = ()
     """Keys to press together."""
 
     @staticmethod
-    def _of(values: dict[str, Any]) -> "Action":
+    def _from_dict(values: dict[str, Any]) -> "Action":
         def point(key: str) -> tuple[float, float] | None:
-            place = values.get(key)
-            return None if place is None else (float(place[0]), float(place[1]))
+            pair = values.get(key)
+            return None if pair is None else (float(pair[0]), float(pair[1]))
 
         text = next((values[key] for key in ("text", "app", "status") if key in values), None)
         keys = tuple(values.get("keys", ()))
-        return Action(
-            values["action"], point("start_point"), point("end_point"), text, values.get("direction"), keys
-        )
+        return Action(values["action"], point("start_point"), point("end_point"), text, values.get("direction"), keys)
 
-    def map(self, to: Callable[[tuple[float, float]], tuple[float, float]]) -> "Action":
-        """The action with every point moved, by Screen.to_desktop for example."""
-        point = None if self.point is None else to(self.point)
-        return replace(self, point=point, end_point=None if self.end_point is None else to(self.end_point))
-
-    def scroll_as_drag(self, width: float, height: float) -> "Action":
-        """A scroll as the drag that does the same on a screen of width by height pixels; other actions as they are."""
-        ends = {"up": (0.5, 0.8), "down": (0.5, 0.2), "left": (0.8, 0.5), "right": (0.2, 0.5)}
-        if self.name != "scroll" or self.direction not in ends:
-            return self
-        x, y = ends[self.direction]
-        return Action("drag", (0.5 * width, 0.5 * height), (x * width, y * height))
-
-    def _values(self) -> dict[str, Any]:
-        """The action as the model writes it, but in pixels of your screenshot."""
+    def _to_dict(self) -> dict[str, Any]:
+        """The JSON that the model writes for the action, but in pixels of the screenshot."""
         text = {"open": "app", "appswitch": "app", "finished": "status"}.get(self.name, "text")
         values = {
             "action": self.name,
@@ -166,136 +154,149 @@ class Action:
         }
         return {key: value for key, value in values.items() if value is not None}
 
+    def map(self, function: Callable[[tuple[float, float]], tuple[float, float]]) -> "Action":
+        """Returns the action with a function applied to its points, such as Screen.to_desktop."""
+        point = None if self.point is None else function(self.point)
+        return replace(self, point=point, end_point=None if self.end_point is None else function(self.end_point))
+
+    def scroll_as_drag(self, width: float, height: float) -> "Action":
+        """Returns the drag that scrolls a screen of width by height pixels alike; other actions unchanged."""
+        drag = None
+        if self.name == "scroll" and self.direction is not None:
+            drag = scroll_as_drag(self.direction, width, height)
+        return self if drag is None else Action("drag", *drag)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """How likely a token of an answer was."""
+    """Log probability of a token of an answer."""
 
     id: int
     """The token."""
     logprob: float
-    """The natural logarithm of its probability."""
+    """Natural logarithm of its probability."""
     top: tuple[tuple[int, float], ...]
-    """The most likely tokens at its place with their logprobs."""
+    """The most likely tokens at its position, with their log probabilities."""
     range: tuple[int, int]
-    """What it wrote of the answer's text: from the first character up to the second."""
+    """Start and end of its characters in the answer's text."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPart:
-    """A part of a question."""
+    """A part of a prompt."""
 
     tokens: int
-    """Its tokens."""
+    """Number of tokens."""
     size: tuple[int, int] | None
-    """Width and height at which the model sees a picture; None for text."""
+    """Width and height in pixels at which the model sees an image; None for text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a question will take."""
+    """Tokens and memory that a prompt needs."""
 
     fits: bool
-    """Whether the context and the memory that is free hold it."""
+    """True if the context and the free memory suffice."""
     prompt_tokens: int
-    """Tokens of the whole conversation with the question."""
+    """Tokens of the conversation with the prompt."""
     cached_tokens: int
-    """How many of them the session has seen already."""
+    """Tokens of these in the KV cache."""
     answer_tokens: int
-    """Most tokens that the answer can have."""
+    """Largest number of tokens of the answer."""
     cache_bytes: int
-    """Bytes of keys and values for all of them."""
+    """Bytes of the KV cache for all of them."""
     peak_bytes: int
     """Bytes of the process at its peak, weights included."""
     available_bytes: int | None
-    """Bytes that are free now; None where that is not known."""
+    """Free bytes; None if unknown."""
     parts: tuple[PlannedPart, ...]
-    """The parts of the question, in order."""
+    """The parts of the prompt, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model said. `str()` of it is the text."""
+    """An answer of the model. `str()` of it is the text."""
 
     text: str
-    """The answer, without the thinking."""
+    """The answer without the thinking."""
     thinking: str | None
-    """What the model thought before it answered; None when it did not think."""
+    """The thinking before the answer; None if the model did not think."""
     stop_reason: StopReason
-    """Why the answer ended."""
+    """Reason why the answer ended."""
     tokens: int
-    """How many tokens the answer has, thinking included."""
+    """Number of tokens, thinking included."""
     prompt_tokens: int
-    """How many tokens the whole conversation before it has."""
+    """Number of tokens of the conversation before the answer."""
     timings: Timings
-    """How long each stage took."""
+    """Duration of each stage."""
     complete: bool
-    """Whether the answer came to its own end, with every list and object in it closed."""
+    """True if the model ended the answer, with every list and object in it closed."""
     regions: tuple[Region, ...]
     """The boxes and points in the answer."""
     action: Action | None
-    """The action that the answer asks for, if it is one."""
+    """The action, if the answer is one."""
     logprobs: tuple[TokenLogprob, ...]
-    """How likely its tokens were; empty unless `logprobs` was given."""
-    memory: Memory
-    """What the session takes after it."""
+    """Log probabilities of the tokens; empty without `logprobs`."""
+    memory: MemoryUse
+    """Memory of the session after the answer."""
 
     def field_confidence(self, pointer: str = "") -> float | None:
-        """How sure the model was of a value of an answer in JSON: the geometric mean of its tokens' probabilities.
+        """Returns the geometric mean of the probabilities of the tokens of a value, for an answer that is JSON.
 
-        It is not calibrated. `pointer` names the value as RFC 6901 says: "/items/0/price", or nothing for the whole.
-        None where there is no such value, and without logprobs.
+        It is not calibrated. `pointer` names the value as in RFC 6901: "/items/0/price", or "" for the whole answer.
+        None if there is no such value, and without logprobs.
         """
-        field = answer_field(self.text, pointer)
-        if field is None:
+        value = json_value_range(self.text, pointer)
+        if value is None:
             return None
-        start, end = field
-        within = [t.logprob for t in self.logprobs if t.range[0] < t.range[1] and t.range[0] < end and t.range[1] > start]
-        return math.exp(sum(within) / len(within)) if within else None
+        start, end = value
+        spans = ((token.range, token.logprob) for token in self.logprobs)
+        logprobs = [logprob for (first, last), logprob in spans if first < last and first < end and last > start]
+        return math.exp(sum(logprobs) / len(logprobs)) if logprobs else None
 
     def __str__(self) -> str:
         return self.text
 
     def _repr_html_(self) -> str:
-        """How notebooks show it: thinking folded, and a table of the regions."""
+        """The answer in notebooks: thinking folded, and a table of the regions."""
         parts = []
         if self.thinking is not None:
             parts.append(f"<details><summary>Thinking</summary><pre>{html.escape(self.thinking)}</pre></details>")
         parts.append(f'<div style="white-space: pre-wrap">{html.escape(self.text)}</div>')
         if self.regions:
             rows = "".join(region._row() for region in self.regions)
-            parts.append(f"<table><tr><th>picture</th><th>label</th><th>pixels</th></tr>{rows}</table>")
-        parts.append(f"<small>{self.tokens} tokens, {self.timings.decode_tokens_per_second:.1f} a second</small>")
+            parts.append(f"<table><tr><th>image</th><th>label</th><th>pixels</th></tr>{rows}</table>")
+        parts.append(f"<small>{self.tokens} tokens, {self.timings.decode_tokens_per_second:.1f} tokens/s</small>")
         return "".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """More of the thinking."""
+    """Text of the thinking."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """More of the answer."""
+    """Text of the answer."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class RegionEvent:
-    """A box, or one or several points, closed in the answer."""
+    """A region that the answer has completed."""
 
     region: Region
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The answer is over; nothing follows."""
+    """The end of the answer; no event follows."""
 
     reason: StopReason
 
 
 Event: TypeAlias = Thinking | Text | RegionEvent | End
-"""One step of an answer while it is generated."""
+"""An event of an answer while it is generated."""

@@ -1,7 +1,7 @@
-"""What can go wrong: one exception per kind of error, sorted by what the caller can do about it.
+"""Exceptions, one per kind of error, sorted by what the caller can do about it.
 
-Wrong types of arguments are a `TypeError`, as everywhere in Python; a session that is closed, or busy with another
-call, is a `RuntimeError`.
+An argument of the wrong type is a `TypeError`; a session that is closed, or busy with another call, is a
+`RuntimeError`.
 """
 
 import enum
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class ErrorCode(enum.IntEnum):
-    """The kind of an error, as a number that is the same in Rust, C and Python."""
+    """Kinds of errors; the numbers are the same in Rust, C and Python."""
 
     IO = 1
     CHECKPOINT = 2
@@ -28,7 +28,7 @@ class ErrorCode(enum.IntEnum):
 
 
 class MimoVlError(Exception):
-    """Every failure of this library; `code` says which kind."""
+    """Base class of all errors of this library; `code` is the kind."""
 
     code: ErrorCode
 
@@ -40,13 +40,13 @@ class IoError(MimoVlError, OSError):
 
 
 class CheckpointError(MimoVlError):
-    """A folder is not a usable checkpoint: a file is missing, broken, or has a value that is not supported."""
+    """A checkpoint cannot be used: a file is missing, damaged, or has an unsupported value."""
 
     code = ErrorCode.CHECKPOINT
 
 
 class TensorError(MimoVlError):
-    """A tensor of the checkpoint is missing, or has another shape or type than the configuration asks for."""
+    """A tensor of the checkpoint is missing, or its shape or type does not match the configuration."""
 
     code = ErrorCode.TENSOR
 
@@ -58,68 +58,68 @@ class ImageError(MimoVlError):
 
 
 class PromptError(MimoVlError):
-    """The prompt cannot be put to the model as it is."""
+    """The prompt is invalid."""
 
     code = ErrorCode.PROMPT
 
 
 class ContextTooLongError(MimoVlError):
-    """Prompt and answer do not fit into the context."""
+    """The conversation does not fit into the context."""
 
     code = ErrorCode.CONTEXT_TOO_LONG
 
 
 class OptionError(MimoVlError, ValueError):
-    """An option has a value out of its range."""
+    """The value of an option is out of its range."""
 
     code = ErrorCode.OPTION
 
 
 class DeviceError(MimoVlError):
-    """The device is unknown, is not part of this build, or has no usable driver."""
+    """The device is unknown, not part of this build, or has no usable driver."""
 
     code = ErrorCode.DEVICE
 
 
 class CancelledError(MimoVlError):
-    """The caller cancelled the work. The session is as it was before the call."""
+    """The call was cancelled. The session is as it was before the call."""
 
     code = ErrorCode.CANCELLED
 
 
 class InternalError(MimoVlError):
-    """A defect of this library. The session that met it must not be used again; the model can be."""
+    """A defect of this library. The session must not be used again; the model can be."""
 
     code = ErrorCode.INTERNAL
 
 
 class OutOfMemoryError(MimoVlError, MemoryError):
-    """There is not enough free memory; the message has the figures."""
+    """The free memory does not suffice; the message has the figures."""
 
     code = ErrorCode.MEMORY
 
 
 class TimedOutError(MimoVlError, TimeoutError):
-    """The time that the caller allowed is over. The session is as it was before the call."""
+    """The time limit of the call is over. The session is as it was before the call."""
 
     code = ErrorCode.TIMEOUT
 
 
 class AnswerError(MimoVlError):
-    """What the model answered cannot be read as what was asked of it."""
+    """The answer of the model cannot be parsed in the required form."""
 
     code = ErrorCode.ANSWER
 
 
 class HubError(MimoVlError):
-    """A checkpoint cannot be had from a model hub."""
+    """A checkpoint cannot be downloaded from the hub."""
 
     code = ErrorCode.HUB
 
 
 BY_CODE: Final[dict[int, type[MimoVlError]]] = {
-    kind.code: kind
-    for kind in (
+    error.code: error
+    for error in (
         IoError,
         CheckpointError,
         TensorError,
@@ -136,4 +136,4 @@ BY_CODE: Final[dict[int, type[MimoVlError]]] = {
         HubError,
     )
 }
-"""The exception of every code."""
+"""The exception for each code."""

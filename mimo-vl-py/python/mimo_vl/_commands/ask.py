@@ -1,6 +1,6 @@
-"""`mimo-vl ask`: the answer is written while it comes.
+"""`mimo-vl ask`: streams the answer to a prompt.
 
-Thinking is dimmed on a terminal, and left out when the output goes elsewhere, unless it is asked for.
+Thinking is dimmed on a terminal and left out elsewhere, unless `--show-thinking` is set.
 """
 
 import argparse
@@ -9,23 +9,27 @@ from pathlib import Path
 
 import mimo_vl
 
-from .loading import loading
+from .loading import add_load_options
 
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    loading(parser)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_load_options(parser)
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="a png, jpeg, gif, webp, bmp or tiff file")
-    parser.add_argument("question", metavar="QUESTION")
-    parser.add_argument("--no-think", action="store_true", help="answer at once")
-    parser.add_argument("--show-thinking", action="store_true", help="write the thinking whatever the output is")
-    parser.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of the answer, thinking included")
-    parser.add_argument("--max-pixels", type=int, metavar="N", help="shrink each picture to at most N pixels")
-    parser.add_argument("--temperature", type=float, metavar="T", help="0 always takes the most likely token (default)")
-    parser.add_argument("--seed", type=int, metavar="S", help="start of the random numbers")
-    parser.add_argument("--draw", type=Path, metavar="FILE", help="write the last picture with the boxes, as a PNG file")
-    parser.add_argument("--stats", action="store_true", help="write timings to the standard error")
+    parser.add_argument("prompt", metavar="PROMPT")
+    parser.add_argument("--no-think", action="store_true", help="answer without thinking")
+    parser.add_argument(
+        "--show-thinking", action="store_true", help="print the thinking even if the output is not a terminal"
+    )
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="maximum tokens of the answer, thinking included")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="downscale each image to at most N pixels")
+    parser.add_argument("--temperature", type=float, metavar="T", help="sampling temperature; 0 is greedy (default: 0)")
+    parser.add_argument("--seed", type=int, metavar="S", help="seed of the sampler (default: 0)")
+    parser.add_argument(
+        "--draw", type=Path, metavar="FILE", help="write the last image with the answer's regions to FILE (PNG)"
+    )
+    parser.add_argument("--stats", action="store_true", help="print timings to the standard error")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,32 +40,32 @@ def run(arguments: argparse.Namespace) -> int:
 def ask(arguments: argparse.Namespace) -> None:
     images = [mimo_vl.Image.open(path, max_pixels=arguments.max_pixels) for path in arguments.images]
     if arguments.draw and not images:
-        raise mimo_vl.OptionError("draw: there is no picture to draw over")
+        raise mimo_vl.OptionError("draw: there is no image to draw on")
     model = mimo_vl.Model.load(arguments.model, device=arguments.device, weights=arguments.weights)
     with model.session() as session:
         with session.stream(
-            [*images, arguments.question],
+            [*images, arguments.prompt],
             thinking=False if arguments.no_think else None,
             max_tokens=arguments.max_tokens,
             temperature=arguments.temperature,
             seed=arguments.seed,
         ) as stream:
-            write(stream, arguments.show_thinking)
+            print_events(stream, arguments.show_thinking)
             answer = stream.answer
     if answer is None:
         return
     if arguments.draw:
-        last = [region for region in answer.regions if region.image == len(images) - 1]
-        arguments.draw.write_bytes(mimo_vl.draw(images[-1], last).to_png())
+        regions = [region for region in answer.regions if region.image == len(images) - 1]
+        arguments.draw.write_bytes(mimo_vl.draw_regions(images[-1], regions).to_png())
     if arguments.stats:
-        write_stats(model, answer)
+        print_stats(model, answer)
     if answer.stop_reason is mimo_vl.StopReason.MAX_TOKENS:
         print(f"mimo-vl: the answer is cut off at {answer.tokens} tokens", file=sys.stderr)
     elif answer.stop_reason is mimo_vl.StopReason.CONTEXT_FULL:
         print("mimo-vl: the answer is cut off: the context is full", file=sys.stderr)
 
 
-def write(stream: mimo_vl.Stream, show_thinking: bool) -> None:
+def print_events(stream: mimo_vl.Stream, show_thinking: bool) -> None:
     terminal = sys.stdout.isatty()
     dim, plain = (DIM, PLAIN) if terminal else ("", "")
     gap = ""
@@ -78,7 +82,7 @@ def write(stream: mimo_vl.Stream, show_thinking: bool) -> None:
         print(flush=True)
 
 
-def write_stats(model: mimo_vl.Model, answer: mimo_vl.Answer) -> None:
+def print_stats(model: mimo_vl.Model, answer: mimo_vl.Answer) -> None:
     timings = answer.timings
     lines = [
         f"device     {model.device}",
@@ -86,7 +90,7 @@ def write_stats(model: mimo_vl.Model, answer: mimo_vl.Answer) -> None:
         f"media      {timings.media:8.3f} s",
         f"preprocess {timings.preprocess:8.3f} s",
         f"encode     {timings.encode:8.3f} s",
-        f"prefill    {timings.prefill:8.3f} s  {answer.prompt_tokens} tokens, {timings.cached_tokens} of them cached, "
+        f"prefill    {timings.prefill:8.3f} s  {answer.prompt_tokens} tokens, {timings.cached_tokens} cached, "
         f"{timings.prefill_tokens_per_second:.1f} tokens/s",
         f"decode     {timings.decode:8.3f} s  {answer.tokens} tokens, {timings.decode_tokens_per_second:.1f} tokens/s",
     ]

@@ -1,9 +1,9 @@
-"""The options of all commands that load a model."""
+"""Options of the commands that load a model."""
 
 import argparse
 
 
-def loading(parser: argparse.ArgumentParser) -> None:
+def add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="PATH", help="checkpoint folder, GGUF file or hub id (default: the package's mimo-vl-tiny)"
     )

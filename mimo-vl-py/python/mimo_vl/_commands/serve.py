@@ -6,11 +6,11 @@ from pathlib import Path
 
 import mimo_vl
 
-from .loading import loading
+from .loading import add_load_options
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    loading(parser)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_load_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1, this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
     parser.add_argument(

@@ -1,9 +1,9 @@
-"""What a program for transformers imports, answered by mimo_vl: moving over is a change of imports.
+"""The API of transformers and qwen-vl-utils: their programs run after a change of imports.
 
     from mimo_vl.compat import AutoProcessor, Qwen2_5_VLForConditionalGeneration, process_vision_info
 
-Rendered texts, token ids, grids, pixel values and greedy answers are those of transformers 4.57 and qwen-vl-utils 0.0.14.
-Keywords that are not supported are errors. docs/guide/transformers.md says what differs.
+Rendered texts, token ids, grids, pixel values and greedy answers are those of transformers 4.57 and qwen-vl-utils
+0.0.14. Unsupported keywords are errors. docs/guide/transformers.md lists the differences.
 """
 
 from .._native import smart_resize

@@ -1,4 +1,4 @@
-"""Numbers as processors give them and models take them: tensors where they are wanted, else lists that are indexed as tensors."""
+"""Inputs of models: tensors of torch or numpy on request, else lists that are indexed like tensors."""
 
 import importlib
 from array import array
@@ -9,12 +9,12 @@ from typing import Any
 
 from .._native import Patches
 
-VALUES = 3 * 2 * 14 * 14
+PATCH_VALUES = 3 * 2 * 14 * 14
 """Values of a patch."""
 
 
 class Array(list[Any]):
-    """Numbers, or rows of them: a list with the `shape`, the slices (`ids[:, 5:]`) and the `tolist()` of a tensor."""
+    """Numbers or rows of numbers: a list with the `shape`, the slices (`ids[:, 5:]`) and the `tolist()` of a tensor."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,22 +39,22 @@ class Array(list[Any]):
 
 
 class Pixels:
-    """Normalised pixel values, `[patches, 1176]`, worked out only where they are looked at: a model takes the patches."""
+    """Normalized pixel values, `[patches, 1176]`, computed on access only: a model takes the patches."""
 
     def __init__(self, media: Sequence[Patches]) -> None:
         self.media = tuple(media)
 
     @property
     def shape(self) -> tuple[int, int]:
-        return (sum(4 * medium.tokens for medium in self.media), VALUES)
+        return (sum(4 * item.tokens for item in self.media), PATCH_VALUES)
 
     def tobytes(self) -> bytes:
-        """The values as 32-bit floats, row by row."""
-        return b"".join(medium.values() for medium in self.media)
+        """Returns the values as float32, row by row."""
+        return b"".join(item.values() for item in self.media)
 
     def tolist(self) -> list[list[float]]:
         values = array("f", self.tobytes()).tolist()
-        return [values[start : start + VALUES] for start in range(0, len(values), VALUES)]
+        return [values[start : start + PATCH_VALUES] for start in range(0, len(values), PATCH_VALUES)]
 
     def __getitem__(self, index: Any) -> Any:
         return Array(map(Array, self.tolist()))[index]
@@ -74,7 +74,7 @@ class Pixels:
 
 
 class BatchFeature(UserDict[str, Any]):
-    """What a processor gives and generate() takes: its entries are items and attributes."""
+    """The output of a processor and the input of generate(). Its entries are items and attributes."""
 
     def __getattr__(self, name: str) -> Any:
         if name == "data" or name not in self.data:
@@ -82,12 +82,12 @@ class BatchFeature(UserDict[str, Any]):
         return self.data[name]
 
     def to(self, *_: Any, **__: Any) -> "BatchFeature":
-        """The same: a model takes its inputs from wherever they are."""
+        """Returns the same object: a model takes its inputs from any device."""
         return self
 
 
-def converted(value: Array | Pixels, tensors: str | None) -> Any:
-    """A value as the tensor that is asked for, or as it is where there is no such library."""
+def to_tensor(value: Array | Pixels, tensors: str | None) -> Any:
+    """Converts a value to a tensor of `return_tensors`; unchanged if that library is not installed."""
     if tensors not in (None, "pt", "np"):
         raise ValueError(f"return_tensors={tensors!r} is none of 'pt', 'np'")
     try:
@@ -103,20 +103,20 @@ def converted(value: Array | Pixels, tensors: str | None) -> Any:
     return library.tensor(value.tolist())
 
 
-def listed(values: Any) -> Any:
-    """The numbers of a tensor as lists; lists and single numbers as they are."""
+def to_list(values: Any) -> Any:
+    """Converts a tensor to lists; lists and single numbers are unchanged."""
     return values.tolist() if hasattr(values, "tolist") else values
 
 
 def like(source: Any, ids: Array) -> Any:
-    """Token ids of the type that others have."""
+    """Converts token ids to the type of `source`."""
     if hasattr(source, "new_tensor"):
         return source.new_tensor(ids.tolist())
     return importlib.import_module("numpy").array(ids) if hasattr(source, "astype") else ids
 
 
-def floats(values: Any) -> bytes:
-    """Pixel values that are a tensor, an array or lists, as 32-bit floats."""
+def float_bytes(values: Any) -> bytes:
+    """Converts pixel values, a tensor, an array or lists, to the bytes of float32."""
     if hasattr(values, "detach"):
         values = values.detach().float().cpu().numpy()
     if hasattr(values, "astype"):

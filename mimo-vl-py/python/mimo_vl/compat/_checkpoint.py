@@ -1,4 +1,4 @@
-"""The files of a checkpoint, and where they come from."""
+"""Files of a checkpoint, and the options of its download."""
 
 import json
 import os
@@ -6,12 +6,12 @@ import pathlib
 from typing import Any
 
 
-def hub(
+def hub_options(
     revision: str | None, token: str | bool | None, cache_dir: str | os.PathLike[str] | None, local_files_only: bool
 ) -> dict[str, Any]:
-    """The options of the hub under the names of mimo_vl. A token that is True is the one that was saved, as without it."""
+    """Converts keywords of transformers to those of Model.load(). As without a token, True takes the saved one."""
     if token is False:
-        raise ValueError("token=False is not supported: a token that was saved is used")
+        raise ValueError("token=False is not supported: a saved token is used")
     return {
         "revision": revision,
         "token": None if token is True else token,
@@ -20,6 +20,6 @@ def hub(
     }
 
 
-def read(path: pathlib.Path) -> dict[str, Any]:
-    """A JSON object; an empty one for a file that is not there."""
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a JSON object; returns an empty one if the file is missing."""
     return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}

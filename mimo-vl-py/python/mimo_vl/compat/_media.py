@@ -1,4 +1,4 @@
-"""Images and videos of messages, as qwen-vl-utils finds and resizes them."""
+"""Images and videos of messages, loaded and resized as by qwen-vl-utils 0.0.14."""
 
 import base64
 import os
@@ -16,38 +16,44 @@ IMAGE_KEYS = ("image", "image_url", "url", "path", "base64")
 VIDEO_KEYS = ("video", "url", "path")
 
 IMAGE_PIXELS = (4 * 28 * 28, 16384 * 28 * 28)
-"""Fewest and most pixels of an image for which nothing else is said."""
+"""Default minimum and maximum pixels of an image."""
 
 
 def process_vision_info(conversations: Any, return_video_kwargs: bool = False) -> Any:
-    """The images and the videos of messages, each None if there are none; with their rates, to be passed on, if asked."""
-    elements = [element for messages in split(conversations)[0] for element in shown(messages)]
+    """Returns the images and the videos of messages, None if there are none.
+
+    With `return_video_kwargs` also the keywords of the videos for the processor.
+    """
+    elements = [element for messages in split_batch(conversations)[0] for element in media_parts(messages)]
     images = [fetch_image(element) for element in elements if is_image(element)]
     videos = [fetch_video(element) for element in elements if not is_image(element)]
-    found = (images or None, videos or None)
-    return (*found, {"do_sample_frames": False, "fps": [video.fps for video in videos]}) if return_video_kwargs else found
+    media = (images or None, videos or None)
+    if not return_video_kwargs:
+        return media
+    return (*media, {"do_sample_frames": False, "fps": [video.fps for video in videos]})
 
 
 def fetch_image(element: Message) -> Image:
-    """The image of a part of a message, at its size for the model."""
-    image = picture(first(element, IMAGE_KEYS))
+    """Returns the image of a part of a message, resized for the model."""
+    image = load_image(media_source(element, IMAGE_KEYS))
     if "resized_height" in element and "resized_width" in element:
         height, width = smart_resize(element["resized_height"], element["resized_width"])
     else:
-        least, most = (element.get(key) or pixels for key, pixels in zip(("min_pixels", "max_pixels"), IMAGE_PIXELS))
-        height, width = smart_resize(image.height, image.width, min_pixels=least, max_pixels=most)
+        keys = ("min_pixels", "max_pixels")
+        min_pixels, max_pixels = (element.get(key) or pixels for key, pixels in zip(keys, IMAGE_PIXELS))
+        height, width = smart_resize(image.height, image.width, min_pixels=min_pixels, max_pixels=max_pixels)
     return image.resize(width, height)
 
 
 def fetch_video(element: Message) -> Video:
-    """The video of a part of a message: the frames that are given, or those that are picked from a file."""
-    source = first(element, VIDEO_KEYS)
+    """Returns the video of a part of a message: its frames, or frames sampled from its file."""
+    source = media_source(element, VIDEO_KEYS)
     if isinstance(source, Video):
         return source
     if not isinstance(source, (str, os.PathLike)):
-        rate = element.get("sample_fps") or element.get("fps") or 2.0
+        fps = element.get("sample_fps") or element.get("fps") or 2.0
         limits = {name: element.get(name) for name in ("min_pixels", "max_pixels")}
-        return Video.from_frames([picture(frame) for frame in source], rate, **limits)
+        return Video.from_frames([load_image(frame) for frame in source], fps, **limits)
     if str(source).startswith(("http://", "https://")):
         raise ValueError(f"{source}: download the video first")
     if element.get("min_pixels") is not None:
@@ -65,14 +71,14 @@ def fetch_video(element: Message) -> Video:
     )
 
 
-def split(conversations: Any) -> tuple[list[list[Message]], bool]:
-    """Conversations, and whether several were given."""
-    several = bool(conversations) and isinstance(conversations[0], (list, tuple))
-    return (list(conversations), True) if several else ([conversations], False)
+def split_batch(conversations: Any) -> tuple[list[list[Message]], bool]:
+    """Returns a list of conversations, and True if the argument was a batch of them."""
+    is_batch = bool(conversations) and isinstance(conversations[0], (list, tuple))
+    return (list(conversations), True) if is_batch else ([conversations], False)
 
 
-def shown(messages: Iterable[Message]) -> Iterator[Message]:
-    """The parts of a conversation that are images or videos."""
+def media_parts(messages: Iterable[Message]) -> Iterator[Message]:
+    """Yields the parts of a conversation that are images or videos."""
     kinds = {"image", "image_url", "video"}
     for message in messages:
         content = message.get("content")
@@ -85,24 +91,24 @@ def is_image(element: Message) -> bool:
     return element.get("type") in ("image", "image_url") or "image" in element or "image_url" in element
 
 
-def first(element: Message, keys: Sequence[str]) -> Any:
-    """What is under the first of the keys that there is."""
+def media_source(element: Message, keys: Sequence[str]) -> Any:
+    """Returns the value of the first key that the part has."""
     key = next((key for key in keys if element.get(key) is not None), None)
     if key is None:
-        raise ValueError(f"a part of a message has none of {', '.join(keys)}: it has {', '.join(sorted(element))}")
+        raise ValueError(f"a message part needs one of {', '.join(keys)}; it has {', '.join(sorted(element))}")
     source = element[key]
     if key == "image_url" and isinstance(source, dict):
         return source["url"]
     return base64.b64decode(source) if key == "base64" and not source.startswith("data:") else source
 
 
-def picture(source: Any) -> Image:
-    """An image, from whatever messages and processors take as one."""
+def load_image(source: Any) -> Image:
+    """Converts or loads an image in any form that messages and processors accept."""
     if isinstance(source, Image):
         return source
     if isinstance(source, str) and source.startswith(("http://", "https://")):
-        with urllib.request.urlopen(source, timeout=60) as answer:
-            return Image.from_bytes(answer.read())
+        with urllib.request.urlopen(source, timeout=60) as response:
+            return Image.from_bytes(response.read())
     if isinstance(source, str) and source.startswith("data:"):
         return Image.from_bytes(base64.b64decode(source.partition("base64,")[2]))
     if isinstance(source, (str, os.PathLike)):
@@ -112,46 +118,46 @@ def picture(source: Any) -> Image:
     return Image.from_pil(source) if hasattr(source, "convert") else Image.from_array(source)
 
 
-def pictures(images: Any) -> list[Image]:
-    """Images as a processor takes them: one, several, or a list of them for each prompt."""
+def load_images(images: Any) -> list[Image]:
+    """Converts the `images` of a processor: one, several, or a list for each prompt."""
     if images is None:
         return []
     if isinstance(images, (list, tuple)):
-        return [image for item in images for image in pictures(item)]
-    return [picture(images)]
+        return [image for item in images for image in load_images(item)]
+    return [load_image(images)]
 
 
-def films(videos: Any) -> list[Video]:
-    """Videos as a processor takes them: one, several, or a list of them for each prompt. Frames in a list are one video."""
+def load_videos(videos: Any) -> list[Video]:
+    """Converts the `videos` of a processor: one, several, or a list for each prompt. A list of frames is one video."""
     if videos is None:
         return []
     if isinstance(videos, (list, tuple)):
         if any(isinstance(item, (Video, list, tuple)) or getattr(item, "ndim", 0) == 4 for item in videos):
-            return [film for item in videos for film in films(item)]
+            return [video for item in videos for video in load_videos(item)]
         if not videos:
             return []
     return [fetch_video({"video": videos})]
 
 
-def rates(asked: Any, videos: Sequence[Video]) -> list[float]:
-    """Frames in a second of each video: as the caller says, else its own."""
-    if asked is None:
+def frame_rates(fps: Any, videos: Sequence[Video]) -> list[float]:
+    """Returns the frames per second of each video: `fps` of the caller, else the video's own."""
+    if fps is None:
         return [video.fps for video in videos]
-    named = [asked] * len(videos) if isinstance(asked, (int, float)) else list(asked)
-    if len(named) != len(videos):
-        raise ValueError(f"fps has {len(named)} values for {len(videos)} videos")
-    return named
+    values = [fps] * len(videos) if isinstance(fps, (int, float)) else list(fps)
+    if len(values) != len(videos):
+        raise ValueError(f"fps has {len(values)} values for {len(videos)} videos")
+    return values
 
 
-def next_of(media: Iterator[T], place: str) -> T:
-    """The next of the images or videos for the places that there are."""
-    medium = next(media, None)
-    if medium is None:
-        raise ValueError(f"{place} has places for more images or videos than are given")
-    return medium
+def next_item(media: Iterator[T], argument: str) -> T:
+    """Returns the next image or video, or raises a ValueError if there are more placeholders than media items."""
+    item = next(media, None)
+    if item is None:
+        raise ValueError(f"{argument} has placeholders for more images or videos than there are")
+    return item
 
 
-def none_left(media: Iterable[Iterator[object]], place: str) -> None:
-    """Raise a ValueError unless all of them have found a place."""
+def check_exhausted(media: Iterable[Iterator[object]], argument: str) -> None:
+    """Raises a ValueError if there are more media items than placeholders."""
     if any(next(rest, None) is not None for rest in media):
-        raise ValueError(f"more images or videos are given than {place} has places for")
+        raise ValueError(f"there are more images or videos than {argument} has placeholders for")

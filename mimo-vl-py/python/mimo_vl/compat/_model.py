@@ -9,35 +9,35 @@ from typing import Any, TypeAlias
 
 from .._native import Model, Patches
 from ..errors import DeviceError
-from ._arrays import VALUES, Array, Pixels, floats, like, listed
-from ._checkpoint import hub, read
-from ._media import next_of, none_left
+from ._arrays import PATCH_VALUES, Array, Pixels, float_bytes, like, to_list
+from ._checkpoint import hub_options, read_json
+from ._media import check_exhausted, next_item
 
-Medium: TypeAlias = tuple[Patches, float | None]
-"""Patches, and for a video the seconds between two steps in time."""
+MediaItem: TypeAlias = tuple[Patches, float | None]
+"""Patches, and for a video the seconds between two steps of its grid in time."""
 
-NEW_TOKENS = 20
-"""Most tokens of an answer where nothing is said."""
+DEFAULT_NEW_TOKENS = 20
+"""Default maximum tokens of an answer."""
 
-TOP_K = 50
-"""Most tokens to draw from where nothing is said."""
+DEFAULT_TOP_K = 50
+"""Default of top_k."""
 
-DRAWING = {"temperature", "top_k", "top_p", "min_p", "typical_p"}
-"""Options that count with do_sample only."""
+SAMPLING = {"temperature", "top_k", "top_p", "min_p", "typical_p"}
+"""Options that apply with do_sample only."""
 
-OPTIONS = {*DRAWING, "do_sample", "repetition_penalty", "max_new_tokens", "max_length", "eos_token_id", "pad_token_id"}
+OPTIONS = {*SAMPLING, "do_sample", "repetition_penalty", "max_new_tokens", "max_length", "eos_token_id", "pad_token_id"}
 
-ONLY = {
+FIXED = {
     "num_beams": 1,
     "num_return_sequences": 1,
     "return_dict_in_generate": False,
     "output_scores": False,
     "output_logits": False,
 }
-"""Options that have one value here."""
+"""Options with only one supported value."""
 
-WITHOUT_EFFECT = {"use_cache", "bos_token_id", "transformers_version", "_from_model_config"}
-"""Options, and entries of generation_config.json, on which no answer depends."""
+IGNORED = {"use_cache", "bos_token_id", "transformers_version", "_from_model_config"}
+"""Options, and entries of generation_config.json, without effect on answers."""
 
 WEIGHTS = {None: "native", "auto": "native", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
@@ -49,7 +49,7 @@ class Qwen2_5_VLForConditionalGeneration:
     def __init__(self, load: Callable[[str], Model], device: str) -> None:
         self._load = load
         self._model = load(device)
-        self.generation_config = SimpleNamespace(**read(self._model.path / "generation_config.json"))
+        self.generation_config = SimpleNamespace(**read_json(self._model.path / "generation_config.json"))
 
     @classmethod
     def from_pretrained(
@@ -69,18 +69,21 @@ class Qwen2_5_VLForConditionalGeneration:
         use_safetensors: bool | None = None,
         **options: Any,
     ) -> "Qwen2_5_VLForConditionalGeneration":
-        """Load a checkpoint: a folder, a GGUF file or an id on the hub. Other options are those of mimo_vl.Model.load()."""
+        """Loads a checkpoint: a folder, a GGUF file or a repository of the hub.
+
+        Other options are those of mimo_vl.Model.load().
+        """
         if attn_implementation not in ATTENTION:
             raise ValueError(f"attn_implementation={attn_implementation!r} is none of {ATTENTION}")
-        kind = torch_dtype if dtype is None else dtype
-        name = None if kind is None else str(kind).removeprefix("torch.")
+        dtype = torch_dtype if dtype is None else dtype
+        name = None if dtype is None else str(dtype).removeprefix("torch.")
         if name not in WEIGHTS:
-            raise ValueError(f"torch_dtype={kind!r} is none of auto, float32, float16, bfloat16")
-        source = hub(revision, token, cache_dir, local_files_only)
-        own = {"weights": WEIGHTS[name], **options, **source}
+            raise ValueError(f"torch_dtype={dtype!r} is none of auto, float32, float16, bfloat16")
+        hub = hub_options(revision, token, cache_dir, local_files_only)
+        load_options = {"weights": WEIGHTS[name], **options, **hub}
 
         def load(device: str) -> Model:
-            return Model.load(pretrained_model_name_or_path, device=device, **own)
+            return Model.load(pretrained_model_name_or_path, device=device, **load_options)
 
         if isinstance(device_map, dict):
             device_map = next(iter(device_map.values()), None)
@@ -96,7 +99,7 @@ class Qwen2_5_VLForConditionalGeneration:
         return self._model.device
 
     def to(self, device: Any = None, *_: Any, **__: Any) -> "Qwen2_5_VLForConditionalGeneration":
-        """Load it onto another device. A type of numbers is chosen when it is loaded, and stays."""
+        """Loads the model onto another device. A dtype has no effect: the number format is chosen at loading."""
         is_device = isinstance(device, (str, int)) or type(device).__name__ == "device"
         if is_device and device_name(device) != self.device:
             self._model = self._load(device_name(device))
@@ -122,21 +125,22 @@ class Qwen2_5_VLForConditionalGeneration:
         streamer: Any = None,
         **options: Any,
     ) -> Any:
-        """Each prompt with its answer behind it, filled up to one length; of the type that `input_ids` has.
+        """Returns each prompt followed by its answer, padded to one length, in the type of `input_ids`.
 
-        Options that are missing are those of `generation_config`.
+        Missing options are taken from `generation_config`.
         """
         source = inputs if input_ids is None else input_ids
-        rows: list[list[int]] = listed(source)
-        masks = [[1] * len(row) for row in rows] if attention_mask is None else listed(attention_mask)
+        rows: list[list[int]] = to_list(source)
+        masks = [[1] * len(row) for row in rows] if attention_mask is None else to_list(attention_mask)
         settings = self._settings(options, max(map(len, rows)))
-        filler = settings.pop("filler")
-        images = self._media(pixel_values, listed(image_grid_thw) or [])
-        clips = self._media(pixel_values_videos, listed(video_grid_thw) or [])
-        seconds = listed(second_per_grid_ts) or [1.0] * len(clips)
-        prompts = self._prompts(rows, masks, [(patches, None) for patches in images], list(zip(clips, seconds, strict=True)))
+        pad_token = settings.pop("pad_token_id")
+        images = self._media(pixel_values, to_list(image_grid_thw) or [])
+        videos = self._media(pixel_values_videos, to_list(video_grid_thw) or [])
+        seconds = to_list(second_per_grid_ts) or [1.0] * len(videos)
+        image_items: list[MediaItem] = [(patches, None) for patches in images]
+        prompts = self._prompts(rows, masks, image_items, list(zip(videos, seconds, strict=True)))
 
-        def tell(_row: int, token: int) -> None:
+        def on_token(_prompt: int, token: int) -> None:
             streamer.put(Array([token]))
 
         if streamer is not None:
@@ -144,89 +148,91 @@ class Qwen2_5_VLForConditionalGeneration:
                 raise ValueError("a streamer takes one prompt at a time")
             streamer.put(Array(map(Array, rows)))
         try:
-            answers = self._model.continue_ids(prompts, each=None if streamer is None else tell, **settings)
+            answers = self._model.generate_ids(prompts, on_token=None if streamer is None else on_token, **settings)
         finally:
-            # Another thread may wait for what comes.
+            # Another thread may wait for the next piece of text.
             if streamer is not None:
                 streamer.end()
         length = max(map(len, answers))
-        whole = (row + answer + [filler] * (length - len(answer)) for row, answer in zip(rows, answers, strict=True))
-        return like(source, Array(map(Array, whole)))
+        padding = ([pad_token] * (length - len(answer)) for answer in answers)
+        sequences = (row + answer + pad for row, answer, pad in zip(rows, answers, padding, strict=True))
+        return like(source, Array(map(Array, sequences)))
 
     def _settings(self, options: dict[str, Any], prompt_tokens: int) -> dict[str, Any]:
-        """The options of an answer as the native model has them, the tokens that end it, and what fills up behind it."""
+        """Converts the options of generate() to those of the native model, with `pad_token_id`."""
         config = {name: value for name, value in vars(self.generation_config).items() if value is not None}
-        asked = {**config, **options}
-        unknown = sorted(asked.keys() - OPTIONS - ONLY.keys() - WITHOUT_EFFECT)
+        merged = {**config, **options}
+        unknown = sorted(merged.keys() - OPTIONS - FIXED.keys() - IGNORED)
         if unknown:
             raise TypeError(f"generate() got an unexpected keyword argument {unknown[0]!r}")
-        for name, value in ONLY.items():
-            if asked.get(name, value) not in (value, None):
-                raise ValueError(f"{name}={asked[name]!r} is not supported: only {value!r} is")
-        drawing: dict[str, Any] = {"temperature": 0.0}
-        if asked.get("do_sample"):
-            drawing = {"top_k": TOP_K, **{name: asked[name] for name in DRAWING & asked.keys()}}
-            drawing["seed"] = random.getrandbits(64)
-            drawing["temperature"] = 1.0 if drawing.get("temperature") is None else drawing["temperature"]
-            if not drawing["temperature"] > 0:
-                raise ValueError("temperature must be above 0 where do_sample is true: for greedy answers leave do_sample out")
-        most = asked.get("max_new_tokens")
-        if most is None:
-            # Only a max_length that is asked for counts the prompt's tokens, too.
-            whole = asked.get("max_length") or NEW_TOKENS
-            most = whole - prompt_tokens if options.get("max_length") or whole != NEW_TOKENS else whole
-        ends = listed(asked.get("eos_token_id"))
-        ends = self._model.eos_token_ids if ends is None else [ends] if isinstance(ends, int) else list(ends)
-        filler = asked.get("pad_token_id")
+        for name, value in FIXED.items():
+            if merged.get(name, value) not in (value, None):
+                raise ValueError(f"{name}={merged[name]!r} is not supported: only {value!r} is")
+        sampling: dict[str, Any] = {"temperature": 0.0}
+        if merged.get("do_sample"):
+            sampling = {"top_k": DEFAULT_TOP_K, **{name: merged[name] for name in SAMPLING & merged.keys()}}
+            sampling["seed"] = random.getrandbits(64)
+            sampling["temperature"] = 1.0 if sampling.get("temperature") is None else sampling["temperature"]
+            if not sampling["temperature"] > 0:
+                raise ValueError("temperature must be above 0 if do_sample is true: omit do_sample for greedy answers")
+        max_tokens = merged.get("max_new_tokens")
+        if max_tokens is None:
+            # max_length includes the prompt, except as the default.
+            max_length = merged.get("max_length") or DEFAULT_NEW_TOKENS
+            includes_prompt = options.get("max_length") or max_length != DEFAULT_NEW_TOKENS
+            max_tokens = max_length - prompt_tokens if includes_prompt else max_length
+        eos = to_list(merged.get("eos_token_id"))
+        eos = self._model.eos_token_ids if eos is None else [eos] if isinstance(eos, int) else list(eos)
+        pad_token = merged.get("pad_token_id")
         return {
-            "filler": (ends[0] if ends else 0) if filler is None else filler,
-            "ends": ends,
-            "max_tokens": most,
-            "repetition_penalty": asked.get("repetition_penalty"),
-            **drawing,
+            "pad_token_id": (eos[0] if eos else 0) if pad_token is None else pad_token,
+            "eos_token_ids": eos,
+            "max_tokens": max_tokens,
+            "repetition_penalty": merged.get("repetition_penalty"),
+            **sampling,
         }
 
     def _media(self, values: Any, grids: list[list[int]]) -> list[Patches]:
-        """Images or videos that a processor has cut, whoever's it was."""
+        """Converts pixel values of any processor to the patches of each image or video."""
         if isinstance(values, Pixels):
             return list(values.media)
-        data = memoryview(b"" if values is None else floats(values))
-        sizes = [4 * VALUES * t * h * w for t, h, w in grids]
+        data = memoryview(b"" if values is None else float_bytes(values))
+        sizes = [4 * PATCH_VALUES * t * h * w for t, h, w in grids]
         if sum(sizes) != len(data):
             raise ValueError("pixel values and grids do not match")
-        each = zip(accumulate(sizes, initial=0), sizes, grids)
-        cut = self._model.processor.patches_of
-        return [cut(data[start : start + size], (t, h, w)) for start, size, (t, h, w) in each]
+        items = zip(accumulate(sizes, initial=0), sizes, grids)
+        to_patches = self._model.processor.patches_from_values
+        return [to_patches(data[start : start + size], (t, h, w)) for start, size, (t, h, w) in items]
 
     def _prompts(
-        self, rows: list[list[int]], masks: list[list[int]], images: list[Medium], videos: list[Medium]
-    ) -> list[tuple[list[int], list[Medium]]]:
-        """The tokens of each row without its padding, one for each image and video in it, and these."""
-        named = self._model.processor.token_id
-        waiting = {named("<|image_pad|>"): iter(images), named("<|video_pad|>"): iter(videos)}
+        self, rows: list[list[int]], masks: list[list[int]], images: list[MediaItem], videos: list[MediaItem]
+    ) -> list[tuple[list[int], list[MediaItem]]]:
+        """Returns the tokens of each row, without padding and with one token per media item, and its media items."""
+        token_id = self._model.processor.token_id
+        pending = {token_id("<|image_pad|>"): iter(images), token_id("<|video_pad|>"): iter(videos)}
         prompts = []
         for row, mask in zip(rows, masks, strict=True):
             ids: list[int] = []
-            media: list[Medium] = []
-            left = 0
-            for token in (token for token, seen in zip(row, mask, strict=True) if seen):
-                if left and token == ids[-1]:
-                    left -= 1
-                elif left:
+            media: list[MediaItem] = []
+            remaining = 0
+            for token in (token for token, is_token in zip(row, mask, strict=True) if is_token):
+                if remaining and token == ids[-1]:
+                    remaining -= 1
+                elif remaining:
                     break
                 else:
                     ids.append(token)
-                    if token in waiting:
-                        media.append(next_of(waiting[token], "input_ids"))
-                        left = media[-1][0].tokens - 1
-            if left:
+                    if token in pending:
+                        media.append(next_item(pending[token], "input_ids"))
+                        remaining = media[-1][0].tokens - 1
+            if remaining:
                 raise ValueError("input_ids has fewer tokens for an image or video than its grid says")
             prompts.append((ids, media))
-        none_left(waiting.values(), "input_ids")
+        check_exhausted(pending.values(), "input_ids")
         return prompts
 
 
 def device_name(device: Any) -> str:
-    """A device of torch, or its number or name, as mimo_vl names it."""
+    """Converts a device of torch, or its index or name, to a device name of mimo_vl."""
     name = "cpu" if device is None else f"cuda:{device}" if isinstance(device, int) else str(device)
     return "cuda:0" if name == "cuda" else name

@@ -1,4 +1,4 @@
-"""Messages, text, images and videos to what a model takes, and token ids back to text."""
+"""Conversion of messages, text, images and videos to inputs of a model, and of token ids to text."""
 
 import json
 import os
@@ -7,20 +7,35 @@ from types import SimpleNamespace
 from typing import Any
 
 from .._native import Patches, Processor
-from ._arrays import Array, BatchFeature, Pixels, converted, listed
-from ._checkpoint import hub, read
-from ._media import IMAGE_KEYS, IMAGE_PIXELS, VIDEO_KEYS, Message, fetch_video, films, first, is_image, next_of
-from ._media import none_left, picture, pictures, rates, shown, split
+from ._arrays import Array, BatchFeature, Pixels, to_list, to_tensor
+from ._checkpoint import hub_options, read_json
+from ._media import (
+    IMAGE_KEYS,
+    IMAGE_PIXELS,
+    VIDEO_KEYS,
+    Message,
+    check_exhausted,
+    fetch_video,
+    frame_rates,
+    is_image,
+    load_image,
+    load_images,
+    load_videos,
+    media_parts,
+    media_source,
+    next_item,
+    split_batch,
+)
 
 OPTIONS = {"padding", "padding_side", "max_length", "return_tensors", "min_pixels", "max_pixels", "do_sample_frames"}
-"""Keywords of apply_chat_template() that are the processor's; others are for the template."""
+"""Keywords of apply_chat_template() for the processor; others are for the template."""
 
-MARK = "\uf8ff"
-"""A character of no meaning: where the text of a message that is to go on ends."""
+END_MARK = "\uf8ff"
+"""A private-use character that marks the end of a message that is to be continued."""
 
 
 class Tokenizer:
-    """Text to token ids and back."""
+    """Conversion of text to token ids and back."""
 
     def __init__(self, native: Processor, config: dict[str, Any]) -> None:
         def named(key: str, default: str) -> str:
@@ -40,10 +55,12 @@ class Tokenizer:
         return self._native.token_id(self.pad_token)
 
     def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> Any:
-        return self._native.token_id(tokens) if isinstance(tokens, str) else [self._native.token_id(one) for one in tokens]
+        if isinstance(tokens, str):
+            return self._native.token_id(tokens)
+        return [self._native.token_id(token) for token in tokens]
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        """The ids of a text; these tokenizers have no special tokens to add."""
+        """Returns the ids of a text; these tokenizers add no special tokens."""
         return self._native.encode(text)
 
     def decode(
@@ -51,7 +68,7 @@ class Tokenizer:
     ) -> str:
         if clean_up_tokenization_spaces:
             raise ValueError("clean_up_tokenization_spaces=True is not supported")
-        ids = listed(token_ids)
+        ids = to_list(token_ids)
         return self._native.decode([ids] if isinstance(ids, int) else list(ids), skip_special_tokens)
 
     def batch_decode(
@@ -60,8 +77,8 @@ class Tokenizer:
         return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
 
     def pad(self, rows: Sequence[list[int]], side: str | None = None, length: int = 0) -> dict[str, Array]:
-        """Rows of one length, at least `length`, and which of their tokens are not padding."""
-        side, filler = side or self.padding_side, self.pad_token_id
+        """Pads rows to one length, at least `length`; returns them with their attention mask."""
+        side, pad_token = side or self.padding_side, self.pad_token_id
         if side not in ("left", "right"):
             raise ValueError(f"padding_side={side!r} is none of 'left', 'right'")
         length = max([length, *map(len, rows)])
@@ -69,19 +86,19 @@ class Tokenizer:
         for row in rows:
             gap = length - len(row)
             before, after = (gap, 0) if side == "left" else (0, gap)
-            ids.append(Array([filler] * before + row + [filler] * after))
+            ids.append(Array([pad_token] * before + row + [pad_token] * after))
             mask.append(Array([0] * before + [1] * len(row) + [0] * after))
         return {"input_ids": ids, "attention_mask": mask}
 
 
 class Qwen2_5_VLProcessor:
-    """Messages, text, images and videos to what generate() takes."""
+    """Conversion of messages, text, images and videos to inputs of generate()."""
 
     def __init__(self, native: Processor, min_pixels: int | None = None, max_pixels: int | None = None) -> None:
-        config = read(native.path / "preprocessor_config.json")
+        config = read_json(native.path / "preprocessor_config.json")
         size = config.get("size") or {}
         self._native = native
-        self.tokenizer = Tokenizer(native, read(native.path / "tokenizer_config.json"))
+        self.tokenizer = Tokenizer(native, read_json(native.path / "tokenizer_config.json"))
         self.image_processor = SimpleNamespace(
             min_pixels=min_pixels or config.get("min_pixels") or size.get("shortest_edge") or IMAGE_PIXELS[0],
             max_pixels=max_pixels or config.get("max_pixels") or size.get("longest_edge") or IMAGE_PIXELS[1],
@@ -110,9 +127,9 @@ class Qwen2_5_VLProcessor:
         trust_remote_code: bool = False,
         use_fast: bool | None = None,
     ) -> "Qwen2_5_VLProcessor":
-        """Read the tokenizer, chat template and limits of pixels of a checkpoint: a folder, a GGUF file or an id on the hub."""
-        source = hub(revision, token, cache_dir, local_files_only)
-        processor = cls(Processor.load(pretrained_model_name_or_path, **source), min_pixels, max_pixels)
+        """Loads the tokenizer, chat template and pixel limits of a folder, a GGUF file or a repository of the hub."""
+        hub = hub_options(revision, token, cache_dir, local_files_only)
+        processor = cls(Processor.load(pretrained_model_name_or_path, **hub), min_pixels, max_pixels)
         processor.tokenizer.padding_side = padding_side or processor.tokenizer.padding_side
         return processor
 
@@ -131,15 +148,17 @@ class Qwen2_5_VLProcessor:
         fps: Any = None,
         do_sample_frames: bool = False,
     ) -> BatchFeature:
-        """Cut images and videos into patches, and give each a token for every feature in the rendered text."""
+        """Converts images and videos to patches, and their placeholders in the text to one token per feature."""
         if do_sample_frames:
-            raise ValueError("do_sample_frames=True is not supported: frames are picked where a video is opened")
-        limits = self.image_processor
-        least, most = min_pixels or limits.min_pixels, max_pixels or limits.max_pixels
-        seen = [self._native.patches(image, min_pixels=least, max_pixels=most) for image in pictures(images)]
-        shots = films(videos)
-        clips = [self._native.patches(film) for film in shots]
-        rows = self._rows([text] if isinstance(text, str) else list(text or []), seen, clips)
+            raise ValueError("do_sample_frames=True is not supported: frames are sampled when a video is opened")
+        limits = {
+            "min_pixels": min_pixels or self.image_processor.min_pixels,
+            "max_pixels": max_pixels or self.image_processor.max_pixels,
+        }
+        loaded_videos = load_videos(videos)
+        image_patches = [self._native.preprocess(image, **limits) for image in load_images(images)]
+        video_patches = [self._native.preprocess(video) for video in loaded_videos]
+        rows = self._rows([text] if isinstance(text, str) else list(text or []), image_patches, video_patches)
         if padding in (True, "longest", "max_length"):
             length = max_length or 0 if padding == "max_length" else 0
             data: dict[str, Array | Pixels] = {**self.tokenizer.pad(rows, padding_side, length)}
@@ -148,15 +167,16 @@ class Qwen2_5_VLProcessor:
         elif return_tensors and len(set(map(len, rows))) > 1:
             raise ValueError("the prompts have different lengths: padding=True makes one tensor of them")
         else:
-            data = {"input_ids": Array(map(Array, rows)), "attention_mask": Array(Array([1] * len(row)) for row in rows)}
-        if seen:
-            data["pixel_values"] = Pixels(seen)
-            data["image_grid_thw"] = Array(Array(medium.grid) for medium in seen)
-        if clips:
-            data["pixel_values_videos"] = Pixels(clips)
-            data["video_grid_thw"] = Array(Array(medium.grid) for medium in clips)
-            data["second_per_grid_ts"] = Array(2 / rate for rate in rates(fps, shots))
-        return BatchFeature({name: converted(value, return_tensors) for name, value in data.items()})
+            masks = (Array([1] * len(row)) for row in rows)
+            data = {"input_ids": Array(map(Array, rows)), "attention_mask": Array(masks)}
+        if image_patches:
+            data["pixel_values"] = Pixels(image_patches)
+            data["image_grid_thw"] = Array(Array(item.grid) for item in image_patches)
+        if video_patches:
+            data["pixel_values_videos"] = Pixels(video_patches)
+            data["video_grid_thw"] = Array(Array(item.grid) for item in video_patches)
+            data["second_per_grid_ts"] = Array(2 / rate for rate in frame_rates(fps, loaded_videos))
+        return BatchFeature({name: to_tensor(value, return_tensors) for name, value in data.items()})
 
     def apply_chat_template(
         self,
@@ -169,15 +189,15 @@ class Qwen2_5_VLProcessor:
         return_dict: bool = False,
         **options: Any,
     ) -> Any:
-        """The text of a conversation, or of each of several; with `tokenize` what the processor makes of it and its media.
+        """Returns the rendered text of a conversation, or of each of a batch; with `tokenize` the inputs of the model.
 
-        Options that are not the processor's are for the template: `tools`, `add_vision_id` and so on.
+        Options other than the processor's are for the template, such as `tools` and `add_vision_id`.
         """
-        conversations, several = split(conversation)
+        conversations, is_batch = split_batch(conversation)
         sampling = {"fps": options.pop("fps", None), "nframes": options.pop("num_frames", None)} if tokenize else {}
-        own = {name: options.pop(name) for name in OPTIONS & options.keys()} if tokenize else {}
+        processor_options = {name: options.pop(name) for name in OPTIONS & options.keys()} if tokenize else {}
         if any(callable(tool) for tool in options.get("tools") or ()):
-            raise TypeError("tools: give the JSON schema of each as a dict; functions are not read")
+            raise TypeError("tools: pass the JSON schema of each as a dict; functions are not supported")
         if continue_final_message and add_generation_prompt:
             raise ValueError("continue_final_message and add_generation_prompt exclude each other")
         context = {
@@ -191,11 +211,12 @@ class Qwen2_5_VLProcessor:
         template = chat_template or self.chat_template
         texts = [self._render(messages, template, continue_final_message, context) for messages in conversations]
         if not tokenize:
-            return texts if several else texts[0]
-        parts = [part for messages in conversations for part in shown(messages)]
-        images = [picture(first(part, IMAGE_KEYS)) for part in parts if is_image(part)]
-        videos = [fetch_video({"video": first(part, VIDEO_KEYS), **sampling}) for part in parts if not is_image(part)]
-        inputs = self(images, texts, videos, **own)
+            return texts if is_batch else texts[0]
+        parts = [part for messages in conversations for part in media_parts(messages)]
+        images = [load_image(media_source(part, IMAGE_KEYS)) for part in parts if is_image(part)]
+        video_parts = [part for part in parts if not is_image(part)]
+        videos = [fetch_video({"video": media_source(part, VIDEO_KEYS), **sampling}) for part in video_parts]
+        inputs = self(images, texts, videos, **processor_options)
         return inputs if return_dict else inputs["input_ids"]
 
     def post_process_image_text_to_text(
@@ -206,34 +227,36 @@ class Qwen2_5_VLProcessor:
     ) -> list[str]:
         return self.batch_decode(generated_outputs, skip_special_tokens, clean_up_tokenization_spaces)
 
-    def _render(self, messages: list[Message], template: str | None, go_on: bool, context: dict[str, Any]) -> str:
-        context = {**context, "messages": marked(messages) if go_on else messages}
-        # A template looks for the keys of media, not at what they hold.
+    def _render(
+        self, messages: list[Message], template: str | None, is_continued: bool, context: dict[str, Any]
+    ) -> str:
+        context = {**context, "messages": with_end_mark(messages) if is_continued else messages}
+        # Templates test for the keys of media parts only, so their values need no JSON form.
         text = self._native.render(json.dumps(context, ensure_ascii=False, default=lambda _: None), template)
-        return text[: text.rindex(MARK)] if go_on else text
+        return text[: text.rindex(END_MARK)] if is_continued else text
 
-    def _rows(self, texts: list[str], seen: list[Patches], clips: list[Patches]) -> list[list[int]]:
-        """The token ids of each text, with a token for every feature."""
-        waiting = {self.image_token_id: iter(seen), self.video_token_id: iter(clips)}
+    def _rows(self, texts: list[str], images: list[Patches], videos: list[Patches]) -> list[list[int]]:
+        """Returns the token ids of each text, with one token per feature."""
+        pending = {self.image_token_id: iter(images), self.video_token_id: iter(videos)}
         rows = []
         for text in texts:
             row: list[int] = []
             for token in self._native.encode(text):
-                row += [token] * (next_of(waiting[token], "the text").tokens if token in waiting else 1)
+                row += [token] * (next_item(pending[token], "the text").tokens if token in pending else 1)
             rows.append(row)
-        none_left(waiting.values(), "the text")
+        check_exhausted(pending.values(), "the text")
         return rows
 
 
-def marked(messages: Sequence[Message]) -> list[Message]:
-    """A conversation with a mark behind its last text."""
+def with_end_mark(messages: Sequence[Message]) -> list[Message]:
+    """Returns a conversation with END_MARK after its last text."""
     *before, last = messages
     content = last["content"]
     if isinstance(content, str):
-        return [*before, {**last, "content": content + MARK}]
+        return [*before, {**last, "content": content + END_MARK}]
     parts = [dict(part) for part in content]
     for part in reversed(parts):
         if "text" in part:
-            part["text"] += MARK
+            part["text"] += END_MARK
             return [*before, {**last, "content": parts}]
     raise ValueError("continue_final_message: the last message has no text")

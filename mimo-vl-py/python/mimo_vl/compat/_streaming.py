@@ -1,15 +1,15 @@
-"""Text of an answer while it is written: what generate() takes as its streamer."""
+"""Streamers for generate(): the text of an answer while it is generated."""
 
 import queue
 from typing import Any
 
-from ._arrays import listed
+from ._arrays import to_list
 
 
 class TextStreamer:
-    """Print the text of one answer as it comes, whole characters only.
+    """Prints the text of one answer as it is generated, complete characters only.
 
-    `tokenizer` is anything with a decode(), a processor for example, which gets the other options.
+    `tokenizer` is any object with a decode(), such as a processor; decode() gets the other options.
     """
 
     def __init__(self, tokenizer: Any, skip_prompt: bool = False, **decode_kwargs: Any) -> None:
@@ -19,44 +19,44 @@ class TextStreamer:
     def _clear(self) -> None:
         self._is_prompt = True
         self._ids: list[int] = []
-        self._given = 0
+        self._emitted_len = 0
 
     def put(self, value: Any) -> None:
-        """Take the rows of the prompt, and then one token after the other."""
-        ids = listed(value)
+        """Takes the rows of the prompt, then one token per call."""
+        ids = to_list(value)
         if self._is_prompt:
             self._is_prompt = False
             ids = [] if self.skip_prompt else ids[0]
         self._ids += ids
         text = self._text()
         if not text.endswith("\ufffd"):
-            self._give(text)
+            self._emit(text)
 
     def end(self) -> None:
-        """The answer is over: what is held back of a broken character follows."""
-        self._give(self._text(), stream_end=True)
+        """Ends the answer; the bytes of an incomplete character are emitted."""
+        self._emit(self._text(), stream_end=True)
         self._clear()
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        """What becomes of the text."""
+        """Handles new text."""
         print(text, flush=True, end="\n" if stream_end else "")
 
     def _text(self) -> str:
         return str(self.tokenizer.decode(self._ids, **self.decode_kwargs))
 
-    def _give(self, text: str, stream_end: bool = False) -> None:
-        new, self._given = text[self._given :], len(text)
+    def _emit(self, text: str, stream_end: bool = False) -> None:
+        new, self._emitted_len = text[self._emitted_len :], len(text)
         if new or stream_end:
             self.on_finalized_text(new, stream_end)
         if text.endswith("\n"):
-            # Nothing before a line's end changes any more, so it need not be decoded again.
-            self._ids, self._given = [], 0
+            # Later tokens do not change the text before a line break, so it need not be decoded again.
+            self._ids, self._emitted_len = [], 0
 
 
 class TextIteratorStreamer(TextStreamer):
-    """An iterator over the text of one answer, which another thread generates.
+    """An iterator over the text of one answer that another thread generates.
 
-    With a timeout, waiting longer for the next piece is a queue.Empty.
+    Raises queue.Empty if the next piece takes longer than `timeout` seconds.
     """
 
     def __init__(
