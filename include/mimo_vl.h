@@ -12,9 +12,10 @@
  *   with the free function of its type. Objects may be freed in any order: each keeps alive what it needs of others.
  *   Arguments are borrowed for the call, and copied where they are needed longer.
  * - NULL. A function that returns a mimo_vl_status refuses NULL for every argument that is not documented as optional:
- *   MIMO_VL_STATUS_OPTION, with the name of the argument. NULL with a length of 0 is an empty text or list. A function
- *   that reads a value accepts NULL: it returns 0, false, NaN, NULL or an empty text for a NULL object, unless its
- *   documentation states another value, and skips a result whose `x_out` is NULL. Free functions ignore NULL.
+ *   MIMO_VL_STATUS_OPTION, with the name of the argument. `user_data` may be NULL, and NULL with a length of 0 is an
+ *   empty text or list. A function that reads a value accepts NULL: it returns 0, false, NaN, NULL or an empty text for
+ *   a NULL object, unless its documentation states another value, and skips a result whose `x_out` is NULL. Free
+ *   functions ignore NULL.
  * - Enums. Functions take a value of an enum as int32_t; a number that is not in the enum is MIMO_VL_STATUS_OPTION.
  * - Text in. Texts are UTF-8 with a length; names and paths are NUL-terminated UTF-8, on Unix paths may be any bytes.
  *   Text that is not UTF-8 is MIMO_VL_STATUS_OPTION.

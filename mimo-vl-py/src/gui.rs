@@ -72,9 +72,9 @@ impl Task {
     }
 }
 
-/// The place of a monitor, and of a screenshot of it, on the desktop.
+/// The position of a monitor, and of its screenshot, on the desktop.
 ///
-/// Operating systems place windows and pointers in desktop units, each of which covers `scale` pixels of a monitor.
+/// Operating systems position windows and pointers in desktop units, each of which covers `scale` pixels of a monitor.
 #[pyclass(frozen, eq, module = "mimo_vl")]
 #[derive(PartialEq)]
 pub(crate) struct Screen {
@@ -148,6 +148,10 @@ impl Screen {
     fn __repr__(&self) -> String {
         let gui::Screen { left, top, width, height, scale, .. } = self.screen;
         format!("Screen(left={left}, top={top}, width={width}, height={height}, scale={scale})")
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.__getnewargs__().into_pyobject(py)?.hash()
     }
 
     fn __getnewargs__(&self) -> (f64, f64, u32, u32, f64) {

@@ -118,7 +118,8 @@ def test_screens_and_scrolls(image_path: pathlib.Path) -> None:
     assert (screen.left, screen.top, screen.width, screen.height, screen.scale) == (0, 0, 2880, 1800, 2)
     assert screen.contains((1439.5, 899.5)) and not screen.contains((1440, 0))
     assert repr(screen) == "Screen(left=0, top=0, width=2880, height=1800, scale=2)"
-    assert pickle.loads(pickle.dumps(screen)) == screen != screens[1]
+    copied = pickle.loads(pickle.dumps(screen))
+    assert copied == screen != screens[1] and hash(copied) == hash(screen)
     infinity, nan = float("inf"), float("nan")
     invalid: list[tuple[float, float, int, int, float]] = [
         (0, 0, 9, 9, 0), (0, 0, 9, 9, nan), (0, 0, 0, 9, 1), (0, 0, -1, 9, 1), (infinity, 0, 9, 9, 1),

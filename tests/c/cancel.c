@@ -2,7 +2,7 @@
  *
  *     cancel CHECKPOINT IMAGE
  *
- * The environment variable CANCEL_TRIES is the number of moments; default 400. */
+ * The environment variable CANCEL_TRIES is the number of moments; default 300. */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <pthread.h>
@@ -146,7 +146,7 @@ static void *cancel_after_delay(void *data) {
 static void no_cancel_is_lost_at_any_moment(const mimo_vl_model *model) {
     const double span = 0.003;
     const char *setting = getenv("CANCEL_TRIES");
-    const int tries = setting == NULL ? 400 : atoi(setting);
+    const int tries = setting == NULL ? 300 : atoi(setting);
     CHECK(tries > 0);
     mimo_vl_error *error = NULL;
     mimo_vl_prompt *prompt = new_prompt(NULL);

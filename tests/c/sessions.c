@@ -371,6 +371,9 @@ static void videos_come_from_frames_and_files(const mimo_vl_model *model) {
     OK(mimo_vl_video_options_set_span(options, 0.0, 1.0, &error));
     OK(mimo_vl_video_options_set_total_pixels(options, 1000000, &error));
     OK(mimo_vl_video_options_set_max_pixels(options, 100000, &error));
+    OK(mimo_vl_video_options_set_timeout(options, 60.0, &error));
+    OK(mimo_vl_video_options_set_cancel(options, NULL, &error));
+    OK(mimo_vl_video_options_set_progress(options, NULL, NULL, &error));
     FAILS(mimo_vl_video_from_path("no/such/film.mp4", options, &video, &error), MIMO_VL_STATUS_IO, "no/such/film.mp4");
     mimo_vl_video_options_free(options);
     for (int index = 0; index < 4; index++) {
