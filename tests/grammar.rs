@@ -160,10 +160,10 @@ fn invalid_grammars_are_option_errors() {
     ] {
         assert!(!reason(grammar.clone(), without_image()).is_empty(), "{grammar:?}");
     }
-    assert!(reason(Grammar::Boxes, without_image()).contains("picture"));
+    assert!(reason(Grammar::Boxes, without_image()).contains("image"));
     let with_image = || Prompt::user().image(grey_image(28, 28)).text("?");
     assert!(reason(Grammar::Actions(Vec::new()), with_image()).contains("action space is empty"));
     assert!(reason(Task::new("Pay").action_space(&[]).grammar(), with_image()).contains("action space is empty"));
-    assert!(reason(Task::new("Pay").grammar(), without_image()).contains("picture"));
+    assert!(reason(Task::new("Pay").grammar(), without_image()).contains("image"));
     assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
 }

@@ -173,8 +173,8 @@ impl fmt::Debug for ProgressCallback {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CallOptions {
-    /// The token that cancels the call. Default: one that nobody cancels.
-    pub cancel: CancelToken,
+    /// The token that cancels the call. Default `None`.
+    pub cancel: Option<CancelToken>,
     /// The time that the call may take, from its start. Default `None`: no limit.
     pub timeout: Option<Duration>,
     /// The function that receives the progress. Default `None`.
@@ -190,7 +190,7 @@ impl CallOptions {
     /// Sets [`CallOptions::cancel`](#structfield.cancel).
     #[must_use]
     pub fn cancel(mut self, token: &CancelToken) -> Self {
-        self.cancel = token.clone();
+        self.cancel = Some(token.clone());
         self
     }
 
@@ -211,7 +211,7 @@ impl CallOptions {
     /// Starts the call's clock.
     pub fn start(&self) -> TaskControl {
         TaskControl {
-            cancel: self.cancel.clone(),
+            cancel: self.cancel.clone().unwrap_or_default(),
             outer: None,
             deadline: self.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             progress: self.progress.clone(),
@@ -223,10 +223,10 @@ impl CallOptions {
 macro_rules! call_setters {
     () => {
         /// Sets the token that cancels the call; the call ends with
-        /// [`Error::Cancelled`](crate::error::Error::Cancelled). Default: one that nobody cancels.
+        /// [`Error::Cancelled`](crate::error::Error::Cancelled). Default `None`.
         #[must_use]
         pub fn cancel(mut self, token: &crate::cancel::CancelToken) -> Self {
-            self.call.cancel = token.clone();
+            self.call.cancel = Some(token.clone());
             self
         }
 

@@ -22,7 +22,7 @@ impl Call {
     /// `token` is null or points to a living token.
     pub(crate) unsafe fn set_cancel(&mut self, token: *const CancelToken) {
         // SAFETY: the caller vouches for a pointer that is not null.
-        self.options.cancel = unsafe { token.as_ref() }.map(|token| token.0.clone()).unwrap_or_default();
+        self.options.cancel = unsafe { token.as_ref() }.map(|token| token.0.clone());
     }
 
     /// Sets the time limit; none for 0 or less, and for what is not a duration.
@@ -42,7 +42,7 @@ impl Call {
     /// The core's options for one call. The progress callback cancels that call alone, and not others with its token.
     pub(crate) fn to_core(&self) -> CallOptions {
         let Some(reporter) = self.progress else { return self.options.clone() };
-        let token = self.options.cancel.child();
+        let token = self.options.cancel.as_ref().map(mimo_vl_core::CancelToken::child).unwrap_or_default();
         let options = self.options.clone().cancel(&token);
         options.on_progress(move |progress| {
             if !reporter.report(progress) {

@@ -69,11 +69,11 @@ pub(crate) fn call_options(
 /// that are done and their total.
 pub(crate) fn run_call<T: Send + 'static>(
     py: Python<'_>,
-    call: CallOptions,
+    mut call: CallOptions,
     progress: Option<&Bound<'_, PyAny>>,
     work: impl FnOnce(CallOptions) -> Result<T, Error> + Send + 'static,
 ) -> PyResult<T> {
-    let cancel = call.cancel.clone();
+    let cancel = call.cancel.get_or_insert_default().clone();
     run(py, &cancel, progress, move |report| {
         let report = report.clone();
         work(call.on_progress(move |progress| report((progress.done, progress.total))))

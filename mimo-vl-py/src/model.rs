@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mimo_vl_core::expert::{TaskControl, TokenPrompt, generate_ids, preprocess_image};
+use mimo_vl_core::expert::{TokenPrompt, generate_ids, preprocess_image};
 use mimo_vl_core::{BatchOptions, CallOptions, Error, HubOptions, LoadOptions, Prompt};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -112,7 +112,7 @@ impl Model {
         let (image, model) = (as_image(image)?, self.model.clone());
         let features = run_call(py, CallOptions::new(), None, move |call| {
             let patches = preprocess_image(&image, model.preprocess_config())?;
-            model.engine().encode(&patches, &TaskControl::with_cancel(&call.cancel))
+            model.engine().encode(&patches, &call.start())
         })?;
         let bytes: Vec<u8> = features.values.iter().flat_map(|value| value.to_ne_bytes()).collect();
         let rows = features.values.len() / features.width.max(1);
@@ -193,13 +193,13 @@ impl Model {
                 return Err(PyTypeError::new_err(format!("argument '{key}': there is no such option")));
             }
         }
-        let options = generate_options(py, options)?.cancel(&child_token(cancel));
+        let token = child_token(cancel);
+        let options = generate_options(py, options)?.cancel(&token);
         let prompts = prompts.into_iter().map(|(ids, media)| {
             let media = media.into_iter().map(|(patches, seconds)| (patches.get().core(), seconds));
             TokenPrompt { ids, media: media.collect() }
         });
         let (prompts, model): (Vec<_>, _) = (prompts.collect(), self.model.clone());
-        let token = options.call.cancel.clone();
         run(py, &token, on_token, move |report| {
             generate_ids(&model, &prompts, &options, &eos_token_ids, |index, id| report((index, id)))
         })

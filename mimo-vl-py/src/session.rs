@@ -56,8 +56,8 @@ impl Session {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let prompt = prompt(parts, system, thinking)?;
-        let options = generate_options(py, options)?.cancel(&child_token(cancel));
-        let token = options.call.cancel.clone();
+        let token = child_token(cancel);
+        let options = generate_options(py, options)?.cancel(&token);
         let mut session = self.handle.acquire(py, &Call { cancel: token.clone(), stream: None })?;
         let answer = if options.best_of > 1 {
             run(py, &token, None, move |_: &Report<()>| session.ask(&prompt, &options))?

@@ -44,11 +44,11 @@ impl Stream {
         py: Python<'_>,
         session: &SessionHandle,
         prompt: Prompt,
-        options: GenerateOptions,
+        mut options: GenerateOptions,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let state = Arc::new(StreamState::default());
-        let cancel = options.call.cancel.clone();
+        let cancel = options.call.cancel.get_or_insert_default().clone();
         let guard = session.acquire(py, &Call { cancel: cancel.clone(), stream: Some(Arc::clone(&state)) })?;
         let this = Self {
             cancel,

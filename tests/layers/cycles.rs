@@ -188,7 +188,10 @@ fn cycles_are_found_through_every_kind_of_path() {
     let found = |files: &[(&str, &str)]| cycles(&edges(&tree(files)));
     let both = [vec!["a/x".to_owned(), "a/y".to_owned()]];
     assert_eq!(found(&[("a/x", "use super::y::Y;"), ("a/y", "use super::x::X;")]), both);
-    assert_eq!(found(&[("a/x", "use super::{y::{self, Y}, z};"), ("a/y", "fn f() { crate::a::x::g() }")]), both);
+    assert_eq!(
+        found(&[("a/x", "use super::{y::{self, Y}, z};"), ("a/y", "fn f() { crate::a::x::g() }"), ("a", "")]),
+        both
+    );
     let exported = ("a", "mod x; mod y; pub use x::X; pub(crate) use self::y::Y;");
     assert_eq!(found(&[exported, ("a/x", "use crate::a::Y;"), ("a/y", "use super::X;")]), both);
     let parent = [vec!["a".to_owned(), "a/x".to_owned()]];

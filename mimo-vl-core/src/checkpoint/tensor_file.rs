@@ -80,7 +80,7 @@ pub fn write_tensor_file(path: &Path, text: String, tensors: Vec<NamedTensor<'_>
 /// [`Error::Io`] when the file cannot be read, [`Error::Checkpoint`] when it is of another kind, or truncated.
 pub fn read_tensor_file(path: &Path) -> Result<(String, Vec<NamedTensor<'static>>)> {
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-    let broken = |error: String| Error::checkpoint(path, format!("not a whole saved session: {error}"));
+    let broken = |error: String| Error::checkpoint(path, format!("not a complete saved session: {error}"));
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
     let text = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY)).cloned();
     let text = text.ok_or_else(|| broken("it is another kind of safetensors file".to_owned()))?;

@@ -60,12 +60,12 @@ pub struct BatchOptions {
     /// Maximum number of prompts that are answered at a time, at least 1; the others wait. Default 8.
     pub max_concurrent: usize,
     /// Token that cancels every prompt of the batch. Each prompt may have one of its own in its options.
-    pub cancel: CancelToken,
+    pub cancel: Option<CancelToken>,
 }
 
 impl Default for BatchOptions {
     fn default() -> Self {
-        Self { max_concurrent: 8, cancel: CancelToken::new() }
+        Self { max_concurrent: 8, cancel: None }
     }
 }
 
@@ -85,7 +85,7 @@ impl BatchOptions {
     /// Sets [`BatchOptions::cancel`](#structfield.cancel).
     #[must_use]
     pub fn cancel(mut self, token: &CancelToken) -> Self {
-        self.cancel = token.clone();
+        self.cancel = Some(token.clone());
         self
     }
 }
@@ -107,7 +107,7 @@ impl Batch {
             running: Vec::new(),
             pending_events: VecDeque::new(),
             answers: Vec::new(),
-            cancel: options.cancel.clone(),
+            cancel: options.cancel.clone().unwrap_or_default(),
         }
     }
 

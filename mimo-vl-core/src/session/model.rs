@@ -45,8 +45,7 @@ pub struct LoadOptions {
     /// Threads of this library's kernels on the device `cpu`, and of quantization, 1 to 1,024. Burn's operations beside
     /// them have threads of their own. Default `None`: one per physical core.
     pub threads: Option<usize>,
-    /// Directives by which the checkpoint's thinking is switched on or off. Default `None`: by the name of the
-    /// checkpoint.
+    /// Directives that switch the checkpoint's thinking on or off. Default `None`: by the name of the checkpoint.
     pub thinking_style: Option<ThinkingStyle>,
     /// Maximum bytes of cached features, which sessions reuse for the same images and videos; 0 turns the cache off. A
     /// token has 16 KiB. Default 256 MiB.
