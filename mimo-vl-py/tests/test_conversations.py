@@ -86,7 +86,7 @@ def test_video_files_are_decoded(session: mimo_vl.Session, tmp_path: pathlib.Pat
     reports: list[tuple[int, int]] = []
     video = mimo_vl.Video.open(file, fps=2, max_pixels=8 * 784, progress=lambda *report: reports.append(report))
     assert len(video) == 6 and video.timestamps[0] == 0 and reports[-1] == (6, 6)
-    assert session.ask([video, "What happens?"], max_tokens=4).tokens == 4
+    assert session.ask([video, "What do you see?"], max_tokens=4).tokens == 4
     assert len(mimo_vl.Video.open(file, frames=4, start=1.0, end=2.0)) == 4
     with pytest.raises(mimo_vl.OptionError):
         mimo_vl.Video.open(file, fps=-1.0)

@@ -40,7 +40,7 @@ def test_stream_and_ask_give_the_same_answer(model: mimo_vl.Model, image_path: p
 def test_an_answer_has_its_counts_and_timings(session: mimo_vl.Session, image_path: pathlib.Path) -> None:
     # An image of no other test, because the model caches features.
     new = mimo_vl.Image.from_array(memoryview(bytes(range(256)) * 27).cast("B", (48, 48, 3)))
-    answer = session.ask([image_path, new, PROMPT], max_tokens=5)
+    answer = session.ask([image_path, new, "What do you see?"], max_tokens=5)
     assert answer.tokens == 5
     assert answer.prompt_tokens == session.cached_tokens - 4, "the last token of the answer is not cached"
     assert answer.stop_reason is mimo_vl.StopReason.MAX_TOKENS
@@ -74,7 +74,7 @@ def test_thinking_and_system_change_the_prompt(model: mimo_vl.Model) -> None:
 
     assert tokens(thinking=True) == tokens()
     assert tokens(thinking=False) > tokens()
-    assert tokens(system="Always answer in one word, in capital letters.") > tokens()
+    assert tokens(system="Always answer in one word, and in capital letters, whatever the prompt is.") > tokens()
 
 
 def test_a_single_part_needs_no_list(model: mimo_vl.Model, image_path: pathlib.Path) -> None:

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::feature_cache::FeatureCache;
-use crate::cancel::{CallOptions, TaskControl, call_setters};
+use crate::cancel::{CallOptions, Stage, TaskControl, call_setters};
 use crate::checkpoint::{Checkpoint, QuantizationReport, QuantizedWriter, WeightFormat};
 use crate::config::{CheckpointFiles, GenerationConfig, ModelConfig, PreprocessConfig};
 use crate::error::{Error, Result};
@@ -267,6 +267,7 @@ impl Model {
         let (device, threads) = (options.device.as_str(), options.threads);
         let engine_options = EngineOptions { device, weights, kv_cache_dtype, threads, control, writer };
         let engine = load_engine(&checkpoint, &assets.config, &assets.preprocess, engine_options)?;
+        control.report(Stage::Load, checkpoint.bytes(), checkpoint.bytes());
         let identity = Identity {
             fingerprint: format!("{} {}", checkpoint.fingerprint(), weights.name()),
             report: checkpoint.quantization_report().cloned(),
