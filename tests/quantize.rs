@@ -196,7 +196,7 @@ fn loading_and_quantizing_report_progress_and_can_be_cancelled() {
         let options = with(weights).cancel(&cancel).on_progress(move |progress| {
             let mut seen = sink.lock().unwrap();
             let last = seen.last().map_or(0, |&(done, _)| done);
-            assert!(progress.done >= last && progress.done < progress.total, "{progress:?} after {last}");
+            assert!(progress.done >= last && progress.done <= progress.total, "{progress:?} after {last}");
             seen.push((progress.done, progress.total));
             if seen.len() == limit {
                 token.cancel();
@@ -211,7 +211,7 @@ fn loading_and_quantizing_report_progress_and_can_be_cancelled() {
         let seen = seen.lock().unwrap();
         let (done, total) = *seen.last().unwrap();
         all = seen.len();
-        assert!(all > 20 && done > total / 2, "{all} {done} {total}");
+        assert!(all > 20 && done == total, "{all} {done} {total}");
     }
 
     for (limit, weights) in [(1, WeightFormat::Native), (all / 2, WeightFormat::Int4)] {
