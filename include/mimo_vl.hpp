@@ -89,25 +89,39 @@ template <typename Function, typename... Arguments> void run(Function function, 
     check(status, error);
 }
 
-template <typename Object, typename Reader> std::optional<std::string_view> maybe(const Object *object, Reader reader) {
+template <typename T, typename Reader> std::optional<std::string_view> maybe(const T *object, Reader reader) {
     mimo_vl_str text;
     if (!reader(object, &text)) return std::nullopt;
     return view(text);
 }
 
+/* Base of a class `Self` that owns a handle. */
+template <typename Self, typename T, auto Free> class Object {
+public:
+    T *get() const noexcept { return handle_.get(); }
+
+protected:
+    explicit Object(T *handle) : handle_(handle) {}
+
+    /* Calls a setter of the handle, for chains. */
+    template <typename Function, typename... Arguments> Self &set(Function function, Arguments... arguments) {
+        run(function, get(), arguments...);
+        return static_cast<Self &>(*this);
+    }
+
+private:
+    Handle<T, Free> handle_;
+};
+
 } // namespace detail
 
 /* Cancels the calls whose options have it, from any thread or signal handler. It may be destroyed meanwhile. */
-class CancelToken {
+class CancelToken : public detail::Object<CancelToken, mimo_vl_cancel_token, mimo_vl_cancel_token_free> {
 public:
-    CancelToken() : handle_(mimo_vl_cancel_token_new()) {}
+    CancelToken() : Object(mimo_vl_cancel_token_new()) {}
     /* Calls that run, and those that start later, throw an Error with MIMO_VL_STATUS_CANCELLED. */
     void cancel() const noexcept { mimo_vl_cancel_token_cancel(get()); }
     bool is_cancelled() const noexcept { return mimo_vl_cancel_token_is_cancelled(get()); }
-    const mimo_vl_cancel_token *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_cancel_token, mimo_vl_cancel_token_free> handle_;
 };
 
 /* Receives `done` of `total` units of a stage; returns false to cancel this call. An exception cancels it, too, and is
@@ -126,20 +140,32 @@ inline int32_t report(void *data, mimo_vl_stage stage, uint64_t done, uint64_t t
     }
 }
 
-/* Sets the progress callback of options. Returns the function, which must outlive the calls with these options. */
-template <typename Set, typename Options>
-std::shared_ptr<Progress> set_progress(Set set, Options *options, Progress progress) {
-    auto function = std::make_shared<Progress>(std::move(progress));
-    run(set, options, *function ? report : nullptr, static_cast<void *>(function.get()));
-    return function;
-}
+/* Base of the options `Self` of calls that may take long. */
+template <typename Self, typename T, auto Free, auto SetCancel, auto SetTimeout, auto SetProgress>
+class CallOptions : public Object<Self, T, Free> {
+public:
+    Self &cancel(const CancelToken &token) { return this->set(SetCancel, token.get()); }
+    Self &timeout(double seconds) { return this->set(SetTimeout, seconds); }
+    Self &on_progress(Progress progress) {
+        auto function = std::make_shared<Progress>(std::move(progress));
+        this->set(SetProgress, *function ? report : nullptr, static_cast<void *>(function.get()));
+        progress_ = std::move(function);
+        return static_cast<Self &>(*this);
+    }
+
+protected:
+    using Object<Self, T, Free>::Object;
+
+    /* The function, which must outlive the calls with these options. */
+    std::shared_ptr<Progress> progress_;
+};
 
 } // namespace detail
 
 /* Decoded image. */
-class Image {
+class Image : public detail::Object<Image, mimo_vl_image, mimo_vl_image_free> {
 public:
-    explicit Image(mimo_vl_image *handle) : handle_(handle) {}
+    explicit Image(mimo_vl_image *handle) : Object(handle) {}
 
     static Image open(const std::string &path) {
         return Image(detail::make<mimo_vl_image>(mimo_vl_image_from_path, path.c_str()));
@@ -171,62 +197,39 @@ public:
     Image zoom_crop(double x, double y, double zoom) const {
         return Image(detail::make<mimo_vl_image>(mimo_vl_image_zoom_crop, get(), x, y, zoom));
     }
-    Image &min_pixels(uint32_t pixels) { return detail::run(mimo_vl_image_set_min_pixels, get(), pixels), *this; }
-    Image &max_pixels(uint32_t pixels) { return detail::run(mimo_vl_image_set_max_pixels, get(), pixels), *this; }
+    Image &min_pixels(uint32_t pixels) { return set(mimo_vl_image_set_min_pixels, pixels); }
+    Image &max_pixels(uint32_t pixels) { return set(mimo_vl_image_set_max_pixels, pixels); }
     uint32_t width() const noexcept { return mimo_vl_image_width(get()); }
     uint32_t height() const noexcept { return mimo_vl_image_height(get()); }
     /* RGB pixels: rows from the top, 3 bytes per pixel, no padding. */
     const uint8_t *pixels() const noexcept { return mimo_vl_image_pixels(get()); }
     void write_png(const std::string &path) const { detail::run(mimo_vl_image_write_png, get(), path.c_str()); }
-    mimo_vl_image *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_image, mimo_vl_image_free> handle_;
 };
 
 /* Options of decoding a video file. */
-class VideoOptions {
+class VideoOptions
+    : public detail::CallOptions<VideoOptions, mimo_vl_video_options, mimo_vl_video_options_free,
+                                 mimo_vl_video_options_set_cancel, mimo_vl_video_options_set_timeout,
+                                 mimo_vl_video_options_set_progress> {
 public:
-    VideoOptions() : handle_(mimo_vl_video_options_new()) {}
-    VideoOptions &fps(double fps) { return detail::run(mimo_vl_video_options_set_fps, get(), fps), *this; }
-    VideoOptions &frames(size_t frames) { return detail::run(mimo_vl_video_options_set_frames, get(), frames), *this; }
+    VideoOptions() : CallOptions(mimo_vl_video_options_new()) {}
+    VideoOptions &fps(double fps) { return set(mimo_vl_video_options_set_fps, fps); }
+    VideoOptions &frames(size_t frames) { return set(mimo_vl_video_options_set_frames, frames); }
     VideoOptions &frame_limits(size_t min_frames, size_t max_frames) {
-        return detail::run(mimo_vl_video_options_set_frame_limits, get(), min_frames, max_frames), *this;
+        return set(mimo_vl_video_options_set_frame_limits, min_frames, max_frames);
     }
-    VideoOptions &span(double start, double end) {
-        return detail::run(mimo_vl_video_options_set_span, get(), start, end), *this;
-    }
-    VideoOptions &total_pixels(uint64_t pixels) {
-        return detail::run(mimo_vl_video_options_set_total_pixels, get(), pixels), *this;
-    }
-    VideoOptions &max_pixels(uint32_t pixels) {
-        return detail::run(mimo_vl_video_options_set_max_pixels, get(), pixels), *this;
-    }
-    VideoOptions &cancel(const CancelToken &token) {
-        return detail::run(mimo_vl_video_options_set_cancel, get(), token.get()), *this;
-    }
-    VideoOptions &timeout(double seconds) {
-        return detail::run(mimo_vl_video_options_set_timeout, get(), seconds), *this;
-    }
-    VideoOptions &on_progress(Progress progress) {
-        progress_ = detail::set_progress(mimo_vl_video_options_set_progress, get(), std::move(progress));
-        return *this;
-    }
-    mimo_vl_video_options *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_video_options, mimo_vl_video_options_free> handle_;
-    std::shared_ptr<Progress> progress_;
+    VideoOptions &span(double start, double end) { return set(mimo_vl_video_options_set_span, start, end); }
+    VideoOptions &total_pixels(uint64_t pixels) { return set(mimo_vl_video_options_set_total_pixels, pixels); }
+    VideoOptions &max_pixels(uint32_t pixels) { return set(mimo_vl_video_options_set_max_pixels, pixels); }
 };
 
 /* Frames of a video. */
-class Video {
+class Video : public detail::Object<Video, mimo_vl_video, mimo_vl_video_free> {
 public:
-    explicit Video(mimo_vl_video *handle) : handle_(handle) {}
+    explicit Video(mimo_vl_video *handle) : Object(handle) {}
 
     static Video open(const std::string &path, const VideoOptions &options = {}) {
-        return Video(detail::make<mimo_vl_video>(mimo_vl_video_from_path, path.c_str(),
-                                                 static_cast<const mimo_vl_video_options *>(options.get())));
+        return Video(detail::make<mimo_vl_video>(mimo_vl_video_from_path, path.c_str(), options.get()));
     }
     static Video from_frames(const std::vector<Image> &frames, double fps) {
         std::vector<const mimo_vl_image *> handles;
@@ -234,56 +237,35 @@ public:
         return Video(detail::make<mimo_vl_video>(mimo_vl_video_from_frames, handles.data(), handles.size(), fps));
     }
 
-    Video &max_pixels(uint32_t pixels) { return detail::run(mimo_vl_video_set_max_pixels, get(), pixels), *this; }
+    Video &max_pixels(uint32_t pixels) { return set(mimo_vl_video_set_max_pixels, pixels); }
     size_t frame_count() const noexcept { return mimo_vl_video_frame_count(get()); }
     double fps() const noexcept { return mimo_vl_video_fps(get()); }
     double timestamp(size_t index) const noexcept { return mimo_vl_video_timestamp(get(), index); }
     Image frame(size_t index) const { return Image(detail::make<mimo_vl_image>(mimo_vl_video_frame, get(), index)); }
-    mimo_vl_video *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_video, mimo_vl_video_free> handle_;
 };
 
 /* Options of rendering a PDF file. */
-class PdfOptions {
+class PdfOptions
+    : public detail::CallOptions<PdfOptions, mimo_vl_pdf_options, mimo_vl_pdf_options_free,
+                                 mimo_vl_pdf_options_set_cancel, mimo_vl_pdf_options_set_timeout,
+                                 mimo_vl_pdf_options_set_progress> {
 public:
-    PdfOptions() : handle_(mimo_vl_pdf_options_new()) {}
+    PdfOptions() : CallOptions(mimo_vl_pdf_options_new()) {}
     /* First and last page, counted from 1. */
-    PdfOptions &pages(size_t first, size_t last) {
-        return detail::run(mimo_vl_pdf_options_set_pages, get(), first, last), *this;
-    }
-    PdfOptions &dpi(float dpi) { return detail::run(mimo_vl_pdf_options_set_dpi, get(), dpi), *this; }
-    PdfOptions &max_pixels(uint32_t pixels) {
-        return detail::run(mimo_vl_pdf_options_set_max_pixels, get(), pixels), *this;
-    }
-    PdfOptions &max_pages(size_t pages) { return detail::run(mimo_vl_pdf_options_set_max_pages, get(), pages), *this; }
+    PdfOptions &pages(size_t first, size_t last) { return set(mimo_vl_pdf_options_set_pages, first, last); }
+    PdfOptions &dpi(float dpi) { return set(mimo_vl_pdf_options_set_dpi, dpi); }
+    PdfOptions &max_pixels(uint32_t pixels) { return set(mimo_vl_pdf_options_set_max_pixels, pixels); }
+    PdfOptions &max_pages(size_t pages) { return set(mimo_vl_pdf_options_set_max_pages, pages); }
     PdfOptions &password(const std::string &password) {
-        return detail::run(mimo_vl_pdf_options_set_password, get(), password.c_str()), *this;
+        return set(mimo_vl_pdf_options_set_password, password.c_str());
     }
-    PdfOptions &cancel(const CancelToken &token) {
-        return detail::run(mimo_vl_pdf_options_set_cancel, get(), token.get()), *this;
-    }
-    PdfOptions &timeout(double seconds) {
-        return detail::run(mimo_vl_pdf_options_set_timeout, get(), seconds), *this;
-    }
-    PdfOptions &on_progress(Progress progress) {
-        progress_ = detail::set_progress(mimo_vl_pdf_options_set_progress, get(), std::move(progress));
-        return *this;
-    }
-    mimo_vl_pdf_options *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_pdf_options, mimo_vl_pdf_options_free> handle_;
-    std::shared_ptr<Progress> progress_;
 };
 
 /* Rendered pages of a PDF file, counted from 0. */
-class Pdf {
+class Pdf : public detail::Object<Pdf, mimo_vl_pdf, mimo_vl_pdf_free> {
 public:
     static Pdf open(const std::string &path, const PdfOptions &options = {}) {
-        return Pdf(detail::make<mimo_vl_pdf>(mimo_vl_pdf_from_path, path.c_str(),
-                                             static_cast<const mimo_vl_pdf_options *>(options.get())));
+        return Pdf(detail::make<mimo_vl_pdf>(mimo_vl_pdf_from_path, path.c_str(), options.get()));
     }
     size_t page_count() const noexcept { return mimo_vl_pdf_page_count(get()); }
     Image image(size_t index) const { return Image(detail::make<mimo_vl_image>(mimo_vl_pdf_page_image, get(), index)); }
@@ -301,127 +283,83 @@ public:
         if (!mimo_vl_pdf_page_box_to_points(get(), index, box.data(), points.data())) return std::nullopt;
         return points;
     }
-    mimo_vl_pdf *get() const noexcept { return handle_.get(); }
 
 private:
-    explicit Pdf(mimo_vl_pdf *handle) : handle_(handle) {}
+    explicit Pdf(mimo_vl_pdf *handle) : Object(handle) {}
 
-    detail::Handle<mimo_vl_pdf, mimo_vl_pdf_free> handle_;
 };
 
 /* Messages that one call adds to the conversation. */
-class Prompt {
+class Prompt : public detail::Object<Prompt, mimo_vl_prompt, mimo_vl_prompt_free> {
 public:
-    Prompt() : handle_(mimo_vl_prompt_new_user()) {}
-    explicit Prompt(mimo_vl_prompt *handle) : handle_(handle) {}
+    Prompt() : Object(mimo_vl_prompt_new_user()) {}
+    explicit Prompt(mimo_vl_prompt *handle) : Object(handle) {}
 
-    Prompt &system(std::string_view text) {
-        return detail::run(mimo_vl_prompt_set_system, get(), text.data(), text.size()), *this;
-    }
+    Prompt &system(std::string_view text) { return set(mimo_vl_prompt_set_system, text.data(), text.size()); }
     /* Begins the next message, to which everything is added from here on; the last one must be the user's. */
-    Prompt &begin_message(mimo_vl_role role) {
-        return detail::run(mimo_vl_prompt_begin_message, get(), static_cast<int32_t>(role)), *this;
-    }
-    Prompt &add(std::string_view text) {
-        return detail::run(mimo_vl_prompt_add_text, get(), text.data(), text.size()), *this;
-    }
-    Prompt &add(const Image &image) { return detail::run(mimo_vl_prompt_add_image, get(), image.get()), *this; }
-    Prompt &add(const Video &video) { return detail::run(mimo_vl_prompt_add_video, get(), video.get()), *this; }
+    Prompt &begin_message(mimo_vl_role role) { return set(mimo_vl_prompt_begin_message, static_cast<int32_t>(role)); }
+    Prompt &add(std::string_view text) { return set(mimo_vl_prompt_add_text, text.data(), text.size()); }
+    Prompt &add(const Image &image) { return set(mimo_vl_prompt_add_image, image.get()); }
+    Prompt &add(const Video &video) { return set(mimo_vl_prompt_add_video, video.get()); }
     Prompt &thinking(mimo_vl_thinking thinking) {
-        return detail::run(mimo_vl_prompt_set_thinking, get(), static_cast<int32_t>(thinking)), *this;
+        return set(mimo_vl_prompt_set_thinking, static_cast<int32_t>(thinking));
     }
-    mimo_vl_prompt *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_prompt, mimo_vl_prompt_free> handle_;
 };
 
 /* Options of loading a model. */
-class LoadOptions {
+class LoadOptions
+    : public detail::CallOptions<LoadOptions, mimo_vl_load_options, mimo_vl_load_options_free,
+                                 mimo_vl_load_options_set_cancel, mimo_vl_load_options_set_timeout,
+                                 mimo_vl_load_options_set_progress> {
 public:
-    LoadOptions() : handle_(mimo_vl_load_options_new()) {}
-    LoadOptions &device(const std::string &name) {
-        return detail::run(mimo_vl_load_options_set_device, get(), name.c_str()), *this;
-    }
+    LoadOptions() : CallOptions(mimo_vl_load_options_new()) {}
+    LoadOptions &device(const std::string &name) { return set(mimo_vl_load_options_set_device, name.c_str()); }
     LoadOptions &weights(mimo_vl_weight_format weights) {
-        return detail::run(mimo_vl_load_options_set_weights, get(), static_cast<int32_t>(weights)), *this;
+        return set(mimo_vl_load_options_set_weights, static_cast<int32_t>(weights));
     }
     LoadOptions &kv_cache_dtype(mimo_vl_kv_cache_dtype format) {
-        return detail::run(mimo_vl_load_options_set_kv_cache_dtype, get(), static_cast<int32_t>(format)), *this;
+        return set(mimo_vl_load_options_set_kv_cache_dtype, static_cast<int32_t>(format));
     }
     LoadOptions &thinking_style(mimo_vl_thinking_style style) {
-        return detail::run(mimo_vl_load_options_set_thinking_style, get(), static_cast<int32_t>(style)), *this;
+        return set(mimo_vl_load_options_set_thinking_style, static_cast<int32_t>(style));
     }
     LoadOptions &hub_revision(const std::string &revision) {
-        return detail::run(mimo_vl_load_options_set_hub_revision, get(), revision.c_str()), *this;
+        return set(mimo_vl_load_options_set_hub_revision, revision.c_str());
     }
-    LoadOptions &hub_token(const std::string &token) {
-        return detail::run(mimo_vl_load_options_set_hub_token, get(), token.c_str()), *this;
-    }
+    LoadOptions &hub_token(const std::string &token) { return set(mimo_vl_load_options_set_hub_token, token.c_str()); }
     LoadOptions &hub_endpoint(const std::string &url) {
-        return detail::run(mimo_vl_load_options_set_hub_endpoint, get(), url.c_str()), *this;
+        return set(mimo_vl_load_options_set_hub_endpoint, url.c_str());
     }
     LoadOptions &hub_cache_dir(const std::string &path) {
-        return detail::run(mimo_vl_load_options_set_hub_cache_dir, get(), path.c_str()), *this;
+        return set(mimo_vl_load_options_set_hub_cache_dir, path.c_str());
     }
-    LoadOptions &hub_offline(bool offline = true) {
-        return detail::run(mimo_vl_load_options_set_hub_offline, get(), offline), *this;
-    }
-    LoadOptions &threads(size_t threads) {
-        return detail::run(mimo_vl_load_options_set_threads, get(), threads), *this;
-    }
-    LoadOptions &max_context(size_t tokens) {
-        return detail::run(mimo_vl_load_options_set_max_context, get(), tokens), *this;
-    }
-    LoadOptions &feature_cache(uint64_t bytes) {
-        return detail::run(mimo_vl_load_options_set_feature_cache, get(), bytes), *this;
-    }
-    LoadOptions &cancel(const CancelToken &token) {
-        return detail::run(mimo_vl_load_options_set_cancel, get(), token.get()), *this;
-    }
-    LoadOptions &timeout(double seconds) {
-        return detail::run(mimo_vl_load_options_set_timeout, get(), seconds), *this;
-    }
-    LoadOptions &on_progress(Progress progress) {
-        progress_ = detail::set_progress(mimo_vl_load_options_set_progress, get(), std::move(progress));
-        return *this;
-    }
-    mimo_vl_load_options *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_load_options, mimo_vl_load_options_free> handle_;
-    std::shared_ptr<Progress> progress_;
+    LoadOptions &hub_offline(bool offline = true) { return set(mimo_vl_load_options_set_hub_offline, offline); }
+    LoadOptions &threads(size_t threads) { return set(mimo_vl_load_options_set_threads, threads); }
+    LoadOptions &max_context(size_t tokens) { return set(mimo_vl_load_options_set_max_context, tokens); }
+    LoadOptions &feature_cache(uint64_t bytes) { return set(mimo_vl_load_options_set_feature_cache, bytes); }
 };
 
 /* Loaded checkpoint. */
-class Model {
+class Model : public detail::Object<Model, mimo_vl_model, mimo_vl_model_free> {
 public:
     explicit Model(const std::string &path, const LoadOptions &options = {})
-        : handle_(detail::make<mimo_vl_model>(mimo_vl_model_load, path.c_str(),
-                                              static_cast<const mimo_vl_load_options *>(options.get()))) {}
+        : Object(detail::make<mimo_vl_model>(mimo_vl_model_load, path.c_str(), options.get())) {}
 
     std::string_view device() const {
         mimo_vl_str text;
         mimo_vl_model_device(get(), &text);
         return detail::view(text);
     }
-    mimo_vl_model *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_model, mimo_vl_model_free> handle_;
 };
 
 /* Output of the vision tower and the projector for an image: one row of floats per token. */
-class Features {
+class Features : public detail::Object<Features, mimo_vl_features, mimo_vl_features_free> {
 public:
     Features(const Model &model, const Image &image)
-        : handle_(detail::make<mimo_vl_features>(mimo_vl_model_features, model.get(), image.get())) {}
-    const float *data() const noexcept { return mimo_vl_features_data(handle_.get()); }
-    size_t rows() const noexcept { return mimo_vl_features_rows(handle_.get()); }
-    size_t width() const noexcept { return mimo_vl_features_width(handle_.get()); }
-
-private:
-    detail::Handle<mimo_vl_features, mimo_vl_features_free> handle_;
+        : Object(detail::make<mimo_vl_features>(mimo_vl_model_features, model.get(), image.get())) {}
+    const float *data() const noexcept { return mimo_vl_features_data(get()); }
+    size_t rows() const noexcept { return mimo_vl_features_rows(get()); }
+    size_t width() const noexcept { return mimo_vl_features_width(get()); }
 };
 
 /* Box or points of an answer, which must outlive it. */
@@ -460,9 +398,9 @@ private:
 };
 
 /* GUI action on a screen. */
-class Action {
+class Action : public detail::Object<Action, mimo_vl_action, mimo_vl_action_free> {
 public:
-    explicit Action(mimo_vl_action *handle) : handle_(handle) {}
+    explicit Action(mimo_vl_action *handle) : Object(handle) {}
 
     static Action parse(std::string_view text) {
         return Action(detail::make<mimo_vl_action>(mimo_vl_action_parse, text.data(), text.size()));
@@ -486,7 +424,6 @@ public:
     Action scroll_as_drag(double width, double height) const {
         return Action(detail::make<mimo_vl_action>(mimo_vl_action_scroll_as_drag, get(), width, height));
     }
-    const mimo_vl_action *get() const noexcept { return handle_.get(); }
 
 private:
     template <typename Reader> std::optional<std::array<double, 2>> coordinates(Reader reader) const {
@@ -495,7 +432,6 @@ private:
         return point;
     }
 
-    detail::Handle<mimo_vl_action, mimo_vl_action_free> handle_;
 };
 
 /* Converts a point of a screenshot, in pixels, to the desktop. */
@@ -520,112 +456,73 @@ inline bool contains(const std::array<double, 4> &edges, std::array<double, 2> p
 }
 
 /* Task of a GUI agent. */
-class Task {
+class Task : public detail::Object<Task, mimo_vl_task, mimo_vl_task_free> {
 public:
     explicit Task(std::string_view goal)
-        : handle_(detail::make<mimo_vl_task>(mimo_vl_task_new, goal.data(), goal.size())) {}
+        : Object(detail::make<mimo_vl_task>(mimo_vl_task_new, goal.data(), goal.size())) {}
 
-    Task &instruction(std::string_view text) {
-        return detail::run(mimo_vl_task_set_instruction, get(), text.data(), text.size()), *this;
-    }
+    Task &instruction(std::string_view text) { return set(mimo_vl_task_set_instruction, text.data(), text.size()); }
     Task &action_space(const std::vector<mimo_vl_action_kind> &kinds) {
         std::vector<int32_t> numbers(kinds.begin(), kinds.end());
-        return detail::run(mimo_vl_task_set_action_space, get(), static_cast<const int32_t *>(numbers.data()),
-                           numbers.size()),
-               *this;
+        return set(mimo_vl_task_set_action_space, static_cast<const int32_t *>(numbers.data()), numbers.size());
     }
     Task &add_step(std::string_view explanation, const Action &action) {
-        return detail::run(mimo_vl_task_add_step, get(), explanation.data(), explanation.size(), action.get()), *this;
+        return set(mimo_vl_task_add_step, explanation.data(), explanation.size(), action.get());
     }
     Prompt prompt(const Image &screenshot, const Model &model) const {
         return Prompt(detail::make<mimo_vl_prompt>(mimo_vl_task_prompt, get(), screenshot.get(), model.get()));
     }
-    mimo_vl_task *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_task, mimo_vl_task_free> handle_;
 };
 
 /* Options of generating an answer. */
-class GenerateOptions {
+class GenerateOptions
+    : public detail::CallOptions<GenerateOptions, mimo_vl_generate_options, mimo_vl_generate_options_free,
+                                 mimo_vl_generate_options_set_cancel, mimo_vl_generate_options_set_timeout,
+                                 mimo_vl_generate_options_set_progress> {
 public:
-    GenerateOptions() : handle_(mimo_vl_generate_options_new()) {}
-    GenerateOptions &max_tokens(size_t tokens) {
-        return detail::run(mimo_vl_generate_options_set_max_tokens, get(), tokens), *this;
-    }
-    GenerateOptions &temperature(float value) {
-        return detail::run(mimo_vl_generate_options_set_temperature, get(), value), *this;
-    }
-    GenerateOptions &top_k(size_t count) {
-        return detail::run(mimo_vl_generate_options_set_top_k, get(), count), *this;
-    }
-    GenerateOptions &top_p(float value) { return detail::run(mimo_vl_generate_options_set_top_p, get(), value), *this; }
-    GenerateOptions &min_p(float value) { return detail::run(mimo_vl_generate_options_set_min_p, get(), value), *this; }
-    GenerateOptions &typical_p(float value) {
-        return detail::run(mimo_vl_generate_options_set_typical_p, get(), value), *this;
-    }
+    GenerateOptions() : CallOptions(mimo_vl_generate_options_new()) {}
+    GenerateOptions &max_tokens(size_t tokens) { return set(mimo_vl_generate_options_set_max_tokens, tokens); }
+    GenerateOptions &temperature(float value) { return set(mimo_vl_generate_options_set_temperature, value); }
+    GenerateOptions &top_k(size_t count) { return set(mimo_vl_generate_options_set_top_k, count); }
+    GenerateOptions &top_p(float value) { return set(mimo_vl_generate_options_set_top_p, value); }
+    GenerateOptions &min_p(float value) { return set(mimo_vl_generate_options_set_min_p, value); }
+    GenerateOptions &typical_p(float value) { return set(mimo_vl_generate_options_set_typical_p, value); }
     GenerateOptions &repetition_penalty(float value) {
-        return detail::run(mimo_vl_generate_options_set_repetition_penalty, get(), value), *this;
+        return set(mimo_vl_generate_options_set_repetition_penalty, value);
     }
     GenerateOptions &frequency_penalty(float value) {
-        return detail::run(mimo_vl_generate_options_set_frequency_penalty, get(), value), *this;
+        return set(mimo_vl_generate_options_set_frequency_penalty, value);
     }
-    GenerateOptions &presence_penalty(float value) {
-        return detail::run(mimo_vl_generate_options_set_presence_penalty, get(), value), *this;
-    }
+    GenerateOptions &presence_penalty(float value) { return set(mimo_vl_generate_options_set_presence_penalty, value); }
     GenerateOptions &logit_bias(uint32_t token, float bias) {
-        return detail::run(mimo_vl_generate_options_add_logit_bias, get(), token, bias), *this;
+        return set(mimo_vl_generate_options_add_logit_bias, token, bias);
     }
-    GenerateOptions &seed(uint64_t seed) { return detail::run(mimo_vl_generate_options_set_seed, get(), seed), *this; }
+    GenerateOptions &seed(uint64_t seed) { return set(mimo_vl_generate_options_set_seed, seed); }
     GenerateOptions &num_draft_tokens(size_t tokens) {
-        return detail::run(mimo_vl_generate_options_set_num_draft_tokens, get(), tokens), *this;
+        return set(mimo_vl_generate_options_set_num_draft_tokens, tokens);
     }
     GenerateOptions &stop(std::string_view text) {
-        return detail::run(mimo_vl_generate_options_add_stop, get(), text.data(), text.size()), *this;
+        return set(mimo_vl_generate_options_add_stop, text.data(), text.size());
     }
     GenerateOptions &grammar(mimo_vl_grammar_kind kind, std::string_view text = {}) {
-        return detail::run(mimo_vl_generate_options_set_grammar, get(), static_cast<int32_t>(kind), text.data(),
-                           text.size()),
-               *this;
+        return set(mimo_vl_generate_options_set_grammar, static_cast<int32_t>(kind), text.data(), text.size());
     }
-    GenerateOptions &grammar(const Task &task) {
-        return detail::run(mimo_vl_generate_options_set_task, get(), static_cast<const mimo_vl_task *>(task.get())),
-               *this;
-    }
-    GenerateOptions &loop_window(size_t tokens) {
-        return detail::run(mimo_vl_generate_options_set_loop_window, get(), tokens), *this;
-    }
+    GenerateOptions &grammar(const Task &task) { return set(mimo_vl_generate_options_set_task, task.get()); }
+    GenerateOptions &loop_window(size_t tokens) { return set(mimo_vl_generate_options_set_loop_window, tokens); }
     /* Number of alternatives per token, 0 to 100; nothing is off. */
     GenerateOptions &logprobs(std::optional<size_t> alternatives = 0) {
-        return detail::run(mimo_vl_generate_options_set_logprobs, get(), alternatives.value_or(SIZE_MAX)), *this;
+        return set(mimo_vl_generate_options_set_logprobs, alternatives.value_or(SIZE_MAX));
     }
-    GenerateOptions &timeout(double seconds) {
-        return detail::run(mimo_vl_generate_options_set_timeout, get(), seconds), *this;
-    }
-    GenerateOptions &best_of(size_t answers) {
-        return detail::run(mimo_vl_generate_options_set_best_of, get(), answers), *this;
-    }
+    GenerateOptions &best_of(size_t answers) { return set(mimo_vl_generate_options_set_best_of, answers); }
     GenerateOptions &thinking_budget(size_t tokens) {
-        return detail::run(mimo_vl_generate_options_set_thinking_budget, get(), tokens), *this;
+        return set(mimo_vl_generate_options_set_thinking_budget, tokens);
     }
-    GenerateOptions &keep_thinking(bool keep = true) {
-        return detail::run(mimo_vl_generate_options_set_keep_thinking, get(), keep), *this;
-    }
-    GenerateOptions &cancel(const CancelToken &token) {
-        return detail::run(mimo_vl_generate_options_set_cancel, get(), token.get()), *this;
-    }
-    GenerateOptions &on_progress(Progress progress) {
-        progress_ = detail::set_progress(mimo_vl_generate_options_set_progress, get(), std::move(progress));
-        return *this;
-    }
-    mimo_vl_generate_options *get() const noexcept { return handle_.get(); }
+    GenerateOptions &keep_thinking(bool keep = true) { return set(mimo_vl_generate_options_set_keep_thinking, keep); }
 
 private:
     friend class Session;
     friend class Batch;
 
-    detail::Handle<mimo_vl_generate_options, mimo_vl_generate_options_free> handle_;
-    std::shared_ptr<Progress> progress_;
 };
 
 /* Logprob of one token of an answer. */
@@ -640,9 +537,9 @@ struct TokenLogprob {
 };
 
 /* Complete answer. */
-class Answer {
+class Answer : public detail::Object<Answer, mimo_vl_answer, mimo_vl_answer_free> {
 public:
-    explicit Answer(mimo_vl_answer *handle) : handle_(handle) {}
+    explicit Answer(mimo_vl_answer *handle) : Object(handle) {}
 
     /* A view is valid as long as the answer; a temporary answer returns a copy. */
     std::string_view text() const & {
@@ -699,16 +596,12 @@ public:
         return mimo_vl_answer_bytes(get(), static_cast<int32_t>(memory));
     }
     double decode_tokens_per_second() const noexcept { return mimo_vl_answer_decode_tokens_per_second(get()); }
-    const mimo_vl_answer *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_answer, mimo_vl_answer_free> handle_;
 };
 
 /* Tokens and memory that a prompt and its answer take. */
-class Plan {
+class Plan : public detail::Object<Plan, mimo_vl_plan, mimo_vl_plan_free> {
 public:
-    explicit Plan(mimo_vl_plan *handle) : handle_(handle) {}
+    explicit Plan(mimo_vl_plan *handle) : Object(handle) {}
 
     bool fits() const noexcept { return mimo_vl_plan_fits(get()); }
     size_t prompt_tokens() const noexcept { return mimo_vl_plan_prompt_tokens(get()); }
@@ -725,10 +618,6 @@ public:
         if (!mimo_vl_plan_part_size(get(), index, size.data())) return std::nullopt;
         return size;
     }
-    const mimo_vl_plan *get() const noexcept { return handle_.get(); }
-
-private:
-    detail::Handle<mimo_vl_plan, mimo_vl_plan_free> handle_;
 };
 
 /* Event of an answer; valid until the next one of its stream or batch. */
@@ -792,14 +681,12 @@ private:
 };
 
 /* Conversation with a model. */
-class Session {
+class Session : public detail::Object<Session, mimo_vl_session, mimo_vl_session_free> {
 public:
     explicit Session(const Model &model)
-        : handle_(detail::make<mimo_vl_session>(mimo_vl_session_new, static_cast<const mimo_vl_model *>(model.get()))) {
-    }
+        : Object(detail::make<mimo_vl_session>(mimo_vl_session_new, model.get())) {}
     static Session load(const Model &model, const std::string &path) {
-        return Session(detail::make<mimo_vl_session>(
-            mimo_vl_session_load, static_cast<const mimo_vl_model *>(model.get()), path.c_str()));
+        return Session(detail::make<mimo_vl_session>(mimo_vl_session_load, model.get(), path.c_str()));
     }
 
     Answer ask(const Prompt &prompt, const GenerateOptions &options = {}) {
@@ -827,12 +714,10 @@ public:
     Session fork() const { return Session(detail::make<mimo_vl_session>(mimo_vl_session_fork, get())); }
     void save(const std::string &path) const { detail::run(mimo_vl_session_save, get(), path.c_str()); }
     void reset() { detail::run(mimo_vl_session_reset, get()); }
-    mimo_vl_session *get() const noexcept { return handle_.get(); }
 
 private:
-    explicit Session(mimo_vl_session *handle) : handle_(handle) {}
+    explicit Session(mimo_vl_session *handle) : Object(handle) {}
 
-    detail::Handle<mimo_vl_session, mimo_vl_session_free> handle_;
 };
 
 /* Several prompts that are answered at the same time, each in a conversation of its own. */
@@ -871,8 +756,7 @@ public:
 
 private:
     Batch(const Model &model, size_t max_concurrent, const mimo_vl_cancel_token *token)
-        : handle_(detail::make<mimo_vl_batch>(mimo_vl_batch_new, static_cast<const mimo_vl_model *>(model.get()),
-                                              max_concurrent, token)) {}
+        : handle_(detail::make<mimo_vl_batch>(mimo_vl_batch_new, model.get(), max_concurrent, token)) {}
 
     /* Functions of the options that prompts were added with. Declared first, so that they are destroyed last. */
     std::vector<std::shared_ptr<Progress>> progress_;

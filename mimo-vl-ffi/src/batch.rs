@@ -7,6 +7,7 @@ use mimo_vl_core::BatchOptions;
 
 use crate::answer::Answer;
 use crate::boundary::{change, create};
+use crate::call::LongCall;
 use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
 use crate::event::{EventKind, LastEvent};
@@ -70,7 +71,7 @@ pub unsafe extern "C" fn mimo_vl_batch_add(
         change(batch, "batch", error_out, |batch| {
             let prompt = pointer::borrow(prompt, "prompt")?;
             let number_out = pointer::borrow_mut(number_out, "number_out")?;
-            *number_out = batch.batch.add(&prompt.0, &GenerateOptions::or_default(options));
+            *number_out = batch.batch.add(&prompt.0, &GenerateOptions::to_core(options));
             Ok(())
         })
     }

@@ -3,10 +3,98 @@
 use std::ffi::c_void;
 use std::time::Duration;
 
-use mimo_vl_core::{CallOptions, Progress};
+use mimo_vl_core::{CallOptions, Progress, Result};
 
+use crate::boundary::change;
 use crate::callback::{MIMO_VL_CONTINUE, ProgressCallback, Stage, UserData};
 use crate::cancel::CancelToken;
+use crate::error::{ErrorObject, Status};
+
+/// Options of a long call, as C holds them: the core's, and the part that C sets through its own types.
+pub(crate) trait LongCall {
+    /// The core's options.
+    type Core: Clone + Default;
+
+    /// Both parts.
+    fn parts(&mut self) -> (&mut Self::Core, &mut Call);
+
+    /// The core's options for one call; the defaults for null.
+    ///
+    /// # Safety
+    /// `options` is null or points to living options.
+    unsafe fn to_core(options: *const Self) -> Self::Core;
+}
+
+/// Implements [`LongCall`] for options with the fields `options` and `call`. cbindgen reads their declaration.
+macro_rules! long_call {
+    ($type:ident, $core:ty) => {
+        impl $crate::call::LongCall for $type {
+            type Core = $core;
+
+            fn parts(&mut self) -> (&mut $core, &mut $crate::call::Call) {
+                (&mut self.options, &mut self.call)
+            }
+
+            unsafe fn to_core(options: *const Self) -> $core {
+                // SAFETY: passed on to the caller.
+                let Some(Self { options, call }) = (unsafe { options.as_ref() }) else { return Default::default() };
+                let mut options = options.clone();
+                options.call = call.to_core();
+                options
+            }
+        }
+    };
+}
+pub(crate) use long_call;
+
+/// Sets one of the core's options that C lends.
+///
+/// # Safety
+/// As for [`change`].
+pub(crate) unsafe fn set<T: LongCall>(
+    options: *mut T,
+    error_out: *mut *mut ErrorObject,
+    assign: impl FnOnce(&mut T::Core),
+) -> Status {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        try_set(options, error_out, |options| {
+            assign(options);
+            Ok(())
+        })
+    }
+}
+
+/// As [`set`], with a value that may be refused.
+///
+/// # Safety
+/// As for [`change`].
+pub(crate) unsafe fn try_set<T: LongCall>(
+    options: *mut T,
+    error_out: *mut *mut ErrorObject,
+    assign: impl FnOnce(&mut T::Core) -> Result<()>,
+) -> Status {
+    // SAFETY: passed on to the caller.
+    unsafe { change(options, "options", error_out, |options| assign(options.parts().0)) }
+}
+
+/// Sets the part of options that every long call has.
+///
+/// # Safety
+/// As for [`change`].
+pub(crate) unsafe fn set_call<T: LongCall>(
+    options: *mut T,
+    error_out: *mut *mut ErrorObject,
+    assign: impl FnOnce(&mut Call),
+) -> Status {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        change(options, "options", error_out, |options| {
+            assign(options.parts().1);
+            Ok(())
+        })
+    }
+}
 
 /// The part of a long call's options that C sets through its own types.
 #[derive(Debug, Clone, Default)]

@@ -2,9 +2,8 @@
 
 use std::ffi::{c_char, c_void};
 
-use crate::boundary::change;
 use crate::c_enum::{CEnum, c_enum};
-use crate::call::Call;
+use crate::call::{Call, long_call, set, set_call, try_set};
 use crate::callback::ProgressCallback;
 use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
@@ -18,19 +17,7 @@ pub struct LoadOptions {
     call: Call,
 }
 
-impl LoadOptions {
-    /// The caller's options for one call, or the defaults for null.
-    ///
-    /// # Safety
-    /// `options` is null or points to living options.
-    pub(crate) unsafe fn or_default(options: *const Self) -> mimo_vl_core::LoadOptions {
-        // SAFETY: passed on to the caller.
-        let Some(Self { options, call }) = (unsafe { options.as_ref() }) else { return Default::default() };
-        let mut options = options.clone();
-        options.call = call.to_core();
-        options
-    }
-}
+long_call!(LoadOptions, mimo_vl_core::LoadOptions);
 
 /// Number format of the weights.
 #[derive(Debug, Clone, Copy)]
@@ -95,8 +82,8 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_device(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.device = pointer::name(device, "device")?.to_owned();
+        try_set(options, error_out, |options| {
+            options.device = pointer::name(device, "device")?.to_owned();
             Ok(())
         })
     }
@@ -111,8 +98,8 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_weights(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.weights = WeightFormat::from_number(weights, "weights")?.into();
+        try_set(options, error_out, |options| {
+            options.weights = WeightFormat::from_number(weights, "weights")?.into();
             Ok(())
         })
     }
@@ -128,8 +115,8 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_kv_cache_dtype(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.kv_cache_dtype = Some(KvCacheDtype::from_number(kv_cache_dtype, "kv_cache_dtype")?.into());
+        try_set(options, error_out, |options| {
+            options.kv_cache_dtype = Some(KvCacheDtype::from_number(kv_cache_dtype, "kv_cache_dtype")?.into());
             Ok(())
         })
     }
@@ -143,12 +130,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_threads(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.threads = Some(threads);
-            Ok(())
-        })
-    }
+    unsafe { set(options, error_out, |options| options.threads = Some(threads)) }
 }
 
 /// Sets the length limit of a conversation, answers included, in tokens: 1 to the limit of the checkpoint; default the
@@ -160,12 +142,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_max_context(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.max_context = Some(max_context);
-            Ok(())
-        })
-    }
+    unsafe { set(options, error_out, |options| options.max_context = Some(max_context)) }
 }
 
 /// Sets the way in which prompts tell the model to think or not, a mimo_vl_thinking_style; default by the name of the
@@ -178,8 +155,8 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_thinking_style(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.thinking_style = Some(ThinkingStyle::from_number(style, "style")?.into());
+        try_set(options, error_out, |options| {
+            options.thinking_style = Some(ThinkingStyle::from_number(style, "style")?.into());
             Ok(())
         })
     }
@@ -194,12 +171,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_feature_cache(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.feature_cache = bytes;
-            Ok(())
-        })
-    }
+    unsafe { set(options, error_out, |options| options.feature_cache = bytes) }
 }
 
 /// Sets the branch, tag or commit of a model hub repository, a NUL-terminated string; default "main".
@@ -211,8 +183,8 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_hub_revision(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.hub.revision = Some(pointer::name(revision, "revision")?.to_owned());
+        try_set(options, error_out, |options| {
+            options.hub.revision = Some(pointer::name(revision, "revision")?.to_owned());
             Ok(())
         })
     }
@@ -227,8 +199,8 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_hub_token(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.hub.token = Some(pointer::name(token, "token")?.to_owned());
+        try_set(options, error_out, |options| {
+            options.hub.token = Some(pointer::name(token, "token")?.to_owned());
             Ok(())
         })
     }
@@ -243,8 +215,8 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_hub_endpoint(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.hub.endpoint = Some(pointer::name(endpoint, "endpoint")?.to_owned());
+        try_set(options, error_out, |options| {
+            options.hub.endpoint = Some(pointer::name(endpoint, "endpoint")?.to_owned());
             Ok(())
         })
     }
@@ -259,8 +231,8 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_hub_cache_dir(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.hub.cache = Some(pointer::path(cache_dir, "cache_dir")?.to_owned());
+        try_set(options, error_out, |options| {
+            options.hub.cache = Some(pointer::path(cache_dir, "cache_dir")?.to_owned());
             Ok(())
         })
     }
@@ -275,12 +247,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_hub_offline(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.hub.offline = Some(offline);
-            Ok(())
-        })
-    }
+    unsafe { set(options, error_out, |options| options.hub.offline = Some(offline)) }
 }
 
 /// Sets the token that cancels the calls with these options; NULL removes it. Default none.
@@ -291,12 +258,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_cancel(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_cancel(token);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_cancel(token)) }
 }
 
 /// Sets the time limit of a call with these options in seconds; 0 or less is off, the default. A call that takes longer
@@ -308,12 +270,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_timeout(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_timeout(seconds);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_timeout(seconds)) }
 }
 
 /// Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
@@ -326,12 +283,7 @@ pub unsafe extern "C" fn mimo_vl_load_options_set_progress(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_progress(callback, user_data);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_progress(callback, user_data)) }
 }
 
 /// Frees the options. Models loaded with them are not affected.

@@ -6,6 +6,7 @@ use std::ptr;
 use mimo_vl_core::expert::TaskControl;
 
 use crate::boundary::create;
+use crate::call::LongCall;
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
 use crate::load::LoadOptions;
@@ -37,7 +38,7 @@ pub unsafe extern "C" fn mimo_vl_model_load(
     unsafe {
         create(model_out, "model_out", error_out, || {
             let path = pointer::path(path, "path")?;
-            let model = mimo_vl_core::Model::load(path, &LoadOptions::or_default(options))?;
+            let model = mimo_vl_core::Model::load(path, &LoadOptions::to_core(options))?;
             let device = Text::new(model.device());
             Ok(Model { model, device })
         })

@@ -4,9 +4,8 @@ use std::ffi::{c_char, c_void};
 
 use mimo_vl_core::Grammar;
 
-use crate::boundary::change;
 use crate::c_enum::{CEnum, c_enum};
-use crate::call::Call;
+use crate::call::{Call, long_call, set, set_call, try_set};
 use crate::callback::ProgressCallback;
 use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
@@ -20,37 +19,7 @@ pub struct GenerateOptions {
     call: Call,
 }
 
-impl GenerateOptions {
-    /// The caller's options for one call, or the defaults for null.
-    ///
-    /// # Safety
-    /// `options` is null or points to living options.
-    pub(crate) unsafe fn or_default(options: *const Self) -> mimo_vl_core::GenerateOptions {
-        // SAFETY: passed on to the caller.
-        let Some(Self { options, call }) = (unsafe { options.as_ref() }) else { return Default::default() };
-        let mut options = options.clone();
-        options.call = call.to_core();
-        options
-    }
-}
-
-/// Sets one field of options that C lends.
-///
-/// # Safety
-/// As for [`change`].
-unsafe fn set(
-    options: *mut GenerateOptions,
-    error_out: *mut *mut ErrorObject,
-    assign: impl FnOnce(&mut mimo_vl_core::GenerateOptions),
-) -> Status {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            assign(&mut options.options);
-            Ok(())
-        })
-    }
-}
+long_call!(GenerateOptions, mimo_vl_core::GenerateOptions);
 
 /// A count of C, in which SIZE_MAX is none.
 fn optional(count: usize) -> Option<usize> {
@@ -213,8 +182,8 @@ pub unsafe extern "C" fn mimo_vl_generate_options_add_stop(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules, and `text` points to `len` bytes.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.stop.push(pointer::text(text, len, "text")?.to_owned());
+        try_set(options, error_out, |options| {
+            options.stop.push(pointer::text(text, len, "text")?.to_owned());
             Ok(())
         })
     }
@@ -271,9 +240,9 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_grammar(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules, and `text` points to `len` bytes.
     unsafe {
-        change(options, "options", error_out, |options| {
+        try_set(options, error_out, |options| {
             let kind = GrammarKind::from_number(kind, "kind")?;
-            options.options.grammar = kind.grammar(pointer::text(text, len, "text")?);
+            options.grammar = kind.grammar(pointer::text(text, len, "text")?);
             Ok(())
         })
     }
@@ -312,12 +281,7 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_timeout(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_timeout(seconds);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_timeout(seconds)) }
 }
 
 /// Sets the number of answers to generate, of which the one with the highest mean logprob is returned: at least 1;
@@ -363,12 +327,7 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_cancel(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_cancel(token);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_cancel(token)) }
 }
 
 /// Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
@@ -381,12 +340,7 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_progress(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_progress(callback, user_data);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_progress(callback, user_data)) }
 }
 
 /// Frees the options.
@@ -401,13 +355,14 @@ mod tests {
     use std::ptr;
 
     use super::*;
+    use crate::call::LongCall;
 
     #[test]
     fn defaults_are_those_of_the_core() {
         let options = mimo_vl_generate_options_new();
         // SAFETY: made above, and freed once.
         unsafe {
-            for mut options in [GenerateOptions::or_default(options), GenerateOptions::or_default(ptr::null())] {
+            for mut options in [GenerateOptions::to_core(options), GenerateOptions::to_core(ptr::null())] {
                 assert!(options.call.timeout.is_none() && options.call.progress.is_none());
                 let expected = mimo_vl_core::GenerateOptions::default();
                 // Each has a token of its own.

@@ -4,8 +4,8 @@ use std::ffi::{c_char, c_void};
 
 use mimo_vl_core::{PdfOptions as CoreOptions, PdfPage, open_pdf};
 
-use crate::boundary::{change, create};
-use crate::call::Call;
+use crate::boundary::create;
+use crate::call::{Call, LongCall, long_call, set, set_call, try_set};
 use crate::callback::ProgressCallback;
 use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
@@ -24,29 +24,13 @@ pub struct PdfOptions {
     call: Call,
 }
 
+long_call!(PdfOptions, CoreOptions);
+
 /// Makes options with the default of each: all pages, at most 64, at 144 dots per inch. Free them with
 /// mimo_vl_pdf_options_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn mimo_vl_pdf_options_new() -> *mut PdfOptions {
     unwind::create(|| PdfOptions { options: CoreOptions::new(), call: Call::default() })
-}
-
-/// Sets one option of options that C lends.
-///
-/// # Safety
-/// As for [`change`].
-unsafe fn set(
-    options: *mut PdfOptions,
-    error_out: *mut *mut ErrorObject,
-    build: impl FnOnce(CoreOptions) -> CoreOptions,
-) -> Status {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.options = build(options.options.clone());
-            Ok(())
-        })
-    }
 }
 
 /// Sets the pages to render, `first` to `last`, counted from 1; SIZE_MAX is the last page of the file. Default: all.
@@ -58,7 +42,7 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_set_pages(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe { set(options, error_out, |options| options.pages(first..=last)) }
+    unsafe { set(options, error_out, |options| options.pages = Some(first..=last)) }
 }
 
 /// Sets the resolution in pixels per inch; default 144.
@@ -69,7 +53,7 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_set_dpi(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe { set(options, error_out, |options| options.dpi(dpi)) }
+    unsafe { set(options, error_out, |options| options.dpi = dpi) }
 }
 
 /// Sets the largest number of pixels of a page; a larger page is rendered at a lower resolution.
@@ -80,7 +64,7 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_set_max_pixels(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe { set(options, error_out, |options| options.max_pixels(max_pixels)) }
+    unsafe { set(options, error_out, |options| options.max_pixels = max_pixels) }
 }
 
 /// Sets the largest number of pages, beyond which rendering fails; default 64.
@@ -91,7 +75,7 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_set_max_pages(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe { set(options, error_out, |options| options.max_pages(max_pages)) }
+    unsafe { set(options, error_out, |options| options.max_pages = max_pages) }
 }
 
 /// Sets the password of an encrypted file, a NUL-terminated string; default none.
@@ -103,8 +87,8 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_set_password(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options = options.options.clone().password(pointer::name(password, "password")?);
+        try_set(options, error_out, |options| {
+            options.password = Some(pointer::name(password, "password")?.to_owned());
             Ok(())
         })
     }
@@ -118,12 +102,7 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_set_cancel(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_cancel(token);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_cancel(token)) }
 }
 
 /// Sets the time limit of a call with these options in seconds; 0 or less is off, the default. A call that takes longer
@@ -135,12 +114,7 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_set_timeout(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_timeout(seconds);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_timeout(seconds)) }
 }
 
 /// Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
@@ -153,12 +127,7 @@ pub unsafe extern "C" fn mimo_vl_pdf_options_set_progress(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_progress(callback, user_data);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_progress(callback, user_data)) }
 }
 
 /// Frees the options.
@@ -184,12 +153,8 @@ pub unsafe extern "C" fn mimo_vl_pdf_from_path(
     unsafe {
         create(pdf_out, "pdf_out", error_out, || {
             let path = pointer::path(path, "path")?;
-            let mut core = CoreOptions::new();
-            if let Some(PdfOptions { options, call }) = options.as_ref() {
-                core = options.clone();
-                core.call = call.to_core();
-            }
-            open_pdf(path, &core).map(Pdf)
+            let options = PdfOptions::to_core(options);
+            open_pdf(path, &options).map(Pdf)
         })
     }
 }

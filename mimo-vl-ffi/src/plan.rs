@@ -5,6 +5,7 @@ use std::ptr;
 use mimo_vl_core::{Budget, PlannedPart};
 
 use crate::boundary::create;
+use crate::call::LongCall;
 use crate::error::{ErrorObject, Status};
 use crate::options::GenerateOptions;
 use crate::pointer;
@@ -33,7 +34,7 @@ pub unsafe extern "C" fn mimo_vl_session_plan(
         create(plan_out, "plan_out", error_out, || {
             let session = Session::acquire(session)?;
             let prompt = pointer::borrow(prompt, "prompt")?;
-            Ok(Plan(session.plan(&prompt.0, &GenerateOptions::or_default(options))?))
+            Ok(Plan(session.plan(&prompt.0, &GenerateOptions::to_core(options))?))
         })
     }
 }
@@ -68,7 +69,7 @@ pub unsafe extern "C" fn mimo_vl_session_fit(
             let mut budget = Budget::new().lower_pixels(lower_pixels);
             budget.tokens = (max_tokens > 0).then_some(max_tokens);
             budget.bytes = (max_bytes > 0).then_some(max_bytes);
-            let (fitting, plan) = session.fit(&prompt.0, &GenerateOptions::or_default(options), budget)?;
+            let (fitting, plan) = session.fit(&prompt.0, &GenerateOptions::to_core(options), budget)?;
             if !plan_out.is_null() {
                 plan_out.write(pointer::own(Plan(plan)));
             }

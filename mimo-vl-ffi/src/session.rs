@@ -7,6 +7,7 @@ use mimo_vl_core::{Error, Result};
 
 use crate::answer::Answer;
 use crate::boundary::{create, fallible};
+use crate::call::LongCall;
 use crate::callback::{EventCallback, MIMO_VL_CONTINUE, MIMO_VL_STOP};
 use crate::error::{ErrorObject, Status};
 use crate::event::EventKind;
@@ -74,7 +75,7 @@ pub unsafe extern "C" fn mimo_vl_session_ask(
         create(answer_out, "answer_out", error_out, || {
             let mut session = Session::acquire(session)?;
             let prompt = pointer::borrow(prompt, "prompt")?;
-            Ok(Answer::new(session.ask(&prompt.0, &GenerateOptions::or_default(options))?))
+            Ok(Answer::new(session.ask(&prompt.0, &GenerateOptions::to_core(options))?))
         })
     }
 }
@@ -98,7 +99,7 @@ pub unsafe extern "C" fn mimo_vl_session_stream(
         create(stream_out, "stream_out", error_out, || {
             let session = Session::acquire(session)?;
             let prompt = pointer::borrow(prompt, "prompt")?;
-            Stream::start(session, &prompt.0, &GenerateOptions::or_default(options))
+            Stream::start(session, &prompt.0, &GenerateOptions::to_core(options))
         })
     }
 }
@@ -124,7 +125,7 @@ pub unsafe extern "C" fn mimo_vl_session_ask_with_callback(
             let session = Session::acquire(session)?;
             let prompt = pointer::borrow(prompt, "prompt")?;
             let callback = callback.ok_or_else(|| pointer::null("callback"))?;
-            let mut stream = Stream::start(session, &prompt.0, &GenerateOptions::or_default(options))?;
+            let mut stream = Stream::start(session, &prompt.0, &GenerateOptions::to_core(options))?;
             loop {
                 let kind = stream.next()?;
                 let event = stream.last();

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 use mimo_vl_core::Result;
 
 use crate::boundary::{change, create};
-use crate::call::Call;
+use crate::call::{Call, LongCall, long_call, set, set_call};
 use crate::callback::ProgressCallback;
 use crate::cancel::CancelToken;
 use crate::error::{ErrorObject, Status};
@@ -24,6 +24,8 @@ pub struct VideoOptions {
     call: Call,
 }
 
+long_call!(VideoOptions, mimo_vl_core::VideoOptions);
+
 /// Makes options with the default of each: 2 frames per second of the complete video, at least 4 and at most 768. Free
 /// them with mimo_vl_video_options_free.
 #[unsafe(no_mangle)]
@@ -39,12 +41,7 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_fps(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.sampling.fps = Some(fps);
-            Ok(())
-        })
-    }
+    unsafe { set(options, error_out, |options| options.sampling.fps = Some(fps)) }
 }
 
 /// Sets the number of sampled frames, in place of a rate; it is rounded to an even number.
@@ -55,12 +52,7 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_frames(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.sampling.frames = Some(frames);
-            Ok(())
-        })
-    }
+    unsafe { set(options, error_out, |options| options.sampling.frames = Some(frames)) }
 }
 
 /// Sets the smallest and largest number of sampled frames; default 4 and 768.
@@ -73,10 +65,9 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_frame_limits(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.sampling.min_frames = Some(min_frames);
-            options.options.sampling.max_frames = Some(max_frames);
-            Ok(())
+        set(options, error_out, |options| {
+            options.sampling.min_frames = Some(min_frames);
+            options.sampling.max_frames = Some(max_frames);
         })
     }
 }
@@ -91,10 +82,9 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_span(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.sampling.start = Some(start);
-            options.options.sampling.end = Some(end);
-            Ok(())
+        set(options, error_out, |options| {
+            options.sampling.start = Some(start);
+            options.sampling.end = Some(end);
         })
     }
 }
@@ -107,12 +97,7 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_total_pixels(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.total_pixels = Some(total_pixels);
-            Ok(())
-        })
-    }
+    unsafe { set(options, error_out, |options| options.total_pixels = Some(total_pixels)) }
 }
 
 /// Sets the largest number of pixels of a frame.
@@ -123,12 +108,7 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_max_pixels(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.max_pixels = Some(max_pixels);
-            Ok(())
-        })
-    }
+    unsafe { set(options, error_out, |options| options.max_pixels = Some(max_pixels)) }
 }
 
 /// Sets the token that cancels the calls with these options; NULL removes it. Default none.
@@ -139,12 +119,7 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_cancel(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_cancel(token);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_cancel(token)) }
 }
 
 /// Sets the time limit of a call with these options in seconds; 0 or less is off, the default. A call that takes longer
@@ -156,12 +131,7 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_timeout(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_timeout(seconds);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_timeout(seconds)) }
 }
 
 /// Sets the function that receives the progress of the calls with these options, and its `user_data`; NULL removes it.
@@ -174,12 +144,7 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_progress(
     error_out: *mut *mut ErrorObject,
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
-    unsafe {
-        change(options, "options", error_out, |options| {
-            options.call.set_progress(callback, user_data);
-            Ok(())
-        })
-    }
+    unsafe { set_call(options, error_out, |call| call.set_progress(callback, user_data)) }
 }
 
 /// Frees the options.
@@ -206,12 +171,8 @@ pub unsafe extern "C" fn mimo_vl_video_from_path(
     unsafe {
         create(video_out, "video_out", error_out, || {
             let path = pointer::path(path, "path")?;
-            let mut core = mimo_vl_core::VideoOptions::new();
-            if let Some(VideoOptions { options, call }) = options.as_ref() {
-                core = options.clone();
-                core.call = call.to_core();
-            }
-            mimo_vl_core::Video::open(path, &core).map(Video)
+            let options = VideoOptions::to_core(options);
+            mimo_vl_core::Video::open(path, &options).map(Video)
         })
     }
 }

@@ -53,6 +53,11 @@ pub fn is_repo_id(text: &str) -> bool {
 /// missing offline; [`Error::Checkpoint`] when the index of the weights is invalid; [`Error::Io`];
 /// [`Error::Cancelled`], [`Error::Timeout`].
 pub fn snapshot_download(id: &str, options: &HubOptions, call: &CallOptions) -> Result<PathBuf> {
+    download(id, options, &call.start())
+}
+
+/// As [`snapshot_download`], for a call that has begun.
+pub(crate) fn download(id: &str, options: &HubOptions, control: &TaskControl) -> Result<PathBuf> {
     if !is_repo_id(id) {
         return Err(Error::option("id", format!("{id:?} is not a repository id: it must be owner/name")));
     }
@@ -69,9 +74,8 @@ pub fn snapshot_download(id: &str, options: &HubOptions, call: &CallOptions) -> 
         Ok(snapshot) if settings.offline || is_commit(&settings.revision) => return Ok(snapshot),
         _ => (),
     }
-    let control = call.start();
     let client = Client::new(&settings, control.clone())?;
-    let download = Download { id, settings: &settings, repository: &repository, client: &client, control: &control };
+    let download = Download { id, settings: &settings, repository: &repository, client: &client, control };
     match (download.run(cached.is_err()), cached) {
         (Ok(snapshot), _) => Ok(snapshot),
         (Err(Failure::Transient(error)), Ok(snapshot)) => {

@@ -15,8 +15,9 @@ pub enum Bits {
 /// The format of a matrix with this role; `None` for the patch embedding, which is small and stays dense, and for
 /// norms, which are no matrices.
 ///
-/// The token embedding has the format of the output layer, which it is where embeddings are tied. As an embedding it
-/// stays dense: few of its rows are read.
+/// The token embedding has the format of the output layer, which it is where embeddings are tied. As an embedding the
+/// language model loads it dense, whatever its format, because a pass reads few of its rows. Layers of a training
+/// objective, [`Component::Probe`], are never quantized: no checkpoint has them.
 pub fn quant_format(role: TensorRole, bits: Bits) -> Option<QuantFormat> {
     let four = QuantFormat { codebook: Codebook::Normal4, group: 64 };
     let eight = QuantFormat { codebook: Codebook::Linear8, group: 64 };

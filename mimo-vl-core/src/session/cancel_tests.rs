@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::model::{LoadOptions, Model};
+use super::load_options::LoadOptions;
+use super::model::Model;
 use crate::cancel::{CallOptions, CancelToken, Stage, TaskControl};
 use crate::checkpoint::WeightFormat;
 use crate::error::{Error, Result};

@@ -124,7 +124,7 @@ impl Row {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::model::LoadOptions;
+    use super::super::load_options::LoadOptions;
     use super::*;
     use crate::cancel::CancelToken;
 

@@ -9,11 +9,13 @@ mod answer_builder;
 mod batch;
 #[cfg(test)]
 mod cancel_tests;
+mod checkpoint_assets;
 mod constraint;
 mod decode_loop;
 mod draft;
 mod feature_cache;
 mod generate_ids;
+mod load_options;
 mod media;
 mod model;
 mod persist;
@@ -30,8 +32,10 @@ mod stream;
 
 pub use answer::{Answer, MemoryUse, Timings, TokenLogprob};
 pub use batch::{Batch, BatchOptions};
+pub use checkpoint_assets::CheckpointAssets;
 pub use generate_ids::{TokenPrompt, generate_ids};
-pub use model::{CheckpointAssets, LoadOptions, Model};
+pub use load_options::LoadOptions;
+pub use model::Model;
 pub use plan::{Budget, Plan, PlannedPart};
 pub use quantize::quantize;
 pub use session::Session;

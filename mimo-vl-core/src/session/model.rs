@@ -6,139 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::checkpoint_assets::{CheckpointAssets, resolve_repository};
 use super::feature_cache::FeatureCache;
-use crate::cancel::{CallOptions, Stage, TaskControl, call_setters};
-use crate::checkpoint::{Checkpoint, QuantizationReport, QuantizedWriter, WeightFormat};
+use super::load_options::LoadOptions;
+use crate::cancel::{Stage, TaskControl};
+use crate::checkpoint::{Checkpoint, QuantizationReport, QuantizedWriter};
 use crate::config::{CheckpointFiles, GenerationConfig, ModelConfig, PreprocessConfig};
-use crate::error::{Error, Result};
-#[cfg(feature = "hub")]
-use crate::hub::{self, HubOptions};
+use crate::error::Result;
 use crate::model::{Engine, EngineOptions, KvCacheDtype, load_engine};
 use crate::prompt::{ChatTemplate, ThinkingStyle, Tokenizer};
 use crate::sampling::Vocabulary;
-
-/// Default maximum context: that of the published weights' training.
-const TRAINED_CONTEXT: usize = 32_768;
-
-/// Default size of the feature cache in bytes.
-const FEATURE_CACHE_BYTES: u64 = 256 << 20;
 
 /// Tokens that end an answer, beside those of the checkpoint's files.
 const EOS_NAMES: [&str; 2] = ["<|im_end|>", "<|endoftext|>"];
 
 /// Token that is suppressed in answers beside the media tokens of `config.json`.
 const VISION_PAD: &str = "<|vision_pad|>";
-
-/// Options for loading a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LoadOptions {
-    /// Device: `cpu`, `ndarray` or `cuda:N`. Default `cpu`.
-    pub device: String,
-    /// Number format of the weights. Default: as stored.
-    pub weights: WeightFormat,
-    /// Maximum tokens of a conversation with its answer, from 1 to the checkpoint's maximum. Default `None`: the
-    /// smaller of 32,768 and the checkpoint's maximum.
-    pub max_context: Option<usize>,
-    /// Number format of the KV cache. Default `None`: f16 for quantized weights, else f32.
-    pub kv_cache_dtype: Option<KvCacheDtype>,
-    /// Threads of this library's kernels on the device `cpu`, and of quantization, 1 to 1,024. Burn's operations beside
-    /// them have threads of their own. Default `None`: one per physical core.
-    pub threads: Option<usize>,
-    /// Directives that switch the checkpoint's thinking on or off. Default `None`: by the name of the checkpoint.
-    pub thinking_style: Option<ThinkingStyle>,
-    /// Maximum bytes of cached features, which sessions reuse for the same images and videos; 0 turns the cache off. A
-    /// token has 16 KiB. Default 256 MiB.
-    pub feature_cache: u64,
-    /// Options for checkpoints that are named by their repository.
-    #[cfg(feature = "hub")]
-    pub hub: HubOptions,
-    /// Cancellation, time limit and progress, in bytes, of each call with these options.
-    pub call: CallOptions,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        Self {
-            device: "cpu".to_owned(),
-            weights: WeightFormat::default(),
-            max_context: None,
-            kv_cache_dtype: None,
-            threads: None,
-            thinking_style: None,
-            feature_cache: FEATURE_CACHE_BYTES,
-            #[cfg(feature = "hub")]
-            hub: HubOptions::new(),
-            call: CallOptions::new(),
-        }
-    }
-}
-
-impl LoadOptions {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets [`LoadOptions::device`](#structfield.device).
-    #[must_use]
-    pub fn device(mut self, device: impl Into<String>) -> Self {
-        self.device = device.into();
-        self
-    }
-
-    /// Sets [`LoadOptions::weights`](#structfield.weights).
-    #[must_use]
-    pub fn weights(mut self, weights: WeightFormat) -> Self {
-        self.weights = weights;
-        self
-    }
-
-    /// Sets [`LoadOptions::max_context`](#structfield.max_context).
-    #[must_use]
-    pub fn max_context(mut self, tokens: usize) -> Self {
-        self.max_context = Some(tokens);
-        self
-    }
-
-    /// Sets [`LoadOptions::kv_cache_dtype`](#structfield.kv_cache_dtype).
-    #[must_use]
-    pub fn kv_cache_dtype(mut self, kv_cache_dtype: KvCacheDtype) -> Self {
-        self.kv_cache_dtype = Some(kv_cache_dtype);
-        self
-    }
-
-    /// Sets [`LoadOptions::threads`](#structfield.threads).
-    #[must_use]
-    pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = Some(threads);
-        self
-    }
-
-    /// Sets [`LoadOptions::feature_cache`](#structfield.feature_cache).
-    #[must_use]
-    pub fn feature_cache(mut self, bytes: u64) -> Self {
-        self.feature_cache = bytes;
-        self
-    }
-
-    /// Sets [`LoadOptions::hub`](#structfield.hub).
-    #[cfg(feature = "hub")]
-    #[must_use]
-    pub fn hub(mut self, options: HubOptions) -> Self {
-        self.hub = options;
-        self
-    }
-
-    call_setters!();
-
-    /// Sets [`LoadOptions::thinking_style`](#structfield.thinking_style).
-    #[must_use]
-    pub fn thinking_style(mut self, style: ThinkingStyle) -> Self {
-        self.thinking_style = Some(style);
-        self
-    }
-}
 
 /// A loaded model with its tokenizer and chat template. Clones share it, and several threads may use it.
 #[derive(Clone)]
@@ -172,57 +55,6 @@ struct Identity {
     report: Option<QuantizationReport>,
 }
 
-/// The parts of a checkpoint that are not weights: configuration, tokenizer and chat template.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct CheckpointAssets {
-    /// Folder of the checkpoint.
-    pub directory: PathBuf,
-    /// Shapes of the model.
-    pub config: ModelConfig,
-    /// Conversion of images and videos into patches.
-    pub preprocess: PreprocessConfig,
-    /// Defaults of `generation_config.json`.
-    pub generation: GenerationConfig,
-    /// The tokenizer.
-    pub tokenizer: Tokenizer,
-    /// The chat template.
-    pub template: ChatTemplate,
-}
-
-impl CheckpointAssets {
-    /// Loads the assets of anything that [`Model::load`] takes. A repository of the hub that is not in the cache is
-    /// downloaded with its weights.
-    ///
-    /// # Errors
-    /// Those of [`Model::load`] that do not concern tensors, memory and devices.
-    pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
-        let downloaded = resolve_repository(path.as_ref(), options)?;
-        Ok(Self::open(downloaded.as_deref().unwrap_or(path.as_ref()), options)?.0)
-    }
-
-    /// The assets in the folder or GGUF file `path`, and the opened checkpoint if it is a GGUF file.
-    fn open(path: &Path, options: &LoadOptions) -> Result<(Self, Option<Checkpoint>)> {
-        let gguf = Checkpoint::open_gguf(path)?;
-        let directory = gguf.as_ref().map_or(path, Checkpoint::directory);
-        let from_metadata = gguf.as_ref().map(|gguf| gguf.metadata_files().to_vec()).unwrap_or_default();
-        Ok((Self::new(CheckpointFiles::new(directory, from_metadata), options)?, gguf))
-    }
-
-    fn new(files: CheckpointFiles, options: &LoadOptions) -> Result<Self> {
-        let directory = files.directory().to_path_buf();
-        let config = ModelConfig::load(files.clone())?;
-        let mut preprocess = PreprocessConfig::load(files.clone())?;
-        preprocess.max_tokens = max_context(options, &config)?;
-        let generation = GenerationConfig::load(files.clone())?;
-        let tokenizer = Tokenizer::load(files.clone())?;
-        check_tokens(&tokenizer, &config)
-            .map_err(|reason| Error::checkpoint(directory.join("tokenizer.json"), reason))?;
-        let template = ChatTemplate::load(files)?;
-        Ok(Self { directory, config, preprocess, generation, tokenizer, template })
-    }
-}
-
 impl Model {
     /// Loads a checkpoint. `path` is one of:
     /// - A directory in the layout of the hub, or one that [`quantize`](super::quantize) wrote: `config.json`,
@@ -250,7 +82,7 @@ impl Model {
         control: &TaskControl,
         writer: Option<&RefCell<QuantizedWriter>>,
     ) -> Result<Self> {
-        let downloaded = resolve_repository(path, options)?;
+        let downloaded = resolve_repository(path, options, control)?;
         let path = downloaded.as_deref().unwrap_or(path);
         let _span = tracing::info_span!("load", path = %path.display(), device = options.device).entered();
         let start = Instant::now();
@@ -267,7 +99,7 @@ impl Model {
         let (device, threads) = (options.device.as_str(), options.threads);
         let engine_options = EngineOptions { device, weights, kv_cache_dtype, threads, control, writer };
         let engine = load_engine(&checkpoint, &assets.config, &assets.preprocess, engine_options)?;
-        control.report(Stage::Load, checkpoint.bytes(), checkpoint.bytes());
+        control.step(Stage::Load, checkpoint.bytes(), checkpoint.bytes())?;
         let identity = Identity {
             fingerprint: format!("{} {}", checkpoint.fingerprint(), weights.name()),
             report: checkpoint.quantization_report().cloned(),
@@ -427,59 +259,6 @@ impl fmt::Debug for Model {
             .field("max_context", &self.inner.max_context)
             .finish_non_exhaustive()
     }
-}
-
-/// Downloads a checkpoint that is named by its repository and returns its directory; `None` for a path.
-#[cfg(feature = "hub")]
-fn resolve_repository(path: &Path, options: &LoadOptions) -> Result<Option<PathBuf>> {
-    let id = path.to_str().filter(|id| !path.exists() && hub::is_repo_id(id));
-    let downloaded = id.map(|id| hub::snapshot_download(id, &options.hub, &options.call)).transpose();
-    downloaded.map_err(|error| match error {
-        Error::Hub { what, reason } => {
-            Error::Hub { what, reason: format!("{reason}; and there is no folder {}", path.display()) }
-        }
-        other => other,
-    })
-}
-
-#[cfg(not(feature = "hub"))]
-fn resolve_repository(_path: &Path, _options: &LoadOptions) -> Result<Option<PathBuf>> {
-    Ok(None)
-}
-
-fn max_context(options: &LoadOptions, config: &ModelConfig) -> Result<usize> {
-    let claimed = config.text.max_position_embeddings;
-    match options.max_context {
-        None => Ok(claimed.min(TRAINED_CONTEXT)),
-        Some(tokens) if (1..=claimed).contains(&tokens) => Ok(tokens),
-        Some(tokens) => {
-            let reason = format!("{tokens} tokens; it must lie between 1 and the checkpoint's {claimed}");
-            Err(Error::option("max_context", reason))
-        }
-    }
-}
-
-/// Checks that the tokenizer and `config.json` agree on the media tokens and the vocabulary.
-fn check_tokens(tokenizer: &Tokenizer, config: &ModelConfig) -> Result<(), String> {
-    let tokens = &config.tokens;
-    let pairs = [
-        ("<|image_pad|>", "image_token_id", tokens.image),
-        ("<|video_pad|>", "video_token_id", tokens.video),
-        ("<|vision_start|>", "vision_start_token_id", tokens.vision_start),
-        ("<|vision_end|>", "vision_end_token_id", tokens.vision_end),
-    ];
-    for (token, field, id) in pairs {
-        match tokenizer.token_id(token) {
-            Some(found) if found == id => {}
-            Some(found) => return Err(format!("{token} is token {found}, and {field} of config.json is {id}")),
-            None => return Err(format!("{token} is missing; config.json names it as token {id}")),
-        }
-    }
-    let (tokens, rows) = (tokenizer.vocab_size(), config.text.vocab_size);
-    if tokens > rows {
-        return Err(format!("{tokens} tokens, and vocab_size of config.json is {rows}"));
-    }
-    Ok(())
 }
 
 fn eos_token_ids(tokenizer: &Tokenizer, config: &ModelConfig, generation: &GenerationConfig) -> Vec<u32> {

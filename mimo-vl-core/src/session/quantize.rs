@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use super::model::{LoadOptions, Model};
+use super::load_options::LoadOptions;
+use super::model::Model;
 use crate::checkpoint::{Checkpoint, QuantizationReport, QuantizedWriter, WeightFormat, check_memory};
 use crate::error::{Error, Result};
 use crate::model::KvCacheDtype;

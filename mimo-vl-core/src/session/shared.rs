@@ -170,7 +170,8 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread;
 
-    use super::super::model::{LoadOptions, Model};
+    use super::super::load_options::LoadOptions;
+    use super::super::model::Model;
     use super::*;
 
     fn session() -> SharedSession {
