@@ -12,9 +12,8 @@
 //! let answer = session.ask(&prompt, &GenerateOptions::new().max_tokens(256))?;
 //! println!("{}", answer.text);
 //!
-//! // The next prompt continues the conversation. This answer is read while it is generated, and any thread may cancel
-//! it
-//! // with a clone of the token.
+//! // The next prompt continues the conversation. This answer is read while it is generated, and any thread may
+//! // cancel it with a clone of the token.
 //! let cancel = CancelToken::new();
 //! let prompt = Prompt::user().text("How was it calculated?");
 //! for event in session.stream(&prompt, &GenerateOptions::new().cancel(&cancel))? {

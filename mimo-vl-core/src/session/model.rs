@@ -71,6 +71,16 @@ impl Model {
     /// when the device cannot be used; [`Error::Memory`] when the weights do not fit; [`Error::Option`] when an option
     /// is out of its range or the checkpoint is quantized to another format; [`Error::Hub`] when the download fails;
     /// [`Error::Cancelled`] and [`Error::Timeout`] by the call options.
+    ///
+    /// [`Error::Io`]: crate::error::Error::Io
+    /// [`Error::Checkpoint`]: crate::error::Error::Checkpoint
+    /// [`Error::Tensor`]: crate::error::Error::Tensor
+    /// [`Error::Device`]: crate::error::Error::Device
+    /// [`Error::Memory`]: crate::error::Error::Memory
+    /// [`Error::Option`]: crate::error::Error::Option
+    /// [`Error::Hub`]: crate::error::Error::Hub
+    /// [`Error::Cancelled`]: crate::error::Error::Cancelled
+    /// [`Error::Timeout`]: crate::error::Error::Timeout
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
         Self::load_writing(path.as_ref(), options, &options.call.start(), None)
     }
