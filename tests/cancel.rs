@@ -111,13 +111,20 @@ fn endless() -> GenerateOptions {
 #[test]
 fn no_cancel_is_lost_at_any_moment() {
     let prompt = Prompt::user().text("Count.");
-    check_that_no_cancel_is_lost(600, 3_000, |token| {
+    check_that_no_cancel_is_lost(500, 3_000, |token| {
         model().session().ask(&prompt, &endless().cancel(token)).map(drop)
     });
     check_that_no_cancel_is_lost(200, 3_000, |token| {
         let mut session = model().session();
         let stream = session.stream(&prompt, &endless().cancel(token))?;
         stream.answer().map(drop)
+    });
+    check_that_no_cancel_is_lost(100, 3_000, |token| {
+        let options = endless().best_of(3).temperature(1.0);
+        let mut session = model().session();
+        let result = session.ask(&prompt, &options.cancel(token)).map(drop);
+        assert_eq!((session.messages().len(), session.cached_tokens()), (0, 0));
+        result
     });
     check_that_no_cancel_is_lost(200, 3_000, |token| {
         let mut batch: Batch = model().batch(&BatchOptions::new().cancel(token));
@@ -129,6 +136,23 @@ fn no_cancel_is_lost_at_any_moment() {
 
 #[test]
 fn one_token_cancels_several_calls() {
+    let token = CancelToken::new();
+    let options = short().cancel(&token);
+    let mut sessions = [model().session(), model().session()];
+    let [first, second] = &mut sessions;
+    let prompt = Prompt::user().text("Hi");
+    let mut streams = [first, second].map(|session| session.stream(&prompt, &options).unwrap());
+    token.cancel();
+    for stream in &mut streams {
+        assert!(matches!(stream.next(), Some(Err(Error::Cancelled))));
+    }
+    for stream in streams {
+        assert!(matches!(stream.answer(), Err(Error::Cancelled)), "the cause is kept");
+    }
+}
+
+#[test]
+fn a_child_token_is_cancelled_alone_or_with_its_parent() {
     let token = CancelToken::new();
     let child = token.child();
     assert!(!child.is_cancelled());

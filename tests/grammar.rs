@@ -15,14 +15,14 @@ fn value(answer: &Answer) -> serde_json::Value {
 
 #[test]
 fn every_grammar_constrains_random_answers() {
-    let actor = ScriptedModel::new("nonsense");
+    let scripted = ScriptedModel::new("nonsense");
     let schema = r#"{"type": "object", "properties": {"name": {"type": "string"}, "tags": {"type": "array", "items":
         {"type": "string"}}, "price": {"type": "number", "minimum": 0, "maximum": 1000}, "kind": {"enum":
         ["a", "b"]}}, "required": ["name", "tags", "price", "kind"], "additionalProperties": false}"#;
     for seed in 0..12 {
         // From tight to generous token limits.
         let options = random_tokens(seed).max_tokens(60 + 40 * seed as usize);
-        let ask = |grammar| actor.ask(&options.clone().grammar(grammar));
+        let ask = |grammar| scripted.ask(&options.clone().grammar(grammar));
         let object = ask(Grammar::JsonSchema(schema.to_owned()));
         let json = value(&object);
         assert!(json["name"].is_string() && json["tags"].is_array() && json["price"].is_number(), "{json}");
@@ -59,11 +59,11 @@ fn every_grammar_constrains_random_answers() {
 
 #[test]
 fn a_grammar_applies_after_the_thinking() {
-    let actor = ScriptedModel::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
+    let scripted = ScriptedModel::new("<think>\n\"a\" }\n</think>\n\nI would say {\"a\": 1}");
     let grammar = || Grammar::JsonSchema(r#"{"enum": ["yes", "no"]}"#.to_owned());
     let ask = |thinking, options: GenerateOptions| {
         let prompt = Prompt::user().image(grey_image(28, 28)).text("?").thinking(thinking);
-        actor.session().ask(&prompt, &options.grammar(grammar())).unwrap()
+        scripted.session().ask(&prompt, &options.grammar(grammar())).unwrap()
     };
     let thought = ask(Thinking::Auto, without_drafts());
     assert_eq!(thought.thinking.as_deref(), Some("\"a\" }"));
@@ -72,19 +72,19 @@ fn a_grammar_applies_after_the_thinking() {
     assert_eq!(direct.thinking, None);
     assert!(["\"yes\"", "\"no\""].contains(&direct.text.as_str()), "{direct:?}");
     // Thinking is closed in time for an answer within the token limit.
-    actor.set_reply(&format!("<think>\n{}", "and so on ".repeat(200)));
+    scripted.set_reply(&format!("<think>\n{}", "and so on ".repeat(200)));
     for max_tokens in [40, 60, 100] {
         let answer = ask(Thinking::On, without_drafts().max_tokens(max_tokens));
         assert!(["\"yes\"", "\"no\""].contains(&answer.text.as_str()) && answer.complete, "{answer:?}");
         assert!(answer.thinking.is_some());
     }
     // An answer follows even if the model would end after its thinking.
-    actor.set_reply("<think>\nhm");
+    scripted.set_reply("<think>\nhm");
     let answer = ask(Thinking::On, without_drafts());
     assert_eq!(answer.thinking.as_deref(), Some("hm"));
     let with_logprobs = ask(Thinking::On, without_drafts().logprobs(0));
     assert_eq!(with_logprobs.ids, answer.ids);
-    let ends = actor.model.tokenizer().encode("\n</think>\n\n").unwrap();
+    let ends = scripted.model.tokenizer().encode("\n</think>\n\n").unwrap();
     let at = with_logprobs.ids.windows(ends.len()).position(|ids| ids == ends).unwrap();
     assert!(
         with_logprobs.logprobs[at].logprob < -40.0,
@@ -100,47 +100,48 @@ fn a_grammar_applies_after_the_thinking() {
 
 #[test]
 fn a_constrained_answer_is_complete_within_few_tokens() {
-    let actor = ScriptedModel::new("nonsense");
+    let scripted = ScriptedModel::new("nonsense");
     let long = "b".repeat(40);
     for seed in 0..20 {
         let grammar = Grammar::Choice(vec!["a".to_owned(), long.clone()]);
-        let answer = actor.ask(&random_tokens(seed).max_tokens(3).grammar(grammar));
+        let answer = scripted.ask(&random_tokens(seed).max_tokens(3).grammar(grammar));
         assert_eq!((answer.text.as_str(), answer.complete), ("a", true));
     }
     // Without a short completion the answer is truncated like any other.
     let endless = Grammar::Regex("(?s:.*)END".to_owned());
-    let truncated = actor.ask(&random_tokens(1).max_tokens(40).grammar(endless));
-    assert!(truncated.tokens <= 40);
+    let truncated = scripted.ask(&random_tokens(1).max_tokens(40).grammar(endless));
+    assert_eq!((truncated.tokens, truncated.stop, truncated.complete), (40, StopReason::MaxTokens, false));
 }
 
 #[test]
 fn a_bias_that_bans_the_tokens_of_the_grammar_is_an_answer_error() {
-    let actor = ScriptedModel::new("yes");
+    let scripted = ScriptedModel::new("yes");
     let mut options = without_drafts().grammar(Grammar::Choice(vec!["yes".to_owned()]));
-    for id in 0..actor.model.config().text.vocab_size as u32 {
+    for id in 0..scripted.model.config().text.vocab_size as u32 {
         options = options.logit_bias(id, f32::NEG_INFINITY);
     }
-    let mut session = actor.session();
+    let mut session = scripted.session();
     let result = session.ask(&Prompt::user().text("?"), &options);
     assert!(matches!(result, Err(Error::Answer { .. })), "{result:?}");
-    assert!(session.ask(&Prompt::user().text("?"), &without_drafts()).is_ok(), "the session is still usable");
+    let answer = session.ask(&Prompt::user().text("?"), &without_drafts()).unwrap();
+    assert_eq!(answer.text, "yes", "the session is still usable");
 }
 
 #[test]
 fn a_grammar_with_one_text_gives_that_text() {
-    let actor = ScriptedModel::new("whatever");
+    let scripted = ScriptedModel::new("whatever");
     let schema = r#"{"type": "object", "properties": {"the_longest_name_of_all": {"const": 1}, "the_other": {"enum":
         [true]}}, "required": ["the_longest_name_of_all", "the_other"], "additionalProperties": false}"#;
     let options = without_drafts().grammar(Grammar::JsonSchema(schema.to_owned()));
     let prompt = Prompt::user().text("?").thinking(Thinking::Off);
-    let answer = actor.session().ask(&prompt, &options).unwrap();
+    let answer = scripted.session().ask(&prompt, &options).unwrap();
     assert_eq!(answer.text, r#"{"the_longest_name_of_all": 1, "the_other": true}"#);
 }
 
 #[test]
 fn invalid_grammars_are_option_errors() {
-    let actor = ScriptedModel::new("yes");
-    let mut session = actor.session();
+    let scripted = ScriptedModel::new("yes");
+    let mut session = scripted.session();
     let mut reason = |grammar: Grammar, prompt: Prompt| match session.ask(&prompt, &without_drafts().grammar(grammar)) {
         Err(Error::Option { option: "grammar", reason }) => reason,
         other => panic!("{other:?}"),

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use mimo_vl_core::expert::{GENERATION_OPTIONS, OptionKind, OptionSpec};
+use mimo_vl_core::{Error, GenerateOptions};
 use mimo_vl_tests::fixtures::source::{files, read};
 
 const SETTERS: &str = "mimo_vl_generate_options_";
@@ -178,10 +179,77 @@ fn the_python_parser_knows_every_option() {
 fn the_table_has_each_option_once_and_its_defaults_are_valid() {
     let names: BTreeSet<&str> = GENERATION_OPTIONS.iter().map(|option| option.name).collect();
     assert_eq!(names.len(), GENERATION_OPTIONS.len());
-    mimo_vl_core::GenerateOptions::default().validate().unwrap();
-    let text = format!("{:?}", mimo_vl_core::GenerateOptions::default());
+    GenerateOptions::default().validate().unwrap();
+    let text = format!("{:?}", GenerateOptions::default());
     for option in GENERATION_OPTIONS {
         let default = option.default.replace("Vec::new()", "[]");
         assert!(text.contains(&format!("{}: {default}", option.name)), "{} = {default}: {text}", option.name);
+    }
+}
+
+/// Values at the ends of a range in words: those inside and those outside.
+fn ends(range: &str) -> (Vec<f64>, Vec<f64>) {
+    let mut clauses = range.split("; ");
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    for bound in clauses.next().unwrap().split(", ") {
+        let number = |text: &str| text.parse::<f64>().unwrap_or_else(|_| panic!("{text:?} in {range:?}"));
+        if let Some(least) = bound.strip_prefix("at least ") {
+            inside.push(number(least));
+            outside.push(number(least) - 1.0);
+        } else if let Some(most) = bound.strip_prefix("at most ") {
+            inside.push(number(most));
+            outside.push(number(most) + 1.0);
+        } else if let Some(excluded) = bound.strip_prefix("above ") {
+            inside.push(number(excluded) + 0.5);
+            outside.push(number(excluded));
+        } else {
+            let (first, last) = bound.split_once(" to ").unwrap_or_else(|| panic!("{bound:?} in {range:?}"));
+            inside.extend([number(first), number(last)]);
+            outside.extend([number(first) - 1.0, number(last) + 1.0]);
+        }
+    }
+    inside.extend(clauses.map(|off| off.split_once(" is ").unwrap().0.parse::<f64>().unwrap()));
+    (inside, outside)
+}
+
+/// The default options with one number changed.
+fn with_number(name: &str, value: f64) -> GenerateOptions {
+    let options = GenerateOptions::new();
+    let count = value as usize;
+    match name {
+        "max_tokens" => options.max_tokens(count),
+        "repetition_penalty" => options.repetition_penalty(value as f32),
+        "frequency_penalty" => options.frequency_penalty(value as f32),
+        "presence_penalty" => options.presence_penalty(value as f32),
+        "temperature" => options.temperature(value as f32),
+        "top_k" => options.top_k(count),
+        "top_p" => options.top_p(value as f32),
+        "min_p" => options.min_p(value as f32),
+        "typical_p" => options.typical_p(value as f32),
+        "num_draft_tokens" => options.num_draft_tokens(count),
+        "loop_window" => options.loop_window(count),
+        "logprobs" => options.logprobs(count),
+        "best_of" => options.best_of(count),
+        "thinking_budget" => options.thinking_budget(count),
+        _ => panic!("{name} has no case here"),
+    }
+}
+
+#[test]
+fn the_ranges_of_the_table_are_those_that_validation_accepts() {
+    use OptionKind::{Count, Number, OptionalCount};
+    for option in GENERATION_OPTIONS.iter().filter(|option| matches!(option.kind, Count | Number | OptionalCount)) {
+        let (inside, outside) = ends(option.range);
+        // A count cannot be below 0.
+        let possible = |value: &f64| option.kind == Number || *value >= 0.0;
+        for value in inside.into_iter().filter(possible) {
+            with_number(option.name, value).validate().unwrap_or_else(|error| panic!("{value}: {error}"));
+        }
+        for value in outside.into_iter().filter(possible) {
+            match with_number(option.name, value).validate() {
+                Err(Error::Option { option: named, .. }) => assert_eq!(named, option.name),
+                other => panic!("{} {value}: {other:?}", option.name),
+            }
+        }
     }
 }

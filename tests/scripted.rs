@@ -18,13 +18,13 @@ fn edges(region: &Region) -> [f64; 4] {
 
 #[test]
 fn boxes_are_emitted_in_the_callers_pixels_when_they_close() {
-    let actor = ScriptedModel::new(
+    let scripted = ScriptedModel::new(
         "<think>\n[1, 2, 3, 4]\n</think>\n\n```json\n[\n\t{\"bbox_2d\": [28, 14, 140, 70], \"label\": \"猫\"},\n\
          \t{\"bbox_2d\": [0, 0, 560, 280], \"label\": \"all\", \"text_content\": \"a\\n\"}\n]\n```",
     );
     // The model sees the image at half its size: 560 × 280 pixels.
     let image = grey_image(1120, 560).max_pixels(560 * 280);
-    let mut session = actor.session();
+    let mut session = scripted.session();
     let mut stream = session.stream(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
     let mut text = String::new();
     let mut regions = Vec::new();
@@ -101,7 +101,7 @@ fn red(image: &Image) -> [f64; 4] {
 
 #[test]
 fn boxes_map_back_through_every_orientation_crop_and_size() {
-    let actor = ScriptedModel::new("");
+    let scripted = ScriptedModel::new("");
     for (width, height, mark) in [
         (301, 200, [40, 24, 120, 80]),
         (64, 517, [8, 400, 40, 440]),
@@ -127,7 +127,7 @@ fn boxes_map_back_through_every_orientation_crop_and_size() {
                 (crop, [part[0].0.into(), part[1].0.into()]),
             ] {
                 let size = [image.width(), image.height()].map(f64::from);
-                let plan = actor.session().plan(&Prompt::user().image(image.clone()).text("?"), &without_drafts());
+                let plan = scripted.session().plan(&Prompt::user().image(image.clone()).text("?"), &without_drafts());
                 let resized = plan.unwrap().parts.iter().find_map(|part| match part {
                     PlannedPart::Media { transform, .. } => Some(transform.resized),
                     _ => None,
@@ -137,8 +137,8 @@ fn boxes_map_back_through_every_orientation_crop_and_size() {
                     .map(|edge| (shown[edge] - offset[edge % 2]) * resized[edge % 2] / size[edge % 2])
                     .map(|at| format!("{at:.3}"))
                     .collect();
-                actor.set_reply(&format!("[{}]", seen.join(", ")));
-                let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
+                scripted.set_reply(&format!("[{}]", seen.join(", ")));
+                let answer = scripted.session().ask(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
                 let transform = answer.transforms[0];
                 assert_eq!(u16::from(transform.orientation), orientation);
                 let found = answer.regions[0].as_box().unwrap();
@@ -167,11 +167,11 @@ fn boxes_map_back_through_every_orientation_crop_and_size() {
 
 #[test]
 fn boxes_in_videos_are_in_pixels_of_the_frames() {
-    let actor = ScriptedModel::new("[14, 28, 70, 56]");
+    let scripted = ScriptedModel::new("[14, 28, 70, 56]");
     let video = Video::from_frames(vec![grey_image(560, 280); 4], 2.0).unwrap().min_pixels(3136).max_pixels(280 * 140);
     let first = grey_image(56, 56);
     let prompt = Prompt::user().image(first).video(video.clone()).text("Where?");
-    let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
+    let answer = scripted.session().ask(&prompt, &without_drafts()).unwrap();
     let region = &answer.regions[0];
     assert_eq!((region.image, edges(region)), (1, [28.0, 56.0, 140.0, 112.0]));
     let drawn = draw_regions(&video.frames()[0], &answer.regions).unwrap();
@@ -181,10 +181,10 @@ fn boxes_in_videos_are_in_pixels_of_the_frames() {
 
 #[test]
 fn actions_are_in_pixels_of_the_screenshot() {
-    let actor = ScriptedModel::new("{\"action\": \"drag\", \"start_point\": [28, 14], \"end_point\": [140, 900]}");
+    let scripted = ScriptedModel::new("{\"action\": \"drag\", \"start_point\": [28, 14], \"end_point\": [140, 900]}");
     let screenshot = grey_image(1120, 560);
     let act = |image: Image| {
-        let answer = actor.session().ask(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
+        let answer = scripted.session().ask(&Prompt::user().image(image).text("?"), &without_drafts()).unwrap();
         let transform = answer.transforms[0];
         let action = Action::parse(&answer.text).unwrap();
         let original = action.to_original(&transform);
@@ -200,25 +200,25 @@ fn actions_are_in_pixels_of_the_screenshot() {
 
 #[test]
 fn boxes_belong_to_the_last_image_and_can_be_reassigned() {
-    let actor = ScriptedModel::new("[28, 28, 56, 56]");
+    let scripted = ScriptedModel::new("[28, 28, 56, 56]");
     let (first, second) = (grey_image(560, 560), grey_image(140, 140));
     let prompt = Prompt::user().image(first).image(second.max_pixels(56 * 56)).text("?");
-    let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
+    let answer = scripted.session().ask(&prompt, &without_drafts()).unwrap();
     let region = &answer.regions[0];
     assert_eq!((region.image, edges(region)), (1, [70.0, 70.0, 140.0, 140.0]));
     let moved = region.in_image(0, &answer.transforms[0]);
     assert_eq!((moved.image, edges(&moved)), (0, [28.0, 28.0, 56.0, 56.0]));
-    let none = actor.session().ask(&Prompt::user().text("?"), &without_drafts()).unwrap();
+    let none = scripted.session().ask(&Prompt::user().text("?"), &without_drafts()).unwrap();
     assert!(none.regions.is_empty(), "there are no regions without an image");
 }
 
 #[test]
 fn a_truncated_answer_has_its_complete_regions() {
-    let actor = ScriptedModel::new("[{\"bbox_2d\": [1, 2, 3, 4]}, {\"bbox_2d\": [5, 6, 7, 8]}]");
-    let whole = actor.ask(&without_drafts());
+    let scripted = ScriptedModel::new("[{\"bbox_2d\": [1, 2, 3, 4]}, {\"bbox_2d\": [5, 6, 7, 8]}]");
+    let whole = scripted.ask(&without_drafts());
     assert_eq!((whole.regions.len(), whole.complete, whole.stop), (2, true, StopReason::EndOfText));
     for tokens in 1..whole.tokens {
-        let truncated = actor.ask(&without_drafts().max_tokens(tokens));
+        let truncated = scripted.ask(&without_drafts().max_tokens(tokens));
         assert_eq!((truncated.complete, truncated.stop), (false, StopReason::MaxTokens));
         assert_eq!(truncated.regions, whole.regions[..truncated.text.matches('}').count()]);
     }
@@ -228,12 +228,12 @@ fn a_truncated_answer_has_its_complete_regions() {
 
 #[test]
 fn regions_are_drawn_with_their_labels() {
-    let actor = ScriptedModel::new(
+    let scripted = ScriptedModel::new(
         "[{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"cat 猫\"}, {\"bbox_2d\": [0, 0, 280, 140]}, \
          {\"points\": [[200, 70]], \"label\": \"\"}, {\"bbox_2d\": [270, 130, 280, 140], \"label\": \"cat 猫\"}]",
     );
     let image = grey_image(1120, 560).max_pixels(280 * 140);
-    let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &without_drafts()).unwrap();
+    let answer = scripted.session().ask(&Prompt::user().image(image.clone()).text("?"), &without_drafts()).unwrap();
     let drawn = draw_regions(&image, &answer.regions).unwrap();
     assert_eq!((drawn.width(), drawn.height()), (1120, 560));
     let at = |x: u32, y: u32| {
@@ -251,8 +251,8 @@ fn regions_are_drawn_with_their_labels() {
     let tag: Vec<[u8; 3]> = (112..230).flat_map(|x| (205..222).map(move |y| (x, y))).map(|(x, y)| at(x, y)).collect();
     assert!(tag.contains(&colour) && tag.iter().any(|pixel| *pixel != colour && *pixel != [90; 3]));
     let drawn_with_label = |label: &str| {
-        let actor = ScriptedModel::new(&format!("[{{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"{label}\"}}]"));
-        let answer = actor.session().ask(&Prompt::user().image(image.clone()).text("?"), &without_drafts()).unwrap();
+        let scripted = ScriptedModel::new(&format!("[{{\"bbox_2d\": [28, 56, 140, 112], \"label\": \"{label}\"}}]"));
+        let answer = scripted.session().ask(&Prompt::user().image(image.clone()).text("?"), &without_drafts()).unwrap();
         draw_regions(&image, &answer.regions).unwrap().pixels().to_vec()
     };
     let looks = ["cat", "cat 猫", "cat 狗", "cat \u{FFFD}"].map(drawn_with_label);
@@ -274,20 +274,20 @@ fn regions_are_drawn_with_their_labels() {
 
 #[test]
 fn a_thinking_budget_ends_the_thinking() {
-    let actor = ScriptedModel::new("<think>\none two three four five six seven eight nine ten");
-    let free = actor.ask(&without_drafts());
+    let scripted = ScriptedModel::new("<think>\none two three four five six seven eight nine ten");
+    let free = scripted.ask(&without_drafts());
     assert_eq!((free.text.as_str(), free.complete), ("", true));
-    let bounded = actor.ask(&without_drafts().thinking_budget(6));
+    let bounded = scripted.ask(&without_drafts().thinking_budget(6));
     let thinking = bounded.thinking.unwrap();
     assert!(free.thinking.unwrap().starts_with(&thinking), "{thinking}");
     // The scripted model continues its text, which is the answer from here on.
     assert!(!bounded.text.is_empty() && bounded.tokens > 6);
-    let ends = actor.model.tokenizer().encode("\n</think>\n\n").unwrap();
+    let ends = scripted.model.tokenizer().encode("\n</think>\n\n").unwrap();
     let end = |answer: &Answer| answer.ids.windows(ends.len()).position(|ids| ids == ends).unwrap();
-    let opening = actor.model.tokenizer().encode("<think>").unwrap().len();
+    let opening = scripted.model.tokenizer().encode("<think>").unwrap().len();
     for budget in [2, 6, 9] {
         // The last token of the opening tag counts as the first of the thinking.
-        assert_eq!(end(&actor.ask(&without_drafts().thinking_budget(budget))), opening - 1 + budget);
+        assert_eq!(end(&scripted.ask(&without_drafts().thinking_budget(budget))), opening - 1 + budget);
     }
     let prefilled =
         ScriptedModel::with_style("one two three four five six seven eight nine ten", ThinkingStyle::Prefill);
@@ -298,38 +298,38 @@ fn a_thinking_budget_ends_the_thinking() {
 
 #[test]
 fn the_caller_can_end_the_thinking() {
-    let actor = ScriptedModel::new("<think>\none two three four five six seven eight");
-    let mut session = actor.session();
+    let scripted = ScriptedModel::new("<think>\none two three four five six seven eight");
+    let mut session = scripted.session();
     let mut stream = session.stream(&Prompt::user().text("?"), &without_drafts()).unwrap();
     assert!(matches!(stream.next(), Some(Ok(Event::Thinking(_)))));
     stream.end_thinking().unwrap();
     stream.end_thinking().unwrap();
     let answer = stream.answer().unwrap();
     assert!(answer.thinking.is_some() && !answer.text.is_empty(), "{answer:?}");
-    assert_eq!(actor.model.tokenizer().decode(&answer.ids).matches("</think>").count(), 1);
+    assert_eq!(scripted.model.tokenizer().decode(&answer.ids).matches("</think>").count(), 1);
 }
 
 #[test]
 fn the_prefill_style_starts_the_answer_for_the_model() {
-    let actor = ScriptedModel::with_style("deep thoughts\n</think>\n\nyes", ThinkingStyle::Prefill);
+    let scripted = ScriptedModel::with_style("deep thoughts\n</think>\n\nyes", ThinkingStyle::Prefill);
     let ask = |thinking| {
         let prompt = Prompt::user().text("?").thinking(thinking);
-        let answer = actor.session().ask(&prompt, &without_drafts()).unwrap();
+        let answer = scripted.session().ask(&prompt, &without_drafts()).unwrap();
         (answer.thinking, answer.text, answer.prompt_tokens)
     };
     let (auto, on, off) = (ask(Thinking::Auto), ask(Thinking::On), ask(Thinking::Off));
     assert_eq!((on.0.as_deref(), on.1.as_str()), (Some("deep thoughts"), "yes"));
     assert_eq!((off.0, off.1.as_str()), (None, "deep thoughts\nyes"));
-    let tokens = |text| actor.model.tokenizer().encode(text).unwrap().len();
+    let tokens = |text| scripted.model.tokenizer().encode(text).unwrap().len();
     assert_eq!(on.2, auto.2 + tokens("<think>"));
     assert_eq!(off.2, auto.2 + tokens("<think>\n</think>\n"));
 }
 
 #[test]
 fn thinking_stays_in_the_conversation_only_on_request() {
-    let actor = ScriptedModel::new("<think>\nhm\n</think>\n\nyes");
+    let scripted = ScriptedModel::new("<think>\nhm\n</think>\n\nyes");
     for keep in [false, true] {
-        let mut session = actor.session();
+        let mut session = scripted.session();
         session.ask(&Prompt::user().text("?"), &without_drafts().keep_thinking(keep)).unwrap();
         let message = session.messages().last().unwrap();
         let thinking = message.parts.iter().find_map(|part| match part {
@@ -338,7 +338,7 @@ fn thinking_stays_in_the_conversation_only_on_request() {
         });
         assert_eq!(thinking, keep.then_some("hm"));
         let messages: Vec<_> = session.messages().cloned().collect();
-        let rendered = actor.model.template().render(&messages, false).unwrap();
+        let rendered = scripted.model.template().render(&messages, false).unwrap();
         let expected =
             if keep { "assistant\n<think>\nhm\n</think>\n\nyes<|im_end|>" } else { "assistant\nyes<|im_end|>" };
         assert!(rendered.contains(expected), "{rendered}");
@@ -349,16 +349,16 @@ fn thinking_stays_in_the_conversation_only_on_request() {
 
 #[test]
 fn stop_sequences_end_the_answer_across_tokens() {
-    let actor = ScriptedModel::new("<think>\nEND\n</think>\n\none two END three");
-    let answer = actor.ask(&without_drafts().stop("two EN").stop("three"));
+    let scripted = ScriptedModel::new("<think>\nEND\n</think>\n\none two END three");
+    let answer = scripted.ask(&without_drafts().stop("two EN").stop("three"));
     assert_eq!((answer.text.as_str(), answer.stop, answer.complete), ("one ", StopReason::StopSequence, true));
     assert_eq!(answer.thinking.as_deref(), Some("END"));
-    let mut session = actor.session();
+    let mut session = scripted.session();
     session.ask(&Prompt::user().text("?"), &without_drafts().stop("two")).unwrap();
     assert!(matches!(&session.messages().last().unwrap().parts[..], [Part::Text(text)] if text == "one "));
-    assert_eq!(actor.ask(&without_drafts().stop("four")).text, "one two END three");
+    assert_eq!(scripted.ask(&without_drafts().stop("four")).text, "one two END three");
     assert_eq!(
-        actor.ask(&without_drafts().stop("threefold")).text,
+        scripted.ask(&without_drafts().stop("threefold")).text,
         "one two END three",
         "the buffered prefix is emitted"
     );
@@ -366,10 +366,10 @@ fn stop_sequences_end_the_answer_across_tokens() {
 
 #[test]
 fn a_repeating_answer_ends_with_the_reason_loop() {
-    let actor = ScriptedModel::new(&"round and ".repeat(40));
-    let answer = actor.ask(&without_drafts().loop_window(24));
+    let scripted = ScriptedModel::new(&"round and ".repeat(40));
+    let answer = scripted.ask(&without_drafts().loop_window(24));
     assert_eq!((answer.stop, answer.tokens, answer.complete), (StopReason::Loop, 24, false));
-    assert_eq!(actor.ask(&without_drafts()).stop, StopReason::EndOfText);
+    assert_eq!(scripted.ask(&without_drafts()).stop, StopReason::EndOfText);
 }
 
 #[test]
@@ -380,11 +380,11 @@ fn an_open_list_makes_an_answer_incomplete_even_without_an_image() {
 
 #[test]
 fn best_of_prefers_answers_with_tokens_to_empty_ones() {
-    let actor = ScriptedModel::new("one two three four five six");
-    actor.script.lock().unwrap().margin = 4.0;
-    actor.script.lock().unwrap().delay = Duration::from_millis(30);
+    let scripted = ScriptedModel::new("one two three four five six");
+    scripted.script.lock().unwrap().margin = 4.0;
+    scripted.script.lock().unwrap().delay = Duration::from_millis(30);
     let options = without_drafts().temperature(1.0).max_tokens(6).best_of(40).timeout(Duration::from_millis(800));
-    let mut session = actor.session();
+    let mut session = scripted.session();
     let answer = session.ask(&Prompt::user().text("?"), &options).unwrap();
     assert!(!answer.ids.is_empty() || answer.stop == StopReason::EndOfText, "{answer:?}");
     let next = session.ask(&Prompt::user().text("?"), &without_drafts()).unwrap();
@@ -393,12 +393,12 @@ fn best_of_prefers_answers_with_tokens_to_empty_ones() {
 
 #[test]
 fn a_timeout_ends_an_answer_and_fails_the_prefill() {
-    let actor = ScriptedModel::new("one two three four five six seven eight nine ten");
-    actor.script.lock().unwrap().delay = Duration::from_millis(60);
-    let answer = actor.ask(&without_drafts().timeout(Duration::from_millis(600)));
+    let scripted = ScriptedModel::new("one two three four five six seven eight nine ten");
+    scripted.script.lock().unwrap().delay = Duration::from_millis(60);
+    let answer = scripted.ask(&without_drafts().timeout(Duration::from_millis(600)));
     assert_eq!((answer.stop, answer.complete), (StopReason::Timeout, false));
     assert!(answer.tokens > 0 && "one two three four five six seven eight nine ten".starts_with(&answer.text));
-    let mut session = actor.session();
+    let mut session = scripted.session();
     let prompt = Prompt::user().image(grey_image(28, 28)).text("?");
     let late = session.ask(&prompt, &without_drafts().timeout(Duration::ZERO));
     assert!(matches!(late, Err(Error::Timeout)), "{late:?}");
@@ -409,18 +409,18 @@ fn a_timeout_ends_an_answer_and_fails_the_prefill() {
 
 #[test]
 fn image_features_are_cached_across_sessions_within_a_budget() {
-    let encoded = |actor: &ScriptedModel| actor.script.lock().unwrap().encoded;
-    let ask = |actor: &ScriptedModel, image: &Image| {
+    let encoded = |scripted: &ScriptedModel| scripted.script.lock().unwrap().encoded;
+    let ask = |scripted: &ScriptedModel, image: &Image| {
         let prompt = Prompt::user().image(image.clone()).text("?");
-        actor.session().ask(&prompt, &without_drafts()).unwrap();
-        encoded(actor)
+        scripted.session().ask(&prompt, &without_drafts()).unwrap();
+        encoded(scripted)
     };
     let (first, second) = (grey_image(56, 56), grey_image(84, 56));
     let one = 4 * 4 * ScriptedModel::new("").model.config().text.hidden_size as u64;
-    let actor = ScriptedModel::new("yes");
+    let scripted = ScriptedModel::new("yes");
     // Equal pixels are the same image, wherever they come from.
-    assert_eq!([&first, &second, &grey_image(56, 56), &second].map(|image| ask(&actor, image)), [1, 2, 2, 2]);
-    assert_eq!(actor.model.feature_bytes(), one + one / 4 * 6);
+    assert_eq!([&first, &second, &grey_image(56, 56), &second].map(|image| ask(&scripted, image)), [1, 2, 2, 2]);
+    assert_eq!(scripted.model.feature_bytes(), one + one / 4 * 6);
     let small = ScriptedModel::with_options("yes", LoadOptions::new().feature_cache(one + 1));
     assert_eq!([&first, &first, &second, &first].map(|image| ask(&small, image)), [1, 1, 2, 2]);
     assert_eq!(small.model.feature_bytes(), one, "the features of the second image exceed the budget");

@@ -354,8 +354,8 @@ fn streamed(events: &str) -> (Vec<Value>, String) {
 fn tool_calls_are_parsed_and_streamed() {
     let folder = checkpoint_with_tools();
     let call = "<tool_call>\n{\"name\": \"look\", \"arguments\": {\"at\": \"sky\"}}\n</tool_call>";
-    let actor = ScriptedModel::from_folder(folder.path(), &format!("I look.\n{call}"), ThinkingStyle::Slash);
-    let server = TestServer::with_model(actor.model.clone(), |options| options);
+    let scripted = ScriptedModel::from_folder(folder.path(), &format!("I look.\n{call}"), ThinkingStyle::Slash);
+    let server = TestServer::with_model(scripted.model.clone(), |options| options);
     let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
     let mut body = json!({"messages": [{"role": "user", "content": "Is it blue?"}], "tools": tools});
     let (status, reply) = server.ask(&body);
@@ -380,7 +380,7 @@ fn tool_calls_are_parsed_and_streamed() {
         {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "blue"},
     ]);
     for text in ["Yes, by <tool", "a <tool_call>{x"] {
-        actor.set_reply(text);
+        scripted.set_reply(text);
         let mut body = json!({"messages": history, "tools": tools});
         let (_, reply) = server.ask(&body);
         assert_eq!(
@@ -391,7 +391,7 @@ fn tool_calls_are_parsed_and_streamed() {
         assert_eq!(streamed(&server.post(body.to_string()).1).1, text);
     }
     // With `tool_choice` none the text of a call is content.
-    actor.set_reply(call);
+    scripted.set_reply(call);
     let (_, reply) =
         server.ask(&json!({"messages": [{"role": "user", "content": "a"}], "tools": tools, "tool_choice": "none"}));
     assert_eq!(
@@ -402,18 +402,18 @@ fn tool_calls_are_parsed_and_streamed() {
 
 #[test]
 fn a_client_that_disconnects_during_prefill_ends_its_request() {
-    let actor = ScriptedModel::new("Yes.");
-    let server = TestServer::with_model(actor.model.clone(), |options| options.max_concurrent(1));
+    let scripted = ScriptedModel::new("Yes.");
+    let server = TestServer::with_model(scripted.model.clone(), |options| options.max_concurrent(1));
     // Longer than the read timeout of this test.
-    actor.script.lock().unwrap().delay = Duration::from_secs(3_000);
+    scripted.script.lock().unwrap().delay = Duration::from_secs(3_000);
     let mut client = server.connect();
     let body = text_request("What?").to_string();
     let head = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
     client.write_all(format!("{head}{body}").as_bytes()).unwrap();
-    while actor.script.lock().unwrap().prefills == 0 {
+    while scripted.script.lock().unwrap().prefills == 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    actor.script.lock().unwrap().delay = Duration::ZERO;
+    scripted.script.lock().unwrap().delay = Duration::ZERO;
     client.shutdown(Shutdown::Both).unwrap();
     server.assert_answers();
 }

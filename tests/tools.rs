@@ -4,12 +4,12 @@ use std::path::Path;
 
 use mimo_vl_core::{Error, Message, Part, Prompt, Role, Thinking, ThinkingStyle, ToolCall};
 use mimo_vl_tests::fixtures::scripted_engine::{ScriptedModel, grey_image, without_drafts};
-use mimo_vl_tests::fixtures::tiny_model::checkpoint_with_tools;
+use mimo_vl_tests::fixtures::tiny_model::{checkpoint_with_tools, messages};
 
 const TOOLS: &str = r#"[{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]"#;
 const CALL: &str = "I look.\n<tool_call>\n{\"name\": \"look\", \"arguments\": {\"at\": \"sky\"}}\n</tool_call>";
 
-fn actor(folder: &Path) -> ScriptedModel {
+fn scripted(folder: &Path) -> ScriptedModel {
     ScriptedModel::from_folder(folder, CALL, ThinkingStyle::Slash)
 }
 
@@ -20,8 +20,8 @@ fn prompt_with_tools() -> Prompt {
 #[test]
 fn a_call_stays_in_the_conversation_and_its_result_is_answered() {
     let folder = checkpoint_with_tools();
-    let (actor, options) = (actor(folder.path()), without_drafts());
-    let mut session = actor.session();
+    let (scripted, options) = (scripted(folder.path()), without_drafts());
+    let mut session = scripted.session();
     let called = session.ask(&prompt_with_tools(), &options).unwrap();
     let (text, calls) = ToolCall::split(&called.text);
     assert_eq!((text, calls.len(), calls[0].name.as_str()), ("I look.", 1, "look"));
@@ -34,27 +34,28 @@ fn a_call_stays_in_the_conversation_and_its_result_is_answered() {
     // The template writes the call as the model did, so that all of it is cached. The saved session has it, too.
     let file = folder.path().join("saved");
     session.save(&file).unwrap();
-    let mut loaded = actor.model.load_session(&file).unwrap();
+    let mut loaded = scripted.model.load_session(&file).unwrap();
     let result = Prompt::from_messages(vec![Message::new(Role::Tool).text("blue")]);
-    actor.set_reply("Yes.");
+    scripted.set_reply("Yes.");
     let answer = session.ask(&result, &options).unwrap();
     assert_eq!(answer.text, "Yes.");
     assert_eq!(answer.timings.cached_tokens, called.prompt_tokens + called.tokens);
     assert_eq!(loaded.ask(&result, &options).unwrap().prompt_tokens, answer.prompt_tokens);
 
     // The tools stay in the prompt until an empty list replaces them.
-    let plain = actor.session().ask(&Prompt::user().text("Is it blue?"), &options).unwrap().prompt_tokens;
-    let with_tools = actor.session().ask(&prompt_with_tools(), &options).unwrap().prompt_tokens;
-    let none = actor.session().ask(&prompt_with_tools().tools("[]").unwrap(), &options).unwrap().prompt_tokens;
+    let plain = scripted.session().ask(&Prompt::user().text("Is it blue?"), &options).unwrap().prompt_tokens;
+    let with_tools = scripted.session().ask(&prompt_with_tools(), &options).unwrap().prompt_tokens;
+    let none = scripted.session().ask(&prompt_with_tools().tools("[]").unwrap(), &options).unwrap().prompt_tokens;
     assert!(with_tools > plain + 50 && none < plain + 10, "{with_tools} {none} {plain}");
 }
 
 #[test]
 fn prompts_that_cannot_have_tools_are_errors() {
     let folder = checkpoint_with_tools();
-    let with = actor(folder.path());
+    let with = scripted(folder.path());
     let assert_error =
-        |actor: &ScriptedModel, prompt: Prompt, word: &str| match actor.session().ask(&prompt, &without_drafts()) {
+        |scripted: &ScriptedModel, prompt: Prompt, word: &str| match scripted.session().ask(&prompt, &without_drafts())
+        {
             Err(Error::Prompt { reason }) => assert!(reason.contains(word), "{reason}"),
             other => panic!("{other:?}"),
         };
@@ -67,7 +68,10 @@ fn prompts_that_cannot_have_tools_are_errors() {
     let plain = ScriptedModel::new(CALL);
     let mut session = plain.session();
     session.ask(&prompt_with_tools().tools("[]").unwrap(), &without_drafts()).unwrap();
-    assert!(session.ask(&Prompt::user().text("And?"), &without_drafts()).is_ok());
+    let parts = &messages(&session).pop().unwrap().parts;
+    assert!(matches!(&parts[..], [Part::Text(text)] if text == CALL), "{parts:?}");
+    assert_eq!(session.ask(&Prompt::user().text("And?"), &without_drafts()).unwrap().text, CALL);
     // Prompts with images and no tools use the other template.
-    assert!(with.session().ask(&Prompt::user().image(grey_image(28, 28)).text("a"), &without_drafts()).is_ok());
+    let prompt = Prompt::user().image(grey_image(28, 28)).text("a");
+    assert_eq!(with.session().ask(&prompt, &without_drafts()).unwrap().text, "no");
 }

@@ -20,16 +20,13 @@ pub struct CancelToken(Arc<Flag>);
 #[derive(Default)]
 struct Flag {
     cancelled: AtomicBool,
-    /// Cancelling the parent cancels this token.
-    parent: Option<CancelToken>,
+    /// Cancelling a parent cancels this token.
+    parents: Vec<CancelToken>,
     #[cfg(test)]
     checks: AtomicUsize,
     /// The number of checks after which the token is cancelled.
     #[cfg(test)]
     max_checks: Option<usize>,
-    /// Checks fail with [`Error::Timeout`].
-    #[cfg(test)]
-    expired: AtomicBool,
 }
 
 impl CancelToken {
@@ -41,7 +38,12 @@ impl CancelToken {
     /// Returns a token that is cancelled with this one, or alone.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self(Arc::new(Flag { parent: Some(self.clone()), ..Flag::default() }))
+        Self::linked(&[self])
+    }
+
+    /// Returns a token that is cancelled with each of `parents`, or alone.
+    pub(crate) fn linked(parents: &[&Self]) -> Self {
+        Self(Arc::new(Flag { parents: parents.iter().copied().cloned().collect(), ..Flag::default() }))
     }
 
     /// Cancels every call that has this token, running or future. Any thread and any signal handler may call it.
@@ -49,9 +51,9 @@ impl CancelToken {
         self.0.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// True if this token or its parent was cancelled.
+    /// True if this token or one that it is a child of was cancelled.
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Relaxed) || self.0.parent.as_ref().is_some_and(Self::is_cancelled)
+        self.0.cancelled.load(Ordering::Relaxed) || self.0.parents.iter().any(Self::is_cancelled)
     }
 
     /// Returns an error if the token was cancelled.
@@ -60,20 +62,17 @@ impl CancelToken {
     /// [`Error::Cancelled`].
     pub fn check(&self) -> Result<()> {
         #[cfg(test)]
-        self.count()?;
-        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+        self.count();
+        if self.0.cancelled.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        self.0.parents.iter().try_for_each(Self::check)
     }
 
     /// A token that is cancelled by the check number `checks`, counted from 0.
     #[cfg(test)]
     pub(crate) fn after_checks(checks: usize) -> Self {
         Self(Arc::new(Flag { max_checks: Some(checks), ..Flag::default() }))
-    }
-
-    /// Makes the checks fail as if the time of the call were over.
-    #[cfg(test)]
-    pub(crate) fn expire(&self) {
-        self.0.expired.store(true, Ordering::Relaxed);
     }
 
     /// The number of checks so far.
@@ -83,12 +82,11 @@ impl CancelToken {
     }
 
     #[cfg(test)]
-    fn count(&self) -> Result<()> {
+    fn count(&self) {
         let before = self.0.checks.fetch_add(1, Ordering::Relaxed);
         if self.0.max_checks.is_some_and(|checks| before >= checks) {
             self.cancel();
         }
-        if self.0.expired.load(Ordering::Relaxed) { Err(Error::Timeout) } else { Ok(()) }
     }
 }
 
@@ -122,6 +120,19 @@ pub enum Stage {
     Encode,
     /// The new part of the conversation through the language model, in tokens.
     Prefill,
+}
+
+impl Stage {
+    /// The name in snake case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Download => "download",
+            Self::Load => "load",
+            Self::Decode => "decode",
+            Self::Encode => "encode",
+            Self::Prefill => "prefill",
+        }
+    }
 }
 
 /// A report of progress: `done` of `total` units of a stage.
@@ -212,7 +223,6 @@ impl CallOptions {
     pub fn start(&self) -> TaskControl {
         TaskControl {
             cancel: self.cancel.clone().unwrap_or_default(),
-            outer: None,
             deadline: self.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             progress: self.progress.clone(),
         }
@@ -226,14 +236,14 @@ macro_rules! call_setters {
         /// [`Error::Cancelled`](crate::error::Error::Cancelled). Default `None`.
         #[must_use]
         pub fn cancel(mut self, token: &crate::cancel::CancelToken) -> Self {
-            self.call.cancel = Some(token.clone());
+            self.call = self.call.cancel(token);
             self
         }
 
         /// Sets the time that the call may take, from its start. Default: no limit.
         #[must_use]
         pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.call.timeout = Some(timeout);
+            self.call = self.call.timeout(timeout);
             self
         }
 
@@ -251,8 +261,6 @@ pub(crate) use call_setters;
 #[derive(Debug, Clone, Default)]
 pub struct TaskControl {
     cancel: CancelToken,
-    /// Token of the batch that the call belongs to.
-    outer: Option<CancelToken>,
     deadline: Option<Instant>,
     progress: Option<ProgressCallback>,
 }
@@ -265,7 +273,7 @@ impl TaskControl {
 
     /// The same control, cancelled by `token` too.
     pub(crate) fn also_cancelled_by(mut self, token: &CancelToken) -> Self {
-        self.outer = Some(token.clone());
+        self.cancel = CancelToken::linked(&[&self.cancel, token]);
         self
     }
 
@@ -281,7 +289,6 @@ impl TaskControl {
     /// [`Error::Cancelled`], [`Error::Timeout`].
     pub fn check(&self) -> Result<()> {
         self.cancel.check()?;
-        self.outer.as_ref().map_or(Ok(()), CancelToken::check)?;
         match self.deadline {
             Some(deadline) if Instant::now() >= deadline => Err(Error::Timeout),
             _ => Ok(()),

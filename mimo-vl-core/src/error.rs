@@ -92,9 +92,9 @@ pub enum Error {
     /// The caller cancelled the work. The session is as it was before the call.
     #[error("cancelled")]
     Cancelled,
-    /// The deadline passed before the answer began, or before a file was read. The session is as it was before the
-    /// call.
-    #[error("the deadline passed before the work was done")]
+    /// The time limit of the call passed. The session is as it was before the call; an answer of a session that has
+    /// begun ends with `StopReason::Timeout` instead.
+    #[error("the time limit passed before the work was done")]
     Timeout,
     /// A download from a model hub failed.
     #[error("{what}: {reason}")]
@@ -145,7 +145,7 @@ pub enum ErrorCode {
     Internal = 10,
     /// There is not enough free memory.
     Memory = 11,
-    /// The deadline passed.
+    /// The time limit of the call passed.
     Timeout = 12,
     /// The answer does not have the requested form.
     Answer = 13,

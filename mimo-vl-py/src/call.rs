@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mimo_vl_core::{CallOptions, Error, GenerateOptions, Stage};
+use mimo_vl_core::{CallOptions, Error, GenerateOptions};
 use pyo3::prelude::*;
 
 use crate::error::{exception, no_pickle};
@@ -83,13 +83,7 @@ pub(crate) fn run_call<T: Send + 'static>(
 /// The same options, which report the stages before the answer.
 pub(crate) fn with_progress(options: GenerateOptions, report: &Report<(&'static str, u64, u64)>) -> GenerateOptions {
     let report = Report::clone(report);
-    options.on_progress(move |progress| {
-        let stage = match progress.stage {
-            Stage::Encode => "encode",
-            _ => "prefill",
-        };
-        report((stage, progress.done, progress.total));
-    })
+    options.on_progress(move |progress| report((progress.stage.name(), progress.done, progress.total)))
 }
 
 /// A duration in seconds, or an `OptionError` that names the option.

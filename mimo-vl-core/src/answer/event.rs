@@ -20,11 +20,11 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// The model emitted an end-of-sequence token.
+    /// The model emitted an end-of-sequence token, or the grammar allows nothing more.
     EndOfText,
     /// The answer has `max_tokens` tokens.
     MaxTokens,
-    /// The caller cancelled.
+    /// The caller stopped the stream.
     Cancelled,
     /// The context is full.
     ContextFull,
@@ -32,7 +32,7 @@ pub enum StopReason {
     StopSequence,
     /// The answer repeated itself.
     Loop,
-    /// The caller's timeout expired.
+    /// The time limit of the call passed.
     Timeout,
 }
 

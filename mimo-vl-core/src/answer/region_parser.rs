@@ -32,8 +32,10 @@ impl RegionParser {
         let regions = self.scanner.push(text).into_iter();
         let Some((image, transform)) = self.image else { return Vec::new() };
         regions
-            .map(|raw| (raw.range.clone(), raw))
-            .map(|(range, raw)| (Region::new(raw, image, &transform), range))
+            .map(|raw| {
+                let range = raw.range.clone();
+                (Region::new(raw, image, &transform), range)
+            })
             .collect()
     }
 

@@ -159,26 +159,24 @@ impl Fields {
         })
     }
 
-    /// The kind and the fields of an action: the inverse of [`into_action`](Self::into_action).
-    fn of_action(action: Action) -> (ActionKind, Self) {
+    /// The fields of an action: the inverse of [`into_action`](Self::into_action).
+    fn of_action(action: Action) -> Self {
         let none = Self::default();
         match action {
-            Action::Click { point, text } => (ActionKind::Click, Self { start_point: Some(point), text, ..none }),
+            Action::Click { point, text } => Self { start_point: Some(point), text, ..none },
             Action::Scroll { direction, distance } => {
-                (ActionKind::Scroll, Self { direction: Some(direction), scroll_distance: distance, ..none })
+                Self { direction: Some(direction), scroll_distance: distance, ..none }
             }
-            Action::Input { text, point } => (ActionKind::Input, Self { text: Some(text), start_point: point, ..none }),
-            Action::Drag { start, end } => {
-                (ActionKind::Drag, Self { start_point: Some(start), end_point: Some(end), ..none })
-            }
-            Action::Open { app } => (ActionKind::Open, Self { app: Some(app), ..none }),
-            Action::Press { keys } => (ActionKind::Press, Self { keys: Some(keys), ..none }),
-            Action::Finished { status } => (ActionKind::Finished, Self { status: Some(status), ..none }),
-            Action::LongPress { point } => (ActionKind::LongPress, Self { start_point: Some(point), ..none }),
-            Action::Hover { point } => (ActionKind::Hover, Self { start_point: Some(point), ..none }),
-            Action::Select { text } => (ActionKind::Select, Self { text: Some(text), ..none }),
-            Action::Wait => (ActionKind::Wait, none),
-            Action::AppSwitch { app } => (ActionKind::AppSwitch, Self { app, ..none }),
+            Action::Input { text, point } => Self { text: Some(text), start_point: point, ..none },
+            Action::Drag { start, end } => Self { start_point: Some(start), end_point: Some(end), ..none },
+            Action::Open { app } => Self { app: Some(app), ..none },
+            Action::Press { keys } => Self { keys: Some(keys), ..none },
+            Action::Finished { status } => Self { status: Some(status), ..none },
+            Action::LongPress { point } => Self { start_point: Some(point), ..none },
+            Action::Hover { point } => Self { start_point: Some(point), ..none },
+            Action::Select { text } => Self { text: Some(text), ..none },
+            Action::Wait => none,
+            Action::AppSwitch { app } => Self { app, ..none },
         }
     }
 }
@@ -296,7 +294,7 @@ impl Action {
     }
 
     fn write_json(&self, name_key: &str) -> String {
-        let (kind, fields) = Fields::of_action(self.clone());
+        let (kind, fields) = (self.kind(), Fields::of_action(self.clone()));
         let values = kind.all_fields().filter_map(|field| Some((field.key().to_owned(), fields.write(field)?)));
         let object: Map<String, Value> =
             [(name_key.to_owned(), json!(kind.name()))].into_iter().chain(values).collect();

@@ -2,7 +2,7 @@
 //!
 //! The prompt, the grammar, the parser and the writer of actions all read this table.
 
-/// The kind of an [`Action`](super::Action). The discriminants are the numbers of the C interface.
+/// The kind of an [`Action`](super::Action). The discriminants are the rows of the table below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ActionKind {
     /// Press and release at a point.

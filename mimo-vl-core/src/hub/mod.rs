@@ -58,6 +58,7 @@ pub fn snapshot_download(id: &str, options: &HubOptions, call: &CallOptions) -> 
 
 /// As [`snapshot_download`], for a call that has begun.
 pub(crate) fn download(id: &str, options: &HubOptions, control: &TaskControl) -> Result<PathBuf> {
+    control.check()?;
     if !is_repo_id(id) {
         return Err(Error::option("id", format!("{id:?} is not a repository id: it must be owner/name")));
     }

@@ -318,7 +318,7 @@ fn delta(event: Event) -> Option<Value> {
         Event::Text(text) if text.is_empty() => None,
         Event::Thinking(text) => Some(json!({"reasoning_content": text})),
         Event::Text(text) => Some(json!({"content": text})),
-        Event::Region(located) => Some(json!({"regions": [region(&located)]})),
+        Event::Region(found) => Some(json!({"regions": [region(&found)]})),
         Event::End(_) => None,
     }
 }
@@ -327,9 +327,9 @@ fn json_response(status: StatusCode, json: &Value) -> Response<ResponseBody> {
     response(status, "application/json", Bytes::from(json.to_string()))
 }
 
-fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<ResponseBody> {
+fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<ResponseBody> {
     let mut response = Response::new(Full::new(body).boxed_unsync());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -30,7 +30,7 @@ struct ChatCompletionRequest {
     min_p: Option<f32>,
     typical_p: Option<f32>,
     seed: Option<i64>,
-    stop: Option<StopSequences>,
+    stop: Option<StopField>,
     frequency_penalty: Option<f32>,
     presence_penalty: Option<f32>,
     repetition_penalty: Option<f32>,
@@ -58,7 +58,7 @@ struct ChatTemplateKwargs {
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum StopSequences {
+enum StopField {
     One(String),
     Many(Vec<String>),
 }
@@ -232,8 +232,8 @@ impl ChatCompletionRequest {
         options.seed = self.seed.map_or(options.seed, i64::cast_unsigned);
         options.stop = match &self.stop {
             None => Vec::new(),
-            Some(StopSequences::One(text)) => vec![text.clone()],
-            Some(StopSequences::Many(texts)) => texts.clone(),
+            Some(StopField::One(text)) => vec![text.clone()],
+            Some(StopField::Many(texts)) => texts.clone(),
         };
         for (token, bias) in self.logit_bias.iter().flatten() {
             let invalid = || ApiError::bad_request("logit_bias", format!("{token:?} is not a token id"));

@@ -121,8 +121,8 @@ impl AnswerBuilder {
         stopped
     }
 
-    /// Records the logprob of the EOS token.
-    pub(super) fn push_eos(&mut self, logprob: Option<f32>) {
+    /// Sets the logprob of the EOS token.
+    pub(super) fn set_eos_logprob(&mut self, logprob: Option<f32>) {
         self.eos_logprob = logprob;
     }
 

@@ -165,7 +165,8 @@ impl Batch {
     fn admit(&mut self) {
         let Some(Waiting { index, mut session, prompt, options }) = self.waiting.pop_front() else { return };
         let control = options.call.start().also_cancelled_by(&self.cancel);
-        let decode = DecodeLoop::start(&mut session, &prompt, &options, control);
+        let prefilled = session.prefill_prompt(&prompt, &options, control);
+        let decode = prefilled.and_then(|prefilled| DecodeLoop::new(&session, prefilled));
         let decode = decode.and_then(|mut decode| match decode.advance(&mut session) {
             Ok(()) => Ok(decode),
             Err(error) => Err(decode.fail(&mut session, error)),

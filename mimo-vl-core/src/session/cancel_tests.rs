@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 use super::load_options::LoadOptions;
 use super::model::Model;
@@ -57,12 +59,13 @@ fn a_timeout_ends_encoding_and_prefill() {
     let with_image = Prompt::user().image(image(200, 120)).text("?");
     for (stage, prompt) in [(Stage::Encode, with_image), (Stage::Prefill, long_prompt)] {
         let mut session = model().session();
-        let (token, reports) = (CancelToken::new(), Arc::new(AtomicUsize::new(0)));
-        let (expiring, count) = (token.clone(), Arc::clone(&reports));
-        let options = GenerateOptions::new().cancel(&token).on_progress(move |progress| {
+        let reports = Arc::new(AtomicUsize::new(0));
+        // Long enough that the stage begins.
+        let (count, timeout) = (Arc::clone(&reports), Duration::from_secs(2));
+        let options = GenerateOptions::new().timeout(timeout).on_progress(move |progress| {
             if progress.stage == stage {
                 count.fetch_add(1, Ordering::Relaxed);
-                expiring.expire();
+                thread::sleep(timeout);
             }
         });
         let result = session.ask(&prompt, &options);

@@ -39,7 +39,9 @@ impl CheckpointAssets {
     /// # Errors
     /// Those of [`Model::load`](super::Model::load) that do not concern tensors, memory and devices.
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
-        let downloaded = resolve_repository(path.as_ref(), options, &options.call.start())?;
+        let control = options.call.start();
+        control.check()?;
+        let downloaded = resolve_repository(path.as_ref(), options, &control)?;
         Ok(Self::open(downloaded.as_deref().unwrap_or(path.as_ref()), options)?.0)
     }
 

@@ -13,7 +13,6 @@ use super::session::{Prefilled, Session};
 use crate::answer::{Event, StopReason};
 use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
-use crate::prompt::Prompt;
 use crate::sampling::{GenerateOptions, LoopDetector, SampledToken, Sampler, prompt_lookup};
 
 /// Text that ends the thinking, as the model writes it.
@@ -53,8 +52,8 @@ pub(super) enum State {
     Finished(StopReason),
     /// The answer is part of the conversation.
     Committed(StopReason),
-    /// An error was returned, or the answer was abandoned.
-    Failed,
+    /// An error was returned, perhaps [`Error::Cancelled`], or the answer was abandoned.
+    Failed { cancelled: bool },
 }
 
 /// An answer that is not part of the conversation.
@@ -65,17 +64,7 @@ pub(super) struct Candidate {
 }
 
 impl DecodeLoop {
-    /// Prefills a prompt and starts its answer.
-    pub(super) fn start(
-        session: &mut Session,
-        prompt: &Prompt,
-        options: &GenerateOptions,
-        control: TaskControl,
-    ) -> Result<Self> {
-        let prefilled = session.prefill_prompt(prompt, options, control)?;
-        Self::new(session, prefilled)
-    }
-
+    /// Starts the answer to a prefilled prompt.
     pub(super) fn new(session: &Session, prefilled: Prefilled) -> Result<Self> {
         let model = session.model();
         let Prefilled {
@@ -130,11 +119,6 @@ impl DecodeLoop {
         if let State::Finished(reason) = self.state {
             self.commit(session, reason);
         }
-    }
-
-    /// Returns an error if the call was cancelled or timed out.
-    pub(super) fn check(&self) -> Result<()> {
-        self.control.check()
     }
 
     pub(super) fn state(&self) -> State {
@@ -206,7 +190,7 @@ impl DecodeLoop {
             token => token?,
         };
         if session.model().eos_token_ids().contains(&id) {
-            self.answer.push_eos(logprob);
+            self.answer.set_eos_logprob(logprob);
             self.finish(StopReason::EndOfText);
             return Ok(());
         }
@@ -308,7 +292,7 @@ impl DecodeLoop {
     /// Runs a forward pass over the last token and drafts of what follows. Returns the logits after the last token.
     fn step(&mut self, session: &mut Session, last: u32) -> Result<Vec<f32>> {
         let _span = tracing::trace_span!("decode", token = last).entered();
-        let max_drafts = self.draft_length.next().min(self.remaining(session).saturating_sub(1));
+        let max_drafts = self.draft_length.limit().min(self.remaining(session).saturating_sub(1));
         let mut ids = vec![last];
         if max_drafts > 0 {
             let forced = self.constraint.as_mut().map(Constraint::forced_tokens).unwrap_or_default();
@@ -352,14 +336,14 @@ impl DecodeLoop {
     /// Discards an answer that is not part of the conversation.
     pub(super) fn abandon(&mut self, session: &mut Session) {
         if matches!(self.state, State::Decoding | State::Finished(_)) {
-            self.state = State::Failed;
+            self.state = State::Failed { cancelled: false };
             session.rewind(self.cached_len);
         }
     }
 
     /// Rolls the session back to its state before the prompt. Returns the error.
     pub(super) fn fail(&mut self, session: &mut Session, error: Error) -> Error {
-        self.state = State::Failed;
+        self.state = State::Failed { cancelled: matches!(error, Error::Cancelled) };
         self.answer.clear_events();
         session.rewind(self.cached_len);
         session.poison_on_internal(error)

@@ -14,19 +14,19 @@ pub(super) struct Draft {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DraftLength {
     max: usize,
-    next: usize,
+    limit: usize,
     /// The last step had drafts.
     had_drafts: bool,
 }
 
 impl DraftLength {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, next: max.min(FIRST_DRAFT_TOKENS), had_drafts: false }
+        Self { max, limit: max.min(FIRST_DRAFT_TOKENS), had_drafts: false }
     }
 
     /// Maximum number of draft tokens of the next step.
-    pub(super) fn next(&self) -> usize {
-        self.next
+    pub(super) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Records that a step has run, with or without drafts.
@@ -37,7 +37,7 @@ impl DraftLength {
     /// Adapts the length to the drafts of the last step, if there were any.
     pub(super) fn adapt(&mut self, all_accepted: bool) {
         if std::mem::take(&mut self.had_drafts) {
-            self.next = if all_accepted { (2 * self.next).min(self.max) } else { self.next.div_ceil(2) };
+            self.limit = if all_accepted { (2 * self.limit).min(self.max) } else { self.limit.div_ceil(2) };
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::model::Model;
+use super::session::{check_logit_bias, position};
 use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 use crate::model::{Features, PrefillInput, Sequence, Step, build_input};
@@ -22,8 +23,8 @@ pub struct TokenPrompt {
 /// Continues each prompt up to a token of `eos_token_ids`, which becomes part of the answer, `max_tokens`, or the end
 /// of the context. Answer `n` is sampled with seed + `n`. `on_token` gets the index of the prompt and its next token.
 ///
-/// Prompts are decoded together. No token is suppressed, and nothing of a conversation applies: of the options only
-/// those of the sampler, `max_tokens` and `call` are used.
+/// Prompts are decoded together. No token is suppressed, and nothing of a conversation applies: only the options of the
+/// sampler, `max_tokens` and `call` have an effect; the others must be valid.
 ///
 /// # Errors
 /// [`Error::Prompt`] for a token outside of the vocabulary, or media that do not match their tokens;
@@ -54,7 +55,10 @@ pub fn generate_ids(
         if steps.is_empty() {
             break;
         }
-        let logits = model.engine().decode_batch(&mut steps, &control)?;
+        let (expected, logits) = (steps.len(), model.engine().decode_batch(&mut steps, &control)?);
+        if logits.len() != expected {
+            return Err(Error::internal(format!("{} rows of logits where {expected} are expected", logits.len())));
+        }
         for (row, logits) in rows.iter_mut().filter(|row| !row.is_done).zip(logits) {
             row.logits = logits;
         }
@@ -81,8 +85,9 @@ impl Row {
         let (engine, config) = (model.engine(), model.config());
         let vocabulary = config.text.vocab_size;
         if let Some(id) = prompt.ids.iter().find(|&&id| id as usize >= vocabulary) {
-            return Err(Error::Prompt { reason: format!("token {id} is not one of the model's {vocabulary}") });
+            return Err(Error::prompt(format!("token {id} is not one of the model's {vocabulary}")));
         }
+        check_logit_bias(options, vocabulary)?;
         let sampler = Sampler::new(options, &[])?;
         let grids: Vec<_> = prompt.media.iter().map(|(patches, seconds)| (patches.grid, *seconds)).collect();
         let input = build_input(&prompt.ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
@@ -113,8 +118,7 @@ impl Row {
 
     /// The step that feeds the last token.
     fn step(&mut self) -> Result<Step<'_>> {
-        let position = self.sequence.len() as i64 + self.rope_delta;
-        let position = u32::try_from(position).map_err(|_| Error::internal(format!("position {position}")))?;
+        let position = position(self.sequence.len(), self.rope_delta)?;
         let id = *self.ids.last().ok_or_else(|| Error::internal("an answer without a token"))?;
         Ok(Step { sequence: &mut *self.sequence, id, position })
     }

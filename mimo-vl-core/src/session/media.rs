@@ -28,10 +28,10 @@ enum Source {
     Video(Video),
 }
 
-/// A message with its media, in the order of its parts.
+/// A message with its media, in the order of its parts. Clones share both.
 #[derive(Debug, Clone)]
 pub(super) struct ConversationMessage {
-    pub(super) message: Message,
+    pub(super) message: Arc<Message>,
     pub(super) media: Vec<Arc<MediaItem>>,
 }
 
@@ -67,7 +67,7 @@ impl ConversationMessage {
             }
             media.push(item);
         }
-        Ok(Self { message, media })
+        Ok(Self { message: Arc::new(message), media })
     }
 }
 

@@ -125,6 +125,7 @@ impl Model {
     /// Those of [`load`](Self::load) that do not concern tensors, memory and devices.
     pub fn with_engine(path: impl AsRef<Path>, options: &LoadOptions, engine: Box<dyn Engine>) -> Result<Self> {
         let (path, start) = (path.as_ref(), Instant::now());
+        options.call.start().check()?;
         let assets = CheckpointAssets::new(CheckpointFiles::new(path, Vec::new()), options)?;
         Ok(Self::new(path, options, assets, engine, Identity::default(), start))
     }

@@ -236,5 +236,5 @@ fn restore_message(record: MessageRecord, media: &[Arc<MediaItem>]) -> Result<Co
             }
         });
     }
-    Ok(ConversationMessage { message, media: items })
+    Ok(ConversationMessage { message: Arc::new(message), media: items })
 }

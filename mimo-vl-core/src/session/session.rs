@@ -134,7 +134,7 @@ impl Session {
     /// Messages of the conversation, answers included. Thinking is included only where
     /// [`GenerateOptions::keep_thinking`](GenerateOptions#structfield.keep_thinking) was set.
     pub fn messages(&self) -> impl ExactSizeIterator<Item = &Message> {
-        self.conversation.iter().map(|message| &message.message)
+        self.conversation.iter().map(|message| &*message.message)
     }
 
     /// Number of tokens in the cache.
@@ -186,10 +186,7 @@ impl Session {
         control: TaskControl,
     ) -> Result<Prefilled> {
         options.validate()?;
-        let vocabulary = self.model.config().text.vocab_size;
-        if let Some((id, _)) = options.logit_bias.iter().find(|(id, _)| *id as usize >= vocabulary) {
-            return Err(Error::option("logit_bias", format!("token {id} is not one of the model's {vocabulary}")));
-        }
+        check_logit_bias(options, self.model.config().text.vocab_size)?;
         let mut timings = Timings { load: self.model.load_time(), ..Timings::default() };
         let (messages, answer_prefix) = prompt.resolve(self.model.thinking_style())?;
         let conversation =
@@ -301,7 +298,7 @@ impl Session {
     /// Renders and tokenises a conversation, with the start of the answer.
     fn encode(&self, conversation: &[ConversationMessage], answer_prefix: &str) -> Result<EncodedConversation> {
         let (model, config) = (&self.model, self.model.config());
-        let messages = conversation.iter().map(|message| &message.message);
+        let messages = conversation.iter().map(|message| &*message.message);
         let mut ids = model.template().encode_refs(model.tokenizer(), messages, true)?;
         ids.extend(model.tokenizer().encode(answer_prefix)?);
         let rows = config.text.vocab_size;
@@ -425,13 +422,13 @@ impl Session {
         if options.keep_thinking && !thinking.is_empty() {
             message.parts.push(Part::Thinking(thinking.to_owned()));
         }
-        let (content, calls) = match available_tools(conversation.iter().map(|message| &message.message)) {
+        let (content, calls) = match available_tools(conversation.iter().map(|message| &*message.message)) {
             Ok(Some(_)) => ToolCall::split(text),
             _ => (text, Vec::new()),
         };
         let mut message = message.text(content);
         message.parts.extend(calls.into_iter().map(Part::ToolCall));
-        conversation.push(ConversationMessage { message, media: Vec::new() });
+        conversation.push(ConversationMessage { message: Arc::new(message), media: Vec::new() });
         self.conversation = conversation;
     }
 }
@@ -447,8 +444,16 @@ impl fmt::Debug for Session {
     }
 }
 
+/// Checks that the biases are for tokens of the vocabulary.
+pub(super) fn check_logit_bias(options: &GenerateOptions, vocabulary: usize) -> Result<()> {
+    match options.logit_bias.iter().find(|(id, _)| *id as usize >= vocabulary) {
+        Some((id, _)) => Err(Error::option("logit_bias", format!("token {id} is not one of the model's {vocabulary}"))),
+        None => Ok(()),
+    }
+}
+
 /// Position of the answer's token at `index` of the sequence.
-fn position(index: usize, rope_delta: i64) -> Result<u32> {
+pub(super) fn position(index: usize, rope_delta: i64) -> Result<u32> {
     let position = index as i64 + rope_delta;
     u32::try_from(position).map_err(|_| Error::internal(format!("position {position}")))
 }

@@ -128,13 +128,6 @@ pub struct SessionGuard {
     shared: SharedSession,
 }
 
-impl SessionGuard {
-    /// The handle that the session returns to.
-    pub fn shared(&self) -> &SharedSession {
-        &self.shared
-    }
-}
-
 impl Deref for SessionGuard {
     type Target = Session;
 
@@ -191,11 +184,9 @@ mod tests {
 
     #[test]
     fn a_guard_outlives_its_handle() {
-        let session = session();
-        let mut guard = session.acquire().unwrap();
-        drop(session);
+        let mut guard = session().acquire().unwrap();
         guard.reset();
-        assert_eq!(guard.shared().acquire().unwrap_err(), SessionUnavailable::Busy);
+        assert_eq!(guard.shared.acquire().unwrap_err(), SessionUnavailable::Busy);
     }
 
     #[test]

@@ -68,8 +68,8 @@ impl Session {
     ///
     /// # Errors
     /// - [`Error::Option`] when an option of `options` is out of its range
-    /// - [`Error::Prompt`] when the prompt is empty, does not end with a message of the user, or the chat template
-    ///   rejects it
+    /// - [`Error::Prompt`] when the prompt is empty, does not end with a message of the user or of a tool, or the chat
+    ///   template rejects it
     /// - [`Error::Image`] when an image or a video cannot be used
     /// - [`Error::ContextTooLong`] when the conversation leaves no room for an answer
     /// - [`Error::Memory`] when the conversation with its answer does not fit into memory
@@ -99,7 +99,8 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
     /// # Errors
     /// Those of [`Session::stream`]; `session` is then dropped.
     pub fn start(mut session: S, prompt: &Prompt, options: &GenerateOptions) -> Result<Self> {
-        let decode = DecodeLoop::start(&mut session, prompt, options, options.call.start())?;
+        let prefilled = session.prefill_prompt(prompt, options, options.call.start())?;
+        let decode = DecodeLoop::new(&session, prefilled)?;
         Ok(Self { session, decode })
     }
 
@@ -128,10 +129,8 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
         }
         match self.decode.state() {
             State::Committed(stop) => Ok(self.decode.take_answer(&self.session, stop)),
-            _ => {
-                self.decode.check()?;
-                Err(Error::internal("the answer ended with an error"))
-            }
+            State::Failed { cancelled: true } => Err(Error::Cancelled),
+            _ => Err(Error::internal("the answer ended with an error")),
         }
     }
 }
