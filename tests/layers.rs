@@ -59,8 +59,8 @@ const NO_TENSORS: &[&str] = &[
     "session",
 ];
 
-/// The modules that name Burn's backends, and those names.
-const BACKENDS_IN: &[&str] = &["kernels", "model"];
+/// The folder and the file that name Burn's backends, and those names.
+const BACKENDS_IN: &[&str] = &["kernels/", "model/backend.rs"];
 const BACKENDS: &[&str] = &[
     "burn_flex",
     "burn_ndarray",
@@ -115,7 +115,10 @@ fn violations(path: &str, source: &str) -> Vec<String> {
         let path_before = |text: &str| at >= 2 && is(&tokens, at - 1, "::") && is(&tokens, at - 2, text);
         let path_after = is(&tokens, at + 1, "::");
         // `Device::Cuda` is a value of this crate, not Burn's backend.
-        if BACKENDS.contains(&name) && !BACKENDS_IN.contains(&module) && !path_before("Device") {
+        if BACKENDS.contains(&name)
+            && !BACKENDS_IN.iter().any(|place| path.starts_with(place))
+            && !path_before("Device")
+        {
             report(line, format!("`{name}` is a backend of Burn: only {BACKENDS_IN:?} name one"));
         }
         if NO_TENSORS.contains(&module) && (name == "burn" || name.starts_with("burn_")) && path_after {
@@ -254,19 +257,38 @@ fn every_permission_of_the_table_is_used() {
     assert!(unused.is_empty(), "{}", unused.join("\n"));
 }
 
+/// The parts of the network, and the modules of `model` that each may name.
+const PARTS_OF_MODEL: &[(&str, &[&str])] = &[
+    ("model/nn/", &["nn"]),
+    ("model/vision/", &["nn", "vision"]),
+    ("model/projector.rs", &["nn"]),
+    ("model/language/", &["nn", "language"]),
+    ("model/merge.rs", &["nn"]),
+];
+
+/// Names of modules of `model` in a file, with their lines, without those that it may name.
+fn names_of_model(source: &str, may: &[&str]) -> Vec<(String, usize)> {
+    const MODULES: &[&str] =
+        &["backend", "backend_engine", "engine", "inputs", "language", "merge", "network", "nn", "projector", "vision"];
+    let (tokens, _) = without_tests(tokens(source));
+    let in_path = |at: usize| is(&tokens, at + 1, "::") || at > 0 && is(&tokens, at - 1, "::");
+    let names = (0..tokens.len()).filter(|&at| MODULES.contains(&tokens[at].text.as_str()) && in_path(at));
+    let names = names.map(|at| (tokens[at].text.clone(), tokens[at].line));
+    names.filter(|(name, _)| !may.contains(&name.as_str())).collect()
+}
+
 #[test]
-fn the_vision_tower_and_the_language_model_do_not_know_each_other() {
-    for (own, other) in [("model/vision/", "language"), ("model/language/", "vision")] {
-        let files: Vec<_> = sources().into_iter().filter(|(path, _)| path.starts_with(own)).collect();
-        assert!(files.len() > 2, "only {} files in {own}", files.len());
+fn the_parts_of_the_network_do_not_know_each_other() {
+    for (part, may) in PARTS_OF_MODEL {
+        let files: Vec<_> = sources().into_iter().filter(|(path, _)| path.starts_with(part)).collect();
+        assert!(!files.is_empty(), "{part} is gone");
         for (path, source) in files {
-            let (tokens, _) = without_tests(tokens(&source));
-            let line = tokens.iter().enumerate().find(|(at, token)| {
-                token.text == other && (is(&tokens, at + 1, "::") || *at > 0 && is(&tokens, at - 1, "::"))
-            });
-            assert!(line.is_none(), "{path} names {other}: {line:?}");
+            let names = names_of_model(&source, may);
+            assert!(names.is_empty(), "{path} names {names:?}");
         }
     }
+    let source = "use crate::model::nn::Linear;\nuse super::super::language::Decoder;";
+    assert_eq!(names_of_model(source, &["nn"]), [("language".to_owned(), 2)]);
 }
 
 #[test]
@@ -306,6 +328,7 @@ fn each_kind_of_violation_is_caught() {
         ("media/mod.rs", "use super::config::f;", "climbs too far"),
         ("checkpoint/files.rs", "use burn_flex::Flex;", "`burn_flex` is a backend"),
         ("session/mod.rs", "fn f() -> Model<Cuda> { }", "`Cuda` is a backend"),
+        ("model/network.rs", "fn f() -> Model<NdArray> { }", "`NdArray` is a backend"),
         ("prompt/mod.rs", "use burn::tensor::Tensor;", "never touches a tensor"),
         ("prompt/mod.rs", "let x = std::fs::read(path);", "open files"),
         ("draw.rs", "let x = File::open(path);", "open files"),

@@ -196,6 +196,7 @@ fn loading_and_quantizing_report_progress_and_can_be_cancelled() {
         let options = with(weights).cancel(&cancel).on_progress(move |progress| {
             let mut seen = sink.lock().unwrap();
             let last = seen.last().map_or(0, |&(done, _)| done);
+            assert!(last < progress.total, "{progress:?} after the last report");
             assert!(progress.done >= last && progress.done <= progress.total, "{progress:?} after {last}");
             seen.push((progress.done, progress.total));
             if seen.len() == limit {
@@ -229,4 +230,34 @@ fn loading_and_quantizing_report_progress_and_can_be_cancelled() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
     quantize(tiny(), folder.path(), &with(WeightFormat::Int4), &[]).unwrap();
     assert_eq!(logits(folder.path(), &with(WeightFormat::Native)), logits(&tiny(), &with(WeightFormat::Int4)));
+}
+
+#[test]
+fn weights_that_do_not_fit_into_memory_are_refused_before_they_are_read() {
+    let checkpoint = CheckpointCopy::new();
+    checkpoint.replace_weights(&checkpoint.tensors());
+    // A file with a hole of 8 TB takes no space.
+    let rows = 1_u64 << 35;
+    let bytes = rows * 64 * 4;
+    let header = format!(
+        r#"{{"model.layers.0.mlp.up_proj.weight":{{"dtype":"F32","shape":[{rows},64],"data_offsets":[0,{bytes}]}}}}"#
+    );
+    let mut file = fs::File::create(checkpoint.file(SINGLE)).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    file.set_len(8 + header.len() as u64 + bytes).unwrap();
+    let refusal = |weights| Model::load(checkpoint.path(), &with(weights)).unwrap_err();
+    for (weights, expected) in
+        [(WeightFormat::Native, bytes), (WeightFormat::F16, bytes / 2), (WeightFormat::Int4, bytes / 64 * 17 / 2)]
+    {
+        match refusal(weights) {
+            Error::Memory { what: "the weights", needed, available } => {
+                assert_eq!(needed, expected, "{weights:?}");
+                assert!(available > 0 && available < needed);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let message = refusal(WeightFormat::Native).to_string();
+    assert!(message.contains("needs 8796.1 GB"), "{message}");
 }

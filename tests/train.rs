@@ -184,7 +184,9 @@ fn the_first_losses_are_those_recorded() {
     let state = tempfile::tempdir().unwrap();
     let schedule = CosineSchedule { warmup_steps: 4, total_steps: 24, ..SCHEDULE };
     let run = ShapesRun { schedule, ..ShapesRun::new(folder.path(), state.path(), &dataset, 4) };
-    for (report, recorded) in dispatch("cpu", run).unwrap().iter().zip(RECORDED_LOSSES) {
+    let reports = dispatch("cpu", run).unwrap();
+    assert_eq!(reports.len(), RECORDED_LOSSES.len());
+    for (report, recorded) in reports.iter().zip(RECORDED_LOSSES) {
         let losses = ["token_loss", "auxiliary_loss"].map(|name| report.metric(name).unwrap());
         for (loss, recorded) in losses.iter().zip(recorded) {
             // AdamW's first steps amplify the rounding, which depends on the instruction set.

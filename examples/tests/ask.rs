@@ -57,6 +57,7 @@ fn images_come_before_the_prompt() {
     };
     assert_eq!(answer(&[&a, &b]), answer(&[&a, &b]));
     assert_ne!(answer(&[&a, &b]), b"\n");
+    assert_ne!(answer(&[&a]), b"\n");
 }
 
 #[test]

@@ -92,6 +92,39 @@ fn public_names(tokens: &[Token]) -> Vec<(&str, usize)> {
             found.extend(parameters.map(|at| (tokens[at].text.as_str(), tokens[at].line)));
         }
     }
+    found.extend(members_of_public_items(tokens));
+    found
+}
+
+/// The variants of public enums and the functions of public traits, with their lines.
+fn members_of_public_items(tokens: &[Token]) -> Vec<(&str, usize)> {
+    let mut found = Vec::new();
+    for at in (2..tokens.len()).filter(|&at| is(tokens, at - 2, "pub")) {
+        let is_enum = is(tokens, at - 1, "enum");
+        if !is_enum && !is(tokens, at - 1, "trait") {
+            continue;
+        }
+        let mut depth = 0_usize;
+        let start = (at..tokens.len()).find(|&at| is(tokens, at, "{")).unwrap_or(tokens.len());
+        for at in start..tokens.len() {
+            match tokens[at].text.as_str() {
+                "{" | "(" | "[" => depth += 1,
+                "}" | ")" | "]" => depth -= 1,
+                // After an attribute, a variant has no comma before it.
+                name if depth == 1 => {
+                    let is_variant = is_enum && ["{", ",", "]"].iter().any(|before| is(tokens, at - 1, before));
+                    let is_name = name.starts_with(|letter: char| letter.is_ascii_alphabetic());
+                    if is_name && (is_variant || !is_enum && is(tokens, at - 1, "fn")) {
+                        found.push((name, tokens[at].line));
+                    }
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
     found
 }
 
@@ -106,7 +139,9 @@ fn openings(source: &str) -> Vec<(usize, &str)> {
     let doc = |line: &'_ str| -> bool { line.starts_with("///") || line.starts_with("//!") || line.starts_with("/**") };
     let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
     let starts = (0..lines.len()).filter(|&at| doc(lines[at]) && !(at > 0 && doc(lines[at - 1])));
-    starts.map(|at| (at + 1, lines[at].trim_start_matches(['/', '!', '*']).trim_start())).collect()
+    let text = |at: usize| lines.get(at).map_or("", |line| line.trim_start_matches(['/', '!', '*']).trim_start());
+    // The first line of a block comment may have no text.
+    starts.map(|at| if text(at).is_empty() { at + 1 } else { at }).map(|at| (at + 1, text(at))).collect()
 }
 
 fn opens_with_a_riddle(line: &str) -> bool {
@@ -177,6 +212,11 @@ fn the_checks_of_language_catch_what_they_are_for() {
                   pub struct A { pub held: u8, kept: u8 } pub(crate) fn told() {}";
     let names: Vec<String> = public_names(&tokens(source)).iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names, ["load_whole", "path", "watch", "A", "held"]);
+    let source = "pub enum B { #[default] Whole, Held(Vec<u8>), Most { turn: u8 } } pub trait C { fn asked(&self) {} }";
+    let names: Vec<String> = public_names(&tokens(source)).iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names, ["B", "C", "Whole", "Held", "Most", "asked"]);
+    let source = "/**\n * How it is.\n */\nint f(void);";
+    assert_eq!(openings(source), [(2, "How it is.")]);
     let source = "/// Where it is.\n/// And more.\nfn f() {}\n    //! Of a file.\n/// Returns it.\nfn g() {}";
     let found: Vec<usize> =
         openings(source).into_iter().filter(|(_, line)| opens_with_a_riddle(line)).map(|(number, _)| number).collect();

@@ -156,3 +156,46 @@ impl TensorRole {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn all_has_every_role_of_a_checkpoint() {
+        // Without wildcards: a new variant does not compile until it is counted.
+        let norms = match NormPart::Mlp {
+            NormPart::Attention | NormPart::Mlp => 2,
+        };
+        let attentions = match AttentionPart::Key {
+            AttentionPart::Query | AttentionPart::Key | AttentionPart::Value | AttentionPart::Output => 4,
+        };
+        let mlps = match MlpPart::Up {
+            MlpPart::Gate | MlpPart::Up | MlpPart::Down => 3,
+        };
+        let vision_attentions = match VisionAttentionPart::Qkv {
+            VisionAttentionPart::Qkv | VisionAttentionPart::Output => 2,
+        };
+        let projectors = match ProjectorPart::Norm {
+            ProjectorPart::Norm | ProjectorPart::First | ProjectorPart::Second => 3,
+        };
+        let roles = |role| match role {
+            TensorRole::Embedding | TensorRole::Head | TensorRole::FinalNorm | TensorRole::VisionPatch => 1,
+            TensorRole::Norm(_) | TensorRole::VisionNorm(_) => norms,
+            TensorRole::Attention(_) => attentions,
+            TensorRole::Mlp(_) | TensorRole::VisionMlp(_) => mlps,
+            TensorRole::VisionAttention(_) => vision_attentions,
+            TensorRole::Projector(_) => projectors,
+            TensorRole::Probe(_) => 0,
+        };
+        let kinds: HashSet<_> = TensorRole::ALL.iter().map(std::mem::discriminant).collect();
+        let first = |kind| *TensorRole::ALL.iter().find(|role| std::mem::discriminant(*role) == kind).unwrap();
+        assert_eq!(kinds.len(), 10);
+        assert_eq!(TensorRole::ALL.len(), kinds.into_iter().map(|kind| roles(first(kind))).sum::<usize>());
+        assert_eq!(TensorRole::ALL.iter().collect::<HashSet<_>>().len(), TensorRole::ALL.len());
+    }
+}

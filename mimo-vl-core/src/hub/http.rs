@@ -76,7 +76,7 @@ impl Client {
         &self.control
     }
 
-    /// Returns an error if the download was cancelled.
+    /// Returns an error if the download was cancelled or its time is over.
     pub(super) fn check(&self) -> Result<()> {
         self.control.check()
     }

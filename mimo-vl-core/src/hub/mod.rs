@@ -41,7 +41,7 @@ pub fn is_repo_id(text: &str) -> bool {
     allowed && text.split_once('/').is_some_and(|(owner, name)| is_valid(owner) && is_valid(name))
 }
 
-/// Downloads the missing files of a checkpoint into the cache, and returns their folder. `call` is told the bytes of
+/// Downloads the missing files of a checkpoint into the cache, and returns their folder. The progress is in bytes of
 /// all files.
 ///
 /// A full commit hash that is in the cache needs no network. When the hub cannot be reached, a complete cached
@@ -56,7 +56,7 @@ pub fn snapshot_download(id: &str, options: &HubOptions, call: &CallOptions) -> 
     download(id, options, &call.start())
 }
 
-/// As [`snapshot_download`], for a call that has begun.
+/// Downloads as [`snapshot_download`], for a call that has begun.
 pub(crate) fn download(id: &str, options: &HubOptions, control: &TaskControl) -> Result<PathBuf> {
     control.check()?;
     if !is_repo_id(id) {

@@ -35,8 +35,12 @@ impl CropFrame {
 
     /// True if the crop has pixels and lies in the full image.
     pub(super) fn is_valid(&self) -> bool {
-        let within =
-            |start: u32, size: u32, limit: u32| size > 0 && start.checked_add(size).is_some_and(|end| end <= limit);
-        within(self.offset.0, self.size.0, self.full_size.0) && within(self.offset.1, self.size.1, self.full_size.1)
+        let (offset, size, full) = (self.offset, self.size, self.full_size);
+        lies_within(offset.0, size.0, full.0) && lies_within(offset.1, size.1, full.1)
     }
+}
+
+/// True if a part of `size` pixels from `start` on is not empty and ends within `limit`.
+pub(super) fn lies_within(start: u32, size: u32, limit: u32) -> bool {
+    size > 0 && start.checked_add(size).is_some_and(|end| end <= limit)
 }

@@ -174,7 +174,7 @@ fn range(total: usize, video_fps: f64, sampling: &FrameSampling) -> Result<(usiz
 /// Number of frames to choose from `total`.
 fn count(total: usize, video_fps: f64, sampling: &FrameSampling) -> Result<usize> {
     let factor = FRAME_FACTOR as f64;
-    let wanted = if let Some(frames) = sampling.frames {
+    let requested = if let Some(frames) = sampling.frames {
         (frames as f64 / factor).round_ties_even() * factor
     } else {
         let fps = sampling.fps.unwrap_or(FPS);
@@ -184,13 +184,13 @@ fn count(total: usize, video_fps: f64, sampling: &FrameSampling) -> Result<usize
         let frames = (total as f64 / video_fps * fps).max(min as f64).min(max as f64).min(total as f64);
         (frames / factor).floor() * factor
     };
-    if wanted < factor || wanted > total as f64 {
+    if requested < factor || requested > total as f64 {
         return Err(Error::option(
             "frames",
-            format!("{wanted} frames of {total}; it must lie between {FRAME_FACTOR} and {total}"),
+            format!("{requested} frames of {total}; it must lie between {FRAME_FACTOR} and {total}"),
         ));
     }
-    Ok(wanted as usize)
+    Ok(requested as usize)
 }
 
 /// Element `index` of `count` evenly spaced frames, rounded, a half to even.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::crop::CropFrame;
+use super::crop::{CropFrame, lies_within};
 use super::page::PageFrame;
 use super::pixel_limits::PixelLimits;
 use crate::error::{Error, Result};
@@ -62,9 +62,7 @@ impl Image {
     /// # Errors
     /// [`Error::Image`] when the part has no pixels or does not lie in the image.
     pub fn crop(&self, left: u32, top: u32, width: u32, height: u32) -> Result<Self> {
-        let fits =
-            |start: u32, size: u32, limit: u32| size > 0 && start.checked_add(size).is_some_and(|end| end <= limit);
-        if !fits(left, width, self.width) || !fits(top, height, self.height) {
+        if !lies_within(left, width, self.width) || !lies_within(top, height, self.height) {
             let reason = format!(
                 "the part of {width}x{height} pixels at ({left}, {top}) does not lie in its {}x{} pixels",
                 self.width, self.height

@@ -35,6 +35,7 @@ pub fn available_devices() -> Vec<&'static str> {
 /// # Errors
 /// [`Error::Device`] when the device is unknown, not part of this build, or has no usable driver; and those of the
 /// work.
+#[cfg_attr(not(any(feature = "flex", feature = "ndarray", feature = "cuda")), allow(unused_variables))]
 pub fn dispatch<W: WithBackend>(device: &str, work: W) -> Result<W::Output> {
     let unusable = |reason: String| Err(Error::Device { device: device.to_owned(), reason });
     match device {

@@ -79,8 +79,8 @@ impl WithBackend for Load<'_> {
         let EngineOptions { device: name, weights, kv_cache_dtype, threads, control, writer } = self.options;
         let threads = threads.unwrap_or_else(cores);
         let on_host = !name.starts_with("cuda");
-        let narrow = B::supports_dtype(&device, DType::BF16);
-        let weight_bytes = self.checkpoint.bytes_in_memory(weights, narrow);
+        let half_floats = B::supports_dtype(&device, DType::BF16);
+        let weight_bytes = self.checkpoint.bytes_in_memory(weights, half_floats);
         if on_host {
             check_memory("the weights", weight_bytes)?;
         }
@@ -114,7 +114,7 @@ impl<B: Kernels> BackendEngine<B> {
         control: &TaskControl,
     ) -> Result<Vec<Vec<f32>>> {
         let Shared { model, device, .. } = &*self.shared;
-        let language = &model.language();
+        let language = model.language();
         for sequence in sequences.iter_mut() {
             let needed = sequence.cache.len() + 1;
             language.reserve(&mut sequence.cache, needed, device);

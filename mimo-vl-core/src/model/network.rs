@@ -41,7 +41,8 @@ impl<B: Kernels> VisionLanguageModel<B> {
     /// - result: `[tokens of all grids, hidden]`
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled).
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled) and
+    /// [`Error::Timeout`](crate::error::Error::Timeout).
     pub fn features(
         &self,
         pixels: &[u8],

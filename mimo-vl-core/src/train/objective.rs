@@ -33,8 +33,8 @@ where
     /// Returns the share of one batch in the loss of the step.
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::Error::Cancelled), and [`Error::Prompt`](crate::Error::Prompt) for a target that
-    /// model or objective cannot predict.
+    /// [`Error::Cancelled`](crate::Error::Cancelled), [`Error::Timeout`](crate::Error::Timeout), and
+    /// [`Error::Prompt`](crate::Error::Prompt) for a target that model or objective cannot predict.
     fn loss(
         &self,
         model: &VisionLanguageModel<B>,
@@ -53,7 +53,7 @@ where
 pub struct ObjectiveLoss<B: Kernels> {
     /// The minimized value: `[1]`.
     pub total: Tensor<B, 1>,
-    /// Values to report, in the same order for every batch. The report of a step has their sums over its batches.
+    /// Values to report, with the same names for every batch. The report of a step has their sums over its batches.
     pub metrics: Vec<Metric>,
 }
 
@@ -90,7 +90,8 @@ impl<B: Kernels> TrainContext<'_, B> {
     /// Embeds the tokens of a batch, encodes its media and merges the features in.
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    /// [`Error::Cancelled`](crate::Error::Cancelled) and
+    /// [`Error::Timeout`](crate::Error::Timeout).
     pub fn embed(&self, model: &VisionLanguageModel<B>, batch: &Batch) -> Result<InputEmbeddings<B>> {
         let embeddings = model.language().embed(&batch.ids, self.device);
         if batch.grids.is_empty() {

@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use crate::checkpoint::{TensorId, TensorSource};
+use crate::config::TensorRole;
 use crate::error::Result;
 use crate::kernels::QuantizedWeight;
 use crate::model::parameter_id;
@@ -45,11 +46,42 @@ impl<B: Backend, S: TensorSource<B>> TensorSource<B> for RecordingSource<'_, S> 
     }
 
     fn quantized(&self, matrices: &[(TensorId, usize)], width: usize) -> Result<Option<QuantizedWeight<B>>> {
+        // A tied output layer stays the embedding, which is trained.
+        if matrices.iter().any(|(id, _)| id.role == TensorRole::Embedding) {
+            return Ok(None);
+        }
         let weight = self.source.quantized(matrices, width)?;
         if weight.is_some() {
             let names = matrices.iter().map(|(id, _)| id.to_string());
             self.loaded.borrow_mut().quantized.extend(names);
         }
         Ok(weight)
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use burn_flex::Flex;
+
+    use super::*;
+
+    struct Quantized;
+
+    impl TensorSource<Flex> for Quantized {
+        fn tensor<const D: usize>(&self, id: TensorId, _shape: [usize; D]) -> Result<Tensor<Flex, D>> {
+            panic!("{id} is not read")
+        }
+
+        fn quantized(&self, _: &[(TensorId, usize)], _: usize) -> Result<Option<QuantizedWeight<Flex>>> {
+            panic!("a tied output layer is trained")
+        }
+    }
+
+    #[test]
+    fn tied_embeddings_stay_tied() {
+        let source = RecordingSource::new(&Quantized);
+        assert!(source.quantized(&[(TensorRole::Embedding.into(), 4)], 8).unwrap().is_none());
     }
 }

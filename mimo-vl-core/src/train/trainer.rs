@@ -87,7 +87,7 @@ struct BatchResult {
 impl<B: Kernels, O: Objective<Autodiff<B>>> Trainer<B, O> {
     /// Loads the model from `source`. Where `options.state_dir` has a state, the run resumes from it.
     ///
-    /// Matrices that `source` quantizes stay frozen.
+    /// Matrices that `source` quantizes stay frozen; all other weights are trained. Such a model cannot be exported.
     ///
     /// # Errors
     /// Those of the source; [`Error::Checkpoint`] when the state cannot be read or belongs to another run;

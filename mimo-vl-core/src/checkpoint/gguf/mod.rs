@@ -15,7 +15,7 @@ use file::Gguf;
 use super::entry::{Encoding, TensorEntry};
 use super::formats::FloatType;
 use super::names::{INDEX, SINGLE, TensorId};
-use crate::config::{AttentionPart, MlpPart, NormPart, ProjectorPart, TensorRole, VisionAttentionPart};
+use crate::config::{AttentionPart, Component, MlpPart, NormPart, ProjectorPart, TensorRole, VisionAttentionPart};
 use crate::error::{Error, Result};
 
 /// Side of a patch in pixels, the only one that is supported.
@@ -75,9 +75,12 @@ pub(super) fn open([language, vision]: [PathBuf; 2]) -> Result<Model> {
     let directory = folder_of(&language.path).to_path_buf();
     let metadata_files = metadata::files(&language, &vision)?;
     let mut tensors = HashMap::new();
-    for (name, entry) in language.tensors.iter().chain(&vision.tensors) {
-        if let Some(id) = TensorId::find(name, module) {
-            tensors.insert(id.to_string(), entry.clone());
+    for (file, is_language) in [(&language, true), (&vision, false)] {
+        for (name, entry) in &file.tensors {
+            let id = TensorId::find(name, module);
+            if let Some(id) = id.filter(|id| (id.role.component() == Component::Language) == is_language) {
+                tensors.insert(id.to_string(), entry.clone());
+            }
         }
     }
     vision.join_attention(&mut tensors)?;

@@ -110,7 +110,7 @@ impl PdfOptions {
         if *pages.end() > count {
             let available = if count == 1 { "1 page".to_owned() } else { format!("{count} pages") };
             let last = if *pages.end() == usize::MAX { "the last one".to_owned() } else { pages.end().to_string() };
-            let reason = format!("{} to {last} were asked for, and {name} has {available}", pages.start());
+            let reason = format!("{} to {last} were requested, and {name} has {available}", pages.start());
             return Err(Error::option("pages", reason));
         }
         let requested = pages.end() - pages.start() + 1;

@@ -95,8 +95,8 @@ impl<B: Kernels> LanguageModel<B> {
     /// - result: as `x`
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled), checked before each layer. The caches then keep their
-    /// number of tokens.
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled) and
+    /// [`Error::Timeout`](crate::error::Error::Timeout), checked before each layer. The caches then keep their number of tokens.
     ///
     /// # Panics
     /// If the capacity of a cache is too small; see [`reserve`](Self::reserve).
@@ -120,7 +120,8 @@ impl<B: Kernels> LanguageModel<B> {
     /// the input, and layer `n` the output of the `n`-th layer, before the final norm.
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled), checked before each layer.
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled) and
+    /// [`Error::Timeout`](crate::error::Error::Timeout), checked before each layer.
     pub fn forward_with(
         &self,
         mut x: Tensor<B, 2>,

@@ -51,7 +51,8 @@ impl<B: Kernels> VisionTower<B> {
     /// - result: `[patches, hidden]` in the same order
     ///
     /// # Errors
-    /// [`Error::Cancelled`](crate::error::Error::Cancelled), checked before each block.
+    /// [`Error::Cancelled`](crate::error::Error::Cancelled) and
+    /// [`Error::Timeout`](crate::error::Error::Timeout), checked before each block.
     pub fn forward(
         &self,
         pixels: &[u8],
