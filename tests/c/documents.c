@@ -115,7 +115,7 @@ static void pdf_pages_are_images_with_points(const mimo_vl_model *model, const c
     FAILS(mimo_vl_pdf_from_path(path, options, &pdf, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
     OK(mimo_vl_pdf_options_set_cancel(options, NULL, &error));
     OK(mimo_vl_pdf_options_set_timeout(options, 1e-9, &error));
-    FAILS(mimo_vl_pdf_from_path(path, options, &pdf, &error), MIMO_VL_STATUS_TIMEOUT, "deadline");
+    FAILS(mimo_vl_pdf_from_path(path, options, &pdf, &error), MIMO_VL_STATUS_TIMEOUT, "time limit");
     OK(mimo_vl_pdf_options_set_timeout(options, 0, &error));
     OK(mimo_vl_pdf_options_set_pages(options, 3, 3, &error));
     FAILS(mimo_vl_pdf_from_path(path, options, &pdf, &error), MIMO_VL_STATUS_OPTION, "page");

@@ -178,7 +178,7 @@ static void callbacks_are_called(const mimo_vl_model *model) {
     FAILS(mimo_vl_model_load(checkpoint, load_options, &loaded, &error), MIMO_VL_STATUS_CANCELLED, "cancelled");
     OK(mimo_vl_load_options_set_progress(load_options, NULL, NULL, &error));
     OK(mimo_vl_load_options_set_timeout(load_options, 1e-9, &error));
-    FAILS(mimo_vl_model_load(checkpoint, load_options, &loaded, &error), MIMO_VL_STATUS_TIMEOUT, "deadline");
+    FAILS(mimo_vl_model_load(checkpoint, load_options, &loaded, &error), MIMO_VL_STATUS_TIMEOUT, "time limit");
     mimo_vl_load_options_free(load_options);
     free(again);
     free(expected);
@@ -225,7 +225,7 @@ static void options_reach_the_answer(const mimo_vl_model *model) {
     mimo_vl_answer_free(answer);
     OK(mimo_vl_generate_options_set_logprobs(options, SIZE_MAX, &error));
     OK(mimo_vl_generate_options_set_timeout(options, 1e-9, &error));
-    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_TIMEOUT, "deadline");
+    FAILS(mimo_vl_session_ask(session, prompt, options, &answer, &error), MIMO_VL_STATUS_TIMEOUT, "time limit");
     OK(mimo_vl_generate_options_set_timeout(options, 0.0, &error));
     OK(mimo_vl_session_ask(session, prompt, options, &answer, &error));
     CHECK(mimo_vl_answer_logprob_count(answer) == 0 && isnan(mimo_vl_answer_logprob(answer, 0)));
