@@ -194,7 +194,7 @@ mod tests {
         };
         let kinds: HashSet<_> = TensorRole::ALL.iter().map(std::mem::discriminant).collect();
         let first = |kind| *TensorRole::ALL.iter().find(|role| std::mem::discriminant(*role) == kind).unwrap();
-        assert_eq!(kinds.len(), 10);
+        assert_eq!(kinds.len(), 11);
         assert_eq!(TensorRole::ALL.len(), kinds.into_iter().map(|kind| roles(first(kind))).sum::<usize>());
         assert_eq!(TensorRole::ALL.iter().collect::<HashSet<_>>().len(), TensorRole::ALL.len());
     }
