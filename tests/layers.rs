@@ -272,7 +272,10 @@ fn names_of_model(source: &str, may: &[&str]) -> Vec<(String, usize)> {
         &["backend", "backend_engine", "engine", "inputs", "language", "merge", "network", "nn", "projector", "vision"];
     let (tokens, _) = without_tests(tokens(source));
     let in_path = |at: usize| is(&tokens, at + 1, "::") || at > 0 && is(&tokens, at - 1, "::");
-    let names = (0..tokens.len()).filter(|&at| MODULES.contains(&tokens[at].text.as_str()) && in_path(at));
+    // `burn::tensor::backend` is Burn's.
+    let of_burn = |at: usize| at > 1 && is(&tokens, at - 2, "tensor");
+    let is_name = |at: usize| MODULES.contains(&tokens[at].text.as_str()) && in_path(at) && !of_burn(at);
+    let names = (0..tokens.len()).filter(|&at| is_name(at));
     let names = names.map(|at| (tokens[at].text.clone(), tokens[at].line));
     names.filter(|(name, _)| !may.contains(&name.as_str())).collect()
 }

@@ -49,8 +49,8 @@ fn options_out_of_range_are_errors() {
     #[expect(clippy::reversed_empty_ranges, reason = "the test is about reversed ranges")]
     let reversed = 3..=2;
     check_option_error(&new().pages(reversed), "pages", "no page lies from 3 to 2");
-    check_option_error(&new().pages(2..=4), "pages", "2 to 4 were asked for, and PDF file of");
-    check_option_error(&new().pages(4..=usize::MAX), "pages", "4 to the last one were asked for");
+    check_option_error(&new().pages(2..=4), "pages", "2 to 4 were requested, and PDF file of");
+    check_option_error(&new().pages(4..=usize::MAX), "pages", "4 to the last one were requested");
     assert_eq!(read(pages(&[COLOURED; 3]), &new().pages(2..=usize::MAX)).unwrap().len(), 2);
     check_option_error(&new().max_pages(2), "max_pages", "3 pages of PDF file of");
     check_option_error(&new().pages(1..=2).max_pages(1), "max_pages", "2 pages of");

@@ -96,7 +96,8 @@ impl<B: Kernels> LanguageModel<B> {
     ///
     /// # Errors
     /// [`Error::Cancelled`](crate::error::Error::Cancelled) and
-    /// [`Error::Timeout`](crate::error::Error::Timeout), checked before each layer. The caches then keep their number of tokens.
+    /// [`Error::Timeout`](crate::error::Error::Timeout), checked before each layer. The caches then keep their number
+    /// of tokens.
     ///
     /// # Panics
     /// If the capacity of a cache is too small; see [`reserve`](Self::reserve).
