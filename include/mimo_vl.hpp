@@ -20,6 +20,7 @@
 #include <exception>
 #include <functional>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -180,7 +181,7 @@ public:
                                                  stride, pixels, len));
     }
     /* Takes over RGB pixels without a copy: rows from the top, 3 bytes per pixel, no padding. */
-    static Image from_rgb(uint32_t width, uint32_t height, std::vector<uint8_t> pixels) {
+    static Image from_rgb_owned(uint32_t width, uint32_t height, std::vector<uint8_t> pixels) {
         auto owned = std::make_unique<std::vector<uint8_t>>(std::move(pixels));
         const mimo_vl_release_callback release = [](void *data) { delete static_cast<std::vector<uint8_t> *>(data); };
         Image image(detail::make<mimo_vl_image>(mimo_vl_image_from_borrowed_rgb, width, height,
@@ -690,9 +691,7 @@ public:
     }
 
     Answer ask(const Prompt &prompt, const GenerateOptions &options = {}) {
-        Answer answer(detail::make<mimo_vl_answer>(mimo_vl_session_ask, get(), prompt.get(), options.get()));
-        detail::rethrow();
-        return answer;
+        return Answer(detail::make<mimo_vl_answer>(mimo_vl_session_ask, get(), prompt.get(), options.get()));
     }
     Stream stream(const Prompt &prompt, const GenerateOptions &options = {}) {
         Stream stream(detail::make<mimo_vl_stream>(mimo_vl_session_stream, get(), prompt.get(), options.get()));
@@ -731,18 +730,18 @@ public:
     /* Returns the number of the prompt, counted from 0. */
     size_t add(const Prompt &prompt, const GenerateOptions &options = {}) {
         size_t number = 0;
-        if (options.progress_ && (progress_.empty() || progress_.back() != options.progress_)) {
-            progress_.push_back(options.progress_);
-        }
         detail::run(mimo_vl_batch_add, get(), prompt.get(), options.get(), &number);
+        if (options.progress_) progress_[number] = options.progress_;
         return number;
     }
     /* The next event, of prompt number(); nothing once all are answered. An exception concerns that prompt alone. */
     std::optional<Event> next() {
-        mimo_vl_event_kind kind;
+        mimo_vl_event_kind kind = MIMO_VL_EVENT_KIND_END;
         mimo_vl_str text;
-        detail::run(mimo_vl_batch_next, get(), &number_, &kind, &text);
-        detail::rethrow();
+        mimo_vl_error *error = nullptr;
+        mimo_vl_status status = mimo_vl_batch_next(get(), &number_, &kind, &text, &error);
+        if (status != MIMO_VL_STATUS_OK || kind == MIMO_VL_EVENT_KIND_END) progress_.erase(number_);
+        detail::check(status, error);
         if (number_ == SIZE_MAX) return std::nullopt;
         const mimo_vl_region *region = mimo_vl_batch_region(get());
         return Event{kind, detail::view(text), region ? std::optional<Region>(Region(region)) : std::nullopt};
@@ -751,15 +750,18 @@ public:
     Answer answer(size_t number) {
         return Answer(detail::make<mimo_vl_answer>(mimo_vl_batch_answer, get(), number));
     }
-    void remove(size_t number) { detail::run(mimo_vl_batch_remove, get(), number); }
+    void remove(size_t number) {
+        detail::run(mimo_vl_batch_remove, get(), number);
+        progress_.erase(number);
+    }
     mimo_vl_batch *get() const noexcept { return handle_.get(); }
 
 private:
     Batch(const Model &model, size_t max_concurrent, const mimo_vl_cancel_token *token)
         : handle_(detail::make<mimo_vl_batch>(mimo_vl_batch_new, model.get(), max_concurrent, token)) {}
 
-    /* Functions of the options that prompts were added with. Declared first, so that they are destroyed last. */
-    std::vector<std::shared_ptr<Progress>> progress_;
+    /* Functions of the options of prompts that are not complete. Declared first, so that they are destroyed last. */
+    std::map<size_t, std::shared_ptr<Progress>> progress_;
     detail::Handle<mimo_vl_batch, mimo_vl_batch_free> handle_;
     size_t number_ = SIZE_MAX;
 };

@@ -214,7 +214,7 @@ fn errors_of_bad_requests_name_the_cause() {
         (user(json!(7)), 400, "invalid request body"),
         (user(json!("")), 400, "empty"),
         (user(json!([{"type": "audio"}])), 400, "messages[0].content[0]"),
-        (user(json!([{"type": "text"}])), 400, "needs the field"),
+        (user(json!([{"type": "text"}])), 400, "needs the field \\\"text\\\""),
         (user(json!([image("data:image/png;base64,@@@")])), 400, "base64"),
         (user(json!([image("data:image/png,AAAA")])), 400, "base64"),
         (user(json!([image("data:image/png;base64,AAAA")])), 400, "messages[0].content[0]"),

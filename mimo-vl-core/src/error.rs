@@ -1,6 +1,7 @@
 //! The error type of the library, with one variant for each thing that a caller can do about it.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// The result of every fallible function of this crate.
@@ -217,8 +218,21 @@ impl Error {
     }
 }
 
-/// The message of a panic, from the payload that [`catch_unwind`](std::panic::catch_unwind) returns.
-pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
+/// Runs `work`. A panic becomes [`Error::Internal`] with its message.
+///
+/// # Errors
+/// [`Error::Internal`].
+pub fn contain<T>(work: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let error = Error::internal(panic_message(&*payload));
+        // Dropping a payload may panic again.
+        std::mem::forget(payload);
+        error
+    })
+}
+
+/// The message of a panic, from the payload that [`catch_unwind`] returns.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let message = payload.downcast_ref::<String>().map(String::as_str);
     message.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }

@@ -48,7 +48,5 @@ pub use crate::answer::{AnswerParser, RegionParser, json_value_range};
 
 // Generation from token ids, and what bindings to other languages share: the assets of a checkpoint, exclusive use of
 // a session, and the message of a panic.
-pub use crate::error::panic_message;
-pub use crate::session::{
-    CheckpointAssets, SessionGuard, SessionUnavailable, SharedSession, TokenPrompt, generate_ids,
-};
+pub use crate::error::contain;
+pub use crate::session::{ProcessorAssets, SessionGuard, SessionUnavailable, SharedSession, TokenPrompt, generate_ids};

@@ -8,7 +8,7 @@ use mimo_vl_core::available_devices;
 use crate::unwind::infallible;
 
 /// Version of the interface that this header describes, to be compared with mimo_vl_abi_version(). It grows with every
-/// change that breaks programs compiled before it.
+/// change, from the first release on, that breaks programs compiled before it.
 pub const MIMO_VL_ABI_VERSION: u32 = 1;
 
 /// Returns the interface version of the loaded library; it must equal MIMO_VL_ABI_VERSION.

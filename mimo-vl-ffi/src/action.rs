@@ -8,6 +8,7 @@ use mimo_vl_core::{Result, gui};
 use crate::answer::Answer;
 use crate::boundary::{change, create};
 use crate::c_enum::{CEnum, c_enum};
+use crate::call::try_set;
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
 use crate::model::Model;
@@ -317,8 +318,8 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_task(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe {
-        change(options, "options", error_out, |options| {
-            options.options.grammar = Some(pointer::borrow(task, "task")?.0.grammar());
+        try_set(options, error_out, |options| {
+            options.grammar = Some(pointer::borrow(task, "task")?.0.grammar());
             Ok(())
         })
     }

@@ -1,10 +1,9 @@
 //! Work that can fail: its error or its panic becomes a status and an error object.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use mimo_vl_core::expert::panic_message;
-use mimo_vl_core::{Error, Result};
+use mimo_vl_core::Result;
+use mimo_vl_core::expert::contain;
 
 use crate::error::{ErrorObject, Status};
 use crate::pointer;
@@ -16,12 +15,7 @@ use crate::pointer;
 pub(crate) unsafe fn fallible(error_out: *mut *mut ErrorObject, work: impl FnOnce() -> Result<()>) -> Status {
     // A state that a panic left half changed is never seen: the session is poisoned by its guard, and the other handles
     // change by one assignment.
-    let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let reason = panic_message(&*payload).to_owned();
-        // Dropping a payload may panic again.
-        std::mem::forget(payload);
-        Err(Error::Internal { reason })
-    });
+    let outcome = contain(work).and_then(|outcome| outcome);
     let (status, object) = match outcome {
         Ok(()) => (Status::Ok, ptr::null_mut()),
         Err(error) => {
@@ -77,6 +71,8 @@ pub(crate) unsafe fn change<T>(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use mimo_vl_core::Error;
 
     use super::*;
 

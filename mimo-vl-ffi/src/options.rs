@@ -15,7 +15,7 @@ use crate::unwind::{create, free};
 /// Options of generating an answer. Their values are checked by the functions that generate one.
 #[derive(Debug)]
 pub struct GenerateOptions {
-    pub(crate) options: mimo_vl_core::GenerateOptions,
+    options: mimo_vl_core::GenerateOptions,
     call: Call,
 }
 

@@ -213,7 +213,7 @@ pub unsafe extern "C" fn mimo_vl_pdf_page_box_to_points(
 ) -> bool {
     // SAFETY: NULL or living pages, and NULL or four numbers and a place for them, as the header requires.
     unsafe {
-        let edges = read(pixels.cast(), None, |edges: &[f64; 4]| Some(*edges));
+        let edges = (!pixels.is_null()).then(|| pixels.cast::<[f64; 4]>().read_unaligned());
         read_array(pdf, points_out, |pdf| Some(pdf.0.get(index)?.box_to_points(edges?)))
     }
 }

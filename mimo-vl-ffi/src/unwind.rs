@@ -1,13 +1,14 @@
 //! Work that cannot fail, and never unwinds into C.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+
+use mimo_vl_core::expert::contain;
 
 use crate::pointer;
 
 /// Does work that cannot fail. Returns `otherwise` if it panics nevertheless.
 pub(crate) fn infallible<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(otherwise)
+    contain(work).unwrap_or(otherwise)
 }
 
 /// Makes an object that C owns; null if making it panics.
@@ -24,8 +25,8 @@ pub(crate) unsafe fn read<T, R>(object: *const T, otherwise: R, work: impl FnOnc
     infallible(None, || unsafe { object.as_ref() }.map(work)).unwrap_or(otherwise)
 }
 
-/// Reads numbers of an object that C lends into the `N` places at `out`. Returns false, and writes nothing, if there
-/// are none or a pointer is null.
+/// Reads numbers of an object that C lends into the `N` places at `out`, which is skipped if it is null. Returns false,
+/// and writes nothing, if there are none or the object is null.
 ///
 /// # Safety
 /// As for [`read`]; `out` is null or valid for `N` writes.
@@ -35,9 +36,11 @@ pub(crate) unsafe fn read_array<T, U: Copy, const N: usize>(
     work: impl FnOnce(&T) -> Option<[U; N]>,
 ) -> bool {
     // SAFETY: passed on to the caller.
-    let Some(numbers) = unsafe { read(object, None, work) }.filter(|_| !out.is_null()) else { return false };
-    // SAFETY: not null, and the caller vouches for the room.
-    unsafe { out.cast::<[U; N]>().write_unaligned(numbers) };
+    let Some(numbers) = (unsafe { read(object, None, work) }) else { return false };
+    if !out.is_null() {
+        // SAFETY: not null, and the caller vouches for the room.
+        unsafe { out.cast::<[U; N]>().write_unaligned(numbers) };
+    }
     true
 }
 
@@ -67,7 +70,7 @@ mod tests {
         unsafe {
             assert_eq!(read(ptr::null::<u8>(), 3, |_| 4), 3);
             assert!(!read_array(ptr::null::<u8>(), out.as_mut_ptr(), |_| Some([1.0, 2.0])));
-            assert!(!read_array(&1_u8, ptr::null_mut(), |_| Some([1.0, 2.0])));
+            assert!(read_array(&1_u8, ptr::null_mut(), |_| Some([1.0, 2.0])));
             assert!(!read_array(&1_u8, out.as_mut_ptr(), |_| None::<[f64; 2]>));
             assert!(out == [7.0; 2] && read_array(&1_u8, out.as_mut_ptr(), |_| Some([1.0, 2.0])));
         }

@@ -157,8 +157,8 @@ pub unsafe extern "C" fn mimo_vl_video_options_free(options: *mut VideoOptions) 
 /// Decodes frames of a video file with the programs ffprobe and ffmpeg, which must be installed. `options` may be NULL
 /// for the defaults. Free the video with mimo_vl_video_free.
 ///
-/// Errors: MIMO_VL_STATUS_IO if the file cannot be read or a program is missing; MIMO_VL_STATUS_IMAGE if it is not a
-/// video, damaged, or has too few frames; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for
+/// Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_IMAGE if it is not a video, damaged, or has too
+/// few frames, and if a program is missing; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for
 /// options out of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_from_path(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mimo_vl_core::expert::{
-    self, ChatTemplate, CheckpointAssets, Grid, PreprocessConfig, Tokenizer, preprocess_image, preprocess_video,
+    self, ChatTemplate, Grid, PreprocessConfig, ProcessorAssets, Tokenizer, preprocess_image, preprocess_video,
 };
 use mimo_vl_core::{CallOptions, Error, HubOptions, LoadOptions, Model};
 use pyo3::exceptions::PyTypeError;
@@ -110,9 +110,9 @@ impl Processor {
         let mut options = LoadOptions::new().hub(hub);
         let assets = run_call(py, CallOptions::new(), None, move |call| {
             options.call = call;
-            CheckpointAssets::load(path, &options)
+            ProcessorAssets::load(path, &options)
         })?;
-        let CheckpointAssets { directory, tokenizer, template, preprocess, .. } = assets;
+        let ProcessorAssets { directory, tokenizer, template, preprocess, .. } = assets;
         Ok(Self { path: directory, tokenizer, template, config: preprocess })
     }
 

@@ -62,6 +62,6 @@ pub(crate) fn score_contains(r#box: [f64; 4], point: [f64; 2]) -> bool {
 
 /// Returns the intersection over union of two spans of time (start, end), from 0 to 1.
 #[pyfunction]
-pub(crate) fn score_time_iou(a: (f64, f64), b: (f64, f64)) -> f64 {
-    score::time_iou(a, b)
+pub(crate) fn score_time_iou(a: [f64; 2], b: [f64; 2]) -> f64 {
+    score::time_iou(a.into(), b.into())
 }

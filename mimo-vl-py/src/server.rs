@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use mimo_vl_core::expert::contain;
 use mimo_vl_core::{CancelToken, Error, Result, ServeOptions};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -15,7 +16,7 @@ use crate::error::{OrRaise, exception, no_pickle};
 use crate::model::Model;
 use crate::prompt::unsigned;
 use crate::text;
-use crate::worker::{contain, lock, spawn, wait};
+use crate::worker::{lock, spawn, wait};
 
 enum State {
     Bound(Box<mimo_vl_core::Server>),

@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use mimo_vl_core::expert::{SessionGuard, SessionUnavailable, SharedSession};
+use mimo_vl_core::expert::{SessionGuard, SessionUnavailable, SharedSession, contain};
 use mimo_vl_core::{CancelToken, Session};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::error::exception;
 use crate::stream_state::StreamState;
-use crate::worker::{POLL_INTERVAL, contain, lock};
+use crate::worker::{POLL_INTERVAL, lock};
 
 /// A core session that one call or stream uses at a time, and how to end the call that uses it.
 pub(crate) struct SessionHandle {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use mimo_vl_core::expert::contain;
 use mimo_vl_core::{Answer, CancelToken, GenerateOptions, Prompt};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -14,7 +15,7 @@ use crate::call::with_progress;
 use crate::error::{OrRaise, no_pickle};
 use crate::session_handle::{Call, SessionHandle};
 use crate::stream_state::{CoreStream, Step, StreamState};
-use crate::worker::{Report, contain, lock, run};
+use crate::worker::{Report, lock, run};
 
 /// Longest step that may run on the calling thread, where signals wait until it returns. A thread for each step would
 /// cost more than a short step takes.

@@ -3,13 +3,12 @@
 //! Python runs signal handlers on the main thread only, and only while that thread runs Python. A worker thread never
 //! touches Python; its caller waits without the GIL and checks for signals at intervals.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use mimo_vl_core::expert::panic_message;
+use mimo_vl_core::expert::contain;
 use mimo_vl_core::{CancelToken, Error};
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -110,16 +109,6 @@ pub(crate) fn spawn(py: Python<'_>, work: impl FnOnce() + Send + 'static) -> PyR
         Ok(_) => Ok(()),
         Err(error) => Err(exception(py, &Error::Internal { reason: format!("cannot start a thread: {error}") })),
     }
-}
-
-/// Runs `work`; a panic becomes an error with its message.
-pub(crate) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
-        let reason = panic_message(&*payload).to_owned();
-        // Dropping a payload may panic as well.
-        std::mem::forget(payload);
-        Error::Internal { reason }
-    })
 }
 
 /// Locks a mutex whose value is consistent between any two statements, even after a panic.

@@ -151,8 +151,8 @@ static void videos_and_pixels_come_from_the_caller(const Model &model) {
     Image image = Image::from_pixels(MIMO_VL_PIXEL_FORMAT_BGRA, 40, 30, 160, pixels.data(), pixels.size());
     CHECK(image.pixels()[0] == Image(image.crop(1, 1, 5, 5)).pixels()[0]);
     const std::vector<uint8_t> rgb(40 * 30 * 3, 7);
-    CHECK(Image::from_rgb(40, 30, rgb).pixels()[0] == 7);
-    fails([&] { Image::from_rgb(41, 30, rgb); }, MIMO_VL_STATUS_IMAGE, "41x30");
+    CHECK(Image::from_rgb_owned(40, 30, rgb).pixels()[0] == 7);
+    fails([&] { Image::from_rgb_owned(41, 30, rgb); }, MIMO_VL_STATUS_IMAGE, "41x30");
     std::vector<Image> frames;
     frames.push_back(std::move(image));
     frames.push_back(Image::from_pixels(MIMO_VL_PIXEL_FORMAT_RGBA, 40, 30, 160, pixels.data(), pixels.size()));

@@ -23,7 +23,7 @@ const USAGE: &str = "usage: ask [OPTION]... [FILE]... PROMPT
 Answer a prompt about images and videos on the standard output.
 
   --model PATH          checkpoint directory or GGUF file (default: mimo-vl-tiny of this repository)
-  --device NAME         cpu, ndarray or cuda:0 (default: cpu)
+  --device NAME         cpu (the default); ndarray and cuda:0 in builds with that feature
   --weights FORMAT      native, f32, f16, bf16, int8 or int4 (default: native)
   --kv-cache-dtype TYPE f32, f16 or int8 (default: f16 with int8 and int4 weights, else f32)
   --threads N           CPU threads (default: one per physical core)

@@ -31,7 +31,7 @@ usage: batch_pdf FOLDER --prompt TEXT | --schema FILE [OPTION]...
   --schema FILE      JSON schema of the answers
   --output FILE      file of the results (default: FOLDER.jsonl)
   --model PATH       checkpoint directory or GGUF file (default: mimo-vl-tiny of this repository)
-  --device NAME      cpu, ndarray or cuda:0 (default: cpu)
+  --device NAME      cpu (the default); ndarray and cuda:0 in builds with that feature
   --weights FORMAT   native, f32, f16, bf16, int8 or int4 (default: native)
   --max-pages N      only the first N pages of each PDF file
   --batch-size N     pages and images that are answered at the same time (default: 4)

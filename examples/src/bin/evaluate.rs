@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 const USAGE: &str = "usage: evaluate [OPTION]... QUESTIONS.jsonl
 
   --model PATH       checkpoint directory or GGUF file (default: mimo-vl-tiny of this repository)
-  --device NAME      cpu, ndarray or cuda:0 (default: cpu)
+  --device NAME      cpu (the default); ndarray and cuda:0 in builds with that feature
   --weights FORMAT   native, f32, f16, bf16, int8 or int4 (default: native)
   --no-think         answer without thinking
   --max-tokens N     maximum tokens of an answer, thinking included (default: 4096)

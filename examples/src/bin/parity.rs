@@ -15,7 +15,7 @@ const USAGE: &str = "usage: parity CHECKPOINT_DIR [--device NAME] [--weights f32
 
 Run every case in CHECKPOINT_DIR/cases and compare each stage with the values of the reference.
 
-  --device NAME        cpu, ndarray or cuda:0 (default: cpu)
+  --device NAME        cpu (the default); ndarray and cuda:0 in builds with that feature
   --weights FORMAT     f32, which the tolerances are made for, or native: as stored (default: f32)
   --help               print this text
 ";

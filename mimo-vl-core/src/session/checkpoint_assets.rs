@@ -14,57 +14,75 @@ use crate::prompt::{ChatTemplate, Tokenizer};
 /// Default maximum context: that of the published weights' training.
 const TRAINED_CONTEXT: usize = 32_768;
 
-/// The parts of a checkpoint that are not weights: configuration, tokenizer and chat template.
+/// Tokenizer, chat template and preprocessing of a checkpoint, which transformers' `AutoProcessor` loads.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct CheckpointAssets {
+pub struct ProcessorAssets {
     /// Folder of the checkpoint.
     pub directory: PathBuf,
-    /// Shapes of the model.
-    pub config: ModelConfig,
     /// Conversion of images and videos into patches.
     pub preprocess: PreprocessConfig,
-    /// Defaults of `generation_config.json`.
-    pub generation: GenerationConfig,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
     /// The chat template.
     pub template: ChatTemplate,
 }
 
-impl CheckpointAssets {
-    /// Loads the assets of anything that [`Model::load`](super::Model::load) takes. A repository of the hub that is not
-    /// in the cache is downloaded with its weights.
+impl ProcessorAssets {
+    /// Loads the assets of anything that [`Model::load`](super::Model::load) takes, and of a folder that has neither
+    /// weights nor `config.json`. A repository of the hub that is not in the cache is downloaded with its weights.
     ///
     /// # Errors
-    /// Those of [`Model::load`](super::Model::load) that do not concern tensors, memory and devices.
+    /// Those of [`Model::load`](super::Model::load) that do not concern `config.json`, tensors, memory and devices.
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
         let control = options.call.start();
         control.check()?;
         let downloaded = resolve_repository(path.as_ref(), options, &control)?;
-        Ok(Self::open(downloaded.as_deref().unwrap_or(path.as_ref()), options)?.0)
+        Self::new(checkpoint_files(downloaded.as_deref().unwrap_or(path.as_ref()))?.0)
     }
 
+    fn new(files: CheckpointFiles) -> Result<Self> {
+        let directory = files.directory().to_path_buf();
+        let preprocess = PreprocessConfig::load(files.clone())?;
+        let tokenizer = Tokenizer::load(files.clone())?;
+        let template = ChatTemplate::load(files)?;
+        Ok(Self { directory, preprocess, tokenizer, template })
+    }
+}
+
+/// The parts of a checkpoint that are not weights: configuration, tokenizer and chat template.
+pub(super) struct CheckpointAssets {
+    pub(super) config: ModelConfig,
+    /// Defaults of `generation_config.json`.
+    pub(super) generation: GenerationConfig,
+    pub(super) processor: ProcessorAssets,
+}
+
+impl CheckpointAssets {
     /// The assets in the folder or GGUF file `path`, and the opened checkpoint if it is a GGUF file.
     pub(super) fn open(path: &Path, options: &LoadOptions) -> Result<(Self, Option<Checkpoint>)> {
-        let gguf = Checkpoint::open_gguf(path)?;
-        let directory = gguf.as_ref().map_or(path, Checkpoint::directory);
-        let from_metadata = gguf.as_ref().map(|gguf| gguf.metadata_files().to_vec()).unwrap_or_default();
-        Ok((Self::new(CheckpointFiles::new(directory, from_metadata), options)?, gguf))
+        let (files, gguf) = checkpoint_files(path)?;
+        Ok((Self::new(files, options)?, gguf))
     }
 
     pub(super) fn new(files: CheckpointFiles, options: &LoadOptions) -> Result<Self> {
-        let directory = files.directory().to_path_buf();
         let config = ModelConfig::load(files.clone())?;
-        let mut preprocess = PreprocessConfig::load(files.clone())?;
-        preprocess.max_tokens = max_context(options, &config)?;
+        let max_tokens = max_context(options, &config)?;
         let generation = GenerationConfig::load(files.clone())?;
-        let tokenizer = Tokenizer::load(files.clone())?;
-        check_tokens(&tokenizer, &config)
-            .map_err(|reason| Error::checkpoint(directory.join("tokenizer.json"), reason))?;
-        let template = ChatTemplate::load(files)?;
-        Ok(Self { directory, config, preprocess, generation, tokenizer, template })
+        let mut processor = ProcessorAssets::new(files)?;
+        processor.preprocess.max_tokens = max_tokens;
+        check_tokens(&processor.tokenizer, &config)
+            .map_err(|reason| Error::checkpoint(processor.directory.join("tokenizer.json"), reason))?;
+        Ok(Self { config, generation, processor })
     }
+}
+
+/// The files beside the weights in the folder or GGUF file `path`, and the opened checkpoint if it is a GGUF file.
+fn checkpoint_files(path: &Path) -> Result<(CheckpointFiles, Option<Checkpoint>)> {
+    let gguf = Checkpoint::open_gguf(path)?;
+    let directory = gguf.as_ref().map_or(path, Checkpoint::directory);
+    let from_metadata = gguf.as_ref().map(|gguf| gguf.metadata_files().to_vec()).unwrap_or_default();
+    Ok((CheckpointFiles::new(directory, from_metadata), gguf))
 }
 
 /// Downloads a checkpoint that is named by its repository and returns its directory; `None` for a path.

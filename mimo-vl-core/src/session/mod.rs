@@ -32,7 +32,7 @@ mod stream;
 
 pub use answer::{Answer, MemoryUse, Timings, TokenLogprob};
 pub use batch::{Batch, BatchOptions};
-pub use checkpoint_assets::CheckpointAssets;
+pub use checkpoint_assets::ProcessorAssets;
 pub use generate_ids::{TokenPrompt, generate_ids};
 pub use load_options::LoadOptions;
 pub use model::Model;

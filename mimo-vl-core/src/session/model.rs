@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::checkpoint_assets::{CheckpointAssets, resolve_repository};
+use super::checkpoint_assets::{CheckpointAssets, ProcessorAssets, resolve_repository};
 use super::feature_cache::FeatureCache;
 use super::load_options::LoadOptions;
 use crate::cancel::{Stage, TaskControl};
@@ -99,7 +99,7 @@ impl Model {
         let (assets, gguf) = CheckpointAssets::open(path, options)?;
         let checkpoint = match gguf {
             Some(checkpoint) => checkpoint,
-            None => Checkpoint::open(&assets.directory)?,
+            None => Checkpoint::open(&assets.processor.directory)?,
         };
         let weights = checkpoint.weight_format(options.weights)?;
         let kv_cache_dtype = options.kv_cache_dtype.unwrap_or(match checkpoint.is_quantized(weights) {
@@ -108,7 +108,7 @@ impl Model {
         });
         let (device, threads) = (options.device.as_str(), options.threads);
         let engine_options = EngineOptions { device, weights, kv_cache_dtype, threads, control, writer };
-        let engine = load_engine(&checkpoint, &assets.config, &assets.preprocess, engine_options)?;
+        let engine = load_engine(&checkpoint, &assets.config, &assets.processor.preprocess, engine_options)?;
         control.step(Stage::Load, checkpoint.bytes(), checkpoint.bytes())?;
         let identity = Identity {
             fingerprint: format!("{} {}", checkpoint.fingerprint(), weights.name()),
@@ -138,7 +138,8 @@ impl Model {
         identity: Identity,
         start: Instant,
     ) -> Self {
-        let CheckpointAssets { directory, config, preprocess, generation, tokenizer, template } = assets;
+        let CheckpointAssets { config, generation, processor } = assets;
+        let ProcessorAssets { directory, preprocess, tokenizer, template } = processor;
         let style = options.thinking_style.unwrap_or_else(|| ThinkingStyle::for_checkpoint(&path.to_string_lossy()));
         let inner = Inner {
             directory,

@@ -29,6 +29,8 @@ async def astream(session: Session, parts: Any, options: dict[str, Any]) -> Asyn
 def child_token(options: dict[str, Any]) -> CancelToken:
     """A token for one call: a child of the caller's, if there is one."""
     cancel: CancelToken | None = options.get("cancel")
+    if cancel is not None and not isinstance(cancel, CancelToken):
+        raise TypeError(f"cancel must be a CancelToken, not {type(cancel).__name__}")
     return CancelToken() if cancel is None else cancel.child()
 
 
