@@ -24,8 +24,8 @@
  * - Threads. An object may move between threads. Several threads may call functions that take it as `const` at the same
  *   time; all others need exclusive use. A session does one thing at a time: a second call meanwhile does no harm and
  *   returns MIMO_VL_STATUS_OPTION. No thread may use an object while it is freed.
- * - Cancellation. Every call that may take long has options with a mimo_vl_cancel_token, a time limit and a progress
- *   callback. A cancel before the call, at its start or during it has the same effect: MIMO_VL_STATUS_CANCELLED. The
+ * - Cancellation. The options of loading, generating, decoding a video and rendering a PDF file have a
+ *   mimo_vl_cancel_token, a time limit and a progress callback; a batch has a token. A cancel before the call, at its start or during it has the same effect: MIMO_VL_STATUS_CANCELLED. The
  *   token may be freed meanwhile; `user_data` of the callback must be valid until the calls, streams and batches with
  *   these options have ended.
  * - Panics never leave the library: a defect in it is MIMO_VL_STATUS_INTERNAL.
@@ -40,7 +40,7 @@
 
 /**
  * Version of the interface that this header describes, to be compared with mimo_vl_abi_version(). It grows with every
- * change that breaks programs compiled before it.
+ * change, from the first release on, that breaks programs compiled before it.
  */
 #define MIMO_VL_ABI_VERSION 1
 
@@ -1458,8 +1458,8 @@ void mimo_vl_video_options_free(struct mimo_vl_video_options *options);
  * Decodes frames of a video file with the programs ffprobe and ffmpeg, which must be installed. `options` may be NULL
  * for the defaults. Free the video with mimo_vl_video_free.
  *
- * Errors: MIMO_VL_STATUS_IO if the file cannot be read or a program is missing; MIMO_VL_STATUS_IMAGE if it is not a
- * video, damaged, or has too few frames; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for
+ * Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_IMAGE if it is not a video, damaged, or has too
+ * few frames, and if a program is missing; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for
  * options out of range.
  */
 mimo_vl_status mimo_vl_video_from_path(const char *path,
