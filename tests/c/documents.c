@@ -68,7 +68,7 @@ static void pdf_pages_are_images_with_points(const mimo_vl_model *model, const c
     CHECK(mimo_vl_image_pixels(image)[3 * (20 * 200 + 40)] == 255);
 
     CHECK(mimo_vl_pdf_page_number(pdf, 1) == 0 && !mimo_vl_pdf_page_size(pdf, 1, size));
-    CHECK(!mimo_vl_pdf_page_size(pdf, 0, NULL) && !mimo_vl_pdf_page_size(NULL, 0, size));
+    CHECK(mimo_vl_pdf_page_size(pdf, 0, NULL) && !mimo_vl_pdf_page_size(NULL, 0, size));
     CHECK(!mimo_vl_pdf_page_box_to_points(pdf, 0, NULL, points));
     CHECK(mimo_vl_pdf_page_count(NULL) == 0);
     mimo_vl_image *none;

@@ -269,7 +269,7 @@ static void alternatives_come_with_their_logprobs(const mimo_vl_model *model) {
     }
     range[0] = 7;
     CHECK(!mimo_vl_answer_logprob_range(answer, count, range) && range[0] == 7);
-    CHECK(!mimo_vl_answer_logprob_range(answer, 0, NULL) && !mimo_vl_answer_logprob_range(NULL, 0, range));
+    CHECK(mimo_vl_answer_logprob_range(answer, 0, NULL) && !mimo_vl_answer_logprob_range(NULL, 0, range));
     CHECK(mimo_vl_answer_top_logprob_count(answer, count) == 0 && mimo_vl_answer_top_logprob_count(NULL, 0) == 0);
     CHECK(mimo_vl_answer_logprob_token(answer, count) == UINT32_MAX && isnan(mimo_vl_answer_logprob(NULL, 0)));
     mimo_vl_answer_free(answer);
