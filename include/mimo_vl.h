@@ -25,9 +25,9 @@
  *   time; all others need exclusive use. A session does one thing at a time: a second call meanwhile does no harm and
  *   returns MIMO_VL_STATUS_OPTION. No thread may use an object while it is freed.
  * - Cancellation. The options of loading, generating, decoding a video and rendering a PDF file have a
- *   mimo_vl_cancel_token, a time limit and a progress callback; a batch has a token. A cancel before the call, at its start or during it has the same effect: MIMO_VL_STATUS_CANCELLED. The
- *   token may be freed meanwhile; `user_data` of the callback must be valid until the calls, streams and batches with
- *   these options have ended.
+ *   mimo_vl_cancel_token, a time limit and a progress callback; a batch has a token. A cancel before the call, at its
+ *   start or during it has the same effect: MIMO_VL_STATUS_CANCELLED. The token may be freed meanwhile; `user_data` of
+ *   the callback must be valid until the calls, streams and batches with these options have ended.
  * - Panics never leave the library: a defect in it is MIMO_VL_STATUS_INTERNAL.
  */
 
