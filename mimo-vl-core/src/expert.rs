@@ -46,7 +46,7 @@ pub use crate::sampling::{
 // Answers: from text to thinking, answer, and regions.
 pub use crate::answer::{AnswerParser, RegionParser, json_value_range};
 
-// Generation from token ids, and what bindings to other languages share: the assets of a checkpoint, exclusive use of
-// a session, and the message of a panic.
+// Generation from token ids, and what bindings to other languages share: the assets of a processor, exclusive use of
+// a session, and panics as errors.
 pub use crate::error::contain;
 pub use crate::session::{ProcessorAssets, SessionGuard, SessionUnavailable, SharedSession, TokenPrompt, generate_ids};

@@ -15,7 +15,7 @@ use crate::pointer;
 pub(crate) unsafe fn fallible(error_out: *mut *mut ErrorObject, work: impl FnOnce() -> Result<()>) -> Status {
     // A state that a panic left half changed is never seen: the session is poisoned by its guard, and the other handles
     // change by one assignment.
-    let outcome = contain(work).and_then(|outcome| outcome);
+    let outcome = contain(work).flatten();
     let (status, object) = match outcome {
         Ok(()) => (Status::Ok, ptr::null_mut()),
         Err(error) => {

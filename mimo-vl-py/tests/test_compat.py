@@ -3,6 +3,7 @@
 import base64
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,17 @@ def processor(checkpoint: pathlib.Path) -> Any:
 @pytest.fixture
 def case(request: pytest.FixtureRequest, checkpoint: pathlib.Path) -> Case:
     return Case(checkpoint / "cases" / request.param)
+
+
+def test_a_processor_needs_neither_weights_nor_config(
+    processor: Any, checkpoint: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    for name in ("chat_template.jinja", "preprocessor_config.json", "tokenizer.json"):
+        shutil.copy(checkpoint / name, tmp_path)
+    messages = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    expected = processor.apply_chat_template(messages, add_generation_prompt=True)
+    alone = AutoProcessor.from_pretrained(tmp_path)
+    assert alone.apply_chat_template(messages, add_generation_prompt=True) == expected
 
 
 def prepared(processor: Any, case: Case, **options: Any) -> Any:
