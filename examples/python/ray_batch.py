@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,17 @@ def distribute(job: Job, items: list[Item], parts: Path) -> Iterator[Item]:
         num_cpus=cpus,
         num_gpus=gpus,
     )
-    for row in done.iter_rows():
-        if row["failed"]:
-            raise UsageError(row["failed"])
-        yield Item(*json.loads(row["item"]))
+    core_threads = set(threading.enumerate())
+    try:
+        for row in done.iter_rows():
+            if row["failed"]:
+                raise UsageError(row["failed"])
+            yield Item(*json.loads(row["item"]))
+    finally:
+        # A thread of the dataset that calls Ray after its shutdown would end this process, and lose the message.
+        # One of them never ends: it sleeps.
+        for thread in set(threading.enumerate()) - core_threads:
+            thread.join(timeout=1)
 
 
 if __name__ == "__main__":
