@@ -47,12 +47,12 @@ const UNSAFE: &[(&str, &str)] = &[
     ("mimo-vl-core/src/kernels/cpu/disjoint.rs", "one slice that threads write in parts that do not overlap"),
     ("mimo-vl-core/src/kernels/cpu/exp.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/isa.rs", "what the kernels ask of an instruction set"),
-    ("mimo-vl-core/src/kernels/cpu/mod.rs", "runs kernels at the level that was detected"),
     ("mimo-vl-core/src/kernels/cpu/quantized.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/pool.rs", "lends an operation to the threads for as long as it lasts"),
     ("mimo-vl-core/src/kernels/cpu/portable.rs", "the level that every processor has"),
     ("mimo-vl-core/src/kernels/cpu/quantize.rs", "compiled for instructions that the processor is known to have"),
     ("mimo-vl-core/src/kernels/cpu/rowwise.rs", "compiled for instructions that the processor is known to have"),
+    ("mimo-vl-core/src/kernels/cpu/simd_level.rs", "runs kernels at the level that was detected"),
     ("mimo-vl-core/src/kernels/cpu/stored.rs", "compiled for instructions that the processor is known to have"),
     (
         "mimo-vl-core/src/kernels/flex/buffers.rs",

@@ -3,7 +3,7 @@
 use super::disjoint::Disjoint;
 use super::isa::{Isa, Kernel};
 use super::pool::parallel_for;
-use super::{SimdLevel, run};
+use super::simd_level::{SimdLevel, run};
 use crate::kernels::quantized::LEVEL_SCALE;
 
 /// Quantized rows of activations, the input of products with quantized weights. Each group of neighbouring values has

@@ -5,13 +5,14 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::SMALL_BATCH_ROWS;
 use super::block::{StridedRows, multiply_block};
 use super::disjoint::Disjoint;
 use super::exp::exp;
 use super::isa::{Isa, Kernel};
 use super::pool::parallel_for;
+use super::simd_level::{SimdLevel, run};
 use super::stored::Stored;
-use super::{SMALL_BATCH_ROWS, SimdLevel, run};
 use crate::kernels::Mask;
 
 /// Keys per block.

@@ -1,11 +1,12 @@
 //! Products of few activation rows with unquantized weights. They are bound by memory bandwidth: the weights are read
 //! once.
 
+use super::SMALL_BATCH_ROWS;
 use super::disjoint::Disjoint;
 use super::isa::{Isa, Kernel};
 use super::pool::parallel_for;
+use super::simd_level::{SimdLevel, run};
 use super::stored::Stored;
-use super::{SMALL_BATCH_ROWS, SimdLevel, run};
 
 /// `out = x · weightᵀ + bias` for `rows` rows of `x`.
 ///

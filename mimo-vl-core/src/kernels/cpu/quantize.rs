@@ -6,7 +6,7 @@ use half::f16;
 use super::disjoint::Disjoint;
 use super::isa::{Isa, Kernel};
 use super::pool::parallel_for;
-use super::{SimdLevel, run};
+use super::simd_level::{SimdLevel, run};
 use crate::kernels::quantized::{LEVEL_SCALE, QuantizedData};
 use crate::quant::{Codebook, PANEL_ROWS, QuantFormat};
 

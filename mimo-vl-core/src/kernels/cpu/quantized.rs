@@ -13,7 +13,7 @@ use super::disjoint::Disjoint;
 use super::isa::{Isa, Kernel};
 use super::pool::parallel_for;
 use super::rowwise::gate_row;
-use super::{SimdLevel, run};
+use super::simd_level::{SimdLevel, run};
 use crate::quant::{PANEL_ROWS, QuantFormat};
 
 /// Activation rows that share one pass over the codes: their sums fit the AVX-512 registers beside two registers of

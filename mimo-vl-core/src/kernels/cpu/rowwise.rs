@@ -4,7 +4,7 @@ use super::disjoint::Disjoint;
 use super::exp::exp;
 use super::isa::{Isa, Kernel};
 use super::pool::parallel_for;
-use super::{SimdLevel, run};
+use super::simd_level::{SimdLevel, run};
 
 /// View of rows that are `stride` values apart.
 #[derive(Debug, Clone, Copy)]
