@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mimo_vl_core::expert::preprocess_video;
+use mimo_vl_core::expert::{preprocess_video, sample_frames};
 use mimo_vl_core::{CancelToken, Error, FrameSampling, Image, Result, Video, VideoOptions};
 use tempfile::TempDir;
 
@@ -230,13 +230,153 @@ fn truncated_files_are_typed_errors() {
 fn too_few_frames_are_typed_errors() {
     let folder = TempDir::new().unwrap();
     let one = numbered(&folder, "one.mkv", &["-frames:v", "1"]);
-    assert!(matches!(open(&one, FrameSampling::new()), Err(Error::Option { option: "frames", .. })));
+    assert!(matches!(open(&one, FrameSampling::new().frames(4)), Err(Error::Option { option: "frames", .. })));
     let path = numbered(&folder, "some.mkv", &[]);
     assert!(matches!(open(&path, FrameSampling::new().frames(100)), Err(Error::Option { option: "frames", .. })));
     assert!(matches!(
         open(&path, FrameSampling::new().start(3.0).end(1.0)),
         Err(Error::Option { option: "start", .. })
     ));
+}
+
+#[test]
+fn one_frame_is_a_video() {
+    let folder = TempDir::new().unwrap();
+    for name in ["one.mkv", "one.gif", "one.avi"] {
+        let codec = if name.ends_with("gif") { "gif" } else { "ffv1" };
+        let path = make(&folder, name, &["-f", "lavfi", "-i", NUMBERED, "-frames:v", "1", "-c:v", codec]);
+        let video = open(&path, FrameSampling::new()).unwrap();
+        assert_eq!((video.frames().len(), video.timestamps().len()), (1, 1), "{name}");
+        let patches = preprocess_video(&video, &Default::default()).unwrap();
+        assert_eq!(patches.grid.t, 1, "{name}: the frame is shown twice");
+    }
+}
+
+#[test]
+fn hundreds_of_frames_are_chosen() {
+    let folder = TempDir::new().unwrap();
+    let source = "nullsrc=size=16x16:rate=25:duration=160,geq=lum='16+mod(N,200)':cb=128:cr=128";
+    let path = make(&folder, "long.mkv", &["-f", "lavfi", "-i", source, "-c:v", "ffv1"]);
+    for count in [300, 768, 2000] {
+        let video = open(&path, FrameSampling::new().frames(count)).unwrap();
+        assert_eq!(video.frames().len(), count);
+        let sampled = sample_frames(4000, 25.0, &FrameSampling::new().frames(count)).unwrap();
+        for (frame, index) in video.frames().iter().zip(sampled.indices) {
+            let luma = 16.0 + f64::from(frame.pixels()[0]) * 219.0 / 255.0;
+            assert!((luma - 16.0 - (index % 200) as f64).abs() < 1.0, "{luma} is not that of frame {index} of {count}");
+        }
+    }
+}
+
+#[test]
+fn too_many_frames_and_invalid_options_of_one_frame_are_typed_errors() {
+    let folder = TempDir::new().unwrap();
+    let long =
+        make(&folder, "long.mkv", &["-f", "lavfi", "-i", "color=size=16x16:rate=25:duration=90", "-c:v", "ffv1"]);
+    assert!(matches!(open(&long, FrameSampling::new().frames(2100)), Err(Error::Option { option: "frames", .. })));
+    let one = numbered(&folder, "one.mkv", &["-frames:v", "1"]);
+    assert!(matches!(open(&one, FrameSampling::new().fps(-1.0)), Err(Error::Option { option: "fps", .. })));
+}
+
+#[test]
+fn every_depth_and_codec_is_read() {
+    let folder = TempDir::new().unwrap();
+    for (name, arguments) in [
+        ("h264.mp4", "libx264 -pix_fmt yuv420p"),
+        ("h264-10.mp4", "libx264 -pix_fmt yuv420p10le"),
+        ("h264-444.mkv", "libx264 -pix_fmt yuv444p"),
+        ("hevc-10.mp4", "libx265 -pix_fmt yuv420p10le -x265-params log-level=error"),
+        ("hevc-12.mkv", "libx265 -pix_fmt yuv422p12le -x265-params log-level=error"),
+        ("vp8.webm", "libvpx"),
+        ("vp9.webm", "libvpx-vp9 -pix_fmt yuv420p"),
+        ("vp9-10.webm", "libvpx-vp9 -pix_fmt yuv420p10le"),
+        ("av1-10.mkv", "libaom-av1 -cpu-used 8 -pix_fmt yuv420p10le"),
+        ("prores.mov", "prores_ks -pix_fmt yuv422p10le"),
+        ("prores-alpha.mov", "prores_ks -profile:v 4444 -pix_fmt yuva444p10le"),
+        ("gray16.mkv", "ffv1 -pix_fmt gray16le"),
+        ("gray.mkv", "ffv1 -pix_fmt gray"),
+        ("rgb48.mkv", "ffv1 -pix_fmt rgb48le"),
+        ("bw.nut", "rawvideo -pix_fmt monow"),
+        ("pal8.gif", "gif"),
+        ("mpeg1.mpg", "mpeg1video"),
+        ("mpeg2.ts", "mpeg2video"),
+        ("mpeg4.avi", "mpeg4 -bf 2"),
+        ("mjpeg.avi", "mjpeg -pix_fmt yuvj422p"),
+        ("theora.ogv", "libtheora"),
+        ("wmv2.asf", "wmv2"),
+        ("flv1.flv", "flv1"),
+        ("dnxhr.mxf", "dnxhd -profile:v dnxhr_hqx -pix_fmt yuv422p10le"),
+        ("huffyuv.avi", "huffyuv"),
+        ("h264.h264", "libx264"),
+        ("hevc.hevc", "libx265 -x265-params log-level=error"),
+        ("mpeg2.m2v", "mpeg2video"),
+        ("apng.apng", "apng"),
+    ] {
+        // Some encoders store no frame that equals the one before it.
+        let source = "color=c=red:size=256x128:rate=25:duration=1,noise=alls=4:allf=t";
+        let words: Vec<&str> = arguments.split(' ').collect();
+        let path = make(&folder, name, &[&["-f", "lavfi", "-i", source, "-c:v"], &words[..]].concat());
+        let video = open(&path, FrameSampling::new()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((video.frames().len(), video.replaced_frames()), (4, 0), "{name}");
+        let gray = name.starts_with("gray") || name.starts_with("bw");
+        let [red, green, _] = video.frames()[3].pixels()[..3] else { panic!("{name}: no pixels") };
+        assert!(if gray { red == green } else { red > 200 && green < 60 }, "{name}: {red}, {green}");
+    }
+}
+
+#[test]
+fn the_nearest_frames_stand_in_for_damaged_ones() {
+    let folder = TempDir::new().unwrap();
+    let source = "nullsrc=size=112x84:rate=10:duration=15,geq=lum='16+N':cb=128:cr=128";
+    let encoder = ["-c:v", "mpeg2video", "-q:v", "1", "-g", "10", "-bf", "0"];
+    let path = make(&folder, "whole.ts", &[&["-f", "lavfi", "-i", source], &encoder[..]].concat());
+    let bytes = std::fs::read(&path).unwrap();
+    let number = |frame: &Image| f64::from(frame.pixels()[0]) * 219.0 / 255.0;
+    let close = |video: &Video| {
+        let first = video.timestamps()[0];
+        video.frames().iter().zip(video.timestamps()).all(|(frame, time)| {
+            let expected = (time - first) * 10.0 + number(&video.frames()[0]);
+            (number(frame) - expected).abs() < 2.0
+        })
+    };
+    let whole = open(&path, FrameSampling::new()).unwrap();
+    assert_eq!((whole.frames().len(), whole.replaced_frames(), close(&whole)), (30, 0, true));
+    // The stream begins after its first key frame, which 188-byte packets let us cut off.
+    let cut = folder.path().join("cut.ts");
+    let header = 3 * 188;
+    std::fs::write(&cut, [&bytes[..header], &bytes[header + 188 * 40..]].concat()).unwrap();
+    let video = open(&cut, FrameSampling::new()).unwrap();
+    assert!(video.frames().len() >= 26 && close(&video), "{:?}", video.timestamps());
+    // Packets of the middle are lost.
+    let holes = folder.path().join("holes.mkv");
+    let drop = ["-i", path.to_str().unwrap(), "-c", "copy", "-bsf:v", "noise=drop=between(n\\,40\\,41)"];
+    make(&folder, "holes.mkv", &drop);
+    assert!(close(&open(&holes, FrameSampling::new()).unwrap()));
+}
+
+#[test]
+fn missing_frames_are_replaced_up_to_a_share() {
+    let folder = TempDir::new().unwrap();
+    let source = "nullsrc=size=112x84:rate=10:duration=15,geq=lum='16+N':cb=128:cr=128";
+    let arguments = ["-f", "lavfi", "-i", source, "-c:v", "mpeg4", "-q:v", "1", "-g", "1", "-movflags", "faststart"];
+    let path = make(&folder, "whole.mp4", &arguments);
+    let bytes = std::fs::read(&path).unwrap();
+    let cut = folder.path().join("cut.mp4");
+    for (keep, replaced) in [(0.99, 1..=1), (0.9, 2..=4)] {
+        std::fs::write(&cut, &bytes[..(bytes.len() as f64 * keep) as usize]).unwrap();
+        let video = open(&cut, FrameSampling::new()).unwrap();
+        assert_eq!(video.frames().len(), 30);
+        assert!(replaced.contains(&video.replaced_frames()), "{keep}: {}", video.replaced_frames());
+        let last = video.frames().len() - 1;
+        assert_eq!(video.frames()[last].pixels(), video.frames()[last - video.replaced_frames() + 1].pixels());
+        let strict = Video::open(&cut, &VideoOptions::new().max_missing_frames(0.0));
+        let reason = strict.unwrap_err().to_string();
+        assert!(reason.contains("of the 30 sampled frames cannot be decoded"), "{reason}");
+    }
+    for share in [-0.1, 1.1, f64::NAN] {
+        let opened = Video::open(&path, &VideoOptions::new().max_missing_frames(share));
+        assert!(matches!(opened, Err(Error::Option { option: "max_missing_frames", .. })), "{opened:?}");
+    }
 }
 
 #[test]

@@ -111,6 +111,18 @@ pub unsafe extern "C" fn mimo_vl_video_options_set_max_pixels(
     unsafe { set(options, error_out, |options| options.max_pixels = Some(max_pixels)) }
 }
 
+/// Sets the largest share of the sampled frames that may be missing or damaged: 0 to 1; default 0.2. The nearest frame
+/// that can be decoded stands in for each.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_video_options_set_max_missing_frames(
+    options: *mut VideoOptions,
+    share: f64,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.max_missing_frames = share) }
+}
+
 /// Sets the token that cancels the calls with these options; NULL removes it. Default none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_options_set_cancel(
@@ -157,9 +169,9 @@ pub unsafe extern "C" fn mimo_vl_video_options_free(options: *mut VideoOptions) 
 /// Decodes frames of a video file with the programs ffprobe and ffmpeg, which must be installed. `options` may be NULL
 /// for the defaults. Free the video with mimo_vl_video_free.
 ///
-/// Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_IMAGE if it is not a video, damaged, or has too
-/// few frames, and if a program is missing; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for
-/// options out of range.
+/// Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_IMAGE if it is not a video, or lacks too many
+/// of the sampled frames, and if a program is missing; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT;
+/// MIMO_VL_STATUS_OPTION for options out of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_video_from_path(
     path: *const c_char,
@@ -229,6 +241,13 @@ pub unsafe extern "C" fn mimo_vl_video_frame_count(video: *const Video) -> usize
 pub unsafe extern "C" fn mimo_vl_video_fps(video: *const Video) -> f64 {
     // SAFETY: NULL or a living video, as the header requires.
     unsafe { read(video, f64::NAN, |video| video.0.fps()) }
+}
+
+/// Returns the number of frames that stand in for one of the file that is missing or damaged.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_video_replaced_frames(video: *const Video) -> usize {
+    // SAFETY: NULL or a living video, as the header requires.
+    unsafe { read(video, 0, |video| video.0.replaced_frames()) }
 }
 
 /// Returns the time of frame `index`, counted from 0, in seconds; NaN if there is no such frame.

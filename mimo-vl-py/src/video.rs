@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use crate::call::{CancelToken, call_options, run_call};
 use crate::error::{OrRaise, no_pickle};
 use crate::image::as_image;
-use crate::prompt::unsigned;
+use crate::number::unsigned;
 use crate::text;
 
 /// Video frames of equal size.
@@ -46,12 +46,14 @@ impl Video {
 
     /// Decodes frames of a video file with ffprobe and ffmpeg, which must be installed: `fps` per second, at least
     /// `min_frames` and at most `max_frames`, or exactly `frames`; from `start` to `end`, in seconds. `total_pixels`
-    /// limits all frames together, `max_pixels` each. `cancel` is a CancelToken, `timeout` the time limit in seconds.
-    /// `progress` is called with the frames that are done and their total.
+    /// limits all frames together, `max_pixels` each. The nearest frame that can be decoded stands in for one that is
+    /// missing or damaged, if no more than the share `max_missing_frames` of the sampled ones is (default 0.2).
+    /// `cancel` is a CancelToken, `timeout` the time limit in seconds. `progress` is called with the frames that are
+    /// done and their total.
     #[staticmethod]
     #[pyo3(signature = (
         path, *, fps=None, frames=None, min_frames=None, max_frames=None, start=None, end=None, total_pixels=None,
-        max_pixels=None, cancel=None, timeout=None, progress=None
+        max_pixels=None, max_missing_frames=None, cancel=None, timeout=None, progress=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn open(
@@ -64,6 +66,7 @@ impl Video {
         end: Option<f64>,
         total_pixels: Option<i64>,
         max_pixels: Option<i64>,
+        max_missing_frames: Option<f64>,
         cancel: Option<&Bound<'_, CancelToken>>,
         timeout: Option<f64>,
         progress: Option<&Bound<'_, PyAny>>,
@@ -77,6 +80,7 @@ impl Video {
         (options.sampling.start, options.sampling.end) = (start, end);
         options.total_pixels = unsigned(py, "total_pixels", total_pixels)?;
         options.max_pixels = unsigned(py, "max_pixels", max_pixels)?;
+        options.max_missing_frames = max_missing_frames.unwrap_or(options.max_missing_frames);
         let path = text::path(path)?;
         let video = run_call(py, call_options(py, cancel, timeout)?, progress, move |call| {
             options.call = call;
@@ -89,6 +93,12 @@ impl Video {
     #[getter]
     fn timestamps(&self) -> Vec<f64> {
         self.video.timestamps()
+    }
+
+    /// Number of frames that stand in for one of the file that is missing or damaged.
+    #[getter]
+    fn replaced_frames(&self) -> usize {
+        self.video.replaced_frames()
     }
 
     /// Number of frames.

@@ -5,6 +5,7 @@ mod crop;
 mod ffmpeg;
 mod frames;
 mod image;
+mod media_name;
 mod page;
 #[cfg(feature = "pdf")]
 mod pdf;
@@ -19,6 +20,7 @@ pub use frames::{FrameSampling, SampledFrames, frame_pixels, sample_frames};
 pub(crate) use frames::{MAX_VIDEO_PIXELS, frame_size};
 pub use image::Image;
 pub(crate) use image::ImageRecord;
+pub use media_name::media_name;
 pub use page::PageFrame;
 #[cfg(feature = "pdf")]
 pub use pdf::{PdfOptions, PdfPage, open_pdf, open_pdf_bytes};

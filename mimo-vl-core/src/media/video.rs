@@ -17,6 +17,7 @@ pub struct Video {
     total_pixels: Option<u64>,
     /// Limits of each frame.
     limits: PixelLimits,
+    replaced_frames: usize,
     decode_time: Duration,
 }
 
@@ -46,7 +47,8 @@ impl Video {
                 ));
             }
         }
-        Ok(Self { frames, fps, timestamps: None, total_pixels: None, limits: PixelLimits::default(), decode_time })
+        let limits = PixelLimits::default();
+        Ok(Self { frames, fps, timestamps: None, total_pixels: None, limits, replaced_frames: 0, decode_time })
     }
 
     /// Sets the minimum number of pixels of a frame: smaller frames are enlarged to it before they are split into
@@ -102,6 +104,15 @@ impl Video {
             return Err(Error::option("timestamps", "they must be finite numbers, none smaller than the one before"));
         }
         Ok(Self { timestamps: Some(timestamps), ..self })
+    }
+
+    /// Number of frames that stand in for one of the file that is missing or damaged; 0 for frames of the caller.
+    pub fn replaced_frames(&self) -> usize {
+        self.replaced_frames
+    }
+
+    pub(crate) fn with_replaced_frames(self, replaced_frames: usize) -> Self {
+        Self { replaced_frames, ..self }
     }
 
     /// Time that reading and decoding took; zero for the caller's pixels.

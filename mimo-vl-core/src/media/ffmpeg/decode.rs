@@ -24,49 +24,81 @@ const FORMATS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpe
 /// Maximum characters of a program's error output that go into an error.
 const MAX_STDERR_CHARS: usize = 400;
 
-/// Decodes the frames with these indices, ascending, and passes each to `on_frame`.
+/// The filters that print the time of each frame. Without an entry of metadata, a frame is not printed.
+const PRINT_TIMES: &str = "metadata=mode=add:key=t:value=1,metadata=mode=print:file=pipe\\\\:";
+
+/// Decodes the frames at these places in the order of presentation, ascending, and passes each to `on_frame`. Returns
+/// the presentation time of each, in seconds; NaN where the stream has none.
 pub(super) fn decode(
     path: &Path,
     ffmpeg: &OsStr,
     indices: &[usize],
     control: &TaskControl,
     mut on_frame: impl FnMut(Image) -> Result<()>,
-) -> Result<()> {
+) -> Result<Vec<f64>> {
+    let filters = format!("select='{}',{PRINT_TIMES}2", select(indices));
+    let count = indices.len().to_string();
+    // 8 bits per sample, whatever the stream has.
+    let output = ["-frames:v", &count, "-pix_fmt", "rgb24", "-f", "image2pipe", "-c:v", "ppm", "-"];
+    run(path, ffmpeg, &filters, &output, control, |program| {
+        while let Some(frame) = program.read_frame()? {
+            on_frame(frame)?;
+        }
+        Ok(())
+    })
+    .map(|((), errors)| parse_times(&errors))
+}
+
+/// Decodes all frames, and returns the presentation time of each, in seconds; NaN where the stream has none.
+pub(super) fn frame_times(path: &Path, ffmpeg: &OsStr, control: &TaskControl) -> Result<Vec<f64>> {
+    let (output, _) =
+        run(path, ffmpeg, &format!("{PRINT_TIMES}1"), &["-f", "null", "-"], control, |program| program.read_all())?;
+    Ok(parse_times(&String::from_utf8_lossy(&output)))
+}
+
+/// Runs `ffmpeg` with these filters, and returns what `read` returns, and the error output.
+fn run<T>(
+    path: &Path,
+    ffmpeg: &OsStr,
+    filters: &str,
+    output: &[&str],
+    control: &TaskControl,
+    mut read: impl FnMut(&mut Program<'_>) -> Result<T>,
+) -> Result<(T, String)> {
+    // Times are those of the file. Damaged frames are left out, however many there are.
+    let before = ["-v", "error", "-nostdin", "-max_error_rate", "1", "-copyts", "-i"];
     // Versions before 5.1 have the older name of the option.
     for passthrough in [["-fps_mode", "passthrough"], ["-vsync", "0"]] {
-        match decode_with(passthrough, path, ffmpeg, indices, control, &mut on_frame) {
+        let after = [&["-map", "0:v:0", "-vf", filters], &passthrough[..], output].concat();
+        let mut program = Program::start(ffmpeg, path, &before, &after, control)?;
+        let result = read(&mut program)?;
+        match program.finish() {
             Err(Error::Image { reason, .. }) if reason.contains("fps_mode") => {}
-            other => return other,
+            errors => return Ok((result, errors?)),
         }
     }
     Err(video_error(path, "this version of ffmpeg is not supported"))
 }
 
-fn decode_with(
-    passthrough: [&str; 2],
-    path: &Path,
-    ffmpeg: &OsStr,
-    indices: &[usize],
-    control: &TaskControl,
-    on_frame: &mut impl FnMut(Image) -> Result<()>,
-) -> Result<()> {
-    let terms: Vec<String> = indices.iter().map(|index| format!("eq(n,{index})")).collect();
-    let select = format!("select='{}'", terms.join("+"));
-    let count = indices.len().to_string();
-    let [option, value] = passthrough;
-    let map = ["-map", "0:v:0", "-vf", &select, option, value, "-frames:v", &count];
-    let after = [&map[..], &["-f", "image2pipe", "-c:v", "ppm", "-"]].concat();
-    let mut program = Program::start(ffmpeg, path, &["-v", "error", "-nostdin", "-i"], &after, control)?;
-    let mut decoded = 0;
-    while let Some(frame) = program.read_frame()? {
-        on_frame(frame)?;
-        decoded += 1;
+/// The expression that selects the frames with these indices, ascending: a tree, because ffmpeg limits the depth of an
+/// expression.
+fn select(indices: &[usize]) -> String {
+    match indices {
+        [] => "0".to_owned(),
+        [index] => format!("eq(n,{index})"),
+        _ => {
+            let (low, high) = indices.split_at(indices.len() / 2);
+            format!("if(lt(n,{}),{},{})", high[0], select(low), select(high))
+        }
     }
-    program.finish()?;
-    if decoded < indices.len() {
-        return Err(video_error(path, &format!("it ends early: {decoded} of {count} frames can be decoded")));
-    }
-    Ok(())
+}
+
+/// Parses the output of [`PRINT_TIMES`]: lines such as `frame:3 pts:7 pts_time:0.7`.
+fn parse_times(output: &str) -> Vec<f64> {
+    let lines = output.lines().filter(|line| line.starts_with("frame:"));
+    lines
+        .map(|line| line.rsplit("pts_time:").next().and_then(|time| time.trim().parse().ok()).unwrap_or(f64::NAN))
+        .collect()
 }
 
 /// An [`Error::Image`] that names the file.
@@ -137,11 +169,7 @@ impl<'a> Program<'a> {
             let mut bytes = Vec::new();
             // The bytes before an error are enough for a message.
             let _ = BufReader::new(errors).read_to_end(&mut bytes);
-            let text = String::from_utf8_lossy(&bytes);
-            if text.contains("not on whitelist") {
-                return "not a video, or of an unsupported format".to_owned();
-            }
-            text.trim().chars().take(MAX_STDERR_CHARS).collect()
+            String::from_utf8_lossy(&bytes).into_owned()
         });
         Ok(Self {
             name: name.to_owned(),
@@ -190,11 +218,11 @@ impl<'a> Program<'a> {
         Image::from_rgb(width, height, 3 * width as usize, &pixels).map(Some)
     }
 
-    /// Waits for the end of the program. Returns an error with its error output if it failed.
-    pub(super) fn finish(mut self) -> Result<()> {
+    /// Waits for the end of the program, and returns its error output; an error with that output if it failed.
+    pub(super) fn finish(mut self) -> Result<String> {
         // The program cannot end while its output is full.
         io::copy(&mut self.output, &mut io::sink()).map_err(|error| Error::io(self.path, error))?;
-        let message = self.stderr.take().and_then(|stderr| stderr.join().ok()).unwrap_or_default();
+        let errors = self.stderr.take().and_then(|stderr| stderr.join().ok()).unwrap_or_default();
         let status = loop {
             self.control.check()?;
             // Waiting under the lock would keep the canceller from killing it.
@@ -206,12 +234,12 @@ impl<'a> Program<'a> {
         };
         self.control.check()?;
         if status.success() {
-            return Ok(());
+            return Ok(errors);
         }
         let name = self.name.to_string_lossy();
-        let reason = match message.is_empty() {
-            true => format!("{name} failed: {status}"),
-            false => format!("{name}: {message}"),
+        let reason = match error_message(&errors) {
+            message if message.is_empty() => format!("{name} failed: {status}"),
+            message => format!("{name}: {message}"),
         };
         Err(video_error(self.path, &reason))
     }
@@ -226,6 +254,15 @@ impl Drop for Program<'_> {
             let _ = canceller.join();
         }
     }
+}
+
+/// The start of a program's error output, without the lines of [`PRINT_TIMES`].
+fn error_message(errors: &str) -> String {
+    if errors.contains("not on whitelist") {
+        return "not a video, or of an unsupported format".to_owned();
+    }
+    let lines: Vec<&str> = errors.lines().filter(|line| !line.starts_with("frame:") && *line != "t=1").collect();
+    lines.join("\n").trim().chars().take(MAX_STDERR_CHARS).collect()
 }
 
 /// Kills a program, if it still runs, and reaps it.

@@ -6,19 +6,23 @@
 
 mod decode;
 mod probe;
+mod replace;
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use decode::decode;
+use decode::{decode, frame_times, video_error};
 use probe::probe;
+use replace::{Choice, choose, match_times};
 
 use crate::cancel::{CallOptions, Stage, TaskControl, call_setters};
 use crate::config::PreprocessConfig;
 use crate::error::{Error, Result};
-use crate::media::{Bicubic, FrameSampling, Image, PixelLimits, Video, check_fps, frame_size, resize, sample_frames};
+use crate::media::{
+    Bicubic, FrameSampling, Image, PixelLimits, SampledFrames, Video, check_fps, frame_size, resize, sample_frames,
+};
 
 /// Options for reading a video file.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +35,9 @@ pub struct VideoOptions {
     pub total_pixels: Option<u64>,
     /// Maximum pixels of a frame. Default: its share of `total_pixels`, at most 768 tokens.
     pub max_pixels: Option<u32>,
+    /// Largest share of the sampled frames that may be missing or damaged, from 0 to 1. The nearest frame that can be
+    /// decoded stands in for each of them. Default 0.2.
+    pub max_missing_frames: f64,
     /// Program that decodes. Default: `ffmpeg`, from `PATH`.
     pub ffmpeg: OsString,
     /// Program that reads the streams of a file. Default: `ffprobe`, from `PATH`.
@@ -45,6 +52,7 @@ impl Default for VideoOptions {
             sampling: FrameSampling::new(),
             total_pixels: None,
             max_pixels: None,
+            max_missing_frames: 0.2,
             ffmpeg: "ffmpeg".into(),
             ffprobe: "ffprobe".into(),
             call: CallOptions::new(),
@@ -79,6 +87,13 @@ impl VideoOptions {
         self
     }
 
+    /// Sets [`VideoOptions::max_missing_frames`](#structfield.max_missing_frames).
+    #[must_use]
+    pub fn max_missing_frames(mut self, share: f64) -> Self {
+        self.max_missing_frames = share;
+        self
+    }
+
     /// Sets [`VideoOptions::ffmpeg`](#structfield.ffmpeg).
     #[must_use]
     pub fn ffmpeg(mut self, program: impl Into<OsString>) -> Self {
@@ -101,8 +116,9 @@ impl Video {
     ///
     /// # Errors
     /// [`Error::Io`] when the file does not exist; [`Error::Image`] when `ffmpeg` or `ffprobe` is missing, or the file
-    /// has no video, is damaged or ends early; [`Error::Option`] when the sampling does not fit the video; and
-    /// [`Error::Cancelled`] and [`Error::Timeout`] by the call options.
+    /// has no video, or lacks more of the sampled frames than [`VideoOptions::max_missing_frames`]; [`Error::Option`]
+    /// when the sampling does not fit the video or `max_missing_frames` is not from 0 to 1; and [`Error::Cancelled`]
+    /// and [`Error::Timeout`] by the call options.
     pub fn open(path: impl AsRef<Path>, options: &VideoOptions) -> Result<Self> {
         let (path, start) = (path.as_ref(), Instant::now());
         let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
@@ -110,13 +126,56 @@ impl Video {
             return Err(Error::image(path.display().to_string(), "not a file"));
         }
         let _span = tracing::info_span!("video", path = %path.display()).entered();
+        let share = options.max_missing_frames;
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::option("max_missing_frames", format!("{share}; it must be from 0 to 1")));
+        }
         let control = options.call.start();
         let stream = probe(path, &options.ffprobe, &control)?;
-        let sampled = sample_frames(stream.times.len(), stream.fps, &options.sampling)?;
-        let mut resizer = FrameResizer::new(sampled.indices.len(), options, &control);
-        decode(path, &options.ffmpeg, &sampled.indices, &control, |frame| resizer.push(&frame))?;
-        let timestamps = sampled.indices.iter().map(|&index| stream.times[index]).collect();
-        Ok(resizer.finish(sampled.fps)?.with_timestamps(timestamps)?.with_decode_time(start.elapsed()))
+        let sampled = match (stream.times.len(), options.sampling.frames) {
+            // The sampling of the reference needs two frames; its processor takes one, and shows it twice.
+            (1, None | Some(1 | 2)) => {
+                // Two frames are sampled to check the options.
+                sample_frames(2, stream.fps, &options.sampling)?;
+                SampledFrames { indices: vec![0], fps: stream.fps }
+            }
+            (total, _) => sample_frames(total, stream.fps, &options.sampling)?,
+        };
+        let count = sampled.indices.len();
+        if count > MAX_FILE_FRAMES {
+            return Err(Error::option("frames", format!("{count} frames of a file; at most {MAX_FILE_FRAMES}")));
+        }
+        let mut resizer = FrameResizer::new(count, options, &control);
+        let mut is_refused = false;
+        let decoded = decode(path, &options.ffmpeg, &sampled.indices, &control, |frame| {
+            let pushed = resizer.push(&frame);
+            is_refused = pushed.is_err();
+            pushed
+        });
+        let decoded = match decoded {
+            Err(error) if is_refused || matches!(error, Error::Cancelled | Error::Timeout) => return Err(error),
+            decoded => decoded,
+        };
+        let complete = decoded.as_ref().is_ok_and(|times| match_times(&stream.times, &sampled.indices, times));
+        let mut choice = Choice::all(&stream.times, &sampled.indices);
+        if !complete || resizer.frames.len() < count {
+            // Frames are missing, or their times are not those of the packets.
+            let times = frame_times(path, &options.ffmpeg, &control)?;
+            choice = choose(&stream.times, &sampled.indices, &times).ok_or_else(|| {
+                decoded.err().unwrap_or_else(|| video_error(path, "none of its frames can be decoded"))
+            })?;
+            if choice.replaced as f64 > options.max_missing_frames * count as f64 {
+                let replaced = choice.replaced;
+                return Err(video_error(path, &format!("{replaced} of the {count} sampled frames cannot be decoded")));
+            }
+            resizer = FrameResizer::new(count, options, &control);
+            let mut repeats = choice.repeats().into_iter();
+            decode(path, &options.ffmpeg, &choice.distinct(), &control, |frame| {
+                (0..repeats.next().unwrap_or(1)).try_for_each(|_| resizer.push(&frame))
+            })?;
+        }
+        let video = resizer.finish(sampled.fps)?.with_timestamps(choice.times)?;
+        Ok(video.with_replaced_frames(choice.replaced).with_decode_time(start.elapsed()))
     }
 
     /// Creates a video from the frames of the caller's decoder. Each frame is resized as it arrives, so that long
@@ -150,6 +209,9 @@ impl Video {
     }
 }
 
+/// Maximum number of frames of a file. Their indices are an argument of ffmpeg, whose length is limited; no context has
+/// room for more frames.
+const MAX_FILE_FRAMES: usize = 2048;
 /// Maximum number of frames of the caller's decoder.
 const MAX_DECODER_FRAMES: usize = 1_000_000;
 

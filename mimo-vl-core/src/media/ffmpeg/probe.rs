@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// The first video stream of a file.
 pub(super) struct Stream {
-    /// Presentation time of each frame, in seconds, ascending.
+    /// Presentation time of each frame, in seconds, ascending, with those that the file declares and lacks at its end.
     pub(super) times: Vec<f64>,
     /// Average frames per second.
     pub(super) fps: f64,
@@ -54,21 +54,30 @@ pub(super) fn probe(path: &Path, ffprobe: &OsStr, control: &TaskControl) -> Resu
         .map_err(|error| video_error(path, &format!("the output of ffprobe is not as expected: {error}")))?;
     let Some(stream) = probed.streams.first() else { return Err(video_error(path, "it has no video")) };
     let (found, declared) = (probed.packets.len(), stream.nb_frames.as_ref().and_then(|count| count.parse().ok()));
-    if let Some(declared) = declared.filter(|&declared: &usize| found < declared) {
-        return Err(video_error(path, &format!("it ends early: {found} of its {declared} frames are there")));
+    let missing = declared.map_or(0, |declared: usize| declared.saturating_sub(found));
+    if missing > found {
+        return Err(video_error(path, &format!("it ends early: {found} of its {} frames are there", found + missing)));
     }
     // The flag D marks frames that are decoded but not shown.
     let shown = probed.packets.iter().filter(|packet| !packet.flags.contains('D'));
     let time = |packet: &Packet| packet.pts_time.as_ref().or(packet.dts_time.as_ref())?.parse::<f64>().ok();
-    let mut times: Vec<f64> = shown.filter_map(time).collect();
+    let mut times: Vec<f64> = shown.clone().filter_map(time).collect();
+    let rate = [&stream.avg_frame_rate, &stream.r_frame_rate].into_iter().find_map(|rate| fraction(rate));
+    if let (true, Some(rate)) = (times.is_empty(), rate) {
+        // A raw stream, such as a file of H.264 without container, has no times.
+        times = (0..shown.count()).map(|index| index as f64 / rate).collect();
+    }
     if times.is_empty() {
         return Err(video_error(path, "its video has no frames"));
     }
     times.sort_by(f64::total_cmp);
-    let declared = [&stream.avg_frame_rate, &stream.r_frame_rate].into_iter().find_map(|rate| fraction(rate));
     let duration = times[times.len() - 1] - times[0];
     let average = (duration > 0.0).then(|| (times.len() - 1) as f64 / duration);
-    let fps = declared.or(average).ok_or_else(|| video_error(path, "its frame rate is unknown"))?;
+    // The rate of a single frame means nothing.
+    let single = (times.len() == 1).then_some(1.0);
+    let fps = rate.or(average).or(single).ok_or_else(|| video_error(path, "its frame rate is unknown"))?;
+    let last = times[times.len() - 1];
+    times.extend((1..=missing).map(|index| last + index as f64 / fps));
     Ok(Stream { times, fps })
 }
 
