@@ -1,125 +1,16 @@
 //! The server over HTTP: its answers, errors and limits, and clients that are slow or disconnect.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::thread::JoinHandle;
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use mimo_vl_core::{CancelToken, Error, Model, Result, ServeOptions, Server, StopReason, ThinkingStyle};
+use mimo_vl_core::{Error, ServeOptions, Server, StopReason, ThinkingStyle};
 use mimo_vl_tests::fixtures::scripted_engine::ScriptedModel;
-use mimo_vl_tests::fixtures::tiny_model::{checkpoint, checkpoint_with_tools, model};
+use mimo_vl_tests::fixtures::test_server::{
+    TestServer, data_url, events, image_bytes, image_request, read_reply, text_request,
+};
+use mimo_vl_tests::fixtures::tiny_model::{checkpoint_with_tools, model};
 use serde_json::{Value, json};
-
-/// A server on a free port of the loopback interface, which stops when it is dropped.
-struct TestServer {
-    address: SocketAddr,
-    cancel: CancelToken,
-    thread: Option<JoinHandle<Result<()>>>,
-}
-
-impl TestServer {
-    fn new(configure: impl FnOnce(ServeOptions) -> ServeOptions) -> Self {
-        Self::with_model(model().clone(), configure)
-    }
-
-    fn with_model(model: Model, configure: impl FnOnce(ServeOptions) -> ServeOptions) -> Self {
-        let options = configure(ServeOptions::new().address("127.0.0.1:0").served_model_name("tiny").max_tokens(64));
-        let server = Server::bind(model, options).unwrap();
-        let (address, cancel) = (server.address(), CancelToken::new());
-        let stop = cancel.clone();
-        Self { address, cancel, thread: Some(std::thread::spawn(move || server.run(&stop))) }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        stream
-    }
-
-    /// Sends a request with these headers, and returns status and body of the reply.
-    fn send(&self, request_line: &str, headers: &str, body: &[u8]) -> (u16, String) {
-        let mut stream = self.connect();
-        let head = format!("{request_line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}");
-        let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
-        // A server that refuses early may close the connection before it has read the body.
-        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
-        read_reply(stream)
-    }
-
-    fn get(&self, path: &str) -> (u16, String) {
-        self.send(&format!("GET {path}"), "", b"")
-    }
-
-    fn post(&self, body: impl AsRef<[u8]>) -> (u16, String) {
-        self.send("POST /v1/chat/completions", "Content-Type: application/json\r\n", body.as_ref())
-    }
-
-    fn ask(&self, body: &Value) -> (u16, Value) {
-        let (status, text) = self.post(body.to_string());
-        (status, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
-    }
-
-    /// Asserts that a request is still answered.
-    fn assert_answers(&self) {
-        let (status, reply) = self.ask(&text_request("hello"));
-        assert_eq!(status, 200, "{reply}");
-    }
-}
-
-impl Drop for TestServer {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-        let result = self.thread.take().map(|thread| thread.join());
-        if !std::thread::panicking() {
-            result.unwrap().unwrap().unwrap();
-        }
-    }
-}
-
-fn read_reply(mut stream: TcpStream) -> (u16, String) {
-    let mut bytes = Vec::new();
-    // Bytes before a connection reset are a reply too.
-    let _ = stream.read_to_end(&mut bytes);
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no reply: {text:?}"));
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, if head.contains("chunked") { decode_chunked(body) } else { body.to_owned() })
-}
-
-fn decode_chunked(mut body: &str) -> String {
-    let mut decoded = String::new();
-    while let Some((size, rest)) = body.split_once("\r\n") {
-        let size = usize::from_str_radix(size.trim(), 16).unwrap();
-        decoded += &rest[..size];
-        body = rest[size..].trim_start_matches("\r\n");
-    }
-    decoded
-}
-
-fn text_request(text: &str) -> Value {
-    json!({"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": text}]})
-}
-
-fn image_request(url: &str) -> Value {
-    let content = json!([{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "what?"}]);
-    json!({"max_tokens": 4, "messages": [{"role": "user", "content": content}]})
-}
-
-fn image_bytes() -> Vec<u8> {
-    std::fs::read(checkpoint().join("cases/two-images-turns/a.png")).unwrap()
-}
-
-fn data_url(bytes: &[u8]) -> String {
-    use base64::Engine;
-    format!("data:image/png;base64,{}", base64::prelude::BASE64_STANDARD.encode(bytes))
-}
-
-/// Parses the events of a stream; the last must be `[DONE]`.
-fn events(body: &str) -> Vec<Value> {
-    let mut lines: Vec<&str> = body.split("\n\n").filter(|event| !event.is_empty()).collect();
-    assert_eq!(lines.pop(), Some("data: [DONE]"), "{body}");
-    lines.iter().map(|line| serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap()).collect()
-}
 
 #[test]
 fn answers_equal_those_of_a_session() {
@@ -203,15 +94,15 @@ fn errors_of_bad_requests_name_the_cause() {
     let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
     let mut bad_requests = 0;
     for (body, status, part) in [
-        ("".to_owned(), 400, "invalid request body"),
-        ("{\"messages\": [".to_owned(), 400, "invalid request body"),
-        ("[]".to_owned(), 400, "invalid request body"),
+        ("".to_owned(), 400, "not a JSON object"),
+        ("{\"messages\": [".to_owned(), 400, "not a JSON object"),
+        ("[]".to_owned(), 400, "not a JSON object"),
         ("{}".to_owned(), 400, "messages"),
         (json!({"messages": []}).to_string(), 400, "message"),
         (message(json!({"role": "function", "content": "x"})), 400, "messages[0].role"),
         (message(json!({"role": "tool", "content": "x"})), 400, "tools"),
         (message(json!({"role": "assistant", "content": "x"})), 400, "user"),
-        (user(json!(7)), 400, "invalid request body"),
+        (user(json!(7)), 400, "messages[0].content"),
         (user(json!("")), 400, "empty"),
         (user(json!([{"type": "audio"}])), 400, "messages[0].content[0]"),
         (user(json!([{"type": "text"}])), 400, "needs the field \\\"text\\\""),
@@ -223,16 +114,18 @@ fn errors_of_bad_requests_name_the_cause() {
         (user(json!([image("http://127.0.0.1:1/a.png")])), 400, "remote media are disabled"),
         (user(json!([image("gopher://x")])), 400, "not a URL"),
         (user(json!([image("data:,"), image("data:,"), image("data:,")])), 400, "more than 2"),
-        (message(json!({"role": "system", "content": [image("data:,")]})), 400, "only user messages"),
+        (message(json!({"role": "system", "content": [image("data:,")]})), 400, "only messages of users and tools"),
         (with("model", json!("other")), 404, "other"),
-        (with("n", json!(2)), 400, "only 1 is supported"),
-        (with("max_tokens", json!(-1)), 400, "invalid request body"),
+        (with("n", json!(99)), 400, "from 1 to 8"),
+        (with("max_tokens", json!(-2)), 400, "max_tokens"),
+        (with("min_tokens", json!(5)), 400, "min_tokens"),
+        (with("grammar", json!("root ::= \"a\"")), 400, "GBNF"),
         (with("max_tokens", json!(0)), 400, "max_tokens"),
         (with("temperature", json!(-1.0)), 400, "temperature"),
-        (with("temperature", json!("hot")), 400, "invalid request body"),
+        (with("temperature", json!("hot")), 400, "temperature"),
         (with("top_p", json!(2)), 400, "top_p"),
         (with("typical_p", json!(0)), 400, "typical_p"),
-        (with("thinking_budget", json!(-1)), 400, "invalid request body"),
+        (with("thinking_budget", json!(-1)), 400, "thinking_budget"),
         (with("stop", json!([""])), 400, "stop"),
         (with("logit_bias", json!({"x": 1})), 400, "logit_bias"),
         (
@@ -398,6 +291,47 @@ fn tool_calls_are_parsed_and_streamed() {
         (&reply["choices"][0]["finish_reason"], reply["choices"][0]["message"]["content"].as_str()),
         (&json!("stop"), Some(call))
     );
+}
+
+#[test]
+fn pages_of_other_origins_are_refused_unless_allowed() {
+    let server = TestServer::new(|options| options.allowed_origins(["https://a.example"]));
+    let body = text_request("hello").to_string();
+    let post = |origin: &str| {
+        let headers = format!("Content-Type: text/plain\r\nOrigin: {origin}\r\n");
+        server.send("POST /v1/chat/completions", &headers, body.as_bytes()).0
+    };
+    assert_eq!((post("http://localhost:3000"), post("https://a.example"), post("https://b.example")), (200, 200, 403));
+    let preflight = |origin: &str| {
+        let mut stream = server.connect();
+        let head = format!(
+            "OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: x\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply.to_lowercase()
+    };
+    let allowed = preflight("https://a.example");
+    assert!(
+        allowed.starts_with("http/1.1 204") && allowed.contains("access-control-allow-origin: https://a.example"),
+        "{allowed}"
+    );
+    assert!(preflight("https://b.example").starts_with("http/1.1 403"));
+    let (status, description) = server.get("/");
+    assert!(status == 200 && description.contains("/v1/chat/completions"), "{description}");
+}
+
+#[test]
+fn error_codes_are_those_of_openai() {
+    let server = TestServer::new(|options| options.api_key("secret"));
+    let (status, reply) = server.ask(&text_request("x"));
+    assert_eq!((status, &reply["error"]["code"]), (401, &json!("invalid_api_key")));
+    let server = TestServer::new(|options| options);
+    let long = server.ask(&text_request(&"word ".repeat(20_000)));
+    assert_eq!((long.0, &long.1["error"]["code"]), (400, &json!("context_length_exceeded")));
+    let invalid = server.ask(&json!({"messages": 1}));
+    assert_eq!((invalid.0, &invalid.1["error"]["code"]), (400, &Value::Null));
 }
 
 #[test]

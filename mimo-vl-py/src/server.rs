@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 
 use crate::error::{OrRaise, exception, no_pickle};
 use crate::model::Model;
-use crate::prompt::unsigned;
+use crate::number::unsigned;
 use crate::text;
 use crate::worker::{lock, spawn, wait};
 
@@ -42,16 +42,19 @@ pub(crate) struct Server {
 #[pymethods]
 impl Server {
     /// `port` 0 takes a free one. `served_model_name` is the model name that clients send, `api_key` the key that they
-    /// must send. `media_root` is the folder whose files file:// URLs may name; `allow_remote_media` lets the server
-    /// download media from http:// and https:// URLs. `max_concurrent` requests are decoded at once, `max_queued` more
-    /// may wait, and `max_connections` may be open. `max_body_bytes`, `max_image_pixels`, `max_media_items` and
-    /// `max_tokens` limit one request. `request_timeout` is the time for a request to arrive, `completion_timeout` the
-    /// time from its arrival to the end of its answer, both in seconds. None takes the default.
+    /// must send. Web pages of this machine may call the server, and those of the `allowed_origins`, such as
+    /// "https://example.com"; "*" allows all. `media_root` is the folder whose files file:// URLs may name;
+    /// `allow_remote_media` lets the server download media from http:// and https:// URLs. `max_concurrent` requests
+    /// are decoded at once, `max_queued` more may wait, and `max_connections` may be open. `max_body_bytes`,
+    /// `max_image_pixels`, `max_media_items`, `max_choices` and `max_tokens` limit one request. `request_timeout` is
+    /// the time for a request to arrive, `completion_timeout` the time from its arrival to the end of its answer, both
+    /// in seconds. None takes the default.
     #[new]
     #[pyo3(signature = (
-        model, *, host="127.0.0.1", port=8000, served_model_name=None, api_key=None, media_root=None,
-        allow_remote_media=false, max_concurrent=None, max_queued=None, max_connections=None, max_body_bytes=None,
-        max_image_pixels=None, max_media_items=None, max_tokens=None, request_timeout=None, completion_timeout=None
+        model, *, host="127.0.0.1", port=8000, served_model_name=None, api_key=None, allowed_origins=None,
+        media_root=None, allow_remote_media=false, max_concurrent=None, max_queued=None, max_connections=None,
+        max_body_bytes=None, max_image_pixels=None, max_media_items=None, max_choices=None, max_tokens=None,
+        request_timeout=None, completion_timeout=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
@@ -61,6 +64,7 @@ impl Server {
         port: u16,
         served_model_name: Option<String>,
         api_key: Option<String>,
+        allowed_origins: Option<Vec<String>>,
         media_root: Option<&Bound<'_, PyAny>>,
         allow_remote_media: bool,
         max_concurrent: Option<i64>,
@@ -69,6 +73,7 @@ impl Server {
         max_body_bytes: Option<i64>,
         max_image_pixels: Option<i64>,
         max_media_items: Option<i64>,
+        max_choices: Option<i64>,
         max_tokens: Option<i64>,
         request_timeout: Option<f64>,
         completion_timeout: Option<f64>,
@@ -77,6 +82,7 @@ impl Server {
         let mut options = ServeOptions::new().address(format!("{host}:{port}")).allow_remote_media(allow_remote_media);
         options.served_model_name = served_model_name;
         options.api_key = api_key;
+        options.allowed_origins = allowed_origins.unwrap_or_default();
         options.media_root = media_root.map(text::path).transpose()?;
         options.max_image_pixels = unsigned(py, "max_image_pixels", max_image_pixels)?;
         for (option, value, field) in [
@@ -85,6 +91,7 @@ impl Server {
             ("max_connections", max_connections, &mut options.max_connections),
             ("max_body_bytes", max_body_bytes, &mut options.max_body_bytes),
             ("max_media_items", max_media_items, &mut options.max_media_items),
+            ("max_choices", max_choices, &mut options.max_choices),
             ("max_tokens", max_tokens, &mut options.max_tokens),
         ] {
             *field = unsigned(py, option, value)?.unwrap_or(*field);

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import openai
 import pytest
@@ -115,6 +116,28 @@ def test_errors_are_those_of_the_openai_package(client: openai.OpenAI, server: m
     with openai.OpenAI(base_url=server.url, api_key="other", max_retries=0) as stranger:
         with pytest.raises(openai.AuthenticationError):
             stranger.models.list()
+
+
+def test_responses_and_completions_of_the_openai_package(client: openai.OpenAI, shapes: pathlib.Path) -> None:
+    url = "data:image/png;base64," + base64.b64encode(shapes.read_bytes()).decode()
+    question = {"type": "input_text", "text": PROMPT}
+    messages: Any = [{"role": "user", "content": [{"type": "input_image", "image_url": url}, question]}]
+    options: Any = {"model": "mimo-vl-tiny", "input": messages, "reasoning": {"effort": "none"}}
+    assert client.responses.create(**options).output_text == "2"
+    with client.responses.stream(**options) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        assert "".join(deltas) == stream.get_final_response().output_text == "2"
+    text = client.completions.create(model="mimo-vl-tiny", prompt="There are", max_tokens=4, n=2)
+    assert len(text.choices) == 2 and text.usage
+
+
+def test_several_choices_and_a_seed(client: openai.OpenAI, shapes: pathlib.Path) -> None:
+    messages: Any = [{"role": "user", "content": content(shapes)}]
+    reply = client.chat.completions.create(
+        model="mimo-vl-tiny", messages=messages, n=3, temperature=0.5, max_tokens=8, extra_body=OFF
+    )
+    assert [choice.index for choice in reply.choices] == [0, 1, 2]
+    assert isinstance(reply.model_extra and reply.model_extra["seed"], int)
 
 
 def test_a_disconnected_client_ends_its_request(client: openai.OpenAI) -> None:

@@ -1,65 +1,33 @@
 //! HTTP connections: routes, authorization, and the transfer of answers.
 
 use std::convert::Infallible;
-use std::fmt::Display;
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::channel::{Channel, Sender};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, RETRY_AFTER};
 use hyper::http::HeaderValue;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::api::Api;
+use super::completion::complete;
 use super::error::ApiError;
-use super::metrics::Metrics;
-use super::options::ServeOptions;
-use super::request::ParsedRequest;
-use super::response::{ResponseFormatter, region};
-use super::tool_call_filter::ContentFilter;
-use super::worker::{Job, WorkerEvent};
-use crate::answer::Event;
+use super::http_response::{ResponseBody, json_response, response};
+use super::origin::Origin;
+use super::request_log::RequestLog;
+use super::server_state::ServerState;
 use crate::cancel::CancelToken;
-use crate::error::Error;
-use crate::session::{Answer, Model};
-
-type ResponseBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Interval at which the end of the server is checked, and the delay after a failed `accept`.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Events of a stream that are buffered for a slow client.
-const STREAM_BUFFER: usize = 32;
-
-/// State that all connections share.
-pub(super) struct ServerState {
-    model: Model,
-    model_name: String,
-    options: ServeOptions,
-    jobs: mpsc::Sender<Job>,
-    metrics: Arc<Metrics>,
-    /// One permit for each request that may be queued or decoded.
-    request_permits: Arc<Semaphore>,
-}
-
-impl ServerState {
-    pub(super) fn new(model: Model, options: ServeOptions, jobs: mpsc::Sender<Job>, metrics: Arc<Metrics>) -> Self {
-        let folder = || model.directory().file_name().map(|name| name.to_string_lossy().into_owned());
-        let model_name = options.served_model_name.clone().or_else(folder).unwrap_or_else(|| "mimo-vl".into());
-        let max_requests = options.max_concurrent.saturating_add(options.max_queued);
-        let request_permits = Arc::new(Semaphore::new(max_requests.min(Semaphore::MAX_PERMITS)));
-        Self { model, model_name, options, jobs, metrics, request_permits }
-    }
-}
 
 /// Accepts connections until `cancel` is cancelled.
 pub(super) async fn accept(
@@ -108,27 +76,60 @@ pub(super) async fn accept(
 }
 
 async fn handle(state: Arc<ServerState>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
-    let response = match route(&state, request).await {
-        Ok(response) => response,
-        Err(error) => {
-            let mut response = json_response(error.status, &error.json());
-            if error.status == StatusCode::TOO_MANY_REQUESTS {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            response
+    let mut log = Some(RequestLog::new(request.method().clone(), request.uri().path().to_owned()));
+    let (origin, result) = match Origin::check(request.headers(), &state.options.allowed_origins) {
+        Ok(origin) if request.method() == Method::OPTIONS => {
+            let response = preflight(&origin);
+            (Some(origin), Ok(response))
         }
+        Ok(origin) => (Some(origin), route(&state, request, &mut log).await),
+        Err(error) => (None, Err(error)),
     };
+    let mut response = result.unwrap_or_else(|error| {
+        let mut response = json_response(error.status, &error.json());
+        if error.status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    });
+    if let Some(origin) = origin {
+        origin.add_headers(response.headers_mut());
+    }
     state.metrics.count_reply(response.status().as_u16());
+    if let Some(mut log) = log {
+        log.set_status(response.status());
+    }
     Ok(response)
 }
 
-async fn route(state: &Arc<ServerState>, request: Request<Incoming>) -> Result<Response<ResponseBody>, ApiError> {
+/// The reply to a browser that asks whether a page may send a request.
+fn preflight(origin: &Origin) -> Response<ResponseBody> {
+    let mut response = Response::new(Full::new(Bytes::new()).boxed_unsync());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    origin.add_preflight_headers(response.headers_mut());
+    response
+}
+
+async fn route(
+    state: &Arc<ServerState>,
+    request: Request<Incoming>,
+    log: &mut Option<RequestLog>,
+) -> Result<Response<ResponseBody>, ApiError> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if path == "/health" {
         return Ok(json_response(StatusCode::OK, &json!({"status": "ok"})));
     }
+    if path == "/" && method == Method::GET {
+        return Ok(json_response(StatusCode::OK, &description()));
+    }
     check_key(state, &request)?;
     let model = || json!({"id": state.model_name, "object": "model", "created": 0, "owned_by": "mimo-vl"});
+    if let (&Method::POST, Some(api)) = (&method, api(&path)) {
+        let deadline = Instant::now() + state.options.completion_timeout;
+        let permit = state.request_permit()?;
+        let body = read_body(state, request).await?;
+        return complete(state, api, body, permit, deadline, log).await;
+    }
     match (&method, path.as_str()) {
         (&Method::GET, "/metrics") => {
             Ok(response(StatusCode::OK, "text/plain; version=0.0.4", Bytes::from(state.metrics.text())))
@@ -144,12 +145,34 @@ async fn route(state: &Arc<ServerState>, request: Request<Incoming>) -> Result<R
                 Err(ApiError::model_not_found(name, &state.model_name))
             }
         }
-        (&Method::POST, "/v1/chat/completions") => complete(state, request).await,
-        (_, "/metrics" | "/v1/models" | "/v1/chat/completions") => {
+        (_, known) if api(known).is_some() || matches!(known, "/metrics" | "/v1/models") => {
             Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not support {method}")))
         }
         _ => Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no route {path}"))),
     }
+}
+
+/// The API of a route.
+fn api(path: &str) -> Option<Api> {
+    match path {
+        "/v1/chat/completions" => Some(Api::Chat),
+        "/v1/completions" => Some(Api::Text),
+        "/v1/responses" => Some(Api::Responses),
+        _ => None,
+    }
+}
+
+/// A description of this server, for someone who opens its address.
+fn description() -> Value {
+    json!({
+        "name": "mimo-vl",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "MiMo-VL behind the OpenAI chat completions API",
+        "routes": [
+            "POST /v1/chat/completions", "POST /v1/responses", "POST /v1/completions", "GET /v1/models", "GET /metrics",
+            "GET /health",
+        ],
+    })
 }
 
 fn check_key(state: &ServerState, request: &Request<Incoming>) -> Result<(), ApiError> {
@@ -166,47 +189,6 @@ fn check_key(state: &ServerState, request: &Request<Incoming>) -> Result<(), Api
     }
 }
 
-async fn complete(state: &Arc<ServerState>, request: Request<Incoming>) -> Result<Response<ResponseBody>, ApiError> {
-    let deadline = Instant::now() + state.options.completion_timeout;
-    let full = || ApiError::new(StatusCode::TOO_MANY_REQUESTS, "the request queue is full: try again later");
-    let permit = state.request_permits.clone().try_acquire_owned().map_err(|_| full())?;
-    let body = read_body(state, request).await?;
-    let reader = state.clone();
-    // The permit moves with the work, so that it stays taken until that ends, even if the client is gone.
-    let parsed =
-        tokio::task::spawn_blocking(move || (ParsedRequest::parse(&body, &reader.model_name, &reader.options), permit));
-    let parsed = timeout_at(deadline, parsed).await.map_err(|_| timed_out())?;
-    let (request, permit) = parsed.map_err(|_| ApiError::from(Error::internal("parsing the request panicked")))?;
-    let ParsedRequest { prompt, options, stream, include_usage, tools } = request?;
-    let (sender, events) = unbounded_channel();
-    let cancel = CancelToken::new();
-    let job = Job { prompt, options: options.cancel(&cancel), events: sender };
-    state.jobs.send(job).map_err(|_| ApiError::from(Error::internal("the worker thread has ended")))?;
-    let mut answer = AnswerReceiver { events, cancel, deadline, _permit: permit };
-    // The status goes out before the first event: a request that fails at once gets an error status.
-    let first = answer.next().await?;
-    let formatter = ResponseFormatter::new(&state.model_name);
-    if stream {
-        let (sender, body) = Channel::new(STREAM_BUFFER);
-        let format = StreamFormat { include_usage, tools };
-        tokio::spawn(send_stream(state.clone(), formatter, answer, first, sender, format));
-        let mut response = Response::new(body.boxed_unsync());
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        return Ok(response);
-    }
-    let mut item = first;
-    loop {
-        match item {
-            AnswerItem::Done(answer) => {
-                let completion = formatter.completion(&answer, state.model.tokenizer(), tools);
-                return Ok(json_response(StatusCode::OK, &completion));
-            }
-            AnswerItem::Event(_) => item = answer.next().await?,
-        }
-    }
-}
-
 async fn read_body(state: &ServerState, request: Request<Incoming>) -> Result<Bytes, ApiError> {
     let max_bytes = state.options.max_body_bytes;
     let slow = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time");
@@ -218,118 +200,4 @@ async fn read_body(state: &ServerState, request: Request<Incoming>) -> Result<By
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(large()),
         Err(error) => Err(ApiError::bad_request("body", format!("the request body is incomplete: {error}"))),
     }
-}
-
-fn timed_out() -> ApiError {
-    ApiError::new(StatusCode::GATEWAY_TIMEOUT, "the completion timed out")
-}
-
-/// Receives the items of one answer in order. Dropping it cancels the request.
-struct AnswerReceiver {
-    events: UnboundedReceiver<WorkerEvent>,
-    cancel: CancelToken,
-    deadline: Instant,
-    _permit: OwnedSemaphorePermit,
-}
-
-/// An item of an answer without error; `Done` is the last.
-enum AnswerItem {
-    Event(Box<Event>),
-    Done(Box<Answer>),
-}
-
-impl AnswerReceiver {
-    async fn next(&mut self) -> Result<AnswerItem, ApiError> {
-        match timeout_at(self.deadline, self.events.recv()).await.map_err(|_| timed_out())? {
-            Some(WorkerEvent::Event(event)) => Ok(AnswerItem::Event(Box::new(event))),
-            Some(WorkerEvent::Done(answer)) => Ok(AnswerItem::Done(answer)),
-            Some(WorkerEvent::Failed(error)) => Err(error.into()),
-            None => Err(Error::Cancelled.into()),
-        }
-    }
-}
-
-impl Drop for AnswerReceiver {
-    fn drop(&mut self) {
-        self.events.close();
-        self.cancel.cancel();
-    }
-}
-
-/// Format of a streamed answer.
-struct StreamFormat {
-    /// Last event with the token counts.
-    include_usage: bool,
-    /// Tool calls in an event of their own.
-    tools: bool,
-}
-
-/// Sends an answer as server-sent events until it ends or the client is gone.
-async fn send_stream(
-    state: Arc<ServerState>,
-    formatter: ResponseFormatter,
-    mut answer: AnswerReceiver,
-    first: AnswerItem,
-    mut sender: Sender<Bytes>,
-    StreamFormat { include_usage, tools }: StreamFormat,
-) {
-    let mut filter = tools.then(ContentFilter::default);
-    let mut next: Result<AnswerItem, ApiError> = Ok(first);
-    let deadline = answer.deadline;
-    let mut send = async |data: &(dyn Display + Sync)| {
-        let sent = timeout_at(deadline, sender.send_data(Bytes::from(format!("data: {data}\n\n")))).await;
-        sent.is_ok_and(|sent| sent.is_ok())
-    };
-    let mut open = send(&formatter.chunk(json!({"role": "assistant", "content": ""}))).await;
-    while open {
-        match next {
-            Ok(AnswerItem::Event(event)) => {
-                let event = match (*event, &mut filter) {
-                    (Event::Text(text), Some(filter)) => Event::Text(filter.push(&text)),
-                    (event, _) => event,
-                };
-                open = match delta(event) {
-                    Some(delta) => send(&formatter.chunk(delta)).await,
-                    None => true,
-                };
-            }
-            Ok(AnswerItem::Done(answer)) => {
-                for chunk in formatter.final_chunks(&answer, state.model.tokenizer(), filter.as_ref()) {
-                    open = open && send(&chunk).await;
-                }
-                open = open && (!include_usage || send(&formatter.usage_chunk(&answer)).await);
-                break;
-            }
-            Err(error) => {
-                open = send(&error.json()).await;
-                break;
-            }
-        }
-        next = answer.next().await;
-    }
-    if open {
-        send(&"[DONE]").await;
-    }
-}
-
-/// The `delta` of a chunk; `None` for an event that has none.
-fn delta(event: Event) -> Option<Value> {
-    match event {
-        Event::Text(text) if text.is_empty() => None,
-        Event::Thinking(text) => Some(json!({"reasoning_content": text})),
-        Event::Text(text) => Some(json!({"content": text})),
-        Event::Region(found) => Some(json!({"regions": [region(&found)]})),
-        Event::End(_) => None,
-    }
-}
-
-fn json_response(status: StatusCode, json: &Value) -> Response<ResponseBody> {
-    response(status, "application/json", Bytes::from(json.to_string()))
-}
-
-fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<ResponseBody> {
-    let mut response = Response::new(Full::new(body).boxed_unsync());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }

@@ -12,35 +12,39 @@ pub(super) struct ApiError {
     message: String,
     /// Path of the request field at fault, such as `messages[0].role`.
     param: Option<String>,
+    /// OpenAI's code of the error, if it has one.
+    code: Option<&'static str>,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), param: None }
+        let code = match status {
+            StatusCode::UNAUTHORIZED => Some("invalid_api_key"),
+            StatusCode::TOO_MANY_REQUESTS => Some("rate_limit_exceeded"),
+            _ => None,
+        };
+        Self { status, message: message.into(), param: None, code }
     }
 
     /// Status 400 for the request field `param`.
     pub(super) fn bad_request(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, message: message.into(), param: Some(param.into()) }
+        Self { param: Some(param.into()), ..Self::new(StatusCode::BAD_REQUEST, message) }
     }
 
     pub(super) fn model_not_found(requested: &str, served: &str) -> Self {
-        Self {
-            status: StatusCode::NOT_FOUND,
-            message: format!("the model {requested:?} does not exist: this server has {served:?}"),
-            param: Some("model".into()),
-        }
+        let message = format!("the model {requested:?} does not exist: this server has {served:?}");
+        let code = Some("model_not_found");
+        Self { param: Some("model".into()), code, ..Self::new(StatusCode::NOT_FOUND, message) }
     }
 
     pub(super) fn media_too_large(param: String, max_bytes: usize) -> Self {
-        Self {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            message: format!(
-                "the decoded images and video frames up to here exceed {} MiB: send smaller ones",
-                max_bytes >> 20
-            ),
-            param: Some(param),
-        }
+        let size = max_bytes >> 20;
+        let message = format!("the decoded images and video frames up to here exceed {size} MiB: send smaller ones");
+        Self { param: Some(param), ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, message) }
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(super) fn json(&self) -> serde_json::Value {
@@ -51,7 +55,7 @@ impl ApiError {
             status if status.is_server_error() => "server_error",
             _ => "invalid_request_error",
         };
-        let error = json!({"message": self.message, "type": kind, "param": self.param, "code": self.status.as_u16()});
+        let error = json!({"message": self.message, "type": kind, "param": self.param, "code": self.code});
         json!({ "error": error })
     }
 }
@@ -66,6 +70,11 @@ impl From<Error> for ApiError {
             ErrorCode::Memory | ErrorCode::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, error.to_string())
+        let code = matches!(error, Error::ContextTooLong { .. }).then_some("context_length_exceeded");
+        let param = match &error {
+            Error::Option { option, .. } => Some((*option).to_owned()),
+            _ => None,
+        };
+        Self { code, param, ..Self::new(status, error.to_string()) }
     }
 }

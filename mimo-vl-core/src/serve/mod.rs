@@ -3,21 +3,37 @@
 //! | route | reply |
 //! |---|---|
 //! | `POST /v1/chat/completions` | the completion, as one JSON object or as server-sent events |
+//! | `POST /v1/responses` | the same with the responses API, without stored state |
+//! | `POST /v1/completions` | the continuation of a text, without the chat template |
 //! | `GET /v1/models`, `/v1/models/{name}` | the one model that is served |
 //! | `GET /metrics` | counters in the Prometheus text format |
 //! | `GET /health` | `{"status": "ok"}` while the server runs |
+//! | `GET /` | what this server is |
 //!
 //! Concurrent requests are decoded in one [`Batch`](crate::session::Batch); a new request joins those that are running.
 //! A client that disconnects ends its request. [`ServeOptions`] limits connections, request bodies, media, answers, the
 //! queue and time.
 
+mod api;
+mod chat_reply;
+mod completion;
 mod connection;
+mod content;
 mod error;
+mod fields;
+mod http_response;
 mod media;
 mod metrics;
 mod options;
+mod origin;
+mod reply;
 mod request;
-mod response;
+mod request_log;
+mod response_format;
+mod responses_reply;
+mod responses_request;
+mod server_state;
+mod text_reply;
 mod tool_call_filter;
 mod worker;
 
@@ -25,8 +41,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::connection::{ServerState, accept};
+use self::connection::accept;
 use self::metrics::Metrics;
+use self::server_state::ServerState;
 use self::worker::Worker;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
@@ -52,7 +69,9 @@ impl Server {
     /// # Errors
     /// [`Error::Option`] when the address cannot be bound, `media_root` is not a folder, or an option is out of range.
     pub fn bind(model: Model, options: ServeOptions) -> Result<Self> {
-        let options = options.checked()?;
+        let mut options = options.checked()?;
+        let limit = u32::try_from(model.preprocess_config().max_pixels).unwrap_or(u32::MAX);
+        options.max_image_pixels = Some(options.max_image_pixels.map_or(limit, |pixels| pixels.min(limit)));
         let bind_error = |error: std::io::Error| Error::option("address", format!("{}: {error}", options.address));
         let listener = TcpListener::bind(&options.address).map_err(bind_error)?;
         listener.set_nonblocking(true).map_err(bind_error)?;

@@ -19,6 +19,9 @@ pub struct ServeOptions {
     pub served_model_name: Option<String>,
     /// Key that clients must send as `Authorization: Bearer KEY`. Default: none is required.
     pub api_key: Option<String>,
+    /// Origins of web pages that may call the server, such as `https://example.com`; `*` allows all. Pages of this
+    /// machine (`http://localhost` and `http://127.0.0.1` with any port) always may. Default: no others.
+    pub allowed_origins: Vec<String>,
     /// Folder whose files `file://` URLs may name. Default: `file://` URLs are refused.
     pub media_root: Option<PathBuf>,
     /// Permission to download media from `http://` and `https://` URLs. A client can then make the server request any
@@ -36,6 +39,8 @@ pub struct ServeOptions {
     pub max_image_pixels: Option<u32>,
     /// Images and videos of one request. Default 32.
     pub max_media_items: usize,
+    /// Answers of one request (`n`), at least 1. Default 8.
+    pub max_choices: usize,
     /// Tokens of an answer, at least 1; also the default where a request sets none. Default 4096.
     pub max_tokens: usize,
     /// Time for a request to arrive, up to a year. Default 30 s.
@@ -58,6 +63,7 @@ impl Default for ServeOptions {
             address: "127.0.0.1:8000".into(),
             served_model_name: None,
             api_key: None,
+            allowed_origins: Vec::new(),
             media_root: None,
             allow_remote_media: false,
             max_concurrent: 8,
@@ -66,6 +72,7 @@ impl Default for ServeOptions {
             max_body_bytes: 64 << 20,
             max_image_pixels: None,
             max_media_items: 32,
+            max_choices: 8,
             max_tokens: 4096,
             request_timeout: Duration::from_secs(30),
             completion_timeout: Duration::from_secs(600),
@@ -99,6 +106,9 @@ setters! {
     served_model_name: impl Into<String> => Some(served_model_name.into());
     /// Sets [`ServeOptions::api_key`](#structfield.api_key).
     api_key: impl Into<String> => Some(api_key.into());
+    /// Sets [`ServeOptions::allowed_origins`](#structfield.allowed_origins).
+    allowed_origins: impl IntoIterator<Item = impl Into<String>> =>
+        allowed_origins.into_iter().map(Into::into).collect();
     /// Sets [`ServeOptions::media_root`](#structfield.media_root).
     media_root: impl Into<PathBuf> => Some(media_root.into());
     /// Sets [`ServeOptions::allow_remote_media`](#structfield.allow_remote_media).
@@ -115,6 +125,8 @@ setters! {
     max_image_pixels: u32 => Some(max_image_pixels);
     /// Sets [`ServeOptions::max_media_items`](#structfield.max_media_items).
     max_media_items: usize => max_media_items;
+    /// Sets [`ServeOptions::max_choices`](#structfield.max_choices).
+    max_choices: usize => max_choices;
     /// Sets [`ServeOptions::max_tokens`](#structfield.max_tokens).
     max_tokens: usize => max_tokens;
     /// Sets [`ServeOptions::request_timeout`](#structfield.request_timeout).
@@ -130,6 +142,7 @@ impl ServeOptions {
             ("max_concurrent", self.max_concurrent),
             ("max_connections", self.max_connections),
             ("max_body_bytes", self.max_body_bytes),
+            ("max_choices", self.max_choices),
             ("max_tokens", self.max_tokens),
         ];
         if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
@@ -141,6 +154,14 @@ impl ServeOptions {
             if timeout > MAX_TIMEOUT {
                 return Err(Error::option(option, format!("{timeout:?} is longer than a year")));
             }
+        }
+        let is_origin = |origin: &&String| {
+            let name = origin.split_once("://").map(|(_, name)| name).unwrap_or_default();
+            *origin == "*" || !name.is_empty() && !name.contains('/')
+        };
+        if let Some(other) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
+            let reason = format!("{other:?} is not of the form https://example.com, without a path");
+            return Err(Error::option("allowed_origins", reason));
         }
         if self.api_key.as_ref().is_some_and(String::is_empty) {
             return Err(Error::option("api_key", "it is empty: leave it out to require none"));

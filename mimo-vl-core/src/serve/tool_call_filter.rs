@@ -44,7 +44,7 @@ mod tests {
         let sent = |pieces: &[&str]| {
             let mut filter = ContentFilter::default();
             let mut sent: Vec<String> = pieces.iter().map(|piece| filter.push(piece)).collect();
-            sent.push(filter.remaining(ToolCall::split(&pieces.concat()).0).to_owned());
+            sent.push(filter.remaining(&ToolCall::split(&pieces.concat()).0).to_owned());
             sent
         };
         assert_eq!(sent(&["a ", "<b ", "<tool ", "é"]), ["a", " <b", " <tool", " é", ""]);
@@ -53,5 +53,6 @@ mod tests {
         assert_eq!(sent(&[&["I ", "look.\n"], &call[..]].concat()), ["I", " look.", "", "", "", ""]);
         assert_eq!(sent(&[&["<tool_call> is a tag. "], &call[..]].concat()), ["", "", "", "", "<tool_call> is a tag."]);
         assert_eq!(sent(&["a\n", "<tool_call>", "{x"]), ["a", "", "", "\n<tool_call>{x"]);
+        assert_eq!(sent(&[&["I look.\n"], &call[..], &[" Done."]].concat()), ["I look.", "", "", "", "", "\nDone."]);
     }
 }

@@ -23,7 +23,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct Job {
     pub(super) prompt: Prompt,
     pub(super) options: GenerateOptions,
-    pub(super) events: UnboundedSender<WorkerEvent>,
+    /// Index of the answer among those of the request.
+    pub(super) choice: usize,
+    pub(super) events: UnboundedSender<(usize, WorkerEvent)>,
 }
 
 /// An event of one request. [`Done`](Self::Done) and [`Failed`](Self::Failed) are the last.
@@ -53,9 +55,9 @@ impl Worker {
                 if catch_unwind(AssertUnwindSafe(|| scheduler.run(&queue, &stop))).is_ok() {
                     return;
                 }
-                for (_, events) in scheduler.listeners {
+                for listener in scheduler.listeners {
                     let error = Error::internal("another request of the same batch failed");
-                    let _ = events.send(WorkerEvent::Failed(error));
+                    listener.send(WorkerEvent::Failed(error));
                 }
             }
         };
@@ -80,10 +82,25 @@ impl Worker {
     }
 }
 
-/// The batch, and the sender of events for each of its requests.
+/// The connection that waits for an answer.
+struct Listener {
+    /// Id of the answer in the batch.
+    id: usize,
+    choice: usize,
+    events: UnboundedSender<(usize, WorkerEvent)>,
+}
+
+impl Listener {
+    /// Sends an event. An error means that the client is gone.
+    fn send(&self, event: WorkerEvent) {
+        let _ = self.events.send((self.choice, event));
+    }
+}
+
+/// The batch, and the listener of each of its answers.
 struct Scheduler<'a> {
     batch: Batch,
-    listeners: Vec<(usize, UnboundedSender<WorkerEvent>)>,
+    listeners: Vec<Listener>,
     metrics: &'a Metrics,
 }
 
@@ -115,15 +132,15 @@ impl Scheduler<'_> {
         }
     }
 
-    fn add(&mut self, Job { prompt, options, events }: Job) {
+    fn add(&mut self, Job { prompt, options, choice, events }: Job) {
         let id = self.batch.add(&prompt, &options);
-        self.listeners.push((id, events));
+        self.listeners.push(Listener { id, choice, events });
     }
 
     /// Removes the requests whose client is gone.
     fn drop_disconnected(&mut self) {
         let Self { batch, listeners, .. } = self;
-        listeners.retain(|(id, events)| {
+        listeners.retain(|Listener { id, events, .. }| {
             let disconnected = events.is_closed();
             if disconnected {
                 batch.remove(*id);
@@ -132,9 +149,9 @@ impl Scheduler<'_> {
         });
     }
 
-    /// Sends an event of request `id` to its connection. Errors of `send` mean that the client is gone.
+    /// Sends an event of answer `id` to its connection.
     fn dispatch(&mut self, id: usize, event: Result<Event>) {
-        let Some(index) = self.listeners.iter().position(|(other, _)| *other == id) else { return };
+        let Some(index) = self.listeners.iter().position(|listener| listener.id == id) else { return };
         let last = match event {
             Ok(Event::End(_)) => match self.batch.answer(id) {
                 Some(answer) => {
@@ -144,12 +161,11 @@ impl Scheduler<'_> {
                 None => WorkerEvent::Failed(Error::internal("the batch has no answer for a finished request")),
             },
             Ok(event) => {
-                let _ = self.listeners[index].1.send(WorkerEvent::Event(event));
+                self.listeners[index].send(WorkerEvent::Event(event));
                 return;
             }
             Err(error) => WorkerEvent::Failed(error),
         };
-        let (_, events) = self.listeners.swap_remove(index);
-        let _ = events.send(last);
+        self.listeners.swap_remove(index).send(last);
     }
 }

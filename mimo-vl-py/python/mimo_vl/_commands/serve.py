@@ -19,6 +19,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--api-key", metavar="KEY", help="key that clients must send (default: MIMO_VL_API_KEY, else none)"
     )
+    parser.add_argument(
+        "--allowed-origin",
+        action="append",
+        metavar="URL",
+        help="origin of web pages that may call the server, besides those of this machine; * allows all",
+    )
     parser.add_argument("--media-root", type=Path, metavar="DIR", help="folder whose files file:// URLs may name")
     parser.add_argument("--allow-remote-media", action="store_true", help="download media from http(s):// URLs")
     counts = {
@@ -28,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "max-body-bytes": "bytes of a request body (default: 64 MiB)",
         "max-image-pixels": "pixels of an image; larger ones are scaled down (default: the checkpoint's limit)",
         "max-media-items": "images and videos of a request (default: 32)",
+        "max-choices": "answers of a request, its field n (default: 8)",
         "max-tokens": "tokens of an answer (default: 4096)",
     }
     for name, text in counts.items():
@@ -48,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         served_model_name=arguments.served_model_name,
         api_key=os.environ.get("MIMO_VL_API_KEY") if arguments.api_key is None else arguments.api_key,
+        allowed_origins=arguments.allowed_origin,
         media_root=arguments.media_root,
         allow_remote_media=arguments.allow_remote_media,
         max_concurrent=arguments.max_concurrent,
@@ -56,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         max_body_bytes=arguments.max_body_bytes,
         max_image_pixels=arguments.max_image_pixels,
         max_media_items=arguments.max_media_items,
+        max_choices=arguments.max_choices,
         max_tokens=arguments.max_tokens,
         request_timeout=arguments.request_timeout,
         completion_timeout=arguments.completion_timeout,
