@@ -1077,6 +1077,14 @@ mimo_vl_status mimo_vl_generate_options_set_max_tokens(struct mimo_vl_generate_o
                                                        struct mimo_vl_error **error_out);
 
 /**
+ * Sets the length limit of the conversation with the answer in tokens, below that of the model: at least 1. SIZE_MAX
+ * is that of the model, the default.
+ */
+mimo_vl_status mimo_vl_generate_options_set_max_context(struct mimo_vl_generate_options *options,
+                                                        size_t max_context,
+                                                        struct mimo_vl_error **error_out);
+
+/**
  * Sets the divisor of positive logits, and factor of negative ones, of tokens that occurred before (arXiv 1909.05858):
  * above 0; 1 is off; default 1.
  */
@@ -1205,7 +1213,7 @@ mimo_vl_status mimo_vl_generate_options_set_timeout(struct mimo_vl_generate_opti
 
 /**
  * Sets the number of answers to generate, of which the one with the highest mean logprob is returned: at least 1;
- * default 1. More than 1 needs a temperature above 0. Streams and batches generate one.
+ * default 1. More than 1 needs a temperature above 0. Streams and batches generate one, and refuse more.
  */
 mimo_vl_status mimo_vl_generate_options_set_best_of(struct mimo_vl_generate_options *options,
                                                     size_t best_of,
@@ -1224,6 +1232,14 @@ mimo_vl_status mimo_vl_generate_options_set_thinking_budget(struct mimo_vl_gener
  */
 mimo_vl_status mimo_vl_generate_options_set_keep_thinking(struct mimo_vl_generate_options *options,
                                                           bool keep_thinking,
+                                                          struct mimo_vl_error **error_out);
+
+/**
+ * Sets whether lists of four numbers are boxes anywhere in the answer, else only where the answer or a fenced block
+ * begins with them: true or false; default false.
+ */
+mimo_vl_status mimo_vl_generate_options_set_prose_regions(struct mimo_vl_generate_options *options,
+                                                          bool prose_regions,
                                                           struct mimo_vl_error **error_out);
 
 /**
@@ -1426,6 +1442,14 @@ mimo_vl_status mimo_vl_video_options_set_max_pixels(struct mimo_vl_video_options
                                                     struct mimo_vl_error **error_out);
 
 /**
+ * Sets the largest share of the sampled frames that may be missing or damaged: 0 to 1; default 0.2. The nearest frame
+ * that can be decoded stands in for each.
+ */
+mimo_vl_status mimo_vl_video_options_set_max_missing_frames(struct mimo_vl_video_options *options,
+                                                            double share,
+                                                            struct mimo_vl_error **error_out);
+
+/**
  * Sets the token that cancels the calls with these options; NULL removes it. Default none.
  */
 mimo_vl_status mimo_vl_video_options_set_cancel(struct mimo_vl_video_options *options,
@@ -1458,9 +1482,9 @@ void mimo_vl_video_options_free(struct mimo_vl_video_options *options);
  * Decodes frames of a video file with the programs ffprobe and ffmpeg, which must be installed. `options` may be NULL
  * for the defaults. Free the video with mimo_vl_video_free.
  *
- * Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_IMAGE if it is not a video, damaged, or has too
- * few frames, and if a program is missing; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT; MIMO_VL_STATUS_OPTION for
- * options out of range.
+ * Errors: MIMO_VL_STATUS_IO if the file cannot be read; MIMO_VL_STATUS_IMAGE if it is not a video, or lacks too many
+ * of the sampled frames, and if a program is missing; MIMO_VL_STATUS_CANCELLED; MIMO_VL_STATUS_TIMEOUT;
+ * MIMO_VL_STATUS_OPTION for options out of range.
  */
 mimo_vl_status mimo_vl_video_from_path(const char *path,
                                        const struct mimo_vl_video_options *options,
@@ -1497,6 +1521,11 @@ size_t mimo_vl_video_frame_count(const struct mimo_vl_video *video);
  * Returns the number of frames per second.
  */
 double mimo_vl_video_fps(const struct mimo_vl_video *video);
+
+/**
+ * Returns the number of frames that stand in for one of the file that is missing or damaged.
+ */
+size_t mimo_vl_video_replaced_frames(const struct mimo_vl_video *video);
 
 /**
  * Returns the time of frame `index`, counted from 0, in seconds; NaN if there is no such frame.
@@ -1714,7 +1743,7 @@ mimo_vl_status mimo_vl_prompt_set_system(struct mimo_vl_prompt *prompt,
 /**
  * Begins the next message, to which everything is added from here on; `role` is a mimo_vl_role. With it a prompt can
  * carry earlier messages of a conversation. It replaces the user message of a prompt that is still empty. The last
- * message must be the user's.
+ * message must be the user's, unless mimo_vl_prompt_set_continue_final_message is set.
  */
 mimo_vl_status mimo_vl_prompt_begin_message(struct mimo_vl_prompt *prompt,
                                             int32_t role,
@@ -1728,6 +1757,13 @@ mimo_vl_status mimo_vl_prompt_add_text(struct mimo_vl_prompt *prompt,
                                        const char *text,
                                        size_t len,
                                        struct mimo_vl_error **error_out);
+
+/**
+ * Returns true if `len` bytes of UTF-8 at `text` look like the name of a media file or a URL, which a prompt would
+ * send as text: it names an existing file, or is one word that is a URL or ends like a media file.
+ */
+bool mimo_vl_is_media_name(const char *text,
+                           size_t len);
 
 /**
  * Adds an image. The prompt shares its pixels; the image may be freed or changed afterwards.
@@ -1749,6 +1785,14 @@ mimo_vl_status mimo_vl_prompt_add_video(struct mimo_vl_prompt *prompt,
 mimo_vl_status mimo_vl_prompt_set_thinking(struct mimo_vl_prompt *prompt,
                                            int32_t thinking,
                                            struct mimo_vl_error **error_out);
+
+/**
+ * Sets whether the answer continues the text of the last message, which must be the assistant's; default false. The
+ * answer has only what is added; the conversation then has the whole message.
+ */
+mimo_vl_status mimo_vl_prompt_set_continue_final_message(struct mimo_vl_prompt *prompt,
+                                                         bool continues,
+                                                         struct mimo_vl_error **error_out);
 
 /**
  * Frees the prompt.
@@ -1849,9 +1893,16 @@ double mimo_vl_answer_seconds(const struct mimo_vl_answer *answer, int32_t timin
 double mimo_vl_answer_decode_tokens_per_second(const struct mimo_vl_answer *answer);
 
 /**
- * Returns true if the model ended the answer itself, with every JSON list and object closed.
+ * Returns true if the model ended the answer itself, with every JSON list and object closed, and the answer is not
+ * empty after a thinking.
  */
 bool mimo_vl_answer_complete(const struct mimo_vl_answer *answer);
+
+/**
+ * Returns true if the grammar ended the answer before the model would have, because a limit came near: the answer fits
+ * the grammar, and may lack items or text. The stop reason is the limit.
+ */
+bool mimo_vl_answer_closed_early(const struct mimo_vl_answer *answer);
 
 /**
  * Returns the number of regions in the answer.

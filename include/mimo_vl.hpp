@@ -222,6 +222,7 @@ public:
     VideoOptions &span(double start, double end) { return set(mimo_vl_video_options_set_span, start, end); }
     VideoOptions &total_pixels(uint64_t pixels) { return set(mimo_vl_video_options_set_total_pixels, pixels); }
     VideoOptions &max_pixels(uint32_t pixels) { return set(mimo_vl_video_options_set_max_pixels, pixels); }
+    VideoOptions &max_missing_frames(double share) { return set(mimo_vl_video_options_set_max_missing_frames, share); }
 };
 
 /* Frames of a video. */
@@ -241,6 +242,7 @@ public:
     Video &max_pixels(uint32_t pixels) { return set(mimo_vl_video_set_max_pixels, pixels); }
     size_t frame_count() const noexcept { return mimo_vl_video_frame_count(get()); }
     double fps() const noexcept { return mimo_vl_video_fps(get()); }
+    size_t replaced_frames() const noexcept { return mimo_vl_video_replaced_frames(get()); }
     double timestamp(size_t index) const noexcept { return mimo_vl_video_timestamp(get(), index); }
     Image frame(size_t index) const { return Image(detail::make<mimo_vl_image>(mimo_vl_video_frame, get(), index)); }
 };
@@ -299,9 +301,19 @@ public:
     Prompt &system(std::string_view text) { return set(mimo_vl_prompt_set_system, text.data(), text.size()); }
     /* Begins the next message, to which everything is added from here on; the last one must be the user's. */
     Prompt &begin_message(mimo_vl_role role) { return set(mimo_vl_prompt_begin_message, static_cast<int32_t>(role)); }
-    Prompt &add(std::string_view text) { return set(mimo_vl_prompt_add_text, text.data(), text.size()); }
-    Prompt &add(const Image &image) { return set(mimo_vl_prompt_add_image, image.get()); }
-    Prompt &add(const Video &video) { return set(mimo_vl_prompt_add_video, video.get()); }
+    Prompt &text(std::string_view text) { return set(mimo_vl_prompt_add_text, text.data(), text.size()); }
+    Prompt &image(const Image &image) { return set(mimo_vl_prompt_add_image, image.get()); }
+    Prompt &video(const Video &video) { return set(mimo_vl_prompt_add_video, video.get()); }
+    /* Adds text; throws where it looks like the name of a file or a URL: `text` adds it all the same. */
+    Prompt &add(std::string_view text) {
+        if (mimo_vl_is_media_name(text.data(), text.size()))
+            throw Error(MIMO_VL_STATUS_PROMPT, "\"" + std::string(text) + "\" looks like a file or a URL, and would be "
+                                               "sent as text: add Image::open(...) or Video::open(...)");
+        return this->text(text);
+    }
+    Prompt &add(const Image &image) { return this->image(image); }
+    Prompt &add(const Video &video) { return this->video(video); }
+    Prompt &continue_final_message(bool on = true) { return set(mimo_vl_prompt_set_continue_final_message, on); }
     Prompt &thinking(mimo_vl_thinking thinking) {
         return set(mimo_vl_prompt_set_thinking, static_cast<int32_t>(thinking));
     }
@@ -488,6 +500,7 @@ public:
     GenerateOptions &top_p(float value) { return set(mimo_vl_generate_options_set_top_p, value); }
     GenerateOptions &min_p(float value) { return set(mimo_vl_generate_options_set_min_p, value); }
     GenerateOptions &typical_p(float value) { return set(mimo_vl_generate_options_set_typical_p, value); }
+    GenerateOptions &max_context(size_t tokens) { return set(mimo_vl_generate_options_set_max_context, tokens); }
     GenerateOptions &repetition_penalty(float value) {
         return set(mimo_vl_generate_options_set_repetition_penalty, value);
     }
@@ -519,6 +532,7 @@ public:
         return set(mimo_vl_generate_options_set_thinking_budget, tokens);
     }
     GenerateOptions &keep_thinking(bool keep = true) { return set(mimo_vl_generate_options_set_keep_thinking, keep); }
+    GenerateOptions &prose_regions(bool on = true) { return set(mimo_vl_generate_options_set_prose_regions, on); }
 
 private:
     friend class Session;
@@ -555,6 +569,7 @@ public:
         return thinking ? std::optional<std::string>(*thinking) : std::nullopt;
     }
     bool complete() const noexcept { return mimo_vl_answer_complete(get()); }
+    bool closed_early() const noexcept { return mimo_vl_answer_closed_early(get()); }
     mimo_vl_stop_reason stop_reason() const noexcept { return mimo_vl_answer_stop_reason(get()); }
     size_t tokens() const noexcept { return mimo_vl_answer_tokens(get()); }
     size_t prompt_tokens() const noexcept { return mimo_vl_answer_prompt_tokens(get()); }

@@ -27,7 +27,8 @@ fn every_grammar_constrains_random_answers() {
         let json = value(&object);
         assert!(json["name"].is_string() && json["tags"].is_array() && json["price"].is_number(), "{json}");
         assert!(["a", "b"].contains(&json["kind"].as_str().unwrap()) && json.as_object().unwrap().len() == 4);
-        assert!(object.complete && object.stop == StopReason::EndOfText, "{object:?}");
+        let stop = if object.closed_early { StopReason::MaxTokens } else { StopReason::EndOfText };
+        assert!(object.complete != object.closed_early && object.stop == stop, "{object:?}");
         let boxes = ask(Grammar::Boxes);
         let json = value(&boxes);
         for item in json.as_array().unwrap() {
@@ -55,6 +56,75 @@ fn every_grammar_constrains_random_answers() {
         let lark = ask(Grammar::Lark("start: \"x\" NUMBER\nNUMBER: /[0-9]{1,3}/".to_owned())).text;
         assert!(lark.starts_with('x') && lark[1..].parse::<u32>().is_ok(), "{lark}");
     }
+}
+
+#[test]
+fn an_answer_that_a_limit_closed_early_says_so() {
+    let boxes: Vec<String> =
+        (1..6).map(|n| format!("{{\"bbox_2d\": [{n}, 10, 20, 30], \"label\": \"shape {n}\"}}")).collect();
+    let scripted = ScriptedModel::new(&format!("[{}]", boxes.join(", ")));
+    let whole = scripted.ask(&without_drafts().grammar(Grammar::Boxes));
+    assert_eq!(
+        (whole.regions.len(), whole.complete, whole.closed_early, whole.stop),
+        (5, true, false, StopReason::EndOfText)
+    );
+    // The whole answer fits exactly; with one token less it does not.
+    for (max_tokens, closed) in
+        [(whole.tokens + 1, false), (whole.tokens - 1, true), (whole.tokens / 2, true), (8, true)]
+    {
+        let answer = scripted.ask(&without_drafts().max_tokens(max_tokens).grammar(Grammar::Boxes));
+        assert_eq!(answer.text != whole.text, closed, "{max_tokens}: {}", answer.text);
+        assert!(value(&answer).is_array());
+        let stop = if closed { StopReason::MaxTokens } else { StopReason::EndOfText };
+        assert_eq!((answer.complete, answer.closed_early, answer.stop), (!closed, closed, stop), "{}", answer.text);
+    }
+    for (reply, grammar) in [
+        ("\"a text without an end and more of it and more\"", Grammar::JsonSchema(r#"{"type": "string"}"#.into())),
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Grammar::Regex("a+".into())),
+        ("bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", Grammar::Lark("start: \"b\"+".into())),
+    ] {
+        scripted.set_reply(reply);
+        let answer = scripted.ask(&without_drafts().max_tokens(6).grammar(grammar));
+        assert_eq!(
+            (answer.complete, answer.closed_early, answer.stop),
+            (false, true, StopReason::MaxTokens),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
+fn numbers_without_bounds_end() {
+    let scripted = ScriptedModel::new("");
+    for (schema, reply) in [
+        ("integer", "1".repeat(1000)),
+        ("integer", format!("-{}", "7".repeat(1000))),
+        ("number", format!("0.{}", "3".repeat(1000))),
+        ("number", format!("1e{}", "0".repeat(1000))),
+    ] {
+        scripted.set_reply(&reply);
+        let grammar = Grammar::JsonSchema(format!(
+            r#"{{"type": "object", "properties": {{"n": {{"type": "{schema}"}}}},
+            "required": ["n"], "additionalProperties": false}}"#
+        ));
+        let answer = scripted.ask(&without_drafts().max_tokens(500).grammar(grammar));
+        assert!(value(&answer)["n"].is_number() && answer.text.len() < 60, "{}", answer.text);
+    }
+    // Strings and other grammars have any number of them.
+    for (grammar, reply) in [
+        (Grammar::JsonSchema(r#"{"type": "string"}"#.into()), format!("\"{}\"", "5".repeat(40))),
+        (Grammar::Regex("[0-9]{40}".into()), "9".repeat(40)),
+    ] {
+        scripted.set_reply(&reply);
+        assert_eq!(scripted.ask(&without_drafts().max_tokens(500).grammar(grammar)).text, reply);
+    }
+}
+
+#[test]
+fn annotations_of_the_standard_are_accepted() {
+    let scripted = ScriptedModel::new("[\"red\"]");
+    let schema = r#"{"type": "array", "uniqueItems": false, "items": {"type": "string", "format": "color"}}"#;
+    assert_eq!(scripted.ask(&without_drafts().grammar(Grammar::JsonSchema(schema.into()))).text, "[\"red\"]");
 }
 
 #[test]
@@ -105,7 +175,7 @@ fn a_constrained_answer_is_complete_within_few_tokens() {
     for seed in 0..20 {
         let grammar = Grammar::Choice(vec!["a".to_owned(), long.clone()]);
         let answer = scripted.ask(&random_tokens(seed).max_tokens(3).grammar(grammar));
-        assert_eq!((answer.text.as_str(), answer.complete), ("a", true));
+        assert_eq!((answer.text.as_str(), answer.complete), ("a", !answer.closed_early));
     }
     // Without a short completion the answer is truncated like any other.
     let endless = Grammar::Regex("(?s:.*)END".to_owned());

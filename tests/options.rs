@@ -218,6 +218,7 @@ fn with_number(name: &str, value: f64) -> GenerateOptions {
     let count = value as usize;
     match name {
         "max_tokens" => options.max_tokens(count),
+        "max_context" => options.max_context(count),
         "repetition_penalty" => options.repetition_penalty(value as f32),
         "frequency_penalty" => options.frequency_penalty(value as f32),
         "presence_penalty" => options.presence_penalty(value as f32),

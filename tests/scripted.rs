@@ -276,7 +276,7 @@ fn regions_are_drawn_with_their_labels() {
 fn a_thinking_budget_ends_the_thinking() {
     let scripted = ScriptedModel::new("<think>\none two three four five six seven eight nine ten");
     let free = scripted.ask(&without_drafts());
-    assert_eq!((free.text.as_str(), free.complete), ("", true));
+    assert_eq!((free.text.as_str(), free.complete), ("", false), "thinking alone is no answer");
     let bounded = scripted.ask(&without_drafts().thinking_budget(6));
     let thinking = bounded.thinking.unwrap();
     assert!(free.thinking.unwrap().starts_with(&thinking), "{thinking}");
@@ -319,10 +319,31 @@ fn the_prefill_style_starts_the_answer_for_the_model() {
     };
     let (auto, on, off) = (ask(Thinking::Auto), ask(Thinking::On), ask(Thinking::Off));
     assert_eq!((on.0.as_deref(), on.1.as_str()), (Some("deep thoughts"), "yes"));
-    assert_eq!((off.0, off.1.as_str()), (None, "deep thoughts\nyes"));
+    assert_eq!((off.0, off.1.as_str()), (None, "deep thoughts\n</think>\n\nyes"));
     let tokens = |text| scripted.model.tokenizer().encode(text).unwrap().len();
     assert_eq!(on.2, auto.2 + tokens("<think>"));
     assert_eq!(off.2, auto.2 + tokens("<think>\n</think>\n"));
+}
+
+#[test]
+fn a_call_can_have_a_smaller_context_than_the_model() {
+    let scripted = ScriptedModel::new(&"word ".repeat(200));
+    let options = without_drafts().max_tokens(1000);
+    let prompt = Prompt::user().text("Go on.");
+    let tokens = scripted.session().plan(&prompt, &options).unwrap().prompt_tokens;
+    let limited = options.clone().max_context(tokens + 20);
+    let answer = scripted.session().ask(&prompt, &limited).unwrap();
+    assert_eq!((answer.tokens, answer.stop), (20, StopReason::ContextFull));
+    assert_eq!(scripted.session().plan(&prompt, &limited).unwrap().answer_tokens, 20);
+    let refused = scripted.session().ask(&prompt, &options.max_context(tokens));
+    assert!(matches!(refused, Err(Error::ContextTooLong { .. })), "{refused:?}");
+}
+
+#[test]
+fn boxes_in_prose_are_an_option() {
+    let scripted = ScriptedModel::new("The primes are [2, 3, 5, 7].");
+    assert!(scripted.ask(&without_drafts()).regions.is_empty());
+    assert_eq!(scripted.ask(&without_drafts().prose_regions(true)).regions.len(), 1);
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn check_against_cold_runs(prompts: &[Prompt]) {
     let mut session = model().session();
     for (index, prompt) in prompts.iter().enumerate() {
         let mut conversation = messages(&session);
-        conversation.extend(prompt.resolve(ThinkingStyle::Slash).unwrap().0);
+        conversation.extend(prompt.resolve(ThinkingStyle::Slash).unwrap().messages);
         let options = sampled(index as u64).logprobs(20);
         let warm = session.ask(prompt, &options).unwrap();
         let cold = model().session().ask(&Prompt::from_messages(conversation), &options).unwrap();
@@ -451,7 +451,8 @@ fn prompt_lookup_does_not_change_an_answer_within_a_grammar() {
     let ask = |drafts| model().session().ask(&prompt, &options.clone().num_draft_tokens(drafts)).unwrap();
     let (plain, with_drafts) = (ask(0), ask(7));
     assert_eq!(plain.ids, with_drafts.ids);
-    assert!(plain.complete && with_drafts.timings.accepted > 0, "{:?}", with_drafts.timings);
+    assert_eq!((plain.complete, plain.closed_early), (with_drafts.complete, with_drafts.closed_early));
+    assert!(with_drafts.timings.accepted > 0, "{:?}", with_drafts.timings);
     let value: serde_json::Value = serde_json::from_str(&plain.text).unwrap();
     assert!((3..=5).contains(&value["colours"].as_array().unwrap().len()), "{value}");
 }

@@ -130,10 +130,10 @@ fn tools_are_rendered_as_by_the_reference() {
 #[test]
 fn no_think_ends_the_users_message() {
     let prompt = Prompt::user().thinking(Thinking::Off).image(image()).text("Describe the image.");
-    let text = template().render(&prompt.resolve(ThinkingStyle::Slash).unwrap().0, true).unwrap();
+    let text = template().render(&prompt.resolve(ThinkingStyle::Slash).unwrap().messages, true).unwrap();
     assert_eq!(text, json("templates.json")["image_no_think"]["mm"].as_str().unwrap());
     let prompt = Prompt::user().text("Look: ").image(image()).thinking(Thinking::Off);
-    let text = template().render(&prompt.resolve(ThinkingStyle::Slash).unwrap().0, true).unwrap();
+    let text = template().render(&prompt.resolve(ThinkingStyle::Slash).unwrap().messages, true).unwrap();
     assert!(
         text.ends_with(
             "Look: <|vision_start|><|image_pad|><|vision_end|> /no_think<|im_end|>\n<|im_start|>assistant\n"
@@ -475,7 +475,7 @@ fn prompts_without_content_are_errors() {
     for prompt in [Prompt::user(), Prompt::user().text("  "), Prompt::user().system("You are kind.")] {
         assert!(matches!(prompt.resolve(ThinkingStyle::Slash), Err(Error::Prompt { .. })), "{prompt:?}");
     }
-    let messages = Prompt::user().image(image()).resolve(ThinkingStyle::Slash).unwrap().0;
+    let messages = Prompt::user().image(image()).resolve(ThinkingStyle::Slash).unwrap().messages;
     assert!(matches!(messages[0].parts[..], [Part::Image(_)]));
     assert!(matches!(template().render(&[], true), Err(Error::Prompt { .. })));
     assert!(matches!(template().encode(&tokenizer(), &[], true), Err(Error::Prompt { .. })));

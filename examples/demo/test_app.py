@@ -45,6 +45,7 @@ def new_answer(
         prompt_tokens=90,
         timings=mimo_vl.Timings(1.0, 0.05, 0.1, 0.25, 0.5, 2.0, 0.1, 30, 120.0, 10.5),
         complete=True,
+        closed_early=False,
         regions=regions,
         action=action,
         logprobs=(),

@@ -15,10 +15,10 @@ pub use crate::config::{
 pub use crate::hub::is_repo_id;
 
 // Text: the chat template and the tokenizer.
-pub use crate::prompt::{ChatTemplate, StreamDecoder, Tokenizer, strip_thinking};
+pub use crate::prompt::{ChatTemplate, ResolvedPrompt, StreamDecoder, Tokenizer, strip_thinking};
 
 // Pixels: frame sampling, resizing, and patches.
-pub use crate::media::{Bicubic, SampledFrames, frame_pixels, resize, sample_frames, smart_resize};
+pub use crate::media::{Bicubic, SampledFrames, frame_pixels, media_name, resize, sample_frames, smart_resize};
 pub use crate::preprocess::{Grid, Layout, Patches, image_layout, preprocess_image, preprocess_video, video_layout};
 
 // Kernels: the operations of a backend, and quantized matrices.

@@ -161,11 +161,20 @@ pub unsafe extern "C" fn mimo_vl_answer_decode_tokens_per_second(answer: *const 
     unsafe { read(answer, f64::NAN, |answer| answer.answer.timings.decode_tokens_per_second()) }
 }
 
-/// Returns true if the model ended the answer itself, with every JSON list and object closed.
+/// Returns true if the model ended the answer itself, with every JSON list and object closed, and the answer is not
+/// empty after a thinking.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_answer_complete(answer: *const Answer) -> bool {
     // SAFETY: NULL or a living answer, as the header requires.
     unsafe { read(answer, false, |answer| answer.answer.complete) }
+}
+
+/// Returns true if the grammar ended the answer before the model would have, because a limit came near: the answer fits
+/// the grammar, and may lack items or text. The stop reason is the limit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_answer_closed_early(answer: *const Answer) -> bool {
+    // SAFETY: NULL or a living answer, as the header requires.
+    unsafe { read(answer, false, |answer| answer.answer.closed_early) }
 }
 
 /// Returns the number of regions in the answer.

@@ -43,6 +43,18 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_max_tokens(
     unsafe { set(options, error_out, |options| options.max_tokens = max_tokens) }
 }
 
+/// Sets the length limit of the conversation with the answer in tokens, below that of the model: at least 1. SIZE_MAX
+/// is that of the model, the default.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_max_context(
+    options: *mut GenerateOptions,
+    max_context: usize,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.max_context = optional(max_context)) }
+}
+
 /// Sets the divisor of positive logits, and factor of negative ones, of tokens that occurred before (arXiv 1909.05858):
 /// above 0; 1 is off; default 1.
 #[unsafe(no_mangle)]
@@ -285,7 +297,7 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_timeout(
 }
 
 /// Sets the number of answers to generate, of which the one with the highest mean logprob is returned: at least 1;
-/// default 1. More than 1 needs a temperature above 0. Streams and batches generate one.
+/// default 1. More than 1 needs a temperature above 0. Streams and batches generate one, and refuse more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_generate_options_set_best_of(
     options: *mut GenerateOptions,
@@ -317,6 +329,18 @@ pub unsafe extern "C" fn mimo_vl_generate_options_set_keep_thinking(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules.
     unsafe { set(options, error_out, |options| options.keep_thinking = keep_thinking) }
+}
+
+/// Sets whether lists of four numbers are boxes anywhere in the answer, else only where the answer or a fenced block
+/// begins with them: true or false; default false.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_generate_options_set_prose_regions(
+    options: *mut GenerateOptions,
+    prose_regions: bool,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { set(options, error_out, |options| options.prose_regions = prose_regions) }
 }
 
 /// Sets the token that cancels the calls with these options; NULL removes it. Default none.

@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 use std::mem;
 
+use mimo_vl_core::expert::media_name;
 use mimo_vl_core::{Message, Result};
 
 use crate::boundary::change;
@@ -10,7 +11,7 @@ use crate::c_enum::{CEnum, c_enum};
 use crate::error::{ErrorObject, Status};
 use crate::image::Image;
 use crate::pointer;
-use crate::unwind::{create, free};
+use crate::unwind::{create, free, infallible};
 use crate::video::Video;
 
 /// Messages that one call adds to the conversation: texts, images and videos in the order of adding. A prompt can be
@@ -86,7 +87,7 @@ pub unsafe extern "C" fn mimo_vl_prompt_set_system(
 
 /// Begins the next message, to which everything is added from here on; `role` is a mimo_vl_role. With it a prompt can
 /// carry earlier messages of a conversation. It replaces the user message of a prompt that is still empty. The last
-/// message must be the user's.
+/// message must be the user's, unless mimo_vl_prompt_set_continue_final_message is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mimo_vl_prompt_begin_message(
     prompt: *mut Prompt,
@@ -99,14 +100,7 @@ pub unsafe extern "C" fn mimo_vl_prompt_begin_message(
             prompt,
             error_out,
             || Ok(Message::new(Role::from_number(role, "role")?.into())),
-            |prompt, next| {
-                let mut messages = prompt.messages().to_vec();
-                if matches!(&messages[..], [only] if only.parts.is_empty()) {
-                    messages.clear();
-                }
-                messages.push(next);
-                mimo_vl_core::Prompt::from_messages(messages).thinking(prompt.thinking_mode())
-            },
+            mimo_vl_core::Prompt::message,
         )
     }
 }
@@ -122,6 +116,14 @@ pub unsafe extern "C" fn mimo_vl_prompt_add_text(
 ) -> Status {
     // SAFETY: the arguments keep the header's rules, and `text` points to `len` bytes.
     unsafe { build(prompt, error_out, || pointer::text(text, len, "text"), mimo_vl_core::Prompt::text) }
+}
+
+/// Returns true if `len` bytes of UTF-8 at `text` look like the name of a media file or a URL, which a prompt would
+/// send as text: it names an existing file, or is one word that is a URL or ends like a media file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_is_media_name(text: *const c_char, len: usize) -> bool {
+    // SAFETY: NULL, or `len` bytes, as the header requires.
+    infallible(false, || unsafe { pointer::text(text, len, "text") }.is_ok_and(|text| media_name(text).is_some()))
 }
 
 /// Adds an image. The prompt shares its pixels; the image may be freed or changed afterwards.
@@ -156,6 +158,18 @@ pub unsafe extern "C" fn mimo_vl_prompt_set_thinking(
     let argument = || Thinking::from_number(thinking, "thinking").map(Into::into);
     // SAFETY: the arguments keep the header's rules.
     unsafe { build(prompt, error_out, argument, mimo_vl_core::Prompt::thinking) }
+}
+
+/// Sets whether the answer continues the text of the last message, which must be the assistant's; default false. The
+/// answer has only what is added; the conversation then has the whole message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mimo_vl_prompt_set_continue_final_message(
+    prompt: *mut Prompt,
+    continues: bool,
+    error_out: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the arguments keep the header's rules.
+    unsafe { build(prompt, error_out, || Ok(continues), mimo_vl_core::Prompt::continue_final_message) }
 }
 
 /// Frees the prompt.

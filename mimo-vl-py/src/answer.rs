@@ -59,6 +59,7 @@ pub(crate) fn answer<'py>(py: Python<'py>, answer: &Answer) -> PyResult<Bound<'p
         answer.prompt_tokens,
         timings,
         answer.complete,
+        answer.closed_early,
         PyTuple::new(py, regions)?,
         action(py, answer)?,
         PyTuple::new(py, logprobs)?,

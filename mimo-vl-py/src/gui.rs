@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use crate::error::{OrRaise, exception};
 use crate::image::as_image;
 use crate::model::Model;
-use crate::prompt::{Prompt, unsigned};
+use crate::number::unsigned;
+use crate::prompt::Prompt;
 
 /// The goal of a GUI agent, and its steps so far. A task is immutable: step() returns the next one.
 #[pyclass(frozen, module = "mimo_vl")]

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::{OrRaise, no_pickle};
+use crate::number::unsigned;
 use crate::pixels;
-use crate::prompt::unsigned;
 
 /// Largest side in pixels.
 const MAX_SIDE: u32 = 16_384;
@@ -181,7 +181,7 @@ impl Image {
 pub(crate) fn draw_regions(py: Python<'_>, image: &Bound<'_, PyAny>, regions: &Bound<'_, PyAny>) -> PyResult<Image> {
     let image = as_image(image)?;
     let transform = image_layout(&image, &PreprocessConfig::default()).or_raise(py)?.transform;
-    let mut parser = RegionParser::new(&[transform]);
+    let mut parser = RegionParser::new(&[transform], false);
     let mut drawn = Vec::new();
     for region in regions.try_iter()? {
         let region = region?;

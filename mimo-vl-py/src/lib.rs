@@ -11,6 +11,8 @@ mod gui;
 mod image;
 mod log;
 mod model;
+mod number;
+mod options;
 mod pdf;
 mod pixels;
 mod processor;

@@ -12,8 +12,10 @@ use crate::answer;
 use crate::call::{CancelToken, call_options, child_token, run_call};
 use crate::error::{OrRaise, exception, no_pickle};
 use crate::image::as_image;
+use crate::number::unsigned;
+use crate::options::generate_options;
 use crate::processor::{MediaItem, Processor};
-use crate::prompt::{generate_options, prompt, unsigned};
+use crate::prompt::prompt_of;
 use crate::session::Session;
 use crate::text;
 use crate::worker::{Report, run};
@@ -148,7 +150,7 @@ impl Model {
             batch_options = batch_options.max_concurrent(prompts);
         }
         let mut batch = self.model.batch(&batch_options);
-        let prompts = prompts.try_iter()?.map(|parts| prompt(&parts?, system, thinking));
+        let prompts = prompts.try_iter()?.map(|parts| prompt_of(&parts?, system, thinking));
         let prompts = prompts.collect::<PyResult<Vec<_>>>()?;
         let answers = run(py, &cancel, None, move |_: &Report<()>| {
             let indices: Vec<usize> = prompts.iter().map(|prompt| batch.add(prompt, &options)).collect();

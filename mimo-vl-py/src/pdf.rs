@@ -7,7 +7,7 @@ use pyo3::types::PyBytes;
 use crate::call::{CancelToken, call_options, run_call};
 use crate::error::no_pickle;
 use crate::image::Image;
-use crate::prompt::unsigned;
+use crate::number::unsigned;
 use crate::text;
 
 /// A page of a PDF file as an image. The origin of its points is usually the bottom left corner, with y upwards.

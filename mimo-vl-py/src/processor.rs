@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyMemoryView, PyString};
 use crate::call::run_call;
 use crate::error::{OrRaise, no_pickle};
 use crate::image::as_image;
-use crate::prompt::unsigned;
+use crate::number::unsigned;
 use crate::text::{self, utf8};
 use crate::video::Video;
 

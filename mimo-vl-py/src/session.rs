@@ -3,12 +3,14 @@
 use mimo_vl_core::Budget;
 use mimo_vl_core::expert::SessionGuard;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::answer;
 use crate::call::{CancelToken, child_token, with_progress};
 use crate::error::{OrRaise, no_pickle};
-use crate::prompt::{Prompt, generate_options, prompt, unsigned};
+use crate::number::unsigned;
+use crate::options::generate_options;
+use crate::prompt::{Prompt, prompt};
 use crate::session_handle::{Call, SessionHandle};
 use crate::stream::Stream;
 use crate::text;
@@ -32,23 +34,23 @@ impl Session {
 impl Session {
     /// Sends a prompt and waits for the complete answer.
     ///
-    /// `parts` is a str, an image or a video, or a list of them in the order in which the model sees them. A str is
-    /// text; an image is a mimo_vl.Image or anything that can become one: a pathlib.Path, the bytes of an image file,
-    /// an open binary file, a PIL image, an array. `system` sets the system message. `thinking` is True, False, or None
-    /// for the checkpoint's default. Other options are those of mimo_vl_core::GenerateOptions; None takes the default,
-    /// which is greedy. `timeout` is in seconds.
+    /// `parts` are texts, images and videos, or one list of them, in the order in which the model sees them. A str is
+    /// text, and not the name of a file; an image is a mimo_vl.Image or anything that can become one: a pathlib.Path,
+    /// the bytes of an image file, an open binary file, a PIL image, an array. `system` sets the system message.
+    /// `thinking` is True, False, or None for the checkpoint's default. Other options are those of
+    /// mimo_vl_core::GenerateOptions; None takes the default, which is greedy. `timeout` is in seconds.
     ///
     /// `cancel`, a CancelToken, cancels the call, which raises CancelledError. `progress` is called before the answer
     /// begins with a stage ("encode" counts blocks of the vision tower, "prefill" tokens), the units that are done and
     /// their total; not with best_of. An exception that it raises ends the call.
     ///
     /// A call that is cancelled, also by Ctrl-C, leaves the session as it was before.
-    #[pyo3(signature = (parts, *, system=None, thinking=None, cancel=None, progress=None, **options))]
+    #[pyo3(signature = (*parts, system=None, thinking=None, cancel=None, progress=None, **options))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn ask<'py>(
         &self,
         py: Python<'py>,
-        parts: &Bound<'py, PyAny>,
+        parts: &Bound<'py, PyTuple>,
         system: Option<&Bound<'py, PyString>>,
         thinking: Option<bool>,
         cancel: Option<&Bound<'py, CancelToken>>,
@@ -75,12 +77,12 @@ impl Session {
     ///
     /// The arguments are those of ask(). Advancing the iterator does the work. Closing it before its End (by close(),
     /// by leaving its with block, or by dropping it) leaves the session as it was before the call.
-    #[pyo3(signature = (parts, *, system=None, thinking=None, cancel=None, progress=None, **options))]
+    #[pyo3(signature = (*parts, system=None, thinking=None, cancel=None, progress=None, **options))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn stream(
         &self,
         py: Python<'_>,
-        parts: &Bound<'_, PyAny>,
+        parts: &Bound<'_, PyTuple>,
         system: Option<&Bound<'_, PyString>>,
         thinking: Option<bool>,
         cancel: Option<&Bound<'_, CancelToken>>,
@@ -93,10 +95,10 @@ impl Session {
     }
 
     /// ask() for asyncio, in a thread. `progress` is called in that thread. Cancelling the task cancels the call.
-    #[pyo3(signature = (parts, **options))]
+    #[pyo3(signature = (*parts, **options))]
     fn aask<'py>(
         slf: &Bound<'py, Self>,
-        parts: &Bound<'py, PyAny>,
+        parts: &Bound<'py, PyTuple>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         call_asyncio(slf, "aask", parts, options)
@@ -104,21 +106,21 @@ impl Session {
 
     /// stream() for asyncio: an asynchronous iterator of events. `progress` is called in the thread that works.
     /// Cancelling the task cancels the call.
-    #[pyo3(signature = (parts, **options))]
+    #[pyo3(signature = (*parts, **options))]
     fn astream<'py>(
         slf: &Bound<'py, Self>,
-        parts: &Bound<'py, PyAny>,
+        parts: &Bound<'py, PyTuple>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         call_asyncio(slf, "astream", parts, options)
     }
 
     /// Returns the tokens and bytes that a prompt needs, without running the model. The arguments are those of ask().
-    #[pyo3(signature = (parts, *, system=None, thinking=None, **options))]
+    #[pyo3(signature = (*parts, system=None, thinking=None, **options))]
     fn plan<'py>(
         &self,
         py: Python<'py>,
-        parts: &Bound<'py, PyAny>,
+        parts: &Bound<'py, PyTuple>,
         system: Option<&Bound<'py, PyString>>,
         thinking: Option<bool>,
         options: Option<&Bound<'py, PyDict>>,
@@ -132,12 +134,12 @@ impl Session {
     /// Returns the prompt fitted to a budget, and its plan. The budget is `tokens` of the conversation, `bytes` of the
     /// process at its peak, or by default what the context and the free memory allow. With `lower_pixels` images are
     /// scaled down where needed; else a prompt that does not fit is an error.
-    #[pyo3(signature = (parts, *, tokens=None, bytes=None, lower_pixels=true, system=None, thinking=None, **options))]
+    #[pyo3(signature = (*parts, tokens=None, bytes=None, lower_pixels=true, system=None, thinking=None, **options))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn fit<'py>(
         &self,
         py: Python<'py>,
-        parts: &Bound<'py, PyAny>,
+        parts: &Bound<'py, PyTuple>,
         tokens: Option<i64>,
         bytes: Option<i64>,
         lower_pixels: bool,
@@ -212,7 +214,7 @@ impl Session {
 fn call_asyncio<'py>(
     session: &Bound<'py, Session>,
     function: &str,
-    parts: &Bound<'py, PyAny>,
+    parts: &Bound<'py, PyTuple>,
     options: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = session.py();

@@ -46,6 +46,39 @@ def test_a_missing_file_is_an_os_error(session: mimo_vl.Session, tmp_path: pathl
     assert str(path) in str(error)
 
 
+@pytest.mark.parametrize("text", ["photo.jpg", "https://example.com/a", "clip.MP4", "FILE"])
+def test_the_name_of_a_file_is_no_text(session: mimo_vl.Session, image_path: pathlib.Path, text: str) -> None:
+    text = str(image_path) if text == "FILE" else text
+    every: list[tuple[Any, ...]] = [(text,), (image_path, text), ([image_path, text],)]
+    for parts in every:
+        with pytest.raises(mimo_vl.PromptError, match="would be sent as text: pass pathlib.Path") as caught:
+            session.ask(*parts)
+        assert text in str(caught.value)
+    assert session.ask(f"Describe {text}", max_tokens=2).tokens > 0
+
+
+def test_parts_may_be_several_arguments_or_one_list(session: mimo_vl.Session, image_path: pathlib.Path) -> None:
+    listed = session.plan([image_path, PROMPT]).prompt_tokens
+    assert session.plan(image_path, PROMPT).prompt_tokens == listed
+    with pytest.raises(TypeError, match="a prompt is required"):
+        session.ask()
+
+
+def test_an_unknown_option_names_the_nearest(session: mimo_vl.Session) -> None:
+    for wrong, right in [("max_token", "max_tokens"), ("top_K", "top_k"), ("temprature", "temperature")]:
+        options: dict[str, Any] = {wrong: 1}
+        with pytest.raises(TypeError, match=f"argument '{wrong}': .*did you mean {right}"):
+            session.ask(PROMPT, **options)
+    options = {"quantum_flux_capacitance": 1}
+    with pytest.raises(TypeError, match="there is no such option$"):
+        session.ask(PROMPT, **options)
+
+
+def test_a_stream_of_several_answers_is_refused(session: mimo_vl.Session) -> None:
+    with pytest.raises(mimo_vl.OptionError, match="best_of"):
+        session.stream(PROMPT, best_of=2, temperature=1.0)
+
+
 def test_a_folder_is_no_image_file(tmp_path: pathlib.Path) -> None:
     with pytest.raises(mimo_vl.IoError) as caught:
         mimo_vl.Image.open(tmp_path)

@@ -153,10 +153,10 @@ def test_wrong_types(session: mimo_vl.Session, image_path: pathlib.Path) -> None
         mimo_vl.Video.from_frames([str(image_path)], 1.0)  # type: ignore[list-item]
 
 
-def test_a_str_is_text(session: mimo_vl.Session, image_path: pathlib.Path) -> None:
-    as_text = session.ask([str(image_path), "What is it?"], max_tokens=1).prompt_tokens
-    session.reset()
-    assert as_text == session.ask(str(image_path) + "What is it?", max_tokens=1).prompt_tokens
+def test_a_str_of_a_message_is_text(session: mimo_vl.Session, image_path: pathlib.Path) -> None:
+    message: Any = {"role": "user", "content": [str(image_path), "What is it?"]}
+    as_text = session.plan(mimo_vl.Prompt.from_messages([message])).prompt_tokens
+    assert as_text == session.plan(str(image_path) + "What is it?").prompt_tokens
 
 
 def test_a_video_of_frames(session: mimo_vl.Session, image_path: pathlib.Path) -> None:

@@ -217,6 +217,7 @@ static void options_reach_the_answer(const mimo_vl_model *model) {
     OK(mimo_vl_generate_options_set_temperature(options, 1.0f, &error));
     OK(mimo_vl_generate_options_set_thinking_budget(options, 4, &error));
     OK(mimo_vl_generate_options_set_keep_thinking(options, true, &error));
+    OK(mimo_vl_generate_options_set_prose_regions(options, true, &error));
     OK(mimo_vl_generate_options_add_stop(options, "never said", strlen("never said"), &error));
     FAILS(mimo_vl_generate_options_add_stop(options, NULL, 1, &error), MIMO_VL_STATUS_OPTION, "text");
     OK(mimo_vl_generate_options_set_logprobs(options, 0, &error));

@@ -6,7 +6,7 @@ use mimo_vl_tests::fixtures::source::{Token, is, read, tokens, without_tests};
 
 /// Groups of files that use each other, each with its reason.
 const ALLOWED: &[(&[&str], &str)] = &[(
-    &["gui", "image", "model", "processor", "prompt", "session", "video"],
+    &["gui", "model", "options", "session"],
     "mimo-vl-py: the classes of the Python module take and return each other",
 )];
 

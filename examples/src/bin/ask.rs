@@ -11,9 +11,10 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use mimo_vl_core::expert::SimdLevel;
+use mimo_vl_core::expert::media_name;
 use mimo_vl_core::{
-    Answer, CancelToken, Error, Event, GenerateOptions, Image, LoadOptions, Model, Part, Prompt, Session, StopReason,
-    Thinking, Timings, Video, VideoOptions, draw_regions,
+    Answer, CancelToken, Error, Event, FrameSampling, GenerateOptions, Image, LoadOptions, Model, Part, Prompt,
+    Session, StopReason, Thinking, Timings, Video, VideoOptions, draw_regions,
 };
 use mimo_vl_examples::progress::{loading_bar, show};
 use mimo_vl_examples::tiny_model;
@@ -31,7 +32,10 @@ Answer a prompt about images and videos on the standard output.
   --show-thinking       print the thinking even if the output is not a terminal
   --thinking-budget N   end the thinking after N tokens
   --max-tokens N        maximum tokens of the answer, thinking included (default: 4096)
+  --max-context N       maximum tokens of the conversation with the answer (default: the model's)
   --max-pixels N        downscale each image or frame to at most N pixels
+  --fps N               frames per second of a video (default: 2)
+  --max-frames N        maximum frames of a video (default: 768)
   --temperature T       sampling temperature; 0 is greedy (default: 0)
   --seed N              seed of the sampler (default: 0)
   --draw FILE           write the last image with the answer's boxes and points to FILE (PNG)
@@ -53,6 +57,8 @@ struct Arguments {
     thinking: Thinking,
     show_thinking: bool,
     max_pixels: Option<u32>,
+    /// Frames of videos.
+    sampling: FrameSampling,
     options: GenerateOptions,
     draw: Option<PathBuf>,
     stats: bool,
@@ -117,6 +123,7 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, Exit> {
         thinking: Thinking::Auto,
         show_thinking: false,
         max_pixels: None,
+        sampling: FrameSampling::new(),
         options: GenerateOptions::new(),
         draw: None,
         stats: false,
@@ -139,6 +146,9 @@ fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, Exit> {
         }
     }
     arguments.prompt = positional.pop().ok_or_else(|| Exit::Usage("no prompt".to_owned()))?;
+    if let Some(kind) = arguments.prompt.to_str().and_then(media_name) {
+        return Err(Exit::Usage(format!("no prompt: the last argument, {:?}, {kind}", arguments.prompt)));
+    }
     arguments.files = positional.into_iter().map(PathBuf::from).collect();
     Ok(arguments)
 }
@@ -174,6 +184,9 @@ fn set(
         "--thinking-budget" => arguments.options.thinking_budget = Some(number(name, &value()?)?),
         "--draw" => arguments.draw = Some(PathBuf::from(value()?)),
         "--max-tokens" => arguments.options.max_tokens = number(name, &value()?)?,
+        "--max-context" => arguments.options.max_context = Some(number(name, &value()?)?),
+        "--fps" => arguments.sampling.fps = Some(number(name, &value()?)?),
+        "--max-frames" => arguments.sampling.max_frames = Some(number(name, &value()?)?),
         "--max-pixels" => arguments.max_pixels = Some(number(name, &value()?)?),
         "--temperature" => arguments.options.temperature = number(name, &value()?)?,
         "--seed" => arguments.options.seed = number(name, &value()?)?,
@@ -229,8 +242,9 @@ fn prompt(arguments: &Arguments) -> Result<Prompt, Exit> {
     for path in &arguments.files {
         prompt = match arguments.max_pixels {
             pixels if is_video(path) => {
-                let options = VideoOptions::new();
-                prompt.video(Video::open(path, &pixels.map_or(options.clone(), |pixels| options.max_pixels(pixels)))?)
+                let mut options = VideoOptions::new().sampling(arguments.sampling.clone());
+                options.max_pixels = pixels;
+                prompt.video(Video::open(path, &options)?)
             }
             Some(pixels) => prompt.image(Image::open(path)?.max_pixels(pixels)),
             None => prompt.image(Image::open(path)?),

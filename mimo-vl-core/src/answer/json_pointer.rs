@@ -5,14 +5,15 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-/// Returns the byte range of a value in the first JSON object or list of `text`; `None` where there is no such value.
+/// Returns the byte range of a value in the JSON of `text`; `None` where there is no such value.
 ///
-/// `pointer` is a JSON pointer (RFC 6901) such as `/items/0/price`; the empty pointer is the entire JSON. Text before
-/// and after the JSON, such as a fence, is skipped.
+/// The JSON is the entire text, or a fenced block that is the entire text, or else the first object or list in it.
+/// `pointer` is a JSON pointer (RFC 6901) such as `/items/0/price`; the empty pointer is the entire JSON.
 pub fn json_value_range(text: &str, pointer: &str) -> Option<Range<usize>> {
     let starts = text.match_indices(['{', '[']).map(|(start, _)| start);
     let parsed = |start: usize| serde_json::Deserializer::from_str(&text[start..]).into_iter().next()?.ok();
-    let mut value: &RawValue = starts.filter_map(parsed).next()?;
+    let whole = serde_json::from_str(without_fence(text)).ok();
+    let mut value: &RawValue = whole.or_else(|| starts.filter_map(parsed).next())?;
     let mut steps = pointer.split('/');
     if !steps.next()?.is_empty() {
         return None;
@@ -30,6 +31,12 @@ pub fn json_value_range(text: &str, pointer: &str) -> Option<Range<usize>> {
     // A raw value borrows from `text`.
     let start = value.get().as_ptr() as usize - text.as_ptr() as usize;
     Some(start..start + value.get().len())
+}
+
+/// The content of a fenced block that is the entire text; else the text.
+fn without_fence(text: &str) -> &str {
+    let fenced = || text.trim().strip_prefix("```")?.strip_suffix("```")?.split_once('\n');
+    fenced().map_or(text, |(_, content)| content)
 }
 
 #[cfg(test)]
@@ -54,6 +61,10 @@ mod tests {
             assert_eq!(json_value_range(none, ""), None, "{none}");
         }
         assert_eq!(json_value_range("It is [3].", "/0"), Some(7..8));
+        for (whole, range) in [("2", 0..1), (" -2.5e3\n", 1..7), ("\"x [1]\"", 0..7), ("```json\ntrue\n```", 8..12)] {
+            assert_eq!(json_value_range(whole, ""), Some(range), "{whole}");
+            assert_eq!(json_value_range(whole, "/0"), None, "{whole}");
+        }
         assert_eq!(json_value_range("{note} [EUR]: {\"a\": 1}", "/a"), Some(20..21));
     }
 }

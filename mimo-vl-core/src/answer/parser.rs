@@ -25,9 +25,10 @@ enum Position {
 
 /// Incremental parser that separates thinking from answer.
 ///
-/// - Text before `<think>` is answer. Thinking without a closing tag extends to the end.
+/// - Thinking comes before the answer. Once the answer has begun, tags are text, because an answer may mention them.
+///   Thinking without a closing tag extends to the end.
 /// - Whitespace around both tags is dropped, and so is whitespace at the end of unclosed thinking.
-/// - Tags may be split across pieces, repeated, or unbalanced; they are never part of the text.
+/// - Tags may be split across pieces, repeated, or unbalanced.
 /// - The concatenated text of each kind of event does not depend on how the input is split into pieces.
 #[derive(Debug, Clone)]
 pub struct AnswerParser {
@@ -86,18 +87,25 @@ impl AnswerParser {
         input.push_str(text);
         let mut events = Vec::new();
         let mut rest = input.as_str();
+        while let Some((before, mode, after)) = split_at_tag(rest).filter(|_| !self.ignore_tags) {
+            self.write(before, &mut events);
+            if self.ignore_tags {
+                rest = &rest[before.len()..];
+                break;
+            }
+            self.enter(mode);
+            rest = after;
+        }
         if self.ignore_tags {
             self.write(rest, &mut events);
             return events;
         }
-        while let Some((before, mode, after)) = split_at_tag(rest) {
-            self.write(before, &mut events);
-            self.enter(mode);
-            rest = after;
-        }
         let (text, pending) = rest.split_at(rest.len() - partial_tag_len(rest));
         self.write(text, &mut events);
-        self.pending = pending.to_owned();
+        match self.ignore_tags {
+            true => self.write(pending, &mut events),
+            false => self.pending = pending.to_owned(),
+        }
         events
     }
 
@@ -142,7 +150,10 @@ impl AnswerParser {
         self.whitespace.push_str(text.get(body.len()..).unwrap_or_default());
         events.push(match self.mode {
             ParserMode::Thinking => Event::Thinking(run),
-            ParserMode::Answer => Event::Text(run),
+            ParserMode::Answer => {
+                self.ignore_tags = true;
+                Event::Text(run)
+            }
         });
     }
 }
@@ -200,13 +211,18 @@ mod tests {
             ("\n<think>foo bar</think>baz", vec![thinking("foo bar"), text("baz")]),
             ("<think>\n</think>\n\n", vec![]),
             ("<think>never\n\nends \n", vec![thinking("never\n\nends")]),
-            ("first <think>a</think> b", vec![text("first "), thinking("a"), text("b")]),
+            ("first <think>a</think> b", vec![text("first <think>a</think> b")]),
+            (
+                "<think>a</think> The tag <think> opens, </think> closes.",
+                vec![thinking("a"), text("The tag <think> opens, </think> closes.")],
+            ),
             ("<think>a<think> b</think></think> c", vec![thinking("a b"), text("c")]),
             ("<think><think>a</think>", vec![thinking("a")]),
-            ("said</think>\n more", vec![text("said"), text("more")]),
+            ("said</think>\n more", vec![text("said</think>\n more")]),
+            ("</think>\n more", vec![text("more")]),
             ("<think>a</think>\n<think>b</think>c", vec![thinking("a"), thinking("b"), text("c")]),
             ("a < b, <thin", vec![text("a < b, <thin")]),
-            ("<<think>x<</think>>", vec![text("<"), thinking("x<"), text(">")]),
+            ("<<think>x<</think>>", vec![text("<<think>x<</think>>")]),
         ];
         for (input, expected) in cases {
             let mut runs: Vec<Event> = Vec::new();
@@ -224,9 +240,9 @@ mod tests {
     #[test]
     fn only_a_possible_tag_is_buffered() {
         let mut parser = AnswerParser::new();
-        assert_eq!(parser.push("3 < 4"), [text("3 < 4")]);
-        assert_eq!(parser.push(" and <"), [text(" and ")]);
+        assert_eq!(parser.push("<"), []);
         assert_eq!(parser.push("b>"), [text("<b>")]);
+        assert_eq!(parser.push(" and <"), [text(" and <")], "the answer has begun");
     }
 
     #[test]

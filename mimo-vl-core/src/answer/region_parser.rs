@@ -8,9 +8,9 @@ use crate::media::Transform;
 
 /// Finds the boxes and points of an answer and converts them to the caller's pixels.
 ///
-/// Recognises objects with a key `bbox_2d`, `point_2d` or `points`, and optionally `label` and `text_content`, in a
-/// list or not, fenced or not; bare lists of four numbers; and bare lists of two numbers at the start of the answer or
-/// of a fenced block. Regions belong to the last image or video of the conversation; [`Region::in_image`] assigns them
+/// Recognises objects with a key `bbox_2d`, `bbox`, `point_2d` or `points`, and optionally `label` and `text_content`,
+/// in a list or not, fenced or not; and bare lists of four or two numbers at the start of the answer or of a fenced
+/// block. Regions belong to the last image or video of the conversation; [`Region::in_image`] assigns them
 /// to another.
 #[derive(Debug, Clone)]
 pub struct RegionParser {
@@ -20,10 +20,11 @@ pub struct RegionParser {
 }
 
 impl RegionParser {
-    /// Creates a parser for a conversation with these images and videos.
-    pub fn new(transforms: &[Transform]) -> Self {
+    /// Creates a parser for a conversation with these images and videos. With `in_prose`, bare lists of four numbers
+    /// are boxes anywhere.
+    pub fn new(transforms: &[Transform], in_prose: bool) -> Self {
         let last = transforms.last().map(|transform| (transforms.len() - 1, *transform));
-        Self { scanner: RegionScanner::default(), image: last }
+        Self { scanner: RegionScanner::new(in_prose), image: last }
     }
 
     /// Appends `text` and returns the regions that it completes, each with its byte range in the entire text. Returns

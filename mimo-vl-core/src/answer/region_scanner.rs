@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 /// Largest list or object that is parsed, in bytes.
 const MAX_JSON_BYTES: usize = 1 << 16;
 
-/// Key of a box.
-const BOX_KEY: &str = "bbox_2d";
+/// Keys of a box.
+const BOX_KEYS: [&str; 2] = ["bbox_2d", "bbox"];
 
 /// Keys of one or several points.
 const POINT_KEYS: [&str; 2] = ["point_2d", "points"];
@@ -37,12 +37,15 @@ pub(super) enum RawGeometry {
 
 /// Scans the text of an answer piece by piece, and returns each box and each group of points when it closes.
 ///
-/// - An object with a key `bbox_2d`, `point_2d` or `points` is a region, in a list or not, in a fenced block or not,
-///   nested or not. If the object is not valid JSON, the first list of numbers after its key is used.
-/// - A bare list of four numbers is a box anywhere. A bare list of two numbers is a point only at the start of the
-///   answer or of a fenced block, or after another list, because prose has such pairs too.
+/// - An object with a key `bbox_2d`, `bbox`, `point_2d` or `points` is a region, in a list or not, in a fenced block or
+///   not, nested or not. Trailing commas, single quotes, numbers in quotes, and unescaped quotes and line breaks in
+///   strings are accepted. If the object is still not valid JSON, the first list of numbers after its key is used.
+/// - A bare list of four numbers is a box, and one of two numbers a point, only at the start of the answer or of a
+///   fenced block, or after another list, because prose has such lists too. With `in_prose`, four numbers are a box
+///   anywhere.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RegionScanner {
+    in_prose: bool,
     text: String,
     /// Bytes of `text` that were scanned.
     scanned: usize,
@@ -50,9 +53,11 @@ pub(super) struct RegionScanner {
     open_brackets: Vec<(u8, usize)>,
     /// State inside a JSON string; `None` outside.
     string: Option<StringState>,
-    /// `true` if pairs are points in the open list.
-    pairs_are_points: bool,
-    /// End of the last list or object in which pairs were points.
+    /// Quote that opened the string.
+    quote: u8,
+    /// `true` if the open list is at a place where bare lists are regions.
+    in_block: bool,
+    /// End of the last list or object at such a place.
     last_block_end: Option<usize>,
     /// End of the last region.
     last_region_end: usize,
@@ -75,6 +80,11 @@ fn may_follow_string(byte: u8) -> bool {
 }
 
 impl RegionScanner {
+    /// Creates a scanner; `in_prose` finds boxes without a key anywhere.
+    pub(super) fn new(in_prose: bool) -> Self {
+        Self { in_prose, ..Self::default() }
+    }
+
     /// Appends `text` and returns the regions that it completes.
     pub(super) fn push(&mut self, text: &str) -> Vec<RawRegion> {
         self.text.push_str(text);
@@ -104,7 +114,7 @@ impl RegionScanner {
                 (StringState::Quoted, _) if byte.is_ascii_whitespace() => return,
                 (StringState::Quoted, _) if may_follow_string(byte) => None,
                 (_, b'\\') => Some(StringState::Escaped),
-                (_, b'"') => Some(StringState::Quoted),
+                (_, quote) if quote == self.quote => Some(StringState::Quoted),
                 _ => Some(StringState::Plain),
             };
             if self.string.is_some() {
@@ -117,12 +127,13 @@ impl RegionScanner {
         match byte {
             b'[' | b'{' => {
                 if self.open_brackets.is_empty() {
-                    self.pairs_are_points = self.starts_block(at);
+                    self.in_block = self.starts_block(at);
                 }
                 self.open_brackets.push((byte, at));
             }
-            b'"' if self.open_brackets.iter().any(|&(bracket, _)| bracket == b'{') => {
-                self.string = Some(StringState::Plain)
+            b'"' | b'\'' if self.open_brackets.iter().any(|&(bracket, _)| bracket == b'{') => {
+                self.string = Some(StringState::Plain);
+                self.quote = byte;
             }
             b']' | b'}' => self.close_bracket(byte, at, regions),
             _ => {}
@@ -139,14 +150,14 @@ impl RegionScanner {
     /// Returns `true` if the open bracket can be JSON whose content starts with `byte`. Prose has brackets too.
     fn may_start_with(&self, byte: u8) -> bool {
         match self.open_brackets.last() {
-            Some((b'{', _)) => matches!(byte, b'"' | b'}'),
+            Some((b'{', _)) => matches!(byte, b'"' | b'\'' | b'}'),
             Some(_) => matches!(byte, b'[' | b'{' | b']' | b'-' | b'"' | b'0'..=b'9') || self.open_brackets.len() > 1,
             None => true,
         }
     }
 
-    /// Returns `true` if `at` is preceded only by whitespace, by the start of a fenced block, or by a list whose pairs
-    /// were points.
+    /// Returns `true` if `at` is preceded only by whitespace, by the start of a fenced block, or by a list at such a
+    /// place.
     fn starts_block(&self, at: usize) -> bool {
         let before = self.text[..at].trim_end();
         let line = before.rsplit('\n').next().unwrap_or_default();
@@ -173,8 +184,8 @@ impl RegionScanner {
             _ if self.open_brackets.iter().all(|&(bracket, _)| bracket == b'[') => {
                 let numbers: Option<Vec<f64>> = serde_json::from_str(&self.text[range.clone()]).ok();
                 let geometry = match numbers.as_deref() {
-                    Some(&[a, b, c, d]) => Some(RawGeometry::Box([a, b, c, d])),
-                    Some(&[x, y]) if self.pairs_are_points => Some(RawGeometry::Points(vec![[x, y]])),
+                    Some(&[a, b, c, d]) if self.in_block || self.in_prose => Some(RawGeometry::Box([a, b, c, d])),
+                    Some(&[x, y]) if self.in_block => Some(RawGeometry::Points(vec![[x, y]])),
                     _ => None,
                 };
                 regions.extend(geometry.map(|geometry| RawRegion { geometry, label: None, text: None, range }));
@@ -182,7 +193,7 @@ impl RegionScanner {
             _ => {}
         }
         self.last_region_end = regions.last().map_or(self.last_region_end, |region| region.range.end);
-        if self.open_brackets.is_empty() && self.pairs_are_points {
+        if self.open_brackets.is_empty() && self.in_block {
             self.last_block_end = Some(at + 1);
         }
     }
@@ -200,21 +211,25 @@ fn object_regions(text: &str, range: Range<usize>, has_nested: bool) -> Vec<RawR
     let object = match parsed(text).or_else(|| parsed(&repair_json(text))) {
         Some(object) => object,
         None if has_nested => return Vec::new(),
-        None => return malformed_object_regions(text, range),
+        None => return malformed_object_regions(&repair_json(text), range),
     };
     let name = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
     let (label, text) = (name("label"), name("text_content"));
     let region = |geometry| RawRegion { geometry, label: label.clone(), text: text.clone(), range: range.clone() };
-    let boxes = object.get(BOX_KEY).map(rows::<4>).unwrap_or_default();
+    let boxes = BOX_KEYS.iter().find_map(|key| object.get(*key)).map(rows::<4>).unwrap_or_default();
     let points: Vec<[f64; 2]> = POINT_KEYS.iter().filter_map(|key| object.get(*key)).flat_map(rows::<2>).collect();
     let points = Some(points).filter(|points| !points.is_empty());
     boxes.into_iter().map(RawGeometry::Box).chain(points.map(RawGeometry::Points)).map(region).collect()
 }
 
-/// Parses one row of `N` numbers, or a list of such rows.
+/// Parses one row of `N` numbers, in quotes or not, or a list of such rows.
 fn rows<const N: usize>(value: &Value) -> Vec<[f64; N]> {
+    let number = |value: &Value| match value {
+        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        value => value.as_f64(),
+    };
     let row = |value: &Value| -> Option<[f64; N]> {
-        let numbers: Vec<f64> = value.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+        let numbers: Vec<f64> = value.as_array()?.iter().map(number).collect::<Option<_>>()?;
         numbers.try_into().ok()
     };
     match row(value) {
@@ -223,25 +238,44 @@ fn rows<const N: usize>(value: &Value) -> Vec<[f64; N]> {
     }
 }
 
-/// Escapes unescaped quotes and control characters inside strings.
+/// Makes JSON of what models write in its place: escapes unescaped quotes and control characters inside strings, turns
+/// single quotes around strings into double ones, and removes commas before a closing bracket.
 fn repair_json(text: &str) -> String {
     let mut repaired = String::with_capacity(text.len() + 8);
-    let (mut inside, mut escaped) = (false, false);
+    // The quote that opened the string, inside one.
+    let mut quote = None;
+    let mut escaped = false;
     for (at, letter) in text.char_indices() {
-        let ends = || text[at + 1..].bytes().find(|byte| !byte.is_ascii_whitespace()).is_none_or(may_follow_string);
-        match letter {
-            _ if escaped => escaped = false,
-            '\\' => escaped = inside,
-            '"' if !inside => inside = true,
-            '"' if ends() => inside = false,
-            '"' => repaired.push('\\'),
-            control if inside && control.is_control() => {
-                repaired.push_str(&format!("\\u{:04x}", u32::from(control)));
-                continue;
+        let next = || text[at + letter.len_utf8()..].bytes().find(|byte| !byte.is_ascii_whitespace());
+        match (letter, quote) {
+            // JSON has no escape of a single quote.
+            ('\'', _) if escaped => {
+                escaped = false;
+                repaired.pop();
+                repaired.push('\'');
             }
-            _ => {}
+            _ if escaped => {
+                escaped = false;
+                repaired.push(letter);
+            }
+            ('"' | '\'', None) => {
+                quote = Some(letter);
+                repaired.push('"');
+            }
+            (letter, Some(open)) if letter == open && next().is_none_or(may_follow_string) => {
+                quote = None;
+                repaired.push('"');
+            }
+            ('"', Some(_)) => repaired.push_str("\\\""),
+            (control, Some(_)) if control.is_control() => {
+                repaired.push_str(&format!("\\u{:04x}", u32::from(control)));
+            }
+            (',', None) if matches!(next(), Some(b']' | b'}')) => {}
+            (letter, quote) => {
+                escaped = letter == '\\' && quote.is_some();
+                repaired.push(letter);
+            }
         }
-        repaired.push(letter);
     }
     repaired
 }
@@ -254,7 +288,8 @@ fn malformed_object_regions(text: &str, range: Range<usize>) -> Vec<RawRegion> {
         let list = list.split([']', '}', '"']).next()?.trim_start_matches('[').trim_end().trim_end_matches(',');
         list.split(',').map(|number| number.trim().parse().ok().filter(|number: &f64| number.is_finite())).collect()
     };
-    let geometry = match (numbers(BOX_KEY).as_deref(), POINT_KEYS.iter().find_map(|key| numbers(key)).as_deref()) {
+    let first = |keys: &[&str]| keys.iter().find_map(|key| numbers(key));
+    let geometry = match (first(&BOX_KEYS).as_deref(), first(&POINT_KEYS).as_deref()) {
         (Some(&[a, b, c, d]), _) => RawGeometry::Box([a, b, c, d]),
         (_, Some(&[x, y])) => RawGeometry::Points(vec![[x, y]]),
         _ => return Vec::new(),
@@ -296,7 +331,7 @@ mod tests {
             assert_eq!(scan(text), [one], "{text}");
         }
         assert_eq!(scan("[10, 20, 30, 40]"), ["[10.0, 20.0, 30.0, 40.0] |"]);
-        assert_eq!(scan("The box [10, 20, 30, 40]."), ["[10.0, 20.0, 30.0, 40.0] |"]);
+        assert_eq!(scan("```json\n[10, 20, 30, 40]\n```"), ["[10.0, 20.0, 30.0, 40.0] |"]);
         assert_eq!(scan("[[1,2,3,4], [5,6,7,8]]").len(), 2);
         assert_eq!(scan(r#"{"point_2d": [5, 6], "label": "a"}"#), ["[[5.0, 6.0]] a|"]);
         assert_eq!(scan(r#"[{"points": [[5, 6], [7, 8]], "label": "a"}]"#), ["[[5.0, 6.0], [7.0, 8.0]] a|"]);
@@ -313,6 +348,36 @@ mod tests {
         assert_eq!(scan("[5, 6], [7, 8]").len(), 2);
         assert_eq!(scan("between [5, 6] and [7, 8]"), [""; 0]);
         assert_eq!(scan("[5, 6] and [7, 8]").len(), 1);
+    }
+
+    #[test]
+    fn bare_boxes_in_prose_are_an_option() {
+        for text in ["The box [10, 20, 30, 40].", "The primes are [2, 3, 5, 7] and [11, 13, 17, 19]."] {
+            assert_eq!(scan(text), [""; 0], "{text}");
+        }
+        assert_eq!(RegionScanner::new(true).push("The box [10, 20, 30, 40].").len(), 1);
+    }
+
+    #[test]
+    fn what_models_write_in_place_of_json_is_read() {
+        let cat = ["[1.0, 2.0, 3.0, 4.0] cat|"];
+        for text in [
+            r#"{"bbox_2d": [1, 2, 3, 4], "label": "cat",}"#,
+            r#"[{"bbox_2d": [1, 2, 3, 4,], "label": "cat"},]"#,
+            r#"{'bbox_2d': [1, 2, 3, 4], 'label': 'cat'}"#,
+            r#"{"bbox": [1, 2, 3, 4], "label": "cat"}"#,
+            r#"{"bbox_2d": ["1", "2.0", " 3", "4"], "label": "cat"}"#,
+            r#"{"bbox_2d": [1, 2, 3, 4], "label": 'cat'}"#,
+        ] {
+            assert_eq!(scan(text), cat, "{text}");
+        }
+        for (written, label) in
+            [("the dog's bowl", "the dog's bowl"), ("6\" pipe", "6\" pipe"), (r"it\'s", "it's"), ("[}", "[}")]
+        {
+            let text = format!("{{'bbox_2d': [1, 2, 3, 4], 'label': '{written}'}}");
+            assert_eq!(scan(&text), [format!("[1.0, 2.0, 3.0, 4.0] {label}|")], "{text}");
+        }
+        assert_eq!(scan(r#"{"bbox_2d": ["1", "2", "x", "4"]}"#), [""; 0]);
     }
 
     #[test]
@@ -333,13 +398,12 @@ mod tests {
         for start in ["a { b ", "use [x to open, ", "{\"a]", "f(x} = "] {
             let text = format!("{start}{rest}");
             let expected = if start.starts_with("{\"") { 0 } else { 1 };
-            assert_eq!(scan(&text).len(), expected, "{text}");
+            assert_eq!(RegionScanner::new(true).push(&text).len(), expected, "{text}");
         }
         assert_eq!(scan(r#"[{"bbox_2d": [1, 2, 3, 4, "label": "x"}]"#), ["[1.0, 2.0, 3.0, 4.0] |"]);
-        assert_eq!(scan("{\"bbox_2d\": [1, 2, 3, 4], \"label\": 'x'}"), ["[1.0, 2.0, 3.0, 4.0] |"]);
         assert_eq!(scan(r#"{"objects": [{"bbox_2d": [1, 2, 3, 4], "label": "x"},]}"#), ["[1.0, 2.0, 3.0, 4.0] x|"]);
         let endless = format!("[{} [1, 2, 3, 4]", "1, ".repeat(40_000));
-        assert_eq!(scan(&endless), ["[1.0, 2.0, 3.0, 4.0] |"]);
+        assert_eq!(RegionScanner::new(true).push(&endless).len(), 1);
     }
 
     #[test]

@@ -104,6 +104,24 @@ impl Message {
     }
 }
 
+/// Removes the last message, which an answer continues, and returns its text. Its tools move to the message before.
+fn take_continued(messages: &mut Vec<Message>) -> Result<String> {
+    let invalid = || Error::prompt("continue_final_message needs a last message of the assistant, with text only");
+    let last = messages.pop().filter(|last| last.role == Role::Assistant).ok_or_else(invalid)?;
+    let mut continued = String::new();
+    for part in last.parts {
+        match part {
+            Part::Text(text) => continued += &text,
+            part @ Part::Tools(_) => messages.last_mut().ok_or_else(invalid)?.parts.push(part),
+            _ => return Err(invalid()),
+        }
+    }
+    match continued.is_empty() {
+        true => Err(invalid()),
+        false => Ok(continued),
+    }
+}
+
 /// The functions that may be called after these messages; `None` when there are none.
 pub(crate) fn available_tools<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Result<Option<Value>> {
     let parts = messages.into_iter().flat_map(|message| &message.parts);
@@ -124,6 +142,21 @@ pub(crate) fn available_tools<'a>(messages: impl IntoIterator<Item = &'a Message
 pub struct Prompt {
     messages: Vec<Message>,
     thinking: Thinking,
+    continue_final_message: bool,
+    /// Text to continue without the chat template, in place of messages.
+    text: Option<String>,
+}
+
+/// The messages of a prompt as the model sees them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ResolvedPrompt {
+    /// The messages; none for a prompt without template.
+    pub messages: Vec<Message>,
+    /// Start of the answer that the switch for thinking writes; may be empty.
+    pub answer_prefix: &'static str,
+    /// Start of the answer from the caller, for [`Prompt::continue_final_message`]; else empty.
+    pub continued: String,
 }
 
 impl Prompt {
@@ -133,9 +166,15 @@ impl Prompt {
     }
 
     /// Creates a prompt of several messages, such as an earlier conversation. The last one must be the user's or a
-    /// tool's.
+    /// tool's, or, with [`continue_final_message`](Self::continue_final_message), the assistant's.
     pub fn from_messages(messages: Vec<Message>) -> Self {
-        Self { messages, thinking: Thinking::Auto }
+        Self { messages, thinking: Thinking::Auto, continue_final_message: false, text: None }
+    }
+
+    /// Creates a prompt of text alone, which the answer continues without the chat template, as a base model would. The
+    /// conversation must be empty.
+    pub fn without_template(text: impl Into<String>) -> Self {
+        Self { text: Some(text.into()), ..Self::from_messages(Vec::new()).thinking(Thinking::Off) }
     }
 
     /// Sets the system message, which comes first and replaces the template's default.
@@ -146,6 +185,16 @@ impl Prompt {
             Some(first) if first.role == Role::System => *first = message,
             _ => self.messages.insert(0, message),
         }
+        self
+    }
+
+    /// Appends a message, to which everything is appended from here on. It replaces the empty message of a new prompt.
+    #[must_use]
+    pub fn message(mut self, message: Message) -> Self {
+        if matches!(&self.messages[..], [only] if only.parts.is_empty()) {
+            self.messages.clear();
+        }
+        self.messages.push(message);
         self
     }
 
@@ -175,6 +224,14 @@ impl Prompt {
     /// [`Error::Prompt`] when `tools` is not a JSON list of objects.
     pub fn tools(self, tools: &str) -> Result<Self> {
         Ok(self.part(Part::Tools(tools::validate_tools(tools)?)))
+    }
+
+    /// Lets the answer continue the text of the last message, which must be the assistant's. The answer has only what
+    /// is added; the conversation then has the whole message. A grammar applies to what is added.
+    #[must_use]
+    pub fn continue_final_message(mut self, continues: bool) -> Self {
+        self.continue_final_message = continues;
+        self
     }
 
     /// Sets whether the model thinks first. Its position in the chain of calls does not matter.
@@ -212,13 +269,21 @@ impl Prompt {
     }
 
     /// Returns the validated messages for the model, with the text that [`Prompt::thinking`] adds to the last message
-    /// of the user, and the answer prefix, which may be empty.
+    /// of the user.
     ///
     /// # Errors
-    /// [`Error::Prompt`] when there is no message; when the last one is the assistant's, the system's or empty; or
-    /// when a message that is not the assistant's has thinking or tool calls.
-    pub fn resolve(&self, style: ThinkingStyle) -> Result<(Vec<Message>, &'static str)> {
+    /// [`Error::Prompt`] when there is no message; when the last one is the assistant's, the system's or empty; when a
+    /// message to continue is not the assistant's, or has no text; or when a message that is not the assistant's has
+    /// thinking or tool calls.
+    pub fn resolve(&self, style: ThinkingStyle) -> Result<ResolvedPrompt> {
+        if let Some(text) = &self.text {
+            if text.is_empty() || !self.messages.is_empty() {
+                return Err(Error::prompt("a prompt without template needs text, and has nothing else"));
+            }
+            return Ok(ResolvedPrompt { messages: Vec::new(), answer_prefix: "", continued: text.clone() });
+        }
         let mut messages = self.messages.clone();
+        let continued = if self.continue_final_message { take_continued(&mut messages)? } else { String::new() };
         let has_output =
             |message: &Message| message.parts.iter().any(|part| matches!(part, Part::Thinking(_) | Part::ToolCall(_)));
         if let Some(message) = messages.iter().find(|message| message.role != Role::Assistant && has_output(message)) {
@@ -240,12 +305,14 @@ impl Prompt {
             return Err(Error::prompt("it is empty: add text, an image or a video"));
         }
         let (suffix, answer_prefix) = style.directives(self.thinking);
+        // An answer that has begun does not begin with thinking.
+        let answer_prefix = if answer_prefix == "<think>" && !continued.is_empty() { "" } else { answer_prefix };
         // After a tool call the user's message is further up, and may have the suffix already.
         let user = messages.iter_mut().rfind(|message| message.role == Role::User);
         if let Some(user) = user.filter(|user| !suffix.is_empty() && !user.ends_with(suffix)) {
             user.parts.push(Part::Text(suffix.to_owned()));
         }
-        Ok((messages, answer_prefix))
+        Ok(ResolvedPrompt { messages, answer_prefix, continued })
     }
 
     fn part(mut self, part: Part) -> Self {
@@ -277,7 +344,7 @@ mod tests {
     #[test]
     fn no_think_comes_last_for_any_order_of_builder_calls() {
         let prompt = Prompt::user().thinking(Thinking::Off).text("what?").image(image());
-        let messages = prompt.resolve(ThinkingStyle::Slash).unwrap().0;
+        let messages = prompt.resolve(ThinkingStyle::Slash).unwrap().messages;
         assert_eq!(messages[0].parts.len(), 3);
         assert_eq!(last_text(&messages), " /no_think");
         assert_eq!(prompt.messages()[0].parts.len(), 2, "the caller's messages are unchanged");
@@ -286,7 +353,7 @@ mod tests {
     #[test]
     fn no_think_is_not_repeated() {
         let prompt = Prompt::user().text("what? /no_think").thinking(Thinking::Off);
-        let messages = prompt.resolve(ThinkingStyle::Slash).unwrap().0;
+        let messages = prompt.resolve(ThinkingStyle::Slash).unwrap().messages;
         assert_eq!(messages[0].parts.len(), 1);
         assert_eq!(last_text(&messages), "what? /no_think");
     }
@@ -294,7 +361,8 @@ mod tests {
     #[test]
     fn each_style_writes_the_form_that_its_checkpoints_were_trained_with() {
         let resolved = |style, thinking| {
-            let (messages, answer_prefix) = Prompt::user().text("what?").thinking(thinking).resolve(style).unwrap();
+            let resolved = Prompt::user().text("what?").thinking(thinking).resolve(style).unwrap();
+            let (messages, answer_prefix) = (resolved.messages, resolved.answer_prefix);
             (messages[0].parts.len(), last_text(&messages).to_owned(), answer_prefix)
         };
         use ThinkingStyle::{Prefill, Tag};
@@ -317,7 +385,7 @@ mod tests {
     fn thinking_on_and_auto_add_nothing() {
         for thinking in [Thinking::On, Thinking::Auto] {
             let prompt = Prompt::user().text("what?").thinking(thinking);
-            assert_eq!(last_text(&prompt.resolve(ThinkingStyle::Slash).unwrap().0), "what?");
+            assert_eq!(last_text(&prompt.resolve(ThinkingStyle::Slash).unwrap().messages), "what?");
         }
     }
 

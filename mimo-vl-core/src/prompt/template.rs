@@ -158,7 +158,10 @@ impl ChatTemplate {
         let tools = tools.map(|tools| escape_json(tools, &escape));
         let message = |message: &&Message| {
             let calls = tool_calls(message, &escape)?;
-            let content = content(message, &escape);
+            let content = match template {
+                TOOLS => Value::from(text_content(message, &escape)),
+                _ => content(message, &escape),
+            };
             Ok(match calls.is_empty() {
                 true => context! { role => message.role.as_str(), content => content },
                 false => context! { role => message.role.as_str(), content => content, tool_calls => calls },
@@ -184,9 +187,6 @@ impl ChatTemplate {
         }
         match self.tools {
             None => Err(Error::prompt("it has tools, which the checkpoint's chat template does not support")),
-            Some(TOOLS) if parts().any(|part| matches!(part, Part::Image(_) | Part::Video(_))) => Err(Error::prompt(
-                "it has tools together with images or videos; the checkpoint's tool template supports text only",
-            )),
             Some(name) => Ok(name),
         }
     }
@@ -229,16 +229,30 @@ fn content(message: &Message, escape: &impl Fn(&str) -> String) -> Value {
         });
         return Value::from(parts.collect::<Vec<_>>());
     }
-    let (mut thinking, mut text) = (String::new(), String::new());
+    Value::from(text_content(message, escape))
+}
+
+/// The content of a message as text, with images and videos in the form that Qwen2.5-VL's template gives them
+/// (`chat_template.json`): for templates that take only text.
+fn text_content(message: &Message, escape: &impl Fn(&str) -> String) -> String {
+    let (mut thinking, mut content, mut text) = (String::new(), String::new(), String::new());
+    let own = |text: &str| match message.role {
+        Role::Assistant => escape(strip_thinking(text)),
+        _ => escape(text),
+    };
     for part in &message.parts {
         match part {
             Part::Thinking(part) => thinking += &thinking_block(&escape(part)),
             Part::Text(part) => text += part,
-            _ => {}
+            Part::Image(_) | Part::Video(_) => {
+                content += &own(&std::mem::take(&mut text));
+                let pad = if matches!(part, Part::Image(_)) { "<|image_pad|>" } else { "<|video_pad|>" };
+                content += &format!("<|vision_start|>{pad}<|vision_end|>");
+            }
+            Part::Tools(_) | Part::ToolCall(_) => {}
         }
     }
-    let text = if message.role == Role::Assistant { strip_thinking(&text) } else { &text };
-    Value::from(thinking + &escape(text))
+    thinking + &content + &own(&text)
 }
 
 /// Thinking in the form in which the model writes it.

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
 /// The switch for thinking before the answer.
@@ -92,6 +93,26 @@ pub fn strip_thinking(answer: &str) -> &str {
         };
     }
     rest
+}
+
+/// Returns `true` if an answer begins inside the thinking: after a prompt of these tokens, which the template ends, and
+/// the text that the answer continues.
+pub(crate) fn ends_in_thinking(template_ids: &[u32], continued: &str, tokenizer: &Tokenizer) -> bool {
+    if continued.trim_start().starts_with("<think>") {
+        return !continued.contains("</think>");
+    }
+    // The tag may be several tokens, with white space after it.
+    let tail = &template_ids[template_ids.len().saturating_sub(16)..];
+    !continued.contains("</think>") && tokenizer.decode(tail).trim_end().ends_with("<think>")
+}
+
+/// Thinking and text of a whole answer, of which `continued` was given and the rest generated.
+pub(crate) fn whole_answer(continued: &str, starts_in_thinking: bool, thinking: &str, text: &str) -> (String, String) {
+    if !starts_in_thinking {
+        return (thinking.to_owned(), format!("{continued}{text}"));
+    }
+    let given = continued.trim_start();
+    (format!("{}{thinking}", given.strip_prefix("<think>").unwrap_or(given).trim_start()), text.to_owned())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Functions that the model may call, and its calls of them.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
@@ -34,33 +36,94 @@ impl ToolCall {
         }
     }
 
-    /// Splits an answer into its text and the calls at its end, one after the other, in the form in which the models
-    /// write them: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`. An answer with anything else at its end
-    /// has no calls.
-    pub fn split(answer: &str) -> (&str, Vec<Self>) {
-        // The tag may also occur in the text before the calls.
-        for (start, _) in answer.match_indices(Self::START) {
-            if let Some(calls) = Self::parse_all(&answer[start..]) {
-                return (answer[..start].trim_end(), calls);
+    /// Splits an answer into its text and the calls in it, in the form in which the models write them:
+    /// `<tool_call>{"name": …, "arguments": {…}}</tool_call>`.
+    ///
+    /// Each complete object behind the opening tag is a call. The closing tag may be missing; the arguments may be
+    /// missing, or a string that holds an object; strings may have line breaks. What is not a complete call is text.
+    /// Text before and after calls is joined by a line break.
+    pub fn split(answer: &str) -> (Cow<'_, str>, Vec<Self>) {
+        let (mut calls, mut texts) = (Vec::new(), Vec::new());
+        let (mut rest, mut from) = (answer, 0);
+        while let Some(start) = rest[from..].find(Self::START).map(|start| from + start) {
+            match Self::parse(&rest[start + Self::START.len()..]) {
+                Some((call, after)) => {
+                    texts.push(rest[..start].trim_end());
+                    calls.push(call);
+                    (rest, from) = (after.trim_start(), 0);
+                }
+                None => from = start + Self::START.len(),
             }
         }
-        (answer, Vec::new())
+        if calls.is_empty() {
+            return (answer.into(), calls);
+        }
+        texts.push(rest.trim_end());
+        texts.retain(|text| !text.is_empty());
+        let text = match texts[..] {
+            [text] => text.into(),
+            _ => texts.join("\n").into(),
+        };
+        (text, calls)
     }
 
-    /// Parses calls up to the end of the text.
-    fn parse_all(mut text: &str) -> Option<Vec<Self>> {
-        let mut calls = Vec::new();
-        while !text.is_empty() {
-            text = text.strip_prefix(Self::START)?;
-            let mut values = serde_json::Deserializer::from_str(text).into_iter::<Map<String, Value>>();
-            let mut call = values.next()?.ok()?;
-            text = text[values.byte_offset()..].trim_start().strip_prefix(Self::END)?.trim_start();
-            let name = call.get("name")?.as_str()?.to_owned();
-            let arguments = call.remove("arguments").filter(Value::is_object)?;
-            calls.push(Self { name, arguments: arguments.to_string() });
-        }
-        Some(calls)
+    /// Parses a call after its opening tag. Returns it with the text after it.
+    fn parse(text: &str) -> Option<(Self, &str)> {
+        let length = object_length(text)?;
+        let (object, after) = text.split_at(length);
+        let mut call: Map<String, Value> = serde_json::from_str(&escape_line_breaks(object)).ok()?;
+        let name = call.get("name")?.as_str()?.to_owned();
+        let arguments = match call.remove("arguments") {
+            None | Some(Value::Null) => "{}".to_owned(),
+            Some(Value::Object(arguments)) => Value::from(arguments).to_string(),
+            Some(Value::String(arguments)) => Self::new("", &arguments).ok()?.arguments,
+            Some(_) => return None,
+        };
+        let after = after.trim_start().strip_prefix(Self::END).unwrap_or(after);
+        Some((Self { name, arguments }, after))
     }
+}
+
+/// Number of bytes up to the end of the JSON object that `text` starts with, after white space.
+fn object_length(text: &str) -> Option<usize> {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' => depth += 1,
+            b'}' if depth == 1 => return Some(at + 1),
+            b'}' => depth = depth.checked_sub(1)?,
+            byte if depth == 0 && !byte.is_ascii_whitespace() => return None,
+            _ => {}
+        }
+        if quoted && depth == 0 {
+            return None;
+        }
+    }
+    None
+}
+
+/// Escapes the control characters in the strings of a JSON object. Outside of strings they are white space.
+fn escape_line_breaks(object: &str) -> String {
+    let (mut quoted, mut escaped) = (false, false);
+    let mut written = String::with_capacity(object.len());
+    for letter in object.chars() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            control if quoted && control.is_control() => {
+                written.push_str(&format!("\\u{:04x}", u32::from(control)));
+                continue;
+            }
+            _ => {}
+        }
+        written.push(letter);
+    }
+    written
 }
 
 /// Checks that `json` is a list of objects, which every template needs, and rewrites it without escapes.
@@ -78,25 +141,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_found_only_at_the_end_of_an_answer() {
+    fn complete_calls_are_found_and_the_rest_is_text() {
         let call = |name: &str, arguments: &str| ToolCall::new(name, arguments).unwrap();
-        let one = "I look.\n<tool_call>\n{\"name\": \"a\", \"arguments\": {\"x\": [1]}}\n</tool_call>";
-        assert_eq!(ToolCall::split(one), ("I look.", vec![call("a", r#"{"x": [1]}"#)]));
-        let two = "<tool_call>{\"arguments\": {}, \"name\": \"a\"}</tool_call>\n\
-                   <tool_call>{\"name\": \"b\", \"arguments\": {}}</tool_call>\n";
-        assert_eq!(ToolCall::split(two), ("", vec![call("a", "{}"), call("b", "{}")]));
-        let quoted =
-            "<tool_call> is a tag.\n<tool_call>{\"name\": \"a\", \"arguments\": {\"x\": \"</tool_call>\"}}</tool_call>";
-        assert_eq!(ToolCall::split(quoted), ("<tool_call> is a tag.", vec![call("a", r#"{"x": "</tool_call>"}"#)]));
+        let (x, none) = (call("a", r#"{"x": [1]}"#), call("a", "{}"));
+        let json = r#"{"name": "a", "arguments": {"x": [1]}}"#;
+        for (answer, text, calls) in [
+            (format!("I look.\n<tool_call>\n{json}\n</tool_call>"), "I look.", vec![x.clone()]),
+            (
+                format!("<tool_call>{json}</tool_call>\n<tool_call>{{\"name\": \"b\"}}</tool_call>\n"),
+                "",
+                vec![x.clone(), call("b", "{}")],
+            ),
+            (format!("<tool_call> is a tag.\n<tool_call>{json}</tool_call>"), "<tool_call> is a tag.", vec![x.clone()]),
+            (format!("Before\n<tool_call>{json}</tool_call> and after."), "Before\nand after.", vec![x.clone()]),
+            (format!("<tool_call>{json}"), "", vec![x.clone()]),
+            (format!("<tool_call>{json}\n<tool_call>{json}"), "", vec![x.clone(), x.clone()]),
+            (format!("<tool_call>{json}</tool_call><tool_call>{{\"name"), "<tool_call>{\"name", vec![x.clone()]),
+            (r#"<tool_call>{"name": "a"}</tool_call>"#.into(), "", vec![none.clone()]),
+            (r#"<tool_call>{"name": "a", "arguments": null}</tool_call>"#.into(), "", vec![none]),
+            (r#"<tool_call>{"name": "a", "arguments": "{\"x\": [1]}"}</tool_call>"#.into(), "", vec![x]),
+            (
+                "<tool_call>{\"name\": \"a\", \"arguments\": {\"x\": \"two\nlines\"}}</tool_call>".into(),
+                "",
+                vec![call("a", r#"{"x": "two\nlines"}"#)],
+            ),
+            (
+                r#"<tool_call>{"name": "a", "arguments": {"x": "}</tool_call>\""}}</tool_call>"#.into(),
+                "",
+                vec![call("a", r#"{"x": "}</tool_call>\""}"#)],
+            ),
+        ] {
+            assert_eq!(ToolCall::split(&answer), (text.into(), calls), "{answer}");
+        }
         for other in [
             "no call",
-            "<tool_call>{\"name\": \"a\", \"arguments\": {}}",
-            "<tool_call>{\"name\": \"a\"}</tool_call>",
+            "<tool_call>{\"name\": \"a\", \"arguments\": {}",
             "<tool_call>{\"name\": 1, \"arguments\": {}}</tool_call>",
-            "<tool_call>{\"name\": \"a\", \"arguments\": \"{}\"}</tool_call>",
-            "<tool_call>{\"name\": \"a\", \"arguments\": {}}</tool_call> and more",
+            "<tool_call>{\"name\": \"a\", \"arguments\": \"[]\"}</tool_call>",
+            "<tool_call>look</tool_call>",
+            "<tool_call>\"{}\"</tool_call>",
         ] {
-            assert_eq!(ToolCall::split(other), (other, vec![]));
+            assert_eq!(ToolCall::split(other), (other.into(), vec![]));
         }
         assert!(matches!(ToolCall::new("a", "[]"), Err(Error::Prompt { .. })));
     }

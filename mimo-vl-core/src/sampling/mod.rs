@@ -10,6 +10,8 @@ mod random;
 mod sampler;
 mod stop_sequences;
 
+#[cfg(feature = "serve")]
+pub(crate) use grammar::drop_annotations;
 pub use grammar::{Grammar, GrammarMatcher, TokenMask, Vocabulary};
 pub use loop_detector::LoopDetector;
 pub use option_table::{GENERATION_OPTIONS, OptionKind, OptionSpec};

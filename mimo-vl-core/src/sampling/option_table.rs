@@ -125,6 +125,7 @@ macro_rules! setter {
 
 generation_options! {
     value max_tokens: usize = 4096, "at least 1";
+    optional max_context: usize = None, "at least 1";
     value repetition_penalty: f32 = 1.0, "above 0; 1 is off";
     value frequency_penalty: f32 = 0.0, "-2 to 2; 0 is off";
     value presence_penalty: f32 = 0.0, "-2 to 2; 0 is off";
@@ -143,4 +144,5 @@ generation_options! {
     value best_of: usize = 1, "at least 1";
     optional thinking_budget: usize = None, "at least 0";
     value keep_thinking: bool = false, "true or false";
+    value prose_regions: bool = false, "true or false";
 }

@@ -25,6 +25,10 @@ const MIN_LOOP_WINDOW: usize = 16;
 pub struct GenerateOptions {
     /// Maximum number of tokens to generate, thinking included. At least 1. Default 4096.
     pub max_tokens: usize,
+    /// Maximum number of tokens of the conversation with the answer, below that of the model
+    /// ([`LoadOptions::max_context`](crate::LoadOptions#structfield.max_context)). At least 1. Default `None`: that of
+    /// the model.
+    pub max_context: Option<usize>,
     /// Repetition penalty: divides the logits of tokens that occurred in the prompt or the answer where they are
     /// positive, and multiplies them where they are negative (CTRL, arXiv 1909.05858). Above 0; 1 is off. Default 1.
     pub repetition_penalty: f32,
@@ -71,13 +75,17 @@ pub struct GenerateOptions {
     pub logprobs: Option<usize>,
     /// Number of answers to generate, with the seeds `seed`, `seed` + 1 and so on; the one with the highest mean
     /// logprob is returned. At least 1. More than one needs a temperature above 0, and multiplies the decoding time.
-    /// Streams generate one. Default 1.
+    /// Streams and batches generate one, and refuse more. Default 1.
     pub best_of: usize,
     /// Maximum number of thinking tokens; then the thinking is closed and the answer follows. `None` is off. Default
     /// `None`.
     pub thinking_budget: Option<usize>,
     /// Keeps the thinking in the conversation for later prompts if `true`. Default `false`.
     pub keep_thinking: bool,
+    /// Reads lists of four numbers as boxes anywhere in the answer if `true`, else only where the answer, or a fenced
+    /// block in it, begins with them: prose has such lists too. Lists in objects with a key are boxes in any case.
+    /// Default `false`.
+    pub prose_regions: bool,
     /// Cancellation, time limit and progress of each call with these options. When the time is over while the answer is
     /// written, the answer ends with [`StopReason::Timeout`](crate::StopReason::Timeout); before that, the call
     /// fails with [`Error::Timeout`].
@@ -111,6 +119,11 @@ impl GenerateOptions {
         self.num_draft_tokens.unwrap_or(if self.temperature == 0.0 && device == "cpu" { MAX_DRAFT_TOKENS } else { 0 })
     }
 
+    /// Maximum number of tokens of a conversation, for a model with this maximum.
+    pub(crate) fn context_limit(&self, of_model: usize) -> usize {
+        self.max_context.map_or(of_model, |limit| limit.min(of_model))
+    }
+
     /// Checks the range of every option.
     ///
     /// # Errors
@@ -121,6 +134,9 @@ impl GenerateOptions {
         };
         if self.max_tokens == 0 {
             return Err(Error::option("max_tokens", "0 leaves no room for an answer; at least 1 is needed"));
+        }
+        if self.max_context == Some(0) {
+            return Err(Error::option("max_context", "0 leaves no room for a prompt; at least 1 is needed"));
         }
         if let Some(tokens) = self.num_draft_tokens.filter(|&tokens| tokens > MAX_DRAFT_TOKENS) {
             return Err(Error::option(
@@ -182,6 +198,7 @@ mod tests {
     fn every_option_out_of_range_is_named() {
         let invalid = [
             ("max_tokens", GenerateOptions::new().max_tokens(0)),
+            ("max_context", GenerateOptions::new().max_context(0)),
             ("repetition_penalty", GenerateOptions::new().repetition_penalty(0.0)),
             ("repetition_penalty", GenerateOptions::new().repetition_penalty(f32::INFINITY)),
             ("temperature", GenerateOptions::new().temperature(-0.1)),

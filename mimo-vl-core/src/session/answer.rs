@@ -16,8 +16,11 @@ pub struct Answer {
     pub thinking: Option<String>,
     /// Boxes and points in the answer, in its order.
     pub regions: Vec<Region>,
-    /// True if the answer ended by itself, with every list and object in it closed.
+    /// True if the answer ended by itself, with every list and object in it closed, and is not empty after a thinking.
     pub complete: bool,
+    /// True if the grammar ended the answer before the model would have, because a limit came near: it fits the
+    /// grammar, and may lack items or text. `stop` is the limit.
+    pub closed_early: bool,
     /// Tokens of the answer, with the thinking and without the EOS token.
     pub ids: Vec<u32>,
     /// Number of tokens of the answer: the length of `ids`.

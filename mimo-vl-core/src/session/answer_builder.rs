@@ -47,12 +47,13 @@ impl AnswerBuilder {
         stop: Vec<String>,
         transforms: Vec<Transform>,
         starts_in_thinking: bool,
+        prose_regions: bool,
     ) -> Self {
         Self {
             decoder,
             parser: if starts_in_thinking { AnswerParser::in_thinking() } else { AnswerParser::new() },
             stop_sequences: StopSequences::new(stop),
-            region_parser: RegionParser::new(&transforms),
+            region_parser: RegionParser::new(&transforms, prose_regions),
             transforms,
             pending_events: VecDeque::new(),
             ids: Vec::new(),
@@ -158,10 +159,14 @@ impl AnswerBuilder {
         for (token, range) in self.logprobs.iter_mut().zip(ranges) {
             token.range = range;
         }
+        let ended = matches!(stop, StopReason::EndOfText | StopReason::StopSequence);
+        // Thinking that the model never closed leaves no answer.
+        let answered = stop == StopReason::StopSequence || thinking.is_empty() || !self.text.trim().is_empty();
         Answer {
             text: std::mem::take(&mut self.text),
             thinking: (!thinking.is_empty()).then_some(thinking),
-            complete: matches!(stop, StopReason::EndOfText | StopReason::StopSequence) && !self.region_parser.is_open(),
+            complete: ended && answered && !self.region_parser.is_open(),
+            closed_early: false,
             regions: std::mem::take(&mut self.regions),
             tokens: self.ids.len(),
             ids: std::mem::take(&mut self.ids),

@@ -9,6 +9,7 @@ use super::constraint::overlap_with;
 use super::decode_loop::{DecodeLoop, State};
 use super::model::Model;
 use super::session::Session;
+use super::stream::check_best_of;
 use crate::answer::Event;
 use crate::cancel::{CancelToken, TaskControl};
 use crate::error::{Error, Result};
@@ -20,8 +21,7 @@ use crate::sampling::GenerateOptions;
 ///
 /// Each decode step computes one token of every running answer, so that the weights are read once for all of them. A
 /// finished answer makes room for the next waiting prompt. On the device `cpu` each answer is the one that a session
-/// alone would give; on others the order of sums may differ. Draft tokens are not used, and
-/// [`best_of`](GenerateOptions#structfield.best_of) counts as 1.
+/// alone would give; on others the order of sums may differ. Draft tokens are not used.
 ///
 /// A batch is an iterator over events, each with the index of its prompt in the order in which they were
 /// [added](Self::add). The last event of a prompt that fails is an error. Prompts may be added while others are
@@ -118,7 +118,8 @@ impl Batch {
     }
 
     /// Adds a prompt to an existing conversation, and takes over its session. Returns the prompt's index. If the
-    /// session belongs to another model than the batch, the prompt's only event is [`Error::Option`].
+    /// session belongs to another model than the batch, or `best_of` is above 1, the prompt's only event is
+    /// [`Error::Option`].
     pub fn add_to(&mut self, session: Session, prompt: &Prompt, options: &GenerateOptions) -> usize {
         let index = self.added;
         self.added += 1;
@@ -127,7 +128,11 @@ impl Batch {
             self.pending_events.push_back((index, Err(error)));
             return index;
         }
-        let options = options.clone().num_draft_tokens(0).best_of(1);
+        if let Err(error) = check_best_of(options) {
+            self.pending_events.push_back((index, Err(error)));
+            return index;
+        }
+        let options = options.clone().num_draft_tokens(0);
         self.waiting.push_back(Waiting { index, session, prompt: prompt.clone(), options });
         index
     }

@@ -13,6 +13,7 @@ use super::session::{Prefilled, Session};
 use crate::answer::{Event, StopReason};
 use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
+use crate::prompt::whole_answer;
 use crate::sampling::{GenerateOptions, LoopDetector, SampledToken, Sampler, prompt_lookup};
 
 /// Text that ends the thinking, as the model writes it.
@@ -38,7 +39,13 @@ pub(super) struct DecodeLoop {
     /// Tokens that come next whatever the logits are.
     forced_tokens: VecDeque<u32>,
     loop_detector: LoopDetector,
+    /// The limit for which the constraint ended the answer earlier than the model would have.
+    closed_early: Option<StopReason>,
     answer: AnswerBuilder,
+    /// Start of the answer from the caller, which is not part of `answer`.
+    continued: String,
+    /// The answer begins inside the thinking.
+    starts_in_thinking: bool,
     timings: Timings,
     control: TaskControl,
 }
@@ -74,6 +81,7 @@ impl DecodeLoop {
             logits,
             options,
             constraint,
+            continued,
             starts_in_thinking,
             timings,
             control,
@@ -83,6 +91,12 @@ impl DecodeLoop {
         // A loop window longer than the answer cannot be filled.
         let loop_window = Some(options.loop_window).filter(|&window| window <= options.max_tokens).unwrap_or(0);
         let transforms = transforms(&conversation);
+        let mut answer =
+            AnswerBuilder::new(decoder, options.stop.clone(), transforms, starts_in_thinking, options.prose_regions);
+        if !continued.is_empty() && !starts_in_thinking {
+            // The answer has begun.
+            answer.ignore_tags();
+        }
         Ok(Self {
             state: State::Decoding,
             conversation,
@@ -95,7 +109,10 @@ impl DecodeLoop {
             constraint,
             forced_tokens: VecDeque::new(),
             loop_detector: LoopDetector::new(loop_window),
-            answer: AnswerBuilder::new(decoder, options.stop.clone(), transforms, starts_in_thinking),
+            closed_early: None,
+            answer,
+            continued,
+            starts_in_thinking,
             options,
             timings,
             control,
@@ -157,7 +174,8 @@ impl DecodeLoop {
 
     /// Takes the complete answer; nothing of it remains here.
     pub(super) fn take_answer(&mut self, session: &Session, stop: StopReason) -> Answer {
-        self.answer.take_answer(stop, self.timings, session.memory())
+        let answer = self.answer.take_answer(stop, self.timings, session.memory());
+        Answer { closed_early: self.closed_early.is_some(), ..answer }
     }
 
     /// Samples one more token, or ends the answer.
@@ -219,7 +237,7 @@ impl DecodeLoop {
             Some(StopReason::Loop)
         } else if tokens >= self.options.max_tokens {
             Some(StopReason::MaxTokens)
-        } else if self.timings.prompt_tokens + tokens >= session.model().max_context() {
+        } else if self.timings.prompt_tokens + tokens >= self.context_limit(session) {
             Some(StopReason::ContextFull)
         } else {
             None
@@ -277,16 +295,38 @@ impl DecodeLoop {
         let closing =
             self.constraint.as_ref().and_then(|constraint| constraint.closing_token(sampled.id, remaining, eos));
         match closing.zip(unmasked) {
-            Some((id, mut logits)) => Ok(SampledToken { forced: false, ..self.sampler.force(&mut logits, id)? }),
+            Some((id, mut logits)) => {
+                if id != sampled.id {
+                    self.closed_early.get_or_insert(self.nearer_limit(session));
+                }
+                Ok(SampledToken { forced: false, ..self.sampler.force(&mut logits, id)? })
+            }
             None => Ok(sampled),
         }
     }
 
     /// Tokens that the answer may still have.
     fn remaining(&self, session: &Session) -> usize {
-        let (tokens, context) = (self.answer.ids().len(), session.model().max_context());
+        let (max_tokens, room) = self.limits(session);
+        max_tokens.min(room)
+    }
+
+    /// Tokens that the answer may still have by `max_tokens`, and by the context.
+    fn limits(&self, session: &Session) -> (usize, usize) {
+        let (tokens, context) = (self.answer.ids().len(), self.context_limit(session));
         let room = context.saturating_sub(self.timings.prompt_tokens + tokens);
-        self.options.max_tokens.saturating_sub(tokens).min(room)
+        (self.options.max_tokens.saturating_sub(tokens), room)
+    }
+
+    /// Maximum number of tokens of the conversation with the answer.
+    fn context_limit(&self, session: &Session) -> usize {
+        self.options.context_limit(session.model().max_context())
+    }
+
+    /// The limit that the answer reaches first.
+    fn nearer_limit(&self, session: &Session) -> StopReason {
+        let (max_tokens, room) = self.limits(session);
+        if room < max_tokens { StopReason::ContextFull } else { StopReason::MaxTokens }
     }
 
     /// Runs a forward pass over the last token and drafts of what follows. Returns the logits after the last token.
@@ -321,13 +361,19 @@ impl DecodeLoop {
     }
 
     fn finish(&mut self, reason: StopReason) {
+        let reason = match (reason, self.closed_early) {
+            (StopReason::EndOfText | StopReason::StopSequence, Some(limit)) => limit,
+            _ => reason,
+        };
         self.state = State::Finished(self.answer.finish(reason));
     }
 
     /// Adds the answer to the conversation.
     fn commit(&mut self, session: &mut Session, reason: StopReason) {
         let conversation = std::mem::take(&mut self.conversation);
-        session.commit(conversation, &self.options, self.answer.thinking(), self.answer.text());
+        let (answer, continued) = (&self.answer, &self.continued);
+        let (thinking, text) = whole_answer(continued, self.starts_in_thinking, answer.thinking(), answer.text());
+        session.commit(conversation, &self.options, &thinking, &text);
         self.state = State::Committed(reason);
         let Timings { prompt_tokens, cached_tokens, tokens, prefill, decode, .. } = self.timings;
         tracing::debug!(prompt_tokens, cached_tokens, tokens, ?prefill, ?decode, ?reason, "answered");

@@ -47,7 +47,8 @@ pub fn generate_ids(
         for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| !row.is_done) {
             let id = row.sample()?;
             on_token(index, id);
-            let is_full = row.answer().len() >= options.max_tokens || row.ids.len() >= model.max_context();
+            let is_full =
+                row.answer().len() >= options.max_tokens || row.ids.len() >= options.context_limit(model.max_context());
             row.is_done = is_full || eos_token_ids.contains(&id);
         }
         let steps = rows.iter_mut().filter(|row| !row.is_done).map(Row::step);
@@ -91,7 +92,7 @@ impl Row {
         let sampler = Sampler::new(options, &[])?;
         let grids: Vec<_> = prompt.media.iter().map(|(patches, seconds)| (patches.grid, *seconds)).collect();
         let input = build_input(&prompt.ids, &grids, &config.tokens, config.vision.tokens_per_second)?;
-        let (prompt_len, limit) = (input.ids.len(), model.max_context());
+        let (prompt_len, limit) = (input.ids.len(), options.context_limit(model.max_context()));
         if prompt_len >= limit {
             return Err(Error::ContextTooLong { tokens: prompt_len + 1, limit });
         }

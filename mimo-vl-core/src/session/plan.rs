@@ -140,8 +140,9 @@ impl Session {
     pub fn plan(&self, prompt: &Prompt, options: &GenerateOptions) -> Result<Plan> {
         options.validate()?;
         let (conversation, model) = (self.plan_conversation(prompt)?, self.model());
+        let context = options.context_limit(model.max_context());
         let tokens = conversation.tokens;
-        let answer_tokens = options.max_tokens.min(model.max_context().saturating_sub(tokens));
+        let answer_tokens = options.max_tokens.min(context.saturating_sub(tokens));
         let cache_bytes = model.engine().cache_bytes(tokens + answer_tokens);
         let growth_bytes = self.growth(tokens + answer_tokens);
         let patches: Vec<usize> = conversation.missing.iter().map(|item| item.layout().grid.patches()).collect();
@@ -174,7 +175,7 @@ impl Session {
             working_bytes,
             peak_bytes,
             available_bytes,
-            fits: tokens < model.max_context(),
+            fits: tokens < context,
         };
         plan.fits &= available_bytes.is_none_or(|available| plan.needed_bytes() <= available);
         Ok(plan)
@@ -186,7 +187,7 @@ impl Session {
     /// # Errors
     /// [`Error::ContextTooLong`] and [`Error::Memory`] when the prompt does not fit, and those of [`plan`](Self::plan).
     pub fn fit(&self, prompt: &Prompt, options: &GenerateOptions, budget: Budget) -> Result<(Prompt, Plan)> {
-        let context = self.model().max_context();
+        let context = options.context_limit(self.model().max_context());
         let checked = |prompt: Prompt| {
             let plan = self.plan(&prompt, options)?;
             budget.check(&plan, context)?;

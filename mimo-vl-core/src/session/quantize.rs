@@ -65,7 +65,7 @@ pub fn quantize(
 
 /// Text of a prompt without its media, for the report.
 fn text_of(prompt: &Prompt) -> Result<String> {
-    let (messages, _) = prompt.resolve(ThinkingStyle::default())?;
+    let messages = prompt.resolve(ThinkingStyle::default())?.messages;
     let texts = messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
         Part::Text(text) => Some(text.as_str()),
         _ => None,

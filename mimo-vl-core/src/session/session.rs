@@ -12,7 +12,9 @@ use crate::cancel::TaskControl;
 use crate::error::{Error, Result};
 use crate::model::{Features, PlaceholderRange, PrefillInput, Sequence, Step, build_input};
 use crate::preprocess::Grid;
-use crate::prompt::{Message, Part, Prompt, Role, Thinking, ToolCall, available_tools};
+use crate::prompt::{
+    Message, Part, Prompt, ResolvedPrompt, Role, Thinking, ToolCall, available_tools, ends_in_thinking,
+};
 use crate::sampling::{GenerateOptions, Grammar, GrammarMatcher};
 
 /// A conversation with a model.
@@ -41,6 +43,8 @@ struct EncodedConversation {
     tokens: CachedPrefix,
     positions: Vec<[u32; 3]>,
     rope_delta: i64,
+    /// The answer begins inside the thinking.
+    starts_in_thinking: bool,
 }
 
 /// A conversation with one more prompt applied, tokenised but without features.
@@ -70,7 +74,9 @@ pub(super) struct Prefilled {
     pub(super) logits: Vec<f32>,
     pub(super) options: GenerateOptions,
     pub(super) constraint: Option<Constraint>,
-    /// The prompt ends with an open `<think>`.
+    /// Start of the answer from the caller; may be empty.
+    pub(super) continued: String,
+    /// The prompt ends inside the thinking.
     pub(super) starts_in_thinking: bool,
     pub(super) timings: Timings,
     pub(super) control: TaskControl,
@@ -188,21 +194,21 @@ impl Session {
         options.validate()?;
         check_logit_bias(options, self.model.config().text.vocab_size)?;
         let mut timings = Timings { load: self.model.load_time(), ..Timings::default() };
-        let (messages, answer_prefix) = prompt.resolve(self.model.thinking_style())?;
+        let ResolvedPrompt { messages, answer_prefix, continued } = prompt.resolve(self.model.thinking_style())?;
         let conversation =
             timed(&mut timings.preprocess, || self.append_messages(messages, self.max_media_tokens(), &control))?;
         timings.media = media::decode_time(&conversation, &self.conversation);
-        let encoded = self.encode(&conversation, answer_prefix)?;
-        self.check_context(encoded.tokens.ids.len() + 1)?;
+        let encoded = self.encode(&conversation, answer_prefix, &continued)?;
+        self.check_context(encoded.tokens.ids.len() + 1, options)?;
         let grammar = options.grammar.as_ref().map(|grammar| self.matcher(grammar, &conversation)).transpose()?;
         let cached_len = self.cached.common_prefix_len(&encoded.tokens, Arc::ptr_eq);
         timings.prompt_tokens = encoded.tokens.ids.len();
         timings.cached_tokens = cached_len;
         self.encode_media(&encoded.tokens.spans, cached_len, &mut timings, &control)?;
         let rope_delta = encoded.rope_delta;
-        let logits = timed(&mut timings.prefill, || self.prefill(encoded, cached_len, options.max_tokens, &control))?;
-        let starts_in_thinking = answer_prefix.starts_with("<think>") && !answer_prefix.contains("</think>");
-        let may_think = prompt.thinking_mode() != Thinking::Off;
+        let starts_in_thinking = encoded.starts_in_thinking;
+        let logits = timed(&mut timings.prefill, || self.prefill(encoded, cached_len, options, &control))?;
+        let may_think = prompt.thinking_mode() != Thinking::Off && continued.is_empty();
         let constraint = grammar.map(|matcher| Constraint::new(matcher, may_think, starts_in_thinking));
         let options = options.clone();
         Ok(Prefilled {
@@ -212,6 +218,7 @@ impl Session {
             logits,
             options,
             constraint,
+            continued,
             starts_in_thinking,
             timings,
             control,
@@ -219,8 +226,8 @@ impl Session {
     }
 
     /// Returns an error if `tokens` tokens exceed the context.
-    fn check_context(&self, tokens: usize) -> Result<()> {
-        let limit = self.model.max_context();
+    fn check_context(&self, tokens: usize, options: &GenerateOptions) -> Result<()> {
+        let limit = options.context_limit(self.model.max_context());
         if tokens > limit {
             return Err(Error::ContextTooLong { tokens, limit });
         }
@@ -249,6 +256,9 @@ impl Session {
         max_media_tokens: usize,
         control: &TaskControl,
     ) -> Result<Vec<ConversationMessage>> {
+        if messages.is_empty() && !self.conversation.is_empty() {
+            return Err(Error::prompt("a prompt without template needs an empty conversation"));
+        }
         let mut conversation = self.conversation.clone();
         let is_system = |message: &Message| message.role == Role::System;
         let replaces_system = messages.first().is_some_and(is_system)
@@ -272,10 +282,10 @@ impl Session {
 
     /// Applies a prompt to the conversation without computing features.
     pub(super) fn plan_conversation(&self, prompt: &Prompt) -> Result<PlannedConversation> {
-        let (messages, answer_prefix) = prompt.resolve(self.model.thinking_style())?;
+        let ResolvedPrompt { messages, answer_prefix, continued } = prompt.resolve(self.model.thinking_style())?;
         let max_media_tokens = self.max_media_tokens().saturating_mul(MAX_PLANNED_CONTEXTS);
         let conversation = self.append_messages(messages.clone(), max_media_tokens, &TaskControl::default())?;
-        let encoded = self.encode(&conversation, answer_prefix)?;
+        let encoded = self.encode(&conversation, answer_prefix, &continued)?;
         let cached = self.cached.common_prefix_len(&encoded.tokens, Arc::ptr_eq);
         let media = |messages: &[ConversationMessage]| {
             messages.iter().flat_map(|message| &message.media).cloned().collect::<Vec<_>>()
@@ -296,11 +306,21 @@ impl Session {
     }
 
     /// Renders and tokenises a conversation, with the start of the answer.
-    fn encode(&self, conversation: &[ConversationMessage], answer_prefix: &str) -> Result<EncodedConversation> {
+    fn encode(
+        &self,
+        conversation: &[ConversationMessage],
+        answer_prefix: &str,
+        continued: &str,
+    ) -> Result<EncodedConversation> {
         let (model, config) = (&self.model, self.model.config());
         let messages = conversation.iter().map(|message| &*message.message);
-        let mut ids = model.template().encode_refs(model.tokenizer(), messages, true)?;
+        let mut ids = match conversation.is_empty() {
+            true => Vec::new(),
+            false => model.template().encode_refs(model.tokenizer(), messages, true)?,
+        };
         ids.extend(model.tokenizer().encode(answer_prefix)?);
+        let starts_in_thinking = !ids.is_empty() && ends_in_thinking(&ids, continued, model.tokenizer());
+        ids.extend(model.tokenizer().encode_text(continued)?);
         let rows = config.text.vocab_size;
         if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
             let reason = format!("it gives token {id}, and vocab_size of config.json is {rows}");
@@ -316,6 +336,7 @@ impl Session {
             tokens: CachedPrefix { ids: input.ids, spans: spans.collect() },
             positions: input.positions,
             rope_delta: input.rope_delta,
+            starts_in_thinking,
         })
     }
 
@@ -335,10 +356,10 @@ impl Session {
     /// The conversation is empty afterwards.
     pub(super) fn logits(&mut self, prompt: &Prompt, control: &TaskControl) -> Result<Vec<f32>> {
         self.reset();
-        let (messages, answer_prefix) = prompt.resolve(self.model.thinking_style())?;
+        let ResolvedPrompt { messages, answer_prefix, continued } = prompt.resolve(self.model.thinking_style())?;
         let conversation = self.append_messages(messages, self.max_media_tokens(), control)?;
-        let EncodedConversation { tokens, positions, .. } = self.encode(&conversation, answer_prefix)?;
-        self.check_context(tokens.ids.len())?;
+        let EncodedConversation { tokens, positions, .. } = self.encode(&conversation, answer_prefix, &continued)?;
+        self.check_context(tokens.ids.len(), &GenerateOptions::new())?;
         control.check()?;
         self.encode_media(&tokens.spans, 0, &mut Timings::default(), control)?;
         let logits = self.sequence.prefill(&uncached_input(&tokens, &positions, 0)?, LOGITS_CHUNK, true, control);
@@ -352,13 +373,14 @@ impl Session {
         &mut self,
         encoded: EncodedConversation,
         cached_len: usize,
-        max_tokens: usize,
+        options: &GenerateOptions,
         control: &TaskControl,
     ) -> Result<Vec<f32>> {
         let EncodedConversation { tokens, positions, .. } = encoded;
         let _span = tracing::debug_span!("prefill", tokens = tokens.ids.len(), cached = cached_len).entered();
         self.rewind(cached_len);
-        let capacity = tokens.ids.len().saturating_add(max_tokens).min(self.model.max_context());
+        let limit = options.context_limit(self.model.max_context());
+        let capacity = tokens.ids.len().saturating_add(options.max_tokens).min(limit);
         self.sequence.reserve(capacity)?;
         let logits = self.sequence.extend(&uncached_input(&tokens, &positions, cached_len)?, control)?;
         self.check_rows(&logits, 1)?;
@@ -424,7 +446,7 @@ impl Session {
         }
         let (content, calls) = match available_tools(conversation.iter().map(|message| &*message.message)) {
             Ok(Some(_)) => ToolCall::split(text),
-            _ => (text, Vec::new()),
+            _ => (text.into(), Vec::new()),
         };
         let mut message = message.text(content);
         message.parts.extend(calls.into_iter().map(Part::ToolCall));

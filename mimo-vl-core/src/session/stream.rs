@@ -9,7 +9,7 @@ use super::decode_loop::{Candidate, DecodeLoop, State};
 use super::session::{Prefilled, Session};
 use crate::answer::{Event, StopReason};
 use crate::error::{Error, Result};
-use crate::prompt::Prompt;
+use crate::prompt::{Prompt, whole_answer};
 use crate::sampling::GenerateOptions;
 
 impl Session {
@@ -33,7 +33,7 @@ impl Session {
     /// Decodes [`best_of`](GenerateOptions#structfield.best_of) answers and adds the one with the highest mean logprob
     /// to the conversation.
     fn best_of(&mut self, prefilled: &Prefilled) -> Result<Answer> {
-        let Prefilled { conversation, options, timings, .. } = prefilled;
+        let Prefilled { conversation, options, timings, continued, starts_in_thinking, .. } = prefilled;
         let mut best: Option<Candidate> = None;
         for index in 0..options.best_of {
             let seeded = options.clone().seed(options.seed.wrapping_add(index as u64));
@@ -56,7 +56,9 @@ impl Session {
             answer.logprobs.clear();
             answer.regions.iter_mut().for_each(|region| region.confidence = None);
         }
-        self.commit(conversation.clone(), options, answer.thinking.as_deref().unwrap_or_default(), &answer.text);
+        let thinking = answer.thinking.as_deref().unwrap_or_default();
+        let (thinking, text) = whole_answer(continued, *starts_in_thinking, thinking, &answer.text);
+        self.commit(conversation.clone(), options, &thinking, &text);
         answer.memory = self.memory();
         Ok(answer)
     }
@@ -67,7 +69,7 @@ impl Session {
     /// start of `prompt` replaces the conversation's.
     ///
     /// # Errors
-    /// - [`Error::Option`] when an option of `options` is out of its range
+    /// - [`Error::Option`] when an option of `options` is out of its range, or `best_of` is above 1
     /// - [`Error::Prompt`] when the prompt is empty, does not end with a message of the user or of a tool, or the chat
     ///   template rejects it
     /// - [`Error::Image`] when an image or a video cannot be used
@@ -78,6 +80,14 @@ impl Session {
     /// - [`Error::Internal`] for a defect of this library; every later call of the session then fails too
     pub fn stream(&mut self, prompt: &Prompt, options: &GenerateOptions) -> Result<Stream<&mut Self>> {
         Stream::start(self, prompt, options)
+    }
+}
+
+/// Returns an error if the options ask for the best of several answers, of which events are not known before the end.
+pub(super) fn check_best_of(options: &GenerateOptions) -> Result<()> {
+    match options.best_of {
+        0 | 1 => Ok(()),
+        count => Err(Error::option("best_of", format!("{count}; streams and batches generate one answer: use ask"))),
     }
 }
 
@@ -99,6 +109,7 @@ impl<S: DerefMut<Target = Session>> Stream<S> {
     /// # Errors
     /// Those of [`Session::stream`]; `session` is then dropped.
     pub fn start(mut session: S, prompt: &Prompt, options: &GenerateOptions) -> Result<Self> {
+        check_best_of(options)?;
         let prefilled = session.prefill_prompt(prompt, options, options.call.start())?;
         let decode = DecodeLoop::new(&session, prefilled)?;
         Ok(Self { session, decode })

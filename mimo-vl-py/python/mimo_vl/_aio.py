@@ -11,14 +11,14 @@ from .answer import Answer, Event
 T = TypeVar("T")
 
 
-async def aask(session: Session, parts: Any, options: dict[str, Any]) -> Answer:
+async def aask(session: Session, parts: tuple[Any, ...], options: dict[str, Any]) -> Answer:
     cancel = child_token(options)
-    return await in_thread(cancel, lambda: session.ask(parts, **{**options, "cancel": cancel}))
+    return await in_thread(cancel, lambda: session.ask(*parts, **{**options, "cancel": cancel}))
 
 
-async def astream(session: Session, parts: Any, options: dict[str, Any]) -> AsyncIterator[Event]:
+async def astream(session: Session, parts: tuple[Any, ...], options: dict[str, Any]) -> AsyncIterator[Event]:
     cancel = child_token(options)
-    stream = await in_thread(cancel, lambda: session.stream(parts, **{**options, "cancel": cancel}), Stream.close)
+    stream = await in_thread(cancel, lambda: session.stream(*parts, **{**options, "cancel": cancel}), Stream.close)
     try:
         while (event := await in_thread(cancel, lambda: next(stream, None))) is not None:
             yield event

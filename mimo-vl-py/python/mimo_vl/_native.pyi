@@ -50,8 +50,10 @@ class _Options(_SamplingOptions, total=False):
     loop_window: int | None
     logprobs: int | None
     best_of: int | None
+    max_context: int | None
     thinking_budget: int | None
     keep_thinking: bool | None
+    prose_regions: bool | None
     schema: str | dict[str, Any] | type[_PydanticModel] | None
     regex: str | None
     lark: str | None
@@ -183,7 +185,7 @@ class Processor:
 @final
 class Prompt:
     @staticmethod
-    def from_messages(messages: Iterable[_Message]) -> Prompt: ...
+    def from_messages(messages: Iterable[_Message], *, continue_final_message: bool = False) -> Prompt: ...
     def __reduce__(self) -> NoReturn: ...
 
 @final
@@ -277,6 +279,7 @@ class Server:
         port: int = 8000,
         served_model_name: str | None = None,
         api_key: str | None = None,
+        allowed_origins: Sequence[str] | None = None,
         media_root: str | os.PathLike[str] | None = None,
         allow_remote_media: bool = False,
         max_concurrent: int | None = None,
@@ -285,6 +288,7 @@ class Server:
         max_body_bytes: int | None = None,
         max_image_pixels: int | None = None,
         max_media_items: int | None = None,
+        max_choices: int | None = None,
         max_tokens: int | None = None,
         request_timeout: float | None = None,
         completion_timeout: float | None = None,
@@ -318,12 +322,15 @@ class Video:
         end: float | None = None,
         total_pixels: int | None = None,
         max_pixels: int | None = None,
+        max_missing_frames: float | None = None,
         cancel: CancelToken | None = None,
         timeout: float | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> Video: ...
     @property
     def timestamps(self) -> list[float]: ...
+    @property
+    def replaced_frames(self) -> int: ...
     @staticmethod
     def from_frames(
         frames: Iterable[_ImageLike], fps: float, *, min_pixels: int | None = None, max_pixels: int | None = None
@@ -393,8 +400,7 @@ class Model:
 class Session:
     def ask(
         self,
-        parts: _Parts,
-        *,
+        *parts: _Parts,
         system: str | None = None,
         thinking: bool | None = None,
         cancel: CancelToken | None = None,
@@ -403,8 +409,7 @@ class Session:
     ) -> Answer: ...
     def stream(
         self,
-        parts: _Parts,
-        *,
+        *parts: _Parts,
         system: str | None = None,
         thinking: bool | None = None,
         cancel: CancelToken | None = None,
@@ -413,8 +418,7 @@ class Session:
     ) -> Stream: ...
     async def aask(
         self,
-        parts: _Parts,
-        *,
+        *parts: _Parts,
         system: str | None = None,
         thinking: bool | None = None,
         cancel: CancelToken | None = None,
@@ -423,8 +427,7 @@ class Session:
     ) -> Answer: ...
     def astream(
         self,
-        parts: _Parts,
-        *,
+        *parts: _Parts,
         system: str | None = None,
         thinking: bool | None = None,
         cancel: CancelToken | None = None,
@@ -433,16 +436,14 @@ class Session:
     ) -> AsyncIterator[Event]: ...
     def plan(
         self,
-        parts: _Parts,
-        *,
+        *parts: _Parts,
         system: str | None = None,
         thinking: bool | None = None,
         **options: Unpack[_Options],
     ) -> Plan: ...
     def fit(
         self,
-        parts: _Parts,
-        *,
+        *parts: _Parts,
         tokens: int | None = None,
         bytes: int | None = None,
         lower_pixels: bool = True,

@@ -230,7 +230,11 @@ class Answer:
     timings: Timings
     """Duration of each stage."""
     complete: bool
-    """True if the model ended the answer, with every list and object in it closed."""
+    """True if the model ended the answer, with every list and object in it closed, and it is not empty after a
+    thinking."""
+    closed_early: bool
+    """True if the grammar ended the answer before the model would have, because a limit came near: it fits the grammar,
+    and may lack items or text. `stop_reason` is the limit."""
     regions: tuple[Region, ...]
     """The boxes and points in the answer."""
     action: Action | None

@@ -3,6 +3,7 @@
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
 
+use super::annotations::drop_annotations;
 use super::schema::{action_schema, any_of, located_list, pixel_tuple};
 use crate::error::{Error, Result};
 use crate::gui::{ActionKind, Task};
@@ -14,7 +15,9 @@ use crate::gui::{ActionKind, Task};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Grammar {
-    /// A JSON value that matches a JSON schema, given as text; written on one line.
+    /// A JSON value that matches a JSON schema, given as text; written on one line, with at most 20 digits in a row
+    /// where the schema allows fewer. A `format` that is none of date-time, time, date, duration, email, hostname,
+    /// ipv4, ipv6, uuid and uri is not enforced, as the standard has it.
     JsonSchema(String),
     /// A text that matches a regular expression from start to end.
     Regex(String),
@@ -40,6 +43,15 @@ impl Task {
 }
 
 impl Grammar {
+    /// Returns `true` if the answer has JSON of a schema, whose numbers may be without bounds.
+    pub(super) fn has_json(&self) -> bool {
+        match self {
+            Self::Regex(_) | Self::Choice(_) => false,
+            Self::Lark(text) => text.contains("%json"),
+            _ => true,
+        }
+    }
+
     /// Returns `true` if the grammar has coordinates, and thus needs an image.
     pub(crate) fn needs_image(&self) -> bool {
         matches!(self, Self::Boxes | Self::Points | Self::Action | Self::Actions(_))
@@ -52,8 +64,9 @@ impl Grammar {
     pub(super) fn compile(&self, image_size: (usize, usize)) -> Result<TopLevelGrammar> {
         match self {
             Self::JsonSchema(text) => {
-                let schema = serde_json::from_str(text)
+                let mut schema = serde_json::from_str(text)
                     .map_err(|error| Error::option("grammar", format!("the JSON schema is not JSON: {error}")))?;
+                drop_annotations(&mut schema);
                 on_one_line(schema)
             }
             Self::Regex(regex) => Ok(TopLevelGrammar::from_regex(regex)),

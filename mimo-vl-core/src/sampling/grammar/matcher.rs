@@ -9,6 +9,10 @@ use super::compile::Grammar;
 use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
 
+/// Digits of a JSON number in a row after which it ends, if the grammar allows that. A schema without bounds allows
+/// numbers without end.
+const MAX_DIGITS: usize = 20;
+
 /// Maximum length of a completion that is searched for, in tokens.
 const MAX_COMPLETION: usize = 512;
 
@@ -17,24 +21,29 @@ const MAX_COMPLETION: usize = 512;
 pub struct GrammarMatcher {
     vocabulary: Vocabulary,
     matcher: Matcher,
-    quotes: Quotes,
+    position: Position,
+    /// Digits in a row are limited, where the grammar allows something else.
+    limit_digits: bool,
 }
 
-/// Tracks whether the text is inside a quoted string.
+/// The position in a text with quoted strings.
 #[derive(Debug, Clone, Copy, Default)]
-struct Quotes {
-    open: bool,
+struct Position {
+    in_string: bool,
     escaped: bool,
+    /// Digits just before, outside of strings.
+    digits: usize,
 }
 
-impl Quotes {
+impl Position {
     fn push(&mut self, byte: u8) {
         let escaped = std::mem::take(&mut self.escaped);
         match byte {
-            b'\\' if self.open => self.escaped = !escaped,
-            b'"' if !escaped => self.open = !self.open,
+            b'\\' if self.in_string => self.escaped = !escaped,
+            b'"' if !escaped => self.in_string = !self.in_string,
             _ => {}
         }
+        self.digits = if byte.is_ascii_digit() && !self.in_string { self.digits + 1 } else { 0 };
     }
 }
 
@@ -70,7 +79,8 @@ impl GrammarMatcher {
         if let Some(error) = matcher.get_error() {
             return Err(Error::option("grammar", message(&error)));
         }
-        let mut start = Self { vocabulary: vocabulary.clone(), matcher, quotes: Quotes::default() };
+        let (position, limit_digits) = (Position::default(), grammar.has_json());
+        let mut start = Self { vocabulary: vocabulary.clone(), matcher, position, limit_digits };
         match start.token_mask() {
             Ok(mask) if !mask.0.is_zero() => Ok(start),
             Ok(_) => Err(Error::option("grammar", "no text matches it")),
@@ -83,7 +93,15 @@ impl GrammarMatcher {
     /// # Errors
     /// [`Error::Answer`] when the grammar exceeds the limits of time or memory.
     pub fn token_mask(&mut self) -> Result<TokenMask> {
-        self.matcher.compute_mask_or_eos().map(TokenMask).map_err(|error| failed(&error))
+        let mask = self.matcher.compute_mask_or_eos().map_err(|error| failed(&error))?;
+        if self.limit_digits && self.position.digits >= MAX_DIGITS {
+            let mut others = mask.clone();
+            self.vocabulary.digit_tokens().iter().for_each(|&id| others.disallow_token(id));
+            if !others.is_zero() {
+                return Ok(TokenMask(others));
+            }
+        }
+        Ok(TokenMask(mask))
     }
 
     /// Advances by one token.
@@ -92,7 +110,7 @@ impl GrammarMatcher {
     /// [`Error::Answer`] when it is not allowed.
     pub fn push(&mut self, id: u32) -> Result<()> {
         self.matcher.consume_token(id).map_err(|error| failed(&error))?;
-        self.vocabulary.bytes(id).iter().for_each(|&byte| self.quotes.push(byte));
+        self.vocabulary.bytes(id).iter().for_each(|&byte| self.position.push(byte));
         Ok(())
     }
 
@@ -131,7 +149,8 @@ impl GrammarMatcher {
     /// A token towards the end of the grammar: one that closes strings or brackets, else the shortest allowed token.
     fn completing_token(&mut self) -> Option<u32> {
         let mask = self.token_mask().ok()?;
-        let closing = self.vocabulary.closing_tokens(self.quotes.open).iter().copied().find(|&id| mask.contains(id));
+        let closing =
+            self.vocabulary.closing_tokens(self.position.in_string).iter().copied().find(|&id| mask.contains(id));
         closing.or_else(|| mask.0.iter().min_by_key(|&id| self.vocabulary.bytes(id).len()))
     }
 }

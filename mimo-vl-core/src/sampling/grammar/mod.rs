@@ -1,10 +1,13 @@
 //! Constrained decoding: grammars, and the token masks that keep an answer to one.
 
+mod annotations;
 mod compile;
 mod matcher;
 mod schema;
 mod vocabulary;
 
+#[cfg(feature = "serve")]
+pub(crate) use annotations::drop_annotations;
 pub use compile::Grammar;
 pub use matcher::{GrammarMatcher, TokenMask};
 pub use vocabulary::Vocabulary;

@@ -21,6 +21,8 @@ pub struct Vocabulary {
     closing_quotes: Arc<[u32]>,
     /// Tokens with visible text after a `>`.
     tag_straddling: Arc<[u32]>,
+    /// Tokens that begin with a digit.
+    digits: Arc<[u32]>,
 }
 
 struct Environment {
@@ -60,6 +62,7 @@ impl Vocabulary {
             after.is_some_and(|after| after.iter().any(|byte| !byte.is_ascii_whitespace()))
         };
         let tag_straddling = ids(&straddles);
+        let digits = ids(&|bytes| bytes.first().is_some_and(u8::is_ascii_digit));
         for &id in eos_token_ids {
             if let Some(bytes) = token_bytes.get_mut(id as usize) {
                 *bytes = [&[TokTrie::SPECIAL_TOKEN_MARKER], format!("<end {id}>").as_bytes()].concat();
@@ -75,7 +78,7 @@ impl Vocabulary {
         let mut factory = factory.map_err(|error| Error::internal(format!("grammars: {error}")))?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
-        Ok(Self { factory: Arc::new(factory), closing_brackets, closing_quotes, tag_straddling })
+        Ok(Self { factory: Arc::new(factory), closing_brackets, closing_quotes, tag_straddling, digits })
     }
 
     /// The factory of llguidance parsers.
@@ -91,6 +94,11 @@ impl Vocabulary {
     /// Tokens that close brackets, after the open string if `in_string`, longest first.
     pub(super) fn closing_tokens(&self, in_string: bool) -> &[u32] {
         if in_string { &self.closing_quotes } else { &self.closing_brackets }
+    }
+
+    /// Tokens that begin with a digit.
+    pub(super) fn digit_tokens(&self) -> &[u32] {
+        &self.digits
     }
 
     /// Tokens that can end a tag and have visible text after it.

@@ -11,19 +11,26 @@ import mimo_vl
 
 from .loading import add_load_options
 
+VIDEO_SUFFIXES = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".wmv"}
+MEDIA_SUFFIXES = VIDEO_SUFFIXES | {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pdf"}
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_load_options(parser)
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="a png, jpeg, gif, webp, bmp or tiff file")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="an image, a video or a PDF file")
     parser.add_argument("prompt", metavar="PROMPT")
     parser.add_argument("--no-think", action="store_true", help="answer without thinking")
     parser.add_argument(
         "--show-thinking", action="store_true", help="print the thinking even if the output is not a terminal"
     )
     parser.add_argument("--max-tokens", type=int, metavar="N", help="maximum tokens of the answer, thinking included")
-    parser.add_argument("--max-pixels", type=int, metavar="N", help="downscale each image to at most N pixels")
+    parser.add_argument(
+        "--max-context", type=int, metavar="N", help="maximum tokens of the conversation with the answer"
+    )
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="downscale each image or frame to at most N pixels")
+    parser.add_argument("--fps", type=float, metavar="N", help="frames per second of a video (default: 2)")
+    parser.add_argument("--max-frames", type=int, metavar="N", help="maximum frames of a video (default: 768)")
     parser.add_argument("--temperature", type=float, metavar="T", help="sampling temperature; 0 is greedy (default: 0)")
     parser.add_argument("--seed", type=int, metavar="S", help="seed of the sampler (default: 0)")
     parser.add_argument(
@@ -33,20 +40,41 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if Path(arguments.prompt).suffix.lower() in MEDIA_SUFFIXES and " " not in arguments.prompt:
+        raise mimo_vl.PromptError(f"there is no prompt: the last argument, {arguments.prompt!r}, is a file")
     ask(arguments)
     return 0
 
 
+def load_media(arguments: argparse.Namespace) -> list[mimo_vl.Image | mimo_vl.Video]:
+    """The images, videos and pages of the files, in order."""
+    media: list[mimo_vl.Image | mimo_vl.Video] = []
+    for path in arguments.files:
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            video = mimo_vl.Video.open(
+                path, fps=arguments.fps, max_frames=arguments.max_frames, max_pixels=arguments.max_pixels
+            )
+            media.append(video)
+        elif path.suffix.lower() == ".pdf":
+            media += [page.image for page in mimo_vl.open_pdf(path, max_pixels=arguments.max_pixels)]
+        else:
+            media.append(mimo_vl.Image.open(path, max_pixels=arguments.max_pixels))
+    return media
+
+
 def ask(arguments: argparse.Namespace) -> None:
-    images = [mimo_vl.Image.open(path, max_pixels=arguments.max_pixels) for path in arguments.images]
+    media = load_media(arguments)
+    images = [item for item in media if isinstance(item, mimo_vl.Image)]
     if arguments.draw and not images:
         raise mimo_vl.OptionError("draw: there is no image to draw on")
     model = mimo_vl.Model.load(arguments.model, device=arguments.device, weights=arguments.weights)
     with model.session() as session:
         with session.stream(
-            [*images, arguments.prompt],
+            *media,
+            arguments.prompt,
             thinking=False if arguments.no_think else None,
             max_tokens=arguments.max_tokens,
+            max_context=arguments.max_context,
             temperature=arguments.temperature,
             seed=arguments.seed,
         ) as stream:
@@ -55,7 +83,8 @@ def ask(arguments: argparse.Namespace) -> None:
     if answer is None:
         return
     if arguments.draw:
-        regions = [region for region in answer.regions if region.image == len(images) - 1]
+        last = max(index for index, item in enumerate(media) if isinstance(item, mimo_vl.Image))
+        regions = [region for region in answer.regions if region.image == last]
         arguments.draw.write_bytes(mimo_vl.draw_regions(images[-1], regions).to_png())
     if arguments.stats:
         print_stats(model, answer)
