@@ -153,6 +153,8 @@ static void videos_and_pixels_come_from_the_caller(const Model &model) {
     const std::vector<uint8_t> rgb(40 * 30 * 3, 7);
     CHECK(Image::from_rgb_owned(40, 30, rgb).pixels()[0] == 7);
     fails([&] { Image::from_rgb_owned(41, 30, rgb); }, MIMO_VL_STATUS_IMAGE, "41x30");
+    fails([&] { Prompt().add("photo.jpg"); }, MIMO_VL_STATUS_PROMPT, "looks like a file");
+    Prompt().add("Describe photo.jpg").text("photo.jpg");
     std::vector<Image> frames;
     frames.push_back(std::move(image));
     frames.push_back(Image::from_pixels(MIMO_VL_PIXEL_FORMAT_RGBA, 40, 30, 160, pixels.data(), pixels.size()));
