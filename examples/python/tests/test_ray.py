@@ -167,8 +167,8 @@ def test_errors_are_forwarded(port: int) -> None:
     assert request(port, "/v1/models", key="another").status == 401
     assert request(port, "/v1/nothing").status == 404
     assert request(port, "/v1/models/what%20%3F").status == 404
-    error = request(port, "/v1/chat/completions", chat_request(n=2))
-    assert error.status == 400 and "only 1 is supported" in json.load(error)["error"]["message"]
+    error = request(port, "/v1/chat/completions", chat_request(n=99))
+    assert error.status == 400 and "from 1 to 8" in json.load(error)["error"]["message"]
 
 
 def metric(port: int, name: str) -> dict[str | None, float]:
