@@ -353,6 +353,32 @@ fn a_client_that_disconnects_during_prefill_ends_its_request() {
 }
 
 #[test]
+fn the_headers_of_a_stream_come_before_its_answer() {
+    let scripted = ScriptedModel::new("Yes.");
+    let server = TestServer::with_model(scripted.model.clone(), |options| options.max_concurrent(1));
+    // Longer than the read timeout of this test.
+    scripted.script.lock().unwrap().delay = Duration::from_secs(3_000);
+    let mut client = server.connect();
+    let mut body = text_request("What?");
+    body["stream"] = json!(true);
+    let body = body.to_string();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    client.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    // The headers, the role, and a comment that keeps the connection open.
+    let mut reply = String::new();
+    while !reply.contains(": waiting\n\n") {
+        let mut bytes = [0; 1024];
+        let read = client.read(&mut bytes).unwrap();
+        assert!(read > 0, "{reply}");
+        reply += &String::from_utf8_lossy(&bytes[..read]);
+    }
+    assert!(reply.contains("text/event-stream") && reply.contains("\"assistant\""), "{reply}");
+    scripted.script.lock().unwrap().delay = Duration::ZERO;
+    client.shutdown(Shutdown::Both).unwrap();
+    server.assert_answers();
+}
+
+#[test]
 fn slow_and_disconnected_clients_free_their_places() {
     let server = TestServer::new(|options| {
         options.request_timeout(Duration::from_millis(400)).max_concurrent(1).max_queued(1).max_tokens(400)
