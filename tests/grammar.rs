@@ -78,6 +78,13 @@ fn an_answer_that_a_limit_closed_early_says_so() {
         let stop = if closed { StopReason::MaxTokens } else { StopReason::EndOfText };
         assert_eq!((answer.complete, answer.closed_early, answer.stop), (!closed, closed, stop), "{}", answer.text);
     }
+    // Where the grammar cannot be closed in time, the answer is only cut off.
+    let answer = scripted.ask(&without_drafts().max_tokens(1).grammar(Grammar::Boxes));
+    assert_eq!(
+        (answer.complete, answer.closed_early, answer.stop),
+        (false, false, StopReason::MaxTokens),
+        "{answer:?}"
+    );
     for (reply, grammar) in [
         ("\"a text without an end and more of it and more\"", Grammar::JsonSchema(r#"{"type": "string"}"#.into())),
         ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Grammar::Regex("a+".into())),

@@ -199,4 +199,5 @@ def test_console_program_serves_until_interrupted(checkpoint: pathlib.Path) -> N
             assert [model.id for model in client.models.list()] == ["x"]
         program.send_signal(signal.SIGINT)
         assert program.wait(timeout=60) == 130
-        assert program.stderr.read() == "mimo-vl: interrupted\n"
+        logged, *rest = program.stderr.read().splitlines()
+        assert 'method=GET path="/v1/models" status="200"' in logged and rest == ["mimo-vl: interrupted"]

@@ -63,7 +63,9 @@ impl ApiError {
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let status = match error.code() {
-            ErrorCode::Image | ErrorCode::Prompt | ErrorCode::ContextTooLong | ErrorCode::Option | ErrorCode::Io => {
+            ErrorCode::Image | ErrorCode::Prompt | ErrorCode::ContextTooLong | ErrorCode::Option | ErrorCode::Io
+            // A grammar that cannot be followed is the client's.
+            | ErrorCode::Answer => {
                 StatusCode::BAD_REQUEST
             }
             ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,

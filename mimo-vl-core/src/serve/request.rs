@@ -31,7 +31,17 @@ const CHAT_ONLY: &[&str] = &[
     "media_io_kwargs",
     "fps",
     "max_frames",
+    "min_frames",
+    "nframes",
+    "num_frames",
     "max_pixels",
+    "min_pixels",
+    "total_pixels",
+    "video_start",
+    "video_end",
+    "parallel_tool_calls",
+    "input",
+    "instructions",
 ];
 
 /// Tokens of a completion without `max_tokens`, in OpenAI's completions API.
@@ -171,6 +181,9 @@ fn text_prompt(fields: &mut Fields) -> Result<String, ApiError> {
 /// The tool definitions as the JSON array that the chat template takes, and the grammar of a call that is required.
 fn tools(fields: &mut Fields) -> Result<(Option<String>, Option<Grammar>), ApiError> {
     let tools = fields.list("tools")?.unwrap_or_default();
+    for (index, tool) in tools.iter().enumerate() {
+        check_tool(tool).map_err(|reason| fields.error(&format!("tools[{index}]"), reason))?;
+    }
     let choice = fields.take("tool_choice").unwrap_or("auto".into());
     let named = choice["function"]["name"].as_str().or(choice["name"].as_str());
     let callable: Vec<&Value> = match (choice.as_str(), named) {
@@ -186,6 +199,19 @@ fn tools(fields: &mut Fields) -> Result<(Option<String>, Option<Grammar>), ApiEr
     }
     let grammar = call_grammar(callable.into_iter().map(|tool| &tool["function"]));
     Ok((Some(Value::from(tools).to_string()), Some(grammar)))
+}
+
+/// Returns why a tool is not a function with a name and a schema of its arguments.
+fn check_tool(tool: &Value) -> Result<(), &'static str> {
+    let function = &tool["function"];
+    if tool["type"] != "function" || function["name"].as_str().is_none_or(str::is_empty) {
+        return Err("it must be of the type function, with the name of the function");
+    }
+    match &function["parameters"] {
+        Value::Null => Ok(()),
+        Value::Object(schema) if schema.get("type").is_none_or(|kind| kind == "object") => Ok(()),
+        _ => Err("the parameters of the function must be the JSON schema of an object"),
+    }
 }
 
 /// The grammar of a call of one of these functions.

@@ -16,6 +16,7 @@ pub(super) fn grammar(fields: &mut Fields) -> Result<Option<Grammar>, ApiError> 
     if let Some(mut format) = fields.object("response_format")? {
         let path = fields.path("response_format");
         add(path, response_format(&mut format)?);
+        format.finish_known()?;
     }
     // Ollama's field: "json", a schema, or an empty text.
     let format = match fields.take("format") {
@@ -66,12 +67,25 @@ pub(super) fn grammar(fields: &mut Fields) -> Result<Option<Grammar>, ApiError> 
 fn response_format(format: &mut Fields) -> Result<Option<Grammar>, ApiError> {
     let kind = format.text("type")?.ok_or_else(|| format.error("type", "it is missing"))?;
     let nested = match format.object("json_schema")? {
-        // Its name, description and `strict` change nothing.
-        Some(mut nested) => nested.take("schema"),
+        Some(mut nested) => {
+            let schema = nested.take("schema");
+            // They change nothing.
+            for name in ["name", "description", "strict"] {
+                nested.take(name);
+            }
+            nested.finish_known()?;
+            schema
+        }
         None => None,
     };
+    for name in ["name", "description", "strict"] {
+        format.take(name);
+    }
     let given = nested.or_else(|| format.take("schema"));
     match (kind.as_str(), given) {
+        ("text" | "boxes" | "points" | "action", Some(_)) => {
+            Err(format.error("schema", "only json_object and json_schema have a schema"))
+        }
         ("text", _) => Ok(None),
         ("json_object" | "json_schema", Some(value)) => schema(value, format, "schema").map(Some),
         ("json_object", None) => Ok(Some(Grammar::JsonSchema(JSON_OBJECT.into()))),

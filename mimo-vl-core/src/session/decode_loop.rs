@@ -363,7 +363,11 @@ impl DecodeLoop {
     fn finish(&mut self, reason: StopReason) {
         let reason = match (reason, self.closed_early) {
             (StopReason::EndOfText | StopReason::StopSequence, Some(limit)) => limit,
-            _ => reason,
+            // The limit came before the grammar was closed.
+            _ => {
+                self.closed_early = None;
+                reason
+            }
         };
         self.state = State::Finished(self.answer.finish(reason));
     }

@@ -1,6 +1,7 @@
 """`mimo-vl serve`: the OpenAI chat completions API over HTTP."""
 
 import argparse
+import logging
 import os
 from pathlib import Path
 
@@ -48,6 +49,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    # One line a request, and the names of fields that are ignored.
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("mimo_vl.serve").setLevel(logging.INFO)
+    mimo_vl.set_log_level(logging.INFO)
     model = mimo_vl.Model.load(arguments.model, device=arguments.device, weights=arguments.weights)
     server = mimo_vl.Server(
         model,
