@@ -10,9 +10,9 @@ mod random;
 mod sampler;
 mod stop_sequences;
 
-#[cfg(feature = "serve")]
-pub(crate) use grammar::drop_annotations;
 pub use grammar::{Grammar, GrammarMatcher, TokenMask, Vocabulary};
+#[cfg(feature = "serve")]
+pub(crate) use grammar::{drop_annotations, one_line_layout};
 pub use loop_detector::LoopDetector;
 pub use option_table::{GENERATION_OPTIONS, OptionKind, OptionSpec};
 pub use options::GenerateOptions;

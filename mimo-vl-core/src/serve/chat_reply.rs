@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::reply::{Reply, ReplyId, data, end_of_stream, finish_reason, logprobs, region, split_calls, usage};
+use super::reply::{Reply, ReplyId, data, finish_reason, logprobs, region, split_calls, usage};
 use super::tool_call_filter::ContentFilter;
 use crate::answer::Event;
 use crate::prompt::{Tokenizer, ToolCall};
@@ -120,12 +120,7 @@ impl Reply for ChatReply {
     }
 
     fn end(&mut self, answers: &[Answer], error: Option<&ApiError>) -> String {
-        let mut events = String::new();
-        if self.include_usage && error.is_none() {
-            let mut chunk = self.id.object("chat.completion.chunk", json!([]));
-            chunk.insert("usage".into(), usage(answers));
-            events = data(&chunk.into());
-        }
-        events + &end_of_stream(error)
+        let usage = self.include_usage.then(|| usage(answers));
+        self.id.end_of_stream("chat.completion.chunk", usage, error)
     }
 }

@@ -94,7 +94,7 @@ pub(super) async fn complete(
     Ok(json_response(StatusCode::OK, &reply.whole(&done)))
 }
 
-pub(super) fn timed_out() -> ApiError {
+fn timed_out() -> ApiError {
     ApiError::new(StatusCode::GATEWAY_TIMEOUT, "the completion timed out")
 }
 

@@ -54,17 +54,25 @@ impl ReplyId {
             _ => Map::new(),
         }
     }
+
+    /// The end of a stream of the completions APIs: the token counts in an object of this kind, if there are any, or
+    /// the error that ended the stream, and the mark of the end.
+    pub(super) fn end_of_stream(&self, kind: &str, usage: Option<Value>, error: Option<&ApiError>) -> String {
+        let last = match error {
+            Some(error) => Some(error.json()),
+            None => usage.map(|usage| {
+                let mut chunk = self.object(kind, json!([]));
+                chunk.insert("usage".into(), usage);
+                chunk.into()
+            }),
+        };
+        format!("{}data: [DONE]\n\n", last.as_ref().map(data).unwrap_or_default())
+    }
 }
 
 /// A server-sent event with data only.
 pub(super) fn data(json: &Value) -> String {
     format!("data: {json}\n\n")
-}
-
-/// The end of a stream of the completions APIs: the error, if one ended it, and the mark of the end.
-pub(super) fn end_of_stream(error: Option<&ApiError>) -> String {
-    let error = error.map(|error| data(&error.json())).unwrap_or_default();
-    format!("{error}data: [DONE]\n\n")
 }
 
 /// Formats a box or points, in pixels of the image that the client sent.
@@ -96,6 +104,7 @@ pub(super) fn split_calls(answer: &Answer, max_calls: usize) -> (Cow<'_, str>, V
     (content, calls)
 }
 
+/// OpenAI's reason for the end of an answer.
 pub(super) fn finish_reason(answer: &Answer, has_calls: bool) -> &'static str {
     match (is_cut(answer), has_calls) {
         (true, _) => "length",

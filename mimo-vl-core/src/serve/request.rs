@@ -13,7 +13,7 @@ use super::options::ServeOptions;
 use super::response_format::grammar;
 use super::responses_request::{echoed, to_chat};
 use crate::prompt::{Prompt, Thinking, ToolCall};
-use crate::sampling::{GenerateOptions, Grammar, drop_annotations};
+use crate::sampling::{GenerateOptions, Grammar, drop_annotations, one_line_layout};
 
 /// Fields that have no meaning for a text that is continued.
 const CHAT_ONLY: &[&str] = &[
@@ -217,7 +217,6 @@ fn check_tool(tool: &Value) -> Result<(), &'static str> {
 /// The grammar of a call of one of these functions.
 fn call_grammar<'a>(functions: impl Iterator<Item = &'a Value>) -> Grammar {
     let literal = |text: &str| Value::from(text).to_string();
-    let layout = json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "});
     let (mut names, mut rules) = (Vec::new(), String::new());
     for (index, function) in functions.enumerate() {
         // The arguments are a document of their own, in which references work.
@@ -226,7 +225,7 @@ fn call_grammar<'a>(functions: impl Iterator<Item = &'a Value>) -> Grammar {
             _ => json!({"type": "object", "properties": {}, "additionalProperties": false}),
         };
         drop_annotations(&mut schema);
-        schema["x-guidance"] = layout.clone();
+        schema["x-guidance"] = one_line_layout();
         let start = literal(&format!("{{\"name\": {}, \"arguments\": ", function["name"]));
         rules += &format!("call_{index}: {start} arguments_{index} \"}}\"\narguments_{index}: %json {schema}\n");
         names.push(format!("call_{index}"));

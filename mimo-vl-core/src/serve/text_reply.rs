@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
-use super::reply::{Reply, ReplyId, data, end_of_stream, finish_reason, usage};
+use super::reply::{Reply, ReplyId, data, finish_reason, usage};
 use crate::answer::Event;
 use crate::prompt::Tokenizer;
 use crate::session::Answer;
@@ -77,12 +77,7 @@ impl Reply for TextReply {
     }
 
     fn end(&mut self, answers: &[Answer], error: Option<&ApiError>) -> String {
-        let mut events = String::new();
-        if self.include_usage && error.is_none() {
-            let mut chunk = self.id.object("text_completion", json!([]));
-            chunk.insert("usage".into(), usage(answers));
-            events = data(&chunk.into());
-        }
-        events + &end_of_stream(error)
+        let usage = self.include_usage.then(|| usage(answers));
+        self.id.end_of_stream("text_completion", usage, error)
     }
 }

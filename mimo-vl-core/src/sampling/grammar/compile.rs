@@ -95,10 +95,15 @@ fn actions(kinds: &[ActionKind], image_size: (usize, usize)) -> Result<TopLevelG
     on_one_line(any_of(kinds.iter().map(|&kind| action_schema(kind, &point))))
 }
 
+/// The value of `x-guidance` in a schema whose values are written on one line.
+pub(crate) fn one_line_layout() -> Value {
+    json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "})
+}
+
 /// Compiles a schema whose values are written on one line, with a space after each comma and colon, so that the model
 /// cannot emit whitespace without end.
 fn on_one_line(mut schema: Value) -> Result<TopLevelGrammar> {
-    let layout = json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "});
+    let layout = one_line_layout();
     match &mut schema {
         Value::Object(object) => drop(object.entry("x-guidance").or_insert(layout)),
         Value::Bool(true) => schema = json!({"x-guidance": layout}),

@@ -9,5 +9,7 @@ mod vocabulary;
 #[cfg(feature = "serve")]
 pub(crate) use annotations::drop_annotations;
 pub use compile::Grammar;
+#[cfg(feature = "serve")]
+pub(crate) use compile::one_line_layout;
 pub use matcher::{GrammarMatcher, TokenMask};
 pub use vocabulary::Vocabulary;
